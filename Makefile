@@ -1,0 +1,43 @@
+# A few words over CMake. `make run` and `make test` set up and build by themselves.
+PROMPT ?= a cat with heart eyes
+MODEL ?=
+JOBS ?= $(shell nproc)
+
+.PHONY: all setup test bench run install format clean
+
+all: build/.built
+
+setup:
+	tools/setup
+
+build/.built: FORCE
+	@tools/setup --quiet build
+	@cmake --preset release >/dev/null
+	@cmake --build build -j $(JOBS)
+
+.PHONY: FORCE
+FORCE:
+
+test:
+	@tools/setup --quiet test
+	cmake --preset release
+	cmake --build build -j $(JOBS)
+	ctest --test-dir build --output-on-failure
+	cmake --preset sanitize
+	cmake --build build-sanitize -j $(JOBS)
+	ctest --test-dir build-sanitize -L unit --output-on-failure
+
+run: all
+	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)
+
+bench: all
+	bench/run
+
+install: all
+	cmake --install build
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build build-sanitize build-debug build-double

@@ -1,0 +1,35 @@
+/* dtype.h - the element types of tensors, in files and in graphs, and conversions between them. */
+#ifndef SUMI_TENSOR_DTYPE_H
+#define SUMI_TENSOR_DTYPE_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+typedef enum dtype { NO_DTYPE, F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, DTYPES } dtype;
+
+/* `real` is what the reference backend computes in and what "full precision" means in a graph: float, or double
+ * in the build that proves the gradients (-DSUMI_DOUBLE). */
+#ifdef SUMI_DOUBLE
+typedef double real;
+#define REAL F64
+#else
+typedef float real;
+#define REAL F32
+#endif
+
+size_t dtype_size(dtype d);             /* bytes of an element; 0 for NO_DTYPE */
+const char *dtype_name(dtype d);        /* as safetensors spells it: "F32", "BF16", … */
+dtype dtype_from_name(const char *name, size_t length); /* NO_DTYPE where unknown */
+bool dtype_is_float(dtype d);
+
+/* bf16 and f16 are kept as their bits. Rounding is to nearest even; NaN stays NaN, overflow to f16 becomes Inf. */
+uint16_t bf16_from_f32(float x);
+float f32_from_bf16(uint16_t bits);
+uint16_t f16_from_f32(float x);
+float f32_from_f16(uint16_t bits);
+
+/* Converts n elements; any pair of types but BOOL as target. src and dst may be the same pointer only where the
+ * types are equal. Integers to float by value; float to integer is truncated and clamped. */
+void convert(void *dst, dtype to, const void *src, dtype from, size_t n);
+
+#endif

@@ -1,0 +1,38 @@
+/* goldens.h - what a topic of the golden program gets: the folder, and a report that prints a line for each
+ * comparison. A topic is one file here with one function, listed in main.c. */
+#ifndef SUMI_TESTS_GOLDENS_H
+#define SUMI_TESTS_GOLDENS_H
+#include <stddef.h>
+#include <stdbool.h>
+
+typedef struct report {
+	int compared, over, uncovered;
+} report;
+
+/* Prints "ok|OVER  name  error (tolerance)"; an error that is not finite is over. */
+void report_error(report *r, const char *name, double error, double tolerance);
+/* Prints "not covered  name: why": a file or a case that Sumi cannot do yet. */
+void report_uncovered(report *r, const char *name, const char *why);
+/* ‖a−b‖/‖b‖ over n values, in double; b is the golden. */
+double relative_l2(const float *a, const float *b, size_t n);
+/* max |a−b| / max |b| */
+double relative_max(const float *a, const float *b, size_t n);
+/* Joins a path into a static buffer of 8 that rotate; exists() asks for it. */
+const char *path_of(const char *dir, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool exists(const char *path);
+
+/* The topics, one for each file beside this one. `dir` has the structure of tests/golden; where a folder is
+ * absent the topic says nothing. */
+void golden_rng(const char *dir, report *r);        /* rng/ */
+void golden_schedules(const char *dir, report *r);  /* schedules/ */
+void golden_samplers(const char *dir, report *r);   /* samplers/ */
+void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
+void golden_text(const char *dir, report *r);       /* text/ */
+void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
+void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
+void golden_lora(const char *dir, report *r);       /* lora/ */
+void golden_pipeline(const char *dir, report *r);   /* pipeline/, and sd1/diffusers against sd1/model.safetensors */
+void golden_train(const char *dir, report *r);      /* train/ */
+void golden_manifests(const char *dir, report *r);  /* manifests/ */
+
+#endif
