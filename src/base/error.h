@@ -7,10 +7,10 @@
 
 typedef enum status {
 	OK = 0,
-	BAD_USAGE = 2,    /* an argument of the caller's: option, size, name */
-	BAD_FILE = 3,     /* a model, a picture or any other file */
-	NO_MEMORY = 4,    /* would not fit, or could not be allocated */
-	STOPPED = 130,    /* the caller's callback or a signal asked to stop */
+	BAD_USAGE = 2, /* an argument of the caller's: option, size, name */
+	BAD_FILE = 3,  /* a model, a picture or any other file */
+	NO_MEMORY = 4, /* would not fit, or could not be allocated */
+	STOPPED = 130, /* the caller's callback or a signal asked to stop */
 } status;
 
 typedef struct error {

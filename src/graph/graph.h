@@ -4,8 +4,8 @@
  *     tensor x = input(g, "x", REAL, shape2(4, 8));
  *     tensor y = linear(g, x, param(g, "weight", shape2(16, 8)), param(g, "bias", shape1(16)));
  *     keep(g, y);
- *     graph_bind(g, lookup, file, e) && graph_compile(g, backend_cpu(), threads, e) && graph_allocate(g, NULL, NULL, e);
- *     memcpy(graph_data(g, x), …), graph_run(g, NULL, NULL, e), … graph_data(g, y) …
+ *     graph_bind(g, lookup, file, e) && graph_compile(g, backend_cpu(), threads, e) && graph_allocate(g, NULL, NULL,
+ * e); memcpy(graph_data(g, x), …), graph_run(g, NULL, NULL, e), … graph_data(g, y) …
  *
  * Build → (gradients) → bind → compile → allocate → run. Building is plain calls: control flow is C, never graph.
  * Layout: channels last. A picture is [N,H,W,C], tokens are [N,T,C], a linear weight is [out,in] and a
@@ -128,7 +128,7 @@ int dim(const graph *g, tensor t, int axis);   /* negative: from the last; 1 for
 int axes(const graph *g, tensor t);
 shape shape_of(const graph *g, tensor t);
 dtype dtype_of(const graph *g, tensor t);
-const error *graph_error(const graph *g); /* status OK: none */
+const error *graph_error(const graph *g);                                                 /* status OK: none */
 bool graph_fail(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3))); /* a builder's complaint */
 
 /* Names are scoped: push(g, "input_blocks.%d", i) … pop(g). An empty scope adds nothing. */
@@ -155,8 +155,8 @@ tensor affine(graph *g, tensor x, float factor, float shift);
 tensor activate(graph *g, tensor x, activation a);
 tensor geglu(graph *g, tensor x);
 tensor sum_to(graph *g, tensor x, shape s), spread(graph *g, tensor x, shape s);
-tensor mean_all(graph *g, tensor x);                     /* → [1], full precision */
-tensor mean_squared_error(graph *g, tensor a, tensor b); /* → [1], full precision */
+tensor mean_all(graph *g, tensor x);                                /* → [1], full precision */
+tensor mean_squared_error(graph *g, tensor a, tensor b);            /* → [1], full precision */
 tensor permute(graph *g, tensor x, int a0, int a1, int a2, int a3); /* as many as x has axes; the rest ignored */
 tensor slice(graph *g, tensor x, int axis, int first, int length);  /* axis 0: a view. Negative axis: from the last */
 tensor pad(graph *g, tensor x, int axis, int before, int whole_length);
@@ -190,7 +190,7 @@ void graph_recompute(graph *g, bool on);
 void block_begin(graph *g), block_end(graph *g);
 
 /* ── kernels: the rows of a backend ── */
-typedef struct call { /* one node, as a kernel sees it */
+typedef struct call {              /* one node, as a kernel sees it */
 	const node *y, *x[MAX_INPUTS]; /* x[i] NULL where absent */
 	void *out;                     /* 64-byte aligned, but for views of something else */
 	const void *in[MAX_INPUTS];    /* may be less aligned for views and for parameters in a mapped file */

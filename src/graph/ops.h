@@ -17,7 +17,8 @@ tensor emit(graph *g, opcode op, dtype d, shape s, int needed, int inputs, const
 node *edit(graph *g, tensor t); /* to set attributes; t must not be 0 */
 /* Hands a share of the gradient of t; what nobody asked for is dropped. */
 void add_gradient(graph *g, tensor t, tensor share);
-bool wants_gradient(const graph *g, tensor t); /* lets a rule skip what nobody asked for; false for 0 */
+bool wants_gradient(const graph *g, tensor t);   /* lets a rule skip what nobody asked for; false for 0 */
+tensor sum_in_full(graph *g, tensor x, shape s); /* sum_to() stored in full precision, as a weight's gradient is */
 
 /* The rules, by file. */
 void gradient_of_view(graph *, tensor, tensor), gradient_of_cast(graph *, tensor, tensor);

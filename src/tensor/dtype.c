@@ -7,8 +7,16 @@ static const struct {
 	const char *name;
 	size_t size;
 } types[DTYPES] = {
-	[F64] = { "F64", 8 }, [F32] = { "F32", 4 }, [F16] = { "F16", 2 }, [BF16] = { "BF16", 2 }, [I64] = { "I64", 8 },
-	[I32] = { "I32", 4 }, [I16] = { "I16", 2 }, [I8] = { "I8", 1 }, [U8] = { "U8", 1 }, [BOOL] = { "BOOL", 1 },
+	[F64] = { "F64", 8 },
+	[F32] = { "F32", 4 },
+	[F16] = { "F16", 2 },
+	[BF16] = { "BF16", 2 },
+	[I64] = { "I64", 8 },
+	[I32] = { "I32", 4 },
+	[I16] = { "I16", 2 },
+	[I8] = { "I8", 1 },
+	[U8] = { "U8", 1 },
+	[BOOL] = { "BOOL", 1 },
 };
 
 size_t dtype_size(dtype d) { return d < DTYPES ? types[d].size : 0; }

@@ -17,8 +17,8 @@ typedef float real;
 #define REAL F32
 #endif
 
-size_t dtype_size(dtype d);             /* bytes of an element; 0 for NO_DTYPE */
-const char *dtype_name(dtype d);        /* as safetensors spells it: "F32", "BF16", … */
+size_t dtype_size(dtype d);                             /* bytes of an element; 0 for NO_DTYPE */
+const char *dtype_name(dtype d);                        /* as safetensors spells it: "F32", "BF16", … */
 dtype dtype_from_name(const char *name, size_t length); /* NO_DTYPE where unknown */
 bool dtype_is_float(dtype d);
 
