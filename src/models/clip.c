@@ -1,0 +1,107 @@
+/* clip.c - the text encoder of CLIP. Sources: openai/CLIP model.py; open_clip transformer.py; transformers
+ * modeling_clip.py. */
+#include "models/clip.h"
+#include <math.h>
+
+/* Names that differ between the two layouts. */
+typedef struct names {
+	const char *root, *token, *block, *norm1, *norm2, *attention, *widen, *narrow, *final_norm;
+} names;
+static const names hugging_face = { "text_model", "embeddings.token_embedding", "encoder.layers.%d", "layer_norm1",
+	"layer_norm2", "self_attn", "mlp.fc1", "mlp.fc2", "final_layer_norm" };
+static const names open_clip = { "", "token_embedding", "transformer.resblocks.%d", "ln_1", "ln_2", "attn", "mlp.c_fc",
+	"mlp.c_proj", "ln_final" };
+
+static const names *names_of(const clip_config *c) { return c->fused ? &open_clip : &hugging_face; }
+
+/* OpenCLIP's in_proj holds the weights of q, k and v one below the other. */
+static tensor fused_attention(nn *n, tensor x, int heads, float scale)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	initial start = { UNIFORM, 1 / sqrtf((float)width) };
+	tensor w = nn_weight(n, "in_proj_weight", shape2(3 * width, width), start);
+	tensor b = nn_vector(n, "in_proj_bias", 3 * width, (initial){ CONSTANT, 0 });
+	tensor y = lora_linear(g, n->training, "in_proj_weight", x, linear(g, x, w, b));
+	tensor q = slice(g, y, -1, 0, width), k = slice(g, y, -1, width, width), v = slice(g, y, -1, 2 * width, width);
+	return attention(g, q, k, v, heads, scale, true);
+}
+
+static tensor self_attention(nn *n, const clip_config *c, tensor x)
+{
+	graph *g = n->g;
+	float scale = 1 / sqrtf((float)(c->width / c->heads));
+	push(g, "%s", names_of(c)->attention);
+	tensor y;
+	if (c->fused)
+		y = fused_attention(n, x, c->heads, scale);
+	else {
+		tensor q = nn_linear(n, "q_proj", x, c->width, true), k = nn_linear(n, "k_proj", x, c->width, true);
+		y = attention(g, q, k, nn_linear(n, "v_proj", x, c->width, true), c->heads, scale, true);
+	}
+	y = nn_linear(n, "out_proj", y, c->width, true);
+	pop(g);
+	return y;
+}
+
+static tensor block(nn *n, const clip_config *c, tensor x)
+{
+	graph *g = n->g;
+	const names *as = names_of(c);
+	block_begin(g);
+	x = add(g, x, self_attention(n, c, nn_layer_norm(n, as->norm1, x, c->epsilon)));
+	tensor h = nn_linear(n, as->widen, nn_layer_norm(n, as->norm2, x, c->epsilon), c->inner, true);
+	x = add(g, x, nn_linear(n, as->narrow, activate(g, h, c->activation), c->width, true));
+	block_end(g);
+	nn_block(n, x);
+	return x;
+}
+
+static tensor embed(nn *n, const clip_config *c, tensor ids)
+{
+	graph *g = n->g;
+	const initial start = { NORMAL, 0.01f };
+	tensor x = nn_embedding(n, names_of(c)->token, ids, c->vocabulary, c->width);
+	const char *name = c->fused ? "positional_embedding" : "embeddings.position_embedding.weight";
+	tensor table = cast(g, nn_parameter(n, name, shape2(c->positions, c->width), start), graph_compute(g));
+	int count = dim(g, ids, -1);
+	if (count > c->positions) graph_fail(g, "%d tokens, the text encoder takes %d", count, c->positions);
+	return add(g, x, slice(g, table, 0, 0, count));
+}
+
+clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip)
+{
+	graph *g = n->g;
+	push(g, "%s", names_of(c)->root);
+	tensor x = embed(n, c, ids), taken = skip == c->layers ? x : 0;
+	for (int i = 0; i < c->layers; i++) {
+		push(g, names_of(c)->block, i);
+		x = block(n, c, x);
+		pop(g);
+		if (i == c->layers - 1 - skip) taken = x;
+	}
+	if (skip < 0 || skip > c->layers) graph_fail(g, "skips %d of %d blocks", skip, c->layers);
+	pop(g);
+	return (clip_states){ .last = x, .taken = taken };
+}
+
+tensor clip_final_norm(nn *n, const clip_config *c, tensor states)
+{
+	push(n->g, "%s", names_of(c)->root);
+	tensor y = nn_layer_norm(n, names_of(c)->final_norm, states, c->epsilon);
+	pop(n->g);
+	return y;
+}
+
+tensor clip_pooled(nn *n, const clip_config *c, tensor states, tensor positions, bool project)
+{
+	graph *g = n->g;
+	tensor y = embedding(g, reshape(g, states, shape2(-1, c->width)), positions);
+	if (!project) return y;
+	initial start = { NORMAL, 1 / sqrtf((float)c->width) };
+	/* stored [width,projection] by OpenCLIP, transposed by Hugging Face */
+	if (c->fused)
+		return matmul(g, y, nn_weight(n, "text_projection", shape2(c->width, c->projection), start), false, false,
+		    dtype_of(g, y));
+	return nn_linear(n, "text_projection", y, c->projection, false);
+}

@@ -1,0 +1,19 @@
+/* transformer.h - the text encoder of the latent diffusion paper (arXiv 2112.10752): a transformer without mask, with
+ * pre-norm blocks, on WordPiece tokens, trained jointly with the U-Net. Source: CompVis latent-diffusion
+ * x_transformer.py. */
+#ifndef SUMI_MODELS_TRANSFORMER_H
+#define SUMI_MODELS_TRANSFORMER_H
+#include "nn/nn.h"
+
+typedef struct transformer_config {
+	int vocabulary, positions, width, layers;
+	int heads, head_width; /* their product is the attention's inner width, whatever `width` is */
+	int widening;          /* the feed-forward's inner width as a multiple of `width` */
+	float epsilon;
+	bool logits; /* the file also holds to_logits, which nothing reads */
+} transformer_config;
+
+/* ids I32 [N,T], T ≤ positions → [N,T,width]. Padding is attended to like any token. */
+tensor transformer_encode(nn *n, const transformer_config *c, tensor ids);
+
+#endif

@@ -1,0 +1,81 @@
+/* transformer2d.c - attention over the places of a picture. */
+#include "models/transformer2d.h"
+#include <math.h>
+
+/* How many heads a map of `width` channels gets, and how wide each is. */
+static void heads_of(const unet_config *c, int width, int *heads, int *head_width)
+{
+	*heads = c->head_width ? width / c->head_width : c->heads;
+	if (*heads < 1) *heads = 1;
+	*head_width = c->head_width && !c->legacy ? c->head_width : width / *heads;
+}
+
+/* [N,H,W,C] → [N,H·W,C] */
+static tensor tokens(graph *g, tensor x) { return reshape(g, x, shape3(dim(g, x, 0), -1, dim(g, x, 3))); }
+
+static tensor block(nn *n, const unet_config *c, int i, int width, tensor x, tensor context)
+{
+	graph *g = n->g;
+	int heads, head_width;
+	heads_of(c, width, &heads, &head_width);
+	push(g, "transformer_blocks.%d", i);
+	tensor h = nn_layer_norm(n, "norm1", x, 1e-5f);
+	x = add(g, nn_attention(n, "attn1", h, 0, heads, head_width, "to_out.0"), x);
+	h = nn_layer_norm(n, "norm2", x, 1e-5f);
+	x = add(g, nn_attention(n, "attn2", h, context, heads, head_width, "to_out.0"), x);
+	h = nn_layer_norm(n, "norm3", x, 1e-5f);
+	x = add(g, nn_feed_forward_geglu(n, "ff", h, 4 * dim(g, x, -1)), x);
+	pop(g);
+	return x;
+}
+
+tensor spatial_transformer(nn *n, const unet_config *c, const char *name, tensor x, tensor context, int depth)
+{
+	graph *g = n->g;
+	shape s = shape_of(g, x);
+	int width = dim(g, x, -1), heads, head_width;
+	heads_of(c, width, &heads, &head_width);
+	int axes_of_projection = c->linear_projection ? 2 : 4;
+	push(g, "%s", name);
+	block_begin(g);
+	tensor h = tokens(g, nn_group_norm(n, "norm", x, c->groups, 1e-6f, NO_ACTIVATION));
+	h = nn_pointwise(n, "proj_in", h, heads * head_width, axes_of_projection);
+	for (int i = 0; i < depth; i++) h = block(n, c, i, width, h, context);
+	h = nn_pointwise(n, "proj_out", h, width, axes_of_projection);
+	x = add(g, reshape(g, h, s), x);
+	block_end(g);
+	pop(g);
+	return x;
+}
+
+/* Rows of a fused qkv, [heads,3,d] in the file, as [3,heads,d]. */
+static tensor by_kind(graph *g, tensor w, int heads, int head_width, int in)
+{
+	tensor y = permute(g, reshape(g, w, shape4(heads, 3, head_width, in)), 1, 0, 2, 3);
+	return reshape(g, y, shape2(-1, in));
+}
+
+tensor attention_block(nn *n, const unet_config *c, const char *name, tensor x)
+{
+	graph *g = n->g;
+	shape s = shape_of(g, x);
+	int width = dim(g, x, -1), heads, head_width;
+	heads_of(c, width, &heads, &head_width);
+	initial start = { UNIFORM, 1 / sqrtf((float)width) };
+	push(g, "%s", name);
+	block_begin(g);
+	tensor h = tokens(g, nn_group_norm(n, "norm", x, c->groups, 1e-5f, NO_ACTIVATION));
+	push(g, "qkv");
+	tensor w = nn_weight(n, "weight", shape3(3 * width, width, 1), start), b = nn_vector(n, "bias", 3 * width, start);
+	pop(g);
+	w = c->new_order ? reshape(g, w, shape2(3 * width, width)) : by_kind(g, w, heads, width / heads, width);
+	if (!c->new_order) b = reshape(g, by_kind(g, b, heads, width / heads, 1), shape1(-1));
+	tensor qkv[3];
+	for (int i = 0; i < 3; i++)
+		qkv[i] = linear(g, h, slice(g, w, 0, i * width, width), slice(g, b, 0, i * width, width));
+	h = attention(g, qkv[0], qkv[1], qkv[2], heads, 1 / sqrtf((float)(width / heads)), false);
+	x = add(g, reshape(g, nn_pointwise(n, "proj_out", h, width, 3), s), x);
+	block_end(g);
+	pop(g);
+	return x;
+}

@@ -1,0 +1,154 @@
+/* unet.c - the denoiser. */
+#include "models/unet.h"
+#include "models/transformer2d.h"
+#include <string.h>
+
+typedef struct path { /* what each block gets beside its picture */
+	tensor embedding; /* SiLU of the time embedding [N,4·channels] */
+	tensor context;
+} path;
+
+bool unet_starts_at_zero(const char *name)
+{
+	return strstr(name, ".out_layers.3.") || strstr(name, ".proj_out.") || !strncmp(name, "out.2.", 6);
+}
+
+static tensor over_space(graph *g, tensor e) { return reshape(g, e, shape4(dim(g, e, 0), 1, 1, dim(g, e, 1))); }
+
+/* Residual block: the embedding is added between the two convolutions, or scales and shifts the second norm. */
+static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, tensor embedding, int out)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	block_begin(g);
+	tensor h = nn_group_norm(n, "in_layers.0", x, c->groups, 1e-5f, SILU);
+	h = nn_conv2d(n, "in_layers.2", h, out, 3);
+	tensor e = over_space(g, nn_linear(n, "emb_layers.1", embedding, c->scale_shift ? 2 * out : out, true));
+	if (c->scale_shift) {
+		h = nn_group_norm(n, "out_layers.0", h, c->groups, 1e-5f, NO_ACTIVATION);
+		h = mul(g, h, affine(g, slice(g, e, -1, 0, out), 1, 1));
+		h = activate(g, add(g, h, slice(g, e, -1, out, out)), SILU);
+	} else
+		h = nn_group_norm(n, "out_layers.0", add(g, h, e), c->groups, 1e-5f, SILU);
+	h = nn_conv2d(n, "out_layers.3", h, out, 3);
+	if (dim(g, x, -1) != out) x = nn_conv2d(n, "skip_connection", x, out, 1);
+	x = add(g, h, x);
+	block_end(g);
+	pop(g);
+	return x;
+}
+
+static tensor attend(nn *n, const unet_config *c, const char *name, tensor x, tensor context, int depth)
+{
+	if (!c->spatial_transformer) return attention_block(n, c, name, x);
+	return spatial_transformer(n, c, name, x, context, depth);
+}
+
+static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
+{
+	graph *g = n->g;
+	int width = 4 * c->channels;
+	tensor e = cast(g, timestep_embedding(g, t, c->channels, 10000), graph_compute(g));
+	push(g, "time_embed");
+	e = nn_linear(n, "2", activate(g, nn_linear(n, "0", e, width, true), SILU), width, true);
+	nn_block(n, e);
+	pop(g);
+	if (c->vector) {
+		push(g, "label_emb.0");
+		tensor h = activate(g, nn_linear(n, "0", cast(g, y, graph_compute(g)), width, true), SILU);
+		e = add(g, e, nn_linear(n, "2", h, width, true));
+		pop(g);
+	}
+	return activate(g, e, SILU);
+}
+
+/* The input blocks: writes each one's result to skips[] and returns how many there are. */
+static int go_down(nn *n, const unet_config *c, tensor x, path p, tensor *skips)
+{
+	graph *g = n->g;
+	int count = 0;
+	push(g, "input_blocks.%d", count);
+	skips[count++] = x = nn_conv2d(n, "0", x, c->channels, 3);
+	nn_block(n, x);
+	pop(g);
+	for (int level = 0; level < c->levels; level++) {
+		for (int i = 0; i < c->blocks[level]; i++) {
+			push(g, "input_blocks.%d", count);
+			x = residual(n, c, "0", x, p.embedding, c->multiplier[level] * c->channels);
+			if (c->attends[level]) x = attend(n, c, "1", x, p.context, c->depth[level]);
+			nn_block(n, skips[count++] = x);
+			pop(g);
+		}
+		if (level == c->levels - 1) break;
+		push(g, "input_blocks.%d", count);
+		x = nn_conv2d_strided(n, "0.op", x, dim(g, x, -1), 3, 2, 1, 1, true);
+		nn_block(n, skips[count++] = x);
+		pop(g);
+	}
+	return count;
+}
+
+static tensor middle(nn *n, const unet_config *c, tensor x, path p)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	push(g, "middle_block");
+	x = residual(n, c, "0", x, p.embedding, width);
+	x = attend(n, c, "1", x, p.context, c->middle_depth);
+	x = residual(n, c, "2", x, p.embedding, width);
+	nn_block(n, x);
+	pop(g);
+	return x;
+}
+
+static tensor upsample(nn *n, const char *name, tensor x)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
+	x = nn_conv2d(n, "conv", x, dim(g, x, -1), 3);
+	pop(g);
+	return x;
+}
+
+static tensor join(graph *g, tensor x, tensor skip)
+{
+	return concat(g, resize_nearest(g, x, dim(g, skip, 1), dim(g, skip, 2)), skip, -1);
+}
+
+static tensor go_up(nn *n, const unet_config *c, tensor x, path p, const tensor *skips, int count)
+{
+	graph *g = n->g;
+	int block = 0;
+	for (int level = c->levels - 1; level >= 0; level--)
+		for (int i = 0; i <= c->blocks[level]; i++) {
+			push(g, "output_blocks.%d", block++);
+			x = join(g, x, skips[--count]);
+			x = residual(n, c, "0", x, p.embedding, c->multiplier[level] * c->channels);
+			if (c->attends[level]) x = attend(n, c, "1", x, p.context, c->depth[level]);
+			if (level && i == c->blocks[level]) x = upsample(n, c->attends[level] ? "2" : "1", x);
+			nn_block(n, x);
+			pop(g);
+		}
+	return x;
+}
+
+tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, tensor y)
+{
+	graph *g = n->g;
+	dtype compute = graph_compute(g);
+	enum { MAX_SKIPS = 256 };
+	int count = 1;
+	for (int level = 0; level < c->levels; level++) count += c->blocks[level] + 1;
+	if (count > MAX_SKIPS || c->levels < 1) {
+		graph_fail(g, "a U-Net of %d levels with %d input blocks, at most %d", c->levels, count, MAX_SKIPS);
+		return 0;
+	}
+	tensor skips[MAX_SKIPS];
+	path p = { time_embedding(n, c, t, y), context ? cast(g, context, compute) : 0 };
+	count = go_down(n, c, cast(g, x, compute), p, skips);
+	x = middle(n, c, skips[count - 1], p);
+	x = go_up(n, c, x, p, skips, count);
+	x = nn_group_norm(n, "out.0", x, c->groups, 1e-5f, SILU);
+	return cast(g, nn_conv2d(n, "out.2", x, c->out_channels, 3), REAL);
+}

@@ -1,0 +1,36 @@
+/* unet.h - the denoiser: the U-Net of latent diffusion and Stable Diffusion. Sources: CompVis openaimodel.py and
+ * attention.py, their Stability successors (SD 2, SDXL). */
+#ifndef SUMI_MODELS_UNET_H
+#define SUMI_MODELS_UNET_H
+#include "nn/nn.h"
+
+enum { UNET_LEVELS = 8 };
+
+typedef struct unet_config { /* the arguments of UNetModel, by their names there where they are good */
+	int in_channels, out_channels;
+	int channels; /* model_channels: of the highest level, a multiple of `groups` */
+	int levels;
+	int multiplier[UNET_LEVELS]; /* channel_mult: of level i */
+	int blocks[UNET_LEVELS];     /* num_res_blocks of level i on the way down; one more on the way up */
+	bool attends[UNET_LEVELS];   /* 2^i is one of the attention_resolutions */
+	int depth[UNET_LEVELS];      /* transformer_depth of level i */
+	int middle_depth;            /* of the middle block */
+	int heads, head_width;       /* one of the two is given, the other 0 */
+	bool legacy;                 /* head width is what the number of heads leaves, even where head_width is given */
+	bool spatial_transformer;    /* else the attention block of the unconditional models */
+	bool new_order;              /* that block's qkv lies [q k v] and not [q k v] for each head */
+	bool linear_projection;      /* proj_in and proj_out are linear layers, not 1×1 convolutions */
+	bool scale_shift;            /* use_scale_shift_norm: the time embedding scales and shifts the second norm */
+	int context;                 /* width of the context; 0: none, the transformer attends to itself twice */
+	int vector;                  /* width of the vector condition (adm_in_channels); 0: none */
+	int groups;                  /* of the norms */
+} unet_config;
+
+/* x [N,H,W,in], t [N] (timesteps, may be fractional), context [N,S,context] or 0, y [N,vector] or 0, all full
+ * precision → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size, the map that comes up is
+ * fitted to its skip. */
+tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, tensor y);
+/* Whether the original starts this parameter (name without the U-Net's prefix) at zero. */
+bool unet_starts_at_zero(const char *name);
+
+#endif

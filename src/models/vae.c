@@ -1,0 +1,134 @@
+/* vae.c - the KL autoencoder. */
+#include "models/vae.h"
+#include <math.h>
+#include <stdio.h>
+
+static const float epsilon = 1e-6f;
+
+int vae_factor(const vae_config *c) { return 1 << (c->levels - 1); }
+
+static tensor residual(nn *n, const vae_config *c, const char *name, tensor x, int out)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	block_begin(g);
+	tensor h = nn_group_norm(n, "norm1", x, c->groups, epsilon, SILU);
+	h = nn_conv2d(n, "conv1", h, out, 3);
+	h = nn_group_norm(n, "norm2", h, c->groups, epsilon, SILU);
+	h = nn_conv2d(n, "conv2", h, out, 3);
+	if (dim(g, x, -1) != out) x = nn_conv2d(n, "nin_shortcut", x, out, 1);
+	x = add(g, h, x);
+	block_end(g);
+	pop(g);
+	return x;
+}
+
+/* Attention of one head over all places. */
+static tensor attend(nn *n, const vae_config *c, const char *name, tensor x)
+{
+	graph *g = n->g;
+	shape s = shape_of(g, x);
+	int width = dim(g, x, -1);
+	push(g, "%s", name);
+	block_begin(g);
+	tensor h = nn_group_norm(n, "norm", x, c->groups, epsilon, NO_ACTIVATION);
+	h = reshape(g, h, shape3(s.d[0], -1, width));
+	tensor q = nn_pointwise(n, "q", h, width, 4), k = nn_pointwise(n, "k", h, width, 4);
+	h = attention(g, q, k, nn_pointwise(n, "v", h, width, 4), 1, 1 / sqrtf((float)width), false);
+	x = add(g, reshape(g, nn_pointwise(n, "proj_out", h, width, 4), s), x);
+	block_end(g);
+	pop(g);
+	return x;
+}
+
+static tensor middle(nn *n, const vae_config *c, tensor x)
+{
+	int width = dim(n->g, x, -1);
+	push(n->g, "mid");
+	x = residual(n, c, "block_1", x, width);
+	x = attend(n, c, "attn_1", x);
+	x = residual(n, c, "block_2", x, width);
+	pop(n->g);
+	return x;
+}
+
+static tensor level_block(nn *n, const vae_config *c, int level, int i, tensor x)
+{
+	graph *g = n->g;
+	push(g, "block");
+	char name[16];
+	snprintf(name, sizeof name, "%d", i);
+	x = residual(n, c, name, x, c->multiplier[level] * c->channels);
+	pop(g);
+	if (!c->attends[level]) return x;
+	push(g, "attn");
+	x = attend(n, c, name, x);
+	pop(g);
+	return x;
+}
+
+tensor vae_encode(nn *n, const vae_config *c, tensor image)
+{
+	graph *g = n->g;
+	push(g, "encoder");
+	tensor x = nn_conv2d(n, "conv_in", cast(g, image, graph_compute(g)), c->channels, 3);
+	for (int level = 0; level < c->levels; level++) {
+		push(g, "down.%d", level);
+		for (int i = 0; i < c->blocks; i++) x = level_block(n, c, level, i, x);
+		/* zeros below and on the right only */
+		if (level < c->levels - 1) x = nn_conv2d_strided(n, "downsample.conv", x, dim(g, x, -1), 3, 2, 0, 1, true);
+		pop(g);
+	}
+	x = nn_group_norm(n, "norm_out", middle(n, c, x), c->groups, epsilon, SILU);
+	x = nn_conv2d(n, "conv_out", x, 2 * c->z_channels, 3);
+	nn_block(n, x);
+	pop(g);
+	if (c->quant) x = nn_conv2d(n, "quant_conv", x, 2 * c->latent_channels, 1);
+	return cast(g, x, REAL);
+}
+
+tensor vae_decode(nn *n, const vae_config *c, tensor latent)
+{
+	graph *g = n->g;
+	tensor x = cast(g, latent, graph_compute(g));
+	if (c->quant) x = nn_conv2d(n, "post_quant_conv", x, c->z_channels, 1);
+	push(g, "decoder");
+	nn_block(n, x);
+	x = nn_conv2d(n, "conv_in", x, c->multiplier[c->levels - 1] * c->channels, 3);
+	x = middle(n, c, x);
+	for (int level = c->levels - 1; level >= 0; level--) {
+		push(g, "up.%d", level);
+		for (int i = 0; i <= c->blocks; i++) x = level_block(n, c, level, i, x);
+		if (level) {
+			x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
+			x = nn_conv2d(n, "upsample.conv", x, dim(g, x, -1), 3);
+		}
+		pop(g);
+	}
+	x = nn_conv2d(n, "conv_out", nn_group_norm(n, "norm_out", x, c->groups, epsilon, SILU), c->out_channels, 3);
+	pop(g);
+	return cast(g, x, REAL);
+}
+
+tensor vae_mean(graph *g, tensor moments) { return slice(g, moments, -1, 0, dim(g, moments, -1) / 2); }
+
+tensor vae_logvar(graph *g, tensor moments)
+{
+	int channels = dim(g, moments, -1) / 2;
+	return activate(g, slice(g, moments, -1, channels, channels), CLAMP_LOGVAR);
+}
+
+tensor vae_sample(graph *g, tensor moments, tensor noise)
+{
+	tensor deviation = activate(g, affine(g, vae_logvar(g, moments), 0.5f, 0), EXP);
+	return add(g, vae_mean(g, moments), mul(g, deviation, noise));
+}
+
+tensor vae_kl(graph *g, tensor moments)
+{
+	tensor logvar = vae_logvar(g, moments);
+	tensor sum = add(g, activate(g, vae_mean(g, moments), SQUARE), activate(g, logvar, EXP));
+	sum = affine(g, sub(g, sum, logvar), 1, -1);
+	float values = (float)shape_count(shape_of(g, sum)) / (float)dim(g, sum, 0);
+	return affine(g, mean_all(g, sum), 0.5f * values, 0);
+}

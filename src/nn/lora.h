@@ -1,0 +1,66 @@
+/* lora.h - low-rank adapters (LoRA, arXiv 2106.09685): W' = W + strength·(alpha/rank)·up·down, for linear layers and,
+ * as LoCon has it, for convolutions. The layers of nn.h apply them; a model does not know of them.
+ *
+ * Sampling: an adapter is read from a file in any of the known spellings, its modules are resolved to the weights
+ * that they change, and the sum is built as nodes which the graph folds once. Training: a path x → down → up is added
+ * beside each chosen layer, with parameters of its own. */
+#ifndef SUMI_NN_LORA_H
+#define SUMI_NN_LORA_H
+#include "graph/graph.h"
+
+/* ── a file's adapters ── */
+typedef struct lora lora;
+
+lora *lora_new(void); /* NULL: out of memory */
+void lora_free(lora *l);
+/* Takes one tensor of the file; `data` stays the caller's and must live as long as graphs read it. Understands
+ *   kohya         MODULE.lora_down.weight, MODULE.lora_up.weight, MODULE.alpha  (MODULE with _ for .)
+ *   PEFT          MODULE.lora_A.weight, MODULE.lora_B.weight                    (no alpha: 1 for alpha/rank)
+ *   diffusers     MODULE.lora.down.weight, MODULE.lora.up.weight; MODULE_lora.down.weight
+ *   cloneofsimo   PART:INDEX:down, PART:INDEX:up                                (no alpha)
+ * Any other key is kept as one that matches nothing. False only when memory is out or a shape is not a factor's. */
+bool lora_add(lora *l, const char *key, dtype d, shape s, const void *data, error *e);
+
+/* A weight that a module changes, or rows of it: `rows` from `first` (0: all), where a checkpoint has fused what the
+ * adapter has apart. */
+typedef struct lora_target {
+	const char *weight; /* whole name, "….proj_in.weight"; copied. NULL: the module is unknown */
+	shape shape;        /* of the whole weight */
+	int first, rows;
+} lora_target;
+typedef lora_target lora_resolve_fn(void *context, const char *module);
+/* Finds each module's weight and checks the shapes against it. What is incomplete, unknown or does not fit is set aside
+ * as unmatched. Call it once, after the last lora_add. */
+bool lora_resolve(lora *l, lora_resolve_fn *resolve, void *context, error *e);
+int lora_matched(const lora *l);                       /* adapters that will be applied */
+int lora_unmatched(const lora *l);                     /* keys and modules that will not */
+const char *lora_unmatched_name(const lora *l, int i); /* owned by the set */
+
+typedef struct adapted { /* a set and how strongly it is applied */
+	const lora *set;
+	float strength;
+} adapted;
+
+/* W with the adapters of the parameter `name` (relative to the scope) added, in full precision; w itself where there
+ * is none. Makes parameters named "<name>.lora.<set>.<adapter>.down" and "….up". */
+tensor lora_merge(graph *g, const adapted *sets, int count, const char *name, tensor w);
+/* Binds such a parameter; false: the name is not one. */
+bool lora_bind(const adapted *sets, int count, const char *name, dtype *d, const void **data);
+
+/* ── training ── */
+typedef struct lora_training {
+	int rank;
+	float alpha;   /* the path is scaled by alpha/rank */
+	float dropout; /* > 0: the values between down and up are multiplied by an input named "<weight>.lora_dropout",
+	                * of their shape, which the trainer fills with 0 or 1/(1−dropout) before each step */
+	bool (*wants)(void *context, const char *weight, shape s); /* which weights get a path; NULL: all */
+	void *context;
+} lora_training;
+
+/* y + path(x): parameters "<weight>.lora_down" [rank,in] or [rank,in,k,k] and "<weight>.lora_up" [out,rank], trainable;
+ * y itself where there is no training or the weight is not wanted. */
+tensor lora_linear(graph *g, const lora_training *t, const char *name, tensor x, tensor y);
+tensor lora_conv2d(graph *g, const lora_training *t, const char *name, tensor x, tensor y, int size, int stride,
+    int before, int after);
+
+#endif

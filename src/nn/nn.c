@@ -1,0 +1,142 @@
+/* nn.c - layers: parameters by name, cast, and the graph's operations on them. */
+#include "nn/nn.h"
+#include <math.h>
+#include <stdio.h>
+
+/* PyTorch's start of a linear or convolution layer, weight and bias alike: uniform within ±1/√fan_in. */
+static initial fan_in(size_t n) { return (initial){ UNIFORM, n ? 1 / sqrtf((float)n) : 0 }; }
+static const initial zeros = { CONSTANT, 0 }, ones = { CONSTANT, 1 };
+
+tensor nn_parameter(nn *n, const char *name, shape s, initial i)
+{
+	if (n->parameter) {
+		char whole[1024];
+		snprintf(whole, sizeof whole, "%s%s", scope_of(n->g), name);
+		n->parameter(n->context, whole, s, i);
+	}
+	return param(n->g, name, s);
+}
+
+tensor nn_weight(nn *n, const char *name, shape s, initial i)
+{
+	tensor w = nn_parameter(n, name, s, i);
+	w = lora_merge(n->g, n->adapters, n->adapter_count, name, w);
+	return cast(n->g, w, graph_compute(n->g));
+}
+
+tensor nn_vector(nn *n, const char *name, int count, initial i)
+{
+	return cast(n->g, nn_parameter(n, name, shape1(count), i), REAL);
+}
+
+void nn_block(nn *n, tensor result)
+{
+	if (n->block) n->block(n->context, scope_of(n->g), result);
+}
+
+static tensor product(nn *n, const char *name, tensor x, shape s, bool bias)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	tensor w = nn_weight(n, "weight", s, fan_in((size_t)s.d[1]));
+	if (s.n == 3) w = reshape(g, w, shape2(s.d[0], s.d[1]));
+	tensor y = linear(g, x, w, bias ? nn_vector(n, "bias", s.d[0], fan_in((size_t)s.d[1])) : 0);
+	y = lora_linear(g, n->training, "weight", x, y);
+	pop(g);
+	return y;
+}
+
+tensor nn_linear(nn *n, const char *name, tensor x, int out, bool bias)
+{
+	return product(n, name, x, shape2(out, dim(n->g, x, -1)), bias);
+}
+
+tensor nn_pointwise(nn *n, const char *name, tensor x, int out, int axes)
+{
+	return product(n, name, x, (shape){ axes, { out, dim(n->g, x, -1), 1, 1 } }, true);
+}
+
+tensor nn_conv2d_strided(
+    nn *n, const char *name, tensor x, int out, int size, int stride, int before, int after, bool bias)
+{
+	graph *g = n->g;
+	int in = dim(g, x, -1);
+	initial start = fan_in((size_t)in * (size_t)size * (size_t)size);
+	push(g, "%s", name);
+	tensor w = nn_weight(n, "weight", shape4(out, in, size, size), start);
+	tensor b = bias ? nn_vector(n, "bias", out, start) : 0;
+	tensor y;
+	if (size == 1 && stride == 1 && !before && !after) {
+		y = linear(g, x, w, b);
+		y = lora_linear(g, n->training, "weight", x, y);
+	} else {
+		y = conv2d(g, x, w, b, stride, before, before, after, after);
+		y = lora_conv2d(g, n->training, "weight", x, y, size, stride, before, after);
+	}
+	pop(g);
+	return y;
+}
+
+tensor nn_conv2d(nn *n, const char *name, tensor x, int out, int size)
+{
+	return nn_conv2d_strided(n, name, x, out, size, 1, size / 2, size / 2, true);
+}
+
+tensor nn_group_norm(nn *n, const char *name, tensor x, int groups, float epsilon, activation a)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	push(g, "%s", name);
+	tensor gamma = nn_vector(n, "weight", width, ones), beta = nn_vector(n, "bias", width, zeros);
+	tensor y = group_norm(g, x, gamma, beta, groups, epsilon, a);
+	pop(g);
+	return y;
+}
+
+tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	push(g, "%s", name);
+	tensor gamma = nn_vector(n, "weight", width, ones), beta = nn_vector(n, "bias", width, zeros);
+	tensor y = layer_norm(g, x, gamma, beta, epsilon);
+	pop(g);
+	return y;
+}
+
+tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	/* 0.02 is where CLIP and the LDM transformer start */
+	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL, 0.02f });
+	tensor y = embedding(g, cast(g, table, graph_compute(g)), ids);
+	pop(g);
+	return y;
+}
+
+tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	push(g, "%s", name);
+	tensor h = geglu(g, nn_linear(n, "net.0.proj", x, 2 * inner, true));
+	h = nn_linear(n, "net.2", h, width, true);
+	pop(g);
+	return h;
+}
+
+tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads, int head_width, const char *out_name)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1), inner = heads * head_width;
+	if (!context) context = x;
+	push(g, "%s", name);
+	tensor q = nn_linear(n, "to_q", x, inner, false);
+	tensor k = nn_linear(n, "to_k", context, inner, false);
+	tensor v = nn_linear(n, "to_v", context, inner, false);
+	tensor y = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
+	y = nn_linear(n, out_name, y, width, true);
+	pop(g);
+	return y;
+}

@@ -1,0 +1,55 @@
+/* nn.h - layers. Each names its weights once, where it uses them, by the original checkpoint's key relative to the
+ * graph's scope: nn_linear(n, "proj_in", x, 320, true) reads "<scope>proj_in.weight" and "<scope>proj_in.bias".
+ *
+ * Weights are cast to what the graph computes in, biases and the parameters of norms to full precision. Adapters
+ * (lora.h) are applied here, so no model knows of them. Activations are channels last, as graph.h says. */
+#ifndef SUMI_NN_H
+#define SUMI_NN_H
+#include "graph/graph.h"
+#include "nn/lora.h"
+
+/* How a parameter starts in a new model. */
+typedef struct initial {
+	enum { CONSTANT, UNIFORM, NORMAL } kind;
+	float value; /* the constant; the bound of ±bound; the standard deviation */
+} initial;
+
+typedef struct nn { /* what a build carries along; zero but for g is a plain model */
+	graph *g;
+	const adapted *adapters; /* merged into the weights in this order */
+	int adapter_count;
+	const lora_training *training; /* adds trainable low-rank paths; NULL: none */
+	/* Told each parameter that a layer names, each time, with its whole name; NULL: nobody asks. */
+	void (*parameter)(void *context, const char *name, shape s, initial i);
+	/* Told the result of each block, with the block's scope; NULL: nobody asks. */
+	void (*block)(void *context, const char *scope, tensor result);
+	void *context; /* of both */
+} nn;
+
+/* A parameter as it is: cast it. `weight` allows for the adapters and casts to what the graph computes in, `vector`
+ * casts to full precision. */
+tensor nn_parameter(nn *n, const char *name, shape s, initial i);
+tensor nn_weight(nn *n, const char *name, shape s, initial i);
+tensor nn_vector(nn *n, const char *name, int count, initial i);
+void nn_block(nn *n, tensor result); /* tells n->block */
+
+/* x [..,in] → [..,out]; weight [out,in] */
+tensor nn_linear(nn *n, const char *name, tensor x, int out, bool bias);
+/* The same, with bias, and a weight of `axes` axes: [out,in], [out,in,1] or [out,in,1,1]. */
+tensor nn_pointwise(nn *n, const char *name, tensor x, int out, int axes);
+/* [N,H,W,in] → [N,H,W,out]; weight [out,in,size,size], a bias, `size`/2 zeros around */
+tensor nn_conv2d(nn *n, const char *name, tensor x, int out, int size);
+/* … with a stride; `before` zeros above and on the left, `after` below and on the right */
+tensor nn_conv2d_strided(
+    nn *n, const char *name, tensor x, int out, int size, int stride, int before, int after, bool bias);
+tensor nn_group_norm(nn *n, const char *name, tensor x, int groups, float epsilon, activation a);
+tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon);
+/* ids (I32) [..] → [..,width]; weight [rows,width] */
+tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width);
+/* GEGLU to `inner` and back, as "net.0.proj" and "net.2" under `name` */
+tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner);
+/* to_q, to_k, to_v without bias, attention, to_out (named `out_name`, with bias); context 0: x itself.
+ * x [N,T,C], context [N,S,D] */
+tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads, int head_width, const char *out_name);
+
+#endif
