@@ -1,0 +1,45 @@
+/* embedding.c - the gradient of a table look-up, and the sinusoidal embedding of timesteps. */
+#include "backend/reference/plain.h"
+#include <math.h>
+#include <string.h>
+
+/* A row of the table takes the sum over all places that read it, made at the first of them. */
+bool plain_embedding_grad(const call *c)
+{
+	const real *dy = c->in[0];
+	const int32_t *ids = c->in[1];
+	real *table = c->out;
+	size_t n = count_of(c->x[1]), width = last_axis(c->y);
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] < 0 || ids[i] >= c->y->shape.d[0]) return false;
+	memset(table, 0, count_of(c->y) * sizeof *table);
+#pragma omp parallel for num_threads(c->threads)
+	for (size_t i = 0; i < n; i++) {
+		bool first = true;
+		for (size_t j = 0; j < i && first; j++) first = ids[j] != ids[i];
+		for (size_t k = 0; first && k < width; k++) {
+			double sum = 0;
+			for (size_t j = i; j < n; j++)
+				if (ids[j] == ids[i]) sum += (double)dy[j * width + k];
+			table[(size_t)ids[i] * width + k] = (real)sum;
+		}
+	}
+	return true;
+}
+
+/* Ho et al. 2020 after Vaswani et al. 2017. Angles are rounded to real, as the original code's are. */
+bool plain_timestep_embedding(const call *c)
+{
+	const real *t = c->in[0];
+	size_t n = count_of(c->x[0]), width = last_axis(c->y), half = width / 2;
+	for (size_t i = 0; i < n; i++) {
+		real *y = (real *)c->out + i * width;
+		for (size_t k = 0; k < half; k++) {
+			real frequency = (real)exp(-log((double)c->y->f[0]) * (double)k / (double)half), angle = t[i] * frequency;
+			y[k] = (real)cos((double)angle);
+			y[half + k] = (real)sin((double)angle);
+		}
+		if (width % 2) y[width - 1] = 0;
+	}
+	return true;
+}
