@@ -1,0 +1,90 @@
+/* sampler.h - from noise to a latent: a sampler walks a trajectory, asks the denoiser, and moves the latent. Plain
+ * arrays of any shape; the denoiser is a callback. Everything is deterministic: single thread, sums in double.
+ *
+ * Names and mathematics are those of k-diffusion and A1111 where tools disagree. */
+#ifndef SUMI_DIFFUSION_SAMPLER_H
+#define SUMI_DIFFUSION_SAMPLER_H
+#include <stddef.h>
+#include "diffusion/trajectory.h"
+
+/* The network's output (guided, if guidance is used) for latents x [n] at time t, into out [n]. x is scaled to what the
+ * network was trained on. step counts the trajectory's steps from 0; a step may ask more than once. */
+typedef bool denoise_fn(void *context, int step, double t, const float *x, float *out, error *e);
+/* n unit normal numbers for the way from one sigma/alpha down to another. A sampler that draws independent noise for
+ * each call does not look at them; Brownian noise does. */
+typedef bool noise_fn(void *context, double from, double to, float *out, size_t n, error *e);
+/* After each step: steps done so far (1 … count), calls of the denoiser so far, the latent and the denoiser's last
+ * guess of the result. False: stop, and sample fails with STOPPED. */
+typedef bool progress_fn(void *context, int done, int calls, const float *x, const float *denoised);
+
+typedef struct sampling {
+	denoise_fn *denoise;
+	noise_fn *noise;       /* needed by samplers that draw (eta > 0) */
+	progress_fn *progress; /* may be NULL */
+	void *denoise_context, *noise_context, *progress_context;
+	prediction prediction;
+} sampling;
+
+/* What can be set. Each sampler of the table has its own defaults; a field that a sampler does not know does nothing.
+ */
+typedef struct sampler_options {
+	double eta;  /* share of the noise that is drawn anew: 0 none, 1 all (ancestral, SDE, DDIM's eta, TCD's gamma) */
+	int order;   /* of multistep solvers */
+	double clip; /* the guess of x0 is clamped to ±clip; 0: not */
+	bool heun;   /* multistep second order: Heun's correction instead of the midpoint's */
+	bool noise_form;        /* DPM-Solver and UniPC on the noise instead of x0 (without the "++") */
+	bool lower_order_final; /* fewer than 15 steps: the last is of first, the last but one of at most second order */
+	bool euler_at_final;    /* the last step is of first order in any case */
+	bool bh1;               /* UniPC: B(h) = h instead of e^h - 1 */
+	bool large_variance;    /* DDPM: beta instead of the posterior's variance */
+	bool raw_history;       /* PLMS remembers the network's outputs instead of the noise (diffusers) */
+	bool runge_kutta;       /* PLMS: three Runge-Kutta steps to begin with (Liu et al. 2022; diffusers' PNDM) */
+	double boundary_scale;  /* LCM: t times this in the boundary condition; 10 */
+} sampler_options;
+
+typedef enum sampler_kind {
+	DDPM,
+	DDIM,
+	PLMS,
+	EULER,
+	EULER_ANCESTRAL,
+	HEUN,
+	DPM2,
+	DPM2_ANCESTRAL,
+	DPMPP_2S_ANCESTRAL,
+	DPMPP_2S,
+	DPMPP_2M,
+	DPMPP_SDE,
+	DPMPP_2M_SDE,
+	DPMPP_2M_SDE_HEUN,
+	DPMPP_3M_SDE,
+	LMS,
+	UNIPC,
+	DEIS,
+	LCM,
+	TCD,
+	RESTART,
+	SAMPLERS
+} sampler_kind;
+
+/* "Euler a", "DPM++ 2M", …; NULL past the last. */
+const char *sampler_name(sampler_kind k);
+/* Any spelling, with a schedule's name behind it or not ("DPM++ 2M Karras"): then *s is set and *has_spacing true.
+ * Fails with BAD_USAGE and the nearest name. */
+bool sampler_from_name(const char *name, sampler_kind *k, sigma_spacing *s, bool *has_spacing, error *e);
+sampler_options sampler_defaults(sampler_kind k);
+/* The spacing that A1111 chooses where the user does not: Karras for DPM++, exponential for 2M SDE and 3M SDE. */
+sigma_spacing sampler_default_spacing(sampler_kind k);
+/* Latents of n floats that `sample` allocates, x not counted. */
+int sampler_buffers(sampler_kind k);
+
+/* The trajectory that this sampler walks on a model with this schedule: timesteps for DDPM, DDIM, PLMS, LCM and TCD
+ * (the spacing is not looked at), sigmas for the others. */
+bool sampler_trajectory(
+    trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e);
+
+/* x [n]: the first latent (noise times path->start, or whatever the first point asks for); becomes the result. */
+bool sample(sampler_kind k, const sampler_options *options, const trajectory *path, const sampling *hooks, float *x,
+    size_t n, error *e);
+
+#endif

@@ -1,0 +1,139 @@
+/* sigmas.c - the spacings of sigma. */
+#include "diffusion/sigmas.h"
+#include "diffusion/names.h"
+#include <math.h>
+#include <stdlib.h>
+
+static double share_of(int i, int n) { return n > 1 ? (double)i / (n - 1) : 0; }
+
+void karras_sigmas(double *out, int n, double low, double high, double rho)
+{
+	double a = pow(high, 1 / rho), b = pow(low, 1 / rho);
+	for (int i = 0; i < n; i++) out[i] = pow(a + share_of(i, n) * (b - a), rho);
+}
+
+void exponential_sigmas(double *out, int n, double low, double high, double rho)
+{
+	for (int i = 0; i < n; i++) out[i] = exp(log(low) + pow(1 - share_of(i, n), rho) * (log(high) - log(low)));
+}
+
+/* The continued fraction of the incomplete beta function (Lentz's method), good for x below (a + 1)/(a + b + 2). */
+static double beta_fraction(double x, double a, double b)
+{
+	double c = 1, d = 1 / (1 - (a + b) * x / (a + 1)), f = d;
+	for (int m = 1; m < 200; m++) {
+		double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+		double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+		d = 1 / (1 + even * d);
+		c = 1 + even / c;
+		f *= c * d;
+		d = 1 / (1 + odd * d);
+		c = 1 + odd / c;
+		f *= c * d;
+		if (fabs(c * d - 1) < 1e-15) break;
+	}
+	return f;
+}
+
+static double beta_cumulative(double x, double a, double b)
+{
+	if (x <= 0 || x >= 1) return x >= 1;
+	if (x > (a + 1) / (a + b + 2)) return 1 - beta_cumulative(1 - x, b, a);
+	return exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a * beta_fraction(x, a, b);
+}
+
+static double beta_quantile(double p, double a, double b)
+{
+	double low = 0, high = 1;
+	for (int i = 0; i < 60; i++) {
+		double middle = (low + high) / 2;
+		if (beta_cumulative(middle, a, b) < p)
+			low = middle;
+		else
+			high = middle;
+	}
+	return p <= 0 ? 0 : p >= 1 ? 1 : (low + high) / 2;
+}
+
+void beta_sigmas(double *out, int n, double low, double high)
+{
+	for (int i = 0; i < n; i++) out[i] = low + beta_quantile(1 - share_of(i, n), 0.6, 0.6) * (high - low);
+}
+
+static void align_your_steps(double *out, int n)
+{
+	static const double best[11] = { 14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029 };
+	for (int i = 0; i < n; i++) {
+		double place = share_of(i, n) * 10;
+		int low = place < 10 ? (int)place : 9;
+		out[i] = exp(log(best[low]) + (place - low) * (log(best[low + 1]) - log(best[low])));
+	}
+}
+
+double *make_sigmas(sigma_spacing kind, const noise_schedule *s, int steps, int *count, error *e)
+{
+	if (steps < 1 || steps > s->count) {
+		fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, s->count);
+		return NULL;
+	}
+	int last = s->count - 1, stride = s->count / steps;
+	*count = kind == DDIM_UNIFORM_SPACING ? (last - 1) / stride + 1 : steps;
+	double *sigmas = malloc(((size_t)*count + 1) * sizeof *sigmas);
+	if (!sigmas) {
+		fail(e, NO_MEMORY, "no memory for %d sigmas", *count);
+		return NULL;
+	}
+	double low = exp(s->log_sigmas[0]), high = exp(s->log_sigmas[last]);
+	sigmas[*count] = kind == KL_OPTIMAL_SPACING ? low : 0;
+	switch (kind) {
+	case KARRAS_SPACING: karras_sigmas(sigmas, steps, low, high, 7); break;
+	case EXPONENTIAL_SPACING:
+	case POLYEXPONENTIAL_SPACING: exponential_sigmas(sigmas, steps, low, high, 1); break;
+	case BETA_SPACING: beta_sigmas(sigmas, steps, low, high); break;
+	case ALIGN_YOUR_STEPS_SPACING: align_your_steps(sigmas, steps); break;
+	case SIMPLE_SPACING:
+		for (int i = 0; i < steps; i++) sigmas[i] = exp(s->log_sigmas[last - (int)((double)i * s->count / steps)]);
+		break;
+	case DDIM_UNIFORM_SPACING:
+		for (int i = 0; i < *count; i++) sigmas[*count - 1 - i] = exp(s->log_sigmas[1 + i * stride]);
+		break;
+	case KL_OPTIMAL_SPACING:
+		for (int i = 0; i < steps; i++) sigmas[i] = tan(atan(high) + (double)i / steps * (atan(low) - atan(high)));
+		break;
+	case SGM_UNIFORM_SPACING:
+		for (int i = 0; i < steps; i++) sigmas[i] = sigma_of_timestep(s, last * (1 - (double)i / steps));
+		break;
+	default:
+		for (int i = 0; i < steps; i++) sigmas[i] = sigma_of_timestep(s, last * (1 - share_of(i, steps)));
+	}
+	return sigmas;
+}
+
+static const struct name names[] = {
+	{ UNIFORM_SPACING, "Uniform" },
+	{ UNIFORM_SPACING, "normal" },
+	{ UNIFORM_SPACING, "discrete" },
+	{ UNIFORM_SPACING, "default" },
+	{ SIMPLE_SPACING, "Simple" },
+	{ KARRAS_SPACING, "Karras" },
+	{ EXPONENTIAL_SPACING, "Exponential" },
+	{ POLYEXPONENTIAL_SPACING, "Polyexponential" },
+	{ SGM_UNIFORM_SPACING, "SGM Uniform" },
+	{ DDIM_UNIFORM_SPACING, "DDIM" },
+	{ DDIM_UNIFORM_SPACING, "ddim_uniform" },
+	{ BETA_SPACING, "Beta" },
+	{ KL_OPTIMAL_SPACING, "KL Optimal" },
+	{ ALIGN_YOUR_STEPS_SPACING, "Align Your Steps" },
+	{ ALIGN_YOUR_STEPS_SPACING, "ays" },
+	{ -1, NULL },
+};
+
+const char *spacing_name(sigma_spacing s) { return name_of(names, (int)s); }
+
+bool spacing_from_name(const char *name, sigma_spacing *s, error *e)
+{
+	int value = value_of(names, name);
+	if (value >= 0) *s = (sigma_spacing)value;
+	return value >= 0 ||
+	       fail(e, BAD_USAGE, "unknown schedule '%.60s'; did you mean '%s'?", name, nearest_name(names, name));
+}

@@ -1,0 +1,37 @@
+/* sigmas.h - which sigmas a sampler visits: the spacings that users choose by name, as k-diffusion and A1111 have
+ * them (where ComfyUI or diffusers differ, theirs is not followed; the remarks say where). */
+#ifndef SUMI_DIFFUSION_SIGMAS_H
+#define SUMI_DIFFUSION_SIGMAS_H
+#include "diffusion/schedule.h"
+
+typedef enum sigma_spacing {
+	UNIFORM_SPACING,          /* even in time from the last timestep to the first: "the model's own" */
+	SIMPLE_SPACING,           /* every (T/steps)th sigma of the schedule */
+	KARRAS_SPACING,           /* even in sigma^(1/7) (Karras et al. 2022) */
+	EXPONENTIAL_SPACING,      /* even in log sigma */
+	POLYEXPONENTIAL_SPACING,  /* log sigma along a power of the ramp; the power, rho, is 1 as in k-diffusion */
+	SGM_UNIFORM_SPACING,      /* even in time, the last of steps + 1 dropped */
+	DDIM_UNIFORM_SPACING,     /* every (T/steps)th timestep from 1: one step more where T/steps is not whole */
+	BETA_SPACING,             /* quantiles of Beta(0.6, 0.6) in sigma (ComfyUI takes them in time) */
+	KL_OPTIMAL_SPACING,       /* even in arctan sigma; ends at the smallest sigma and not in 0, as in A1111 */
+	ALIGN_YOUR_STEPS_SPACING, /* NVIDIA's ten for Stable Diffusion 1, interpolated in log sigma; no use of the schedule
+	                           */
+	SPACINGS
+} sigma_spacing;
+
+/* The name for help and picture texts: "Karras", "SGM Uniform", …; NULL past the last. */
+const char *spacing_name(sigma_spacing s);
+/* Any spelling that users of the other tools know; case, spaces, "_" and "-" do not matter. "normal", "discrete",
+ * "default" and "uniform" are one. On failure (BAD_USAGE) the message has the nearest name. */
+bool spacing_from_name(const char *name, sigma_spacing *s, error *e);
+
+/* Falling sigmas that end in 0 (but KL_OPTIMAL); *count steps, so *count + 1 values, which the caller frees. steps >=
+ * 1; *count differs from it for DDIM_UNIFORM alone. */
+double *make_sigmas(sigma_spacing s, const noise_schedule *schedule, int steps, int *count, error *e);
+
+/* Parts of it on any range, for solvers that insert sigmas of their own: n values from high to low, no 0 at the end. */
+void karras_sigmas(double *out, int n, double low, double high, double rho);
+void exponential_sigmas(double *out, int n, double low, double high, double rho);
+void beta_sigmas(double *out, int n, double low, double high);
+
+#endif

@@ -1,0 +1,95 @@
+/* solver.c - the moves that samplers are made of. */
+#include "diffusion/solver.h"
+#include <math.h>
+
+const path_step *next_step(solver *s)
+{
+	const sampling *h = s->hooks;
+	if (!s->failed && s->done && h->progress &&
+	    !h->progress(h->progress_context, s->done, s->calls, s->x, s->buffers[0])) {
+		s->failed = true;
+		fail(s->e, STOPPED, "stopped after step %d of %d", s->done, s->path->count);
+	}
+	return s->failed || s->done == s->path->count ? NULL : &s->path->steps[s->done++];
+}
+
+void call_denoiser(solver *s, path_point at, const float *x, float *out)
+{
+	if (s->failed) return;
+	const float *input = x;
+	if (s->path->form == VARIANCE_EXPLODING && s->hooks->prediction != PREDICT_FLOW) {
+		MIX(s, s->scaled, { 1 / sqrt(at.alpha * at.alpha + at.sigma * at.sigma), x });
+		input = s->scaled;
+	}
+	s->calls++;
+	s->failed = !s->hooks->denoise(s->hooks->denoise_context, step_index(s), at.t, input, out, s->e);
+}
+
+void interpret(solver *s, path_point at, const float *x, const float *out, float *denoised, float *noise)
+{
+	if (s->failed) return;
+	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b), clip = s->options.clip;
+	for (size_t i = 0; i < s->n; i++) {
+		double value = (double)x[i], o = (double)out[i], x0, fresh;
+		switch (s->hooks->prediction) {
+		case PREDICT_NOISE:
+			fresh = o;
+			x0 = (value - b * o) / a;
+			break;
+		case PREDICT_VELOCITY:
+			fresh = (a * o + b * value / norm) / norm;
+			x0 = (a * value / norm - b * o) / norm;
+			break;
+		case PREDICT_FLOW:
+			x0 = value - b * o;
+			fresh = value * (1 - a) / b + a * o;
+			break;
+		default: x0 = o; fresh = (value - a * o) / b;
+		}
+		if (clip > 0) x0 = fmin(fmax(x0, -clip), clip);
+		if (denoised) denoised[i] = (float)x0;
+		if (noise) noise[i] = (float)fresh;
+	}
+}
+
+void predict(solver *s, path_point at, const float *x, float *denoised, float *noise)
+{
+	float *out = denoised ? denoised : noise;
+	call_denoiser(s, at, x, out);
+	interpret(s, at, x, out, denoised, noise);
+}
+
+void mix_terms(const solver *s, float *out, const term *terms)
+{
+	if (s->failed) return;
+	for (size_t i = 0; i < s->n; i++) {
+		double sum = 0;
+		for (const term *t = terms; t->values; t++) sum += t->factor * (double)t->values[i];
+		out[i] = (float)sum;
+	}
+}
+
+void move(
+    const solver *s, float *out, const float *x, path_point from, double alpha, double sigma, const float *denoised)
+{
+	double kept = sigma / from.sigma;
+	MIX(s, out, { kept, x }, { alpha - from.alpha * kept, denoised });
+}
+
+noise_split split_noise(path_point from, path_point to, double eta)
+{
+	double shrink = ratio_of(to) / ratio_of(from); /* 0 where `from` is noise alone */
+	double up = fmin(1, eta * sqrt(fmax(0, 1 - shrink * shrink)));
+	return (noise_split){ to.sigma * sqrt(1 - up * up), to.sigma * up };
+}
+
+void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch)
+{
+	if (s->failed || amount == 0) return;
+	const sampling *h = s->hooks;
+	if (!h->noise)
+		s->failed = !fail(s->e, BAD_USAGE, "this sampler draws noise and was given no source of it");
+	else
+		s->failed = !h->noise(h->noise_context, ratio_of(from), ratio_of(to), scratch, s->n, s->e);
+	MIX(s, x, { 1, x }, { amount, scratch });
+}

@@ -1,0 +1,74 @@
+/* solver.h - what the samplers share: the state of a run and the few moves that all of them are made of. A failure
+ * sticks: after it next_step returns NULL and the other functions do nothing, so samplers hold no checks. */
+#ifndef SUMI_DIFFUSION_SOLVER_H
+#define SUMI_DIFFUSION_SOLVER_H
+#include "diffusion/sampler.h"
+
+enum { MAX_BUFFERS = 10 };
+
+typedef struct solver {
+	const trajectory *path;
+	const sampling *hooks;
+	sampler_options options;
+	float *x; /* the latent; [n], as all buffers */
+	size_t n;
+	float *buffers[MAX_BUFFERS]; /* as many as the table says; [0] holds the guess of x0 that progress sees */
+	float *scaled;               /* the network's input */
+	int done, calls;             /* steps begun, calls of the denoiser */
+	bool failed;
+	error *e;
+} solver;
+
+/* The step to do, NULL after the last or a failure. Reports progress on the one before. */
+const path_step *next_step(solver *s);
+static inline int step_index(const solver *s) { return s->done - 1; }
+static inline bool is_last_step(const solver *s) { return s->done == s->path->count; }
+
+/* The network's output for x at a point, as it is. */
+void call_denoiser(solver *s, path_point at, const float *x, float *out);
+/* Its meaning: x0 and noise with x = alpha·x0 + sigma·noise. denoised may be out itself; either may be NULL. Where x0
+ * is clipped the noise is not. */
+void interpret(solver *s, path_point at, const float *x, const float *out, float *denoised, float *noise);
+/* Both. */
+void predict(solver *s, path_point at, const float *x, float *denoised, float *noise);
+
+/* out = the sum of factor·values over the terms; out may be one of the values. */
+typedef struct term {
+	double factor;
+	const float *values;
+} term;
+void mix_terms(const solver *s, float *out, const term *terms);
+#define MIX(s, out, ...) mix_terms(s, out, (const term[]){ __VA_ARGS__, { 0, NULL } })
+
+/* x at `from` moved to noise level sigma at alpha with x0 held: the first order step of all solvers. */
+void move(
+    const solver *s, float *out, const float *x, path_point from, double alpha, double sigma, const float *denoised);
+
+/* Splits the noise at the end of a step into what stays (down) and what is drawn anew (up): down² + up² = to.sigma².
+ * This is k-diffusion's ancestral step and, variance preserving, DDIM's sigma (Song et al. 2021, equation 16). */
+typedef struct noise_split {
+	double down, up;
+} noise_split;
+noise_split split_noise(path_point from, path_point to, double eta);
+/* x += amount · fresh noise, drawn into scratch; draws nothing where amount is 0. */
+void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch);
+
+static inline double ratio_of(path_point p) { return p.sigma / p.alpha; }
+
+/* The samplers. */
+void solve_euler(solver *s);
+void solve_ddpm(solver *s);
+void solve_plms(solver *s);
+void solve_heun(solver *s);
+void solve_dpm2(solver *s);
+void solve_dpmpp_2s_ancestral(solver *s);
+void solve_dpmpp_2s(solver *s);
+void solve_dpmpp_sde(solver *s);
+void solve_dpmpp_multistep(solver *s);
+void solve_lms(solver *s);
+void solve_unipc(solver *s);
+void solve_deis(solver *s);
+void solve_lcm(solver *s);
+void solve_tcd(solver *s);
+
+#endif

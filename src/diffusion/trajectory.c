@@ -1,0 +1,101 @@
+/* trajectory.c - steps between points of noise. */
+#include "diffusion/trajectory.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+double *make_timesteps(timestep_spacing spacing, int training, int steps, int offset, bool whole, int *count, error *e)
+{
+	if (steps < 1 || steps > training) {
+		fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, training);
+		return NULL;
+	}
+	int stride = training / steps, n = spacing == COMPVIS_TIMESTEPS ? (training - 1) / stride + 1 : steps;
+	double *t = malloc((size_t)n * sizeof *t), ratio = (double)training / steps;
+	if (!t) {
+		fail(e, NO_MEMORY, "no memory for %d timesteps", n);
+		return NULL;
+	}
+	for (int i = 0; i < n; i++) {
+		int rest = n - 1 - i;
+		switch (spacing) {
+		case LEADING_TIMESTEPS: t[i] = rest * stride + offset; break;
+		case TRAILING_TIMESTEPS: t[i] = (whole ? rint(training - i * ratio) : training - i * ratio) - 1; break;
+		case LINSPACE_TIMESTEPS: t[i] = n > 1 ? (double)(training - 1) * rest / (n - 1) : 0; break;
+		case COMPVIS_TIMESTEPS: t[i] = fmin(rest * stride + 1, training - 1); break; /* A1111 stops at the last, too */
+		case QUADRATIC_TIMESTEPS: {
+			double root = n > 1 ? sqrt(training * 0.8) * rest / (n - 1) : 0;
+			t[i] = trunc(root * root) + 1;
+		}
+		}
+		if (whole) t[i] = rint(t[i]);
+	}
+	*count = n;
+	return t;
+}
+
+static bool allocate(trajectory *p, int count, error *e)
+{
+	p->steps = calloc((size_t)count, sizeof *p->steps);
+	p->count = count;
+	return p->steps || fail(e, NO_MEMORY, "no memory for %d steps", count);
+}
+
+double shift_sigma(double sigma, double shift) { return shift * sigma / (1 + (shift - 1) * sigma); }
+
+static path_point point_of_sigma(const trajectory *p, double sigma)
+{
+	if (p->form == FLOW_MATCHING) return (path_point){ sigma * 1000, 1 - sigma, sigma };
+	return (path_point){ sigma > 0 ? timestep_of_sigma(p->schedule, sigma) : 0, 1, sigma };
+}
+
+path_point point_of_ratio(const trajectory *p, double ratio)
+{
+	if (p->form == FLOW_MATCHING) return point_of_sigma(p, isinf(ratio) ? 1 : ratio / (1 + ratio));
+	path_point point = point_of_sigma(p, ratio);
+	if (p->form == VARIANCE_PRESERVING) {
+		point.alpha = 1 / sqrt(1 + ratio * ratio);
+		point.sigma = isinf(ratio) ? 1 : ratio * point.alpha;
+	}
+	return point;
+}
+
+path_point point_of_timestep(const noise_schedule *s, double t, double final)
+{
+	int last = s->count - 1;
+	double a = t < 0 ? final : s->alphas_cumprod[t < last ? (int)t : last];
+	return (path_point){ fmax(t, 0), sqrt(a), sqrt(1 - a) };
+}
+
+bool trajectory_from_sigmas(
+    trajectory *p, path_form form, const noise_schedule *schedule, const double *sigmas, int count, error *e)
+{
+	*p = (trajectory){ .form = form, .schedule = schedule, .start = sigmas[0] };
+	if (!allocate(p, count, e)) return false;
+	for (int i = 0; i < count; i++)
+		p->steps[i] = (path_step){ point_of_sigma(p, sigmas[i]), point_of_sigma(p, sigmas[i + 1]) };
+	return true;
+}
+
+bool trajectory_from_timesteps(
+    trajectory *p, const noise_schedule *schedule, const double *timesteps, int count, double final, error *e)
+{
+	*p = (trajectory){ .form = VARIANCE_PRESERVING, .schedule = schedule, .start = 1 };
+	if (!allocate(p, count, e)) return false;
+	for (int i = 0; i < count; i++)
+		p->steps[i] = (path_step){ point_of_timestep(schedule, timesteps[i], final),
+			point_of_timestep(schedule, i + 1 < count ? timesteps[i + 1] : -1, final) };
+	return true;
+}
+
+void trajectory_skip(trajectory *p, int n)
+{
+	p->count -= n;
+	memmove(p->steps, p->steps + n, (size_t)p->count * sizeof *p->steps);
+}
+
+void trajectory_free(trajectory *p)
+{
+	free(p->steps);
+	*p = (trajectory){ 0 };
+}

@@ -1,0 +1,65 @@
+/* arrays.c - a reader of safetensors for the golden program alone. */
+#include "arrays.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+arrays arrays_open(const char *path)
+{
+	arrays a = { 0 };
+	FILE *f = fopen(path, "rb");
+	if (!f) return a;
+	fseek(f, 0, SEEK_END);
+	long size = ftell(f);
+	rewind(f);
+	a.bytes = size > 8 ? malloc((size_t)size) : NULL;
+	uint64_t header = 0;
+	if (a.bytes && fread(a.bytes, 1, (size_t)size, f) == (size_t)size) {
+		memcpy(&header, a.bytes, 8);
+		if (header <= (uint64_t)size - 8) a.header = json_loadb((char *)a.bytes + 8, header, 0, NULL);
+	}
+	fclose(f);
+	a.data = a.bytes + 8 + header;
+	a.data_size = a.header ? (size_t)size - 8 - header : 0;
+	return a;
+}
+
+void arrays_close(arrays *a)
+{
+	json_decref(a->header);
+	free(a->bytes);
+	*a = (arrays){ 0 };
+}
+
+static const void *find(const arrays *a, const char *name, const char *dtype, size_t *bytes)
+{
+	const json_t *entry = json_object_get(a->header, name), *offsets = json_object_get(entry, "data_offsets");
+	const char *stored = json_string_value(json_object_get(entry, "dtype"));
+	size_t from = (size_t)json_integer_value(json_array_get(offsets, 0));
+	size_t to = (size_t)json_integer_value(json_array_get(offsets, 1));
+	if (!stored || strcmp(stored, dtype) || from > to || to > a->data_size) return NULL;
+	*bytes = to - from;
+	return a->data + from;
+}
+
+const float *array_of(const arrays *a, size_t *n, const char *format, ...)
+{
+	char name[512];
+	size_t bytes = 0;
+	va_list list;
+	va_start(list, format);
+	vsnprintf(name, sizeof name, format, list);
+	va_end(list);
+	const float *values = find(a, name, "F32", &bytes);
+	if (n) *n = bytes / sizeof *values;
+	return values;
+}
+
+const double *double_array_of(const arrays *a, size_t *n, const char *name)
+{
+	size_t bytes = 0;
+	const double *values = find(a, name, "F64", &bytes);
+	if (n) *n = bytes / sizeof *values;
+	return values;
+}

@@ -1,0 +1,230 @@
+/* samplers.c - trajectories of the original samplers on an elementwise model. */
+#include "goldens.h"
+#include "arrays.h"
+#include "diffusion/sampler.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 1e-4
+#define LOOSE 5e-4 /* few large steps: dpm2, lms, 3m */
+
+/* a·x·f(t/b) + c·g(d·x) + e */
+typedef struct model {
+	double a, b, c, d, e;
+	double (*f)(double), (*g)(double);
+} model;
+
+static double identity(double x) { return x; }
+
+static double (*function_of(const json_t *params, const char *key))(double)
+{
+	const char *name = json_string_value(json_object_get(params, key));
+	if (!name) return identity;
+	return !strcmp(name, "sin") ? sin : !strcmp(name, "cos") ? cos : !strcmp(name, "tanh") ? tanh : identity;
+}
+
+static model model_of(const json_t *file)
+{
+	const json_t *p = json_object_get(file, "model_params");
+	return (model){ json_number_value(json_object_get(p, "a")), json_number_value(json_object_get(p, "b")),
+		json_number_value(json_object_get(p, "c")), json_number_value(json_object_get(p, "d")),
+		json_number_value(json_object_get(p, "e")), function_of(p, "f"), function_of(p, "g") };
+}
+
+/* A case while it runs: what it is compared with, and the worst error so far. */
+typedef struct replay {
+	const arrays *file;
+	const char *name;
+	model model;
+	const json_t *times;          /* expected t of each call, or NULL */
+	bool noise_by_draw, by_calls; /* how noise.i and x.i are numbered: draws or calls, calls or steps */
+	size_t n;
+	int calls, draws;
+	double error;
+	int compared;
+} replay;
+
+static bool apply_model(void *context, int step, double t, const float *x, float *out, error *e)
+{
+	(void)step, (void)e;
+	replay *r = context;
+	const model *m = &r->model;
+	const json_t *expected = json_array_get(r->times, (size_t)r->calls);
+	if (expected) r->error = fmax(r->error, fabs(json_number_value(expected) - t) / 1000);
+	double time = m->f((double)(float)t / m->b);
+	for (size_t i = 0; i < r->n; i++)
+		out[i] = (float)(m->a * (double)x[i] * time + m->c * m->g(m->d * (double)x[i]) + m->e);
+	r->calls++;
+	return true;
+}
+
+static bool recorded_noise(void *context, double from, double to, float *out, size_t n, error *e)
+{
+	(void)from, (void)to;
+	replay *r = context;
+	int i = r->noise_by_draw ? r->draws : r->calls - 1;
+	const float *noise = array_of(r->file, NULL, "%s/noise.%d", r->name, i);
+	r->draws++;
+	if (!noise) return fail(e, BAD_FILE, "draws noise.%d, which the original did not", i);
+	memcpy(out, noise, n * sizeof *out);
+	return true;
+}
+
+static bool compare_state(void *context, int done, int calls, const float *x, const float *denoised)
+{
+	(void)denoised;
+	replay *r = context;
+	size_t n = 0;
+	const float *expected = array_of(r->file, &n, "%s/x.%d", r->name, r->by_calls ? calls : done);
+	double off = expected && n == r->n ? relative_max(x, expected, n) : INFINITY;
+	if (!(off <= r->error)) r->error = off;
+	r->compared++;
+	return true;
+}
+
+static void run_case(replay *c, const char *label, sampler_kind kind, const sampler_options *options,
+    const trajectory *path, prediction what, double tolerance, report *r)
+{
+	error e = { 0 };
+	const float *start = array_of(c->file, &c->n, "%s/x.0", c->name);
+	if (!start) {
+		report_uncovered(r, label, "no x.0 in the file");
+		return;
+	}
+	sampling hooks = { apply_model, recorded_noise, compare_state, c, c, c, what };
+	float *x = malloc(c->n * sizeof *x);
+	memcpy(x, start, c->n * sizeof *x);
+	if (sample(kind, options, path, &hooks, x, c->n, &e))
+		report_error(r, label, c->compared ? c->error : INFINITY, tolerance);
+	else {
+		printf("%s: %s\n", label, e.text);
+		report_error(r, label, INFINITY, tolerance);
+	}
+	free(x);
+}
+
+static prediction prediction_of(const char *name)
+{
+	return !strcmp(name, "v_prediction") ? PREDICT_VELOCITY
+	       : !strncmp(name, "flow", 4)   ? PREDICT_FLOW
+	       : !strcmp(name, "sample")     ? PREDICT_SAMPLE
+	                                     : PREDICT_NOISE;
+}
+
+/* The nth word between slashes, 0 the first; into a buffer that the next but three calls overwrite. */
+static const char *word_of(const char *name, int n)
+{
+	static char words[4][64];
+	static int next;
+	char *out = words[next++ % 4];
+	while (n && *name) n -= *name++ == '/';
+	snprintf(out, sizeof words[0], "%.*s", (int)strcspn(name, "/"), name);
+	return out;
+}
+
+/* "ddim/eta1/10", "plms/10" */
+static void compare_compvis(const arrays *file, const json_t *json, const noise_schedule *s, report *r)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(json_object_get(json, "cases"), name, value)
+	{
+		sampler_kind kind;
+		sigma_spacing unused;
+		bool has;
+		error e = { 0 };
+		trajectory p = { 0 };
+		char label[128];
+		snprintf(label, sizeof label, "samplers/compvis/%s", name);
+		const char *eta = strstr(name, "/eta");
+		if (!sampler_from_name(word_of(name, 0), &kind, &unused, &has, &e) ||
+		    !sampler_trajectory(&p, kind, UNIFORM_SPACING, s, atoi(word_of(name, eta ? 2 : 1)), &e)) {
+			report_uncovered(r, label, e.text);
+			continue;
+		}
+		sampler_options o = sampler_defaults(kind);
+		if (eta) o.eta = atof(eta + 4);
+		replay c = { .file = file, .name = name, .model = model_of(json) };
+		c.times = kind == DDIM ? json_object_get(value, "timesteps_descending") : NULL;
+		run_case(&c, label, kind, &o, &p, PREDICT_NOISE, TOLERANCE, r);
+		trajectory_free(&p);
+	}
+}
+
+static double sigma_error(const json_t *expected, const double *got, int count)
+{
+	double worst = (int)json_array_size(expected) == count ? 0 : INFINITY;
+	double largest = json_number_value(json_array_get(expected, 0));
+	for (int i = 0; i < count; i++)
+		worst = fmax(worst, fabs(json_number_value(json_array_get(expected, (size_t)i)) - got[i]) / largest);
+	return worst;
+}
+
+static double k_tolerance(sampler_kind k)
+{
+	return k == LMS || k == DPM2 || k == DPM2_ANCESTRAL || k == DPMPP_3M_SDE ? LOOSE : TOLERANCE;
+}
+
+/* "kdiffusion/sampler/spacing/prediction/steps" */
+static void compare_k_case(
+    const arrays *file, const json_t *json, const char *name, const json_t *value, const noise_schedule *s, report *r)
+{
+	sampler_kind kind;
+	sigma_spacing spacing, unused;
+	bool has;
+	error e = { 0 };
+	int count = 0;
+	char label[128];
+	snprintf(label, sizeof label, "samplers/%s", name);
+	double *sigmas = spacing_from_name(word_of(name, 2), &spacing, &e)
+	                     ? make_sigmas(spacing, s, atoi(word_of(name, 4)), &count, &e)
+	                     : NULL;
+	double off = sigmas ? sigma_error(json_object_get(value, "sigmas"), sigmas, count + 1) : INFINITY;
+	trajectory p = { 0 };
+	if (!sigmas)
+		report_uncovered(r, label, e.text);
+	else if (strstr(name, "/sigmas_only/"))
+		report_error(r, label, off, 1e-5);
+	else if (!sampler_from_name(word_of(name, 1), &kind, &unused, &has, &e) ||
+	         !trajectory_from_sigmas(&p, VARIANCE_EXPLODING, s, sigmas, count, &e))
+		report_uncovered(r, label, e.text);
+	else {
+		sampler_options o = sampler_defaults(kind);
+		replay c = { .file = file, .name = name, .model = model_of(json), .noise_by_draw = true, .error = off };
+		c.times = kind == EULER ? json_object_get(value, "model_t") : NULL;
+		run_case(&c, label, kind, &o, &p, prediction_of(word_of(name, 3)), k_tolerance(kind), r);
+	}
+	trajectory_free(&p);
+	free(sigmas);
+}
+
+static void compare_k_diffusion(const arrays *file, const json_t *json, const noise_schedule *s, report *r)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(json_object_get(json, "cases"), name, value) compare_k_case(file, json, name, value, s, r);
+}
+
+typedef void compare_file(const arrays *, const json_t *, const noise_schedule *, report *);
+
+static void with_file(const char *dir, const char *name, compare_file *compare, report *r)
+{
+	if (!exists(path_of(dir, "samplers/%s.json", name))) return;
+	json_t *json = json_load_file(path_of(dir, "samplers/%s.json", name), 0, NULL);
+	arrays file = arrays_open(path_of(dir, "samplers/%s.safetensors", name));
+	noise_schedule s;
+	if (noise_schedule_make(&s, &stable_diffusion_schedule, NULL)) {
+		compare(&file, json, &s, r);
+		noise_schedule_free(&s);
+	}
+	arrays_close(&file);
+	json_decref(json);
+}
+
+void golden_samplers(const char *dir, report *r)
+{
+	with_file(dir, "compvis", compare_compvis, r);
+	with_file(dir, "kdiffusion", compare_k_diffusion, r);
+}
