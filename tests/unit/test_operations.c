@@ -1,0 +1,380 @@
+/* test_operations.c - every row of every backend against the reference, on every case of operations.c: forward and
+ * gradient operations, in full precision and in bf16, with one thread and with two, in place where that is allowed,
+ * with and without a second packing, and with guards behind every buffer. After dav1d's checkasm.
+ *
+ *     test_operations                      checks and prints the worst error of each row
+ *     test_operations NAME                 the cases of one operation only
+ *     test_operations --bench [NAME [T]]   times the rows that fit on sizes of models, with T threads */
+#include "../operations.h"
+#include "backend/backend.h"
+#include "graph/ops.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { GUARD = 64, GUARD_BYTE = 0xA5, POISON = 0xFF }; /* 0xFF…: a NaN in every type */
+
+static void *buffer_new(size_t bytes)
+{
+	unsigned char *p = aligned_alloc(64, (bytes + GUARD + 63) & ~(size_t)63);
+	if (!p) {
+		fprintf(stderr, "out of memory for %zu bytes\n", bytes);
+		exit(1);
+	}
+	memset(p, POISON, bytes);
+	memset(p + bytes, GUARD_BYTE, GUARD);
+	return p;
+}
+
+static bool guarded(const void *buffer, size_t bytes)
+{
+	const unsigned char *p = (const unsigned char *)buffer + bytes;
+	for (int i = 0; i < GUARD; i++)
+		if (p[i] != GUARD_BYTE) return false;
+	return true;
+}
+
+static size_t bytes_of(const node *n) { return shape_count(n->shape) * dtype_size(n->dtype); }
+
+/* The rows that a run would try, in its order: the reference is the last, and checked as well. */
+static const backend *tested(void) { return backend_reference(); }
+
+/* ── one row on one node ── */
+
+typedef struct trial {
+	const kernel *row;
+	call call;
+	size_t scratch, packed;
+} trial;
+
+static call call_of(const graph *g, tensor t, int threads)
+{
+	const node *y = node_of(g, t);
+	call c = { .y = y, .threads = threads };
+	for (int i = 0; i < y->inputs; i++) c.x[i] = y->in[i] ? node_of(g, y->in[i]) : NULL;
+	return c;
+}
+
+/* Nothing but shapes and dtypes is known until the row has been prepared, as in graph_compile(). */
+static bool prepare(trial *t, const kernel *row, const call *c)
+{
+	*t = (trial){ .row = row, .call = *c };
+	error e = { OK, "" };
+	if (row->prepare && !row->prepare(&t->call, &e)) {
+		printf("FAILED: %s cannot prepare: %s\n", row->name, e.text);
+		return false;
+	}
+	t->scratch = row->scratch_bytes ? row->scratch_bytes(&t->call) : 0;
+	t->packed = row->packed_bytes ? row->packed_bytes(&t->call) : 0;
+	t->call.scratch = t->scratch ? buffer_new(t->scratch) : NULL;
+	t->call.packed = t->packed ? buffer_new(t->packed) : NULL;
+	return true;
+}
+
+static void release(trial *t)
+{
+	if (t->row->release && t->call.state) t->row->release(t->call.state);
+	free(t->call.scratch);
+	free(t->call.packed);
+}
+
+/* Runs the row `runs` times: packed once as a constant is, or before every run. The last result is in out, which was
+ * made by buffer_new. in_place: the input whose memory the result takes, −1 none. */
+static const char *run_row(
+    const kernel *row, const graph *g, tensor y, int threads, int in_place, bool repack, void *out)
+{
+	call c = call_of(g, y, threads);
+	trial t;
+	size_t bytes = bytes_of(c.y);
+	if (!prepare(&t, row, &c)) return "cannot be prepared";
+	for (int i = 0; i < c.y->inputs; i++) t.call.in[i] = c.y->in[i] ? graph_data(g, c.y->in[i]) : NULL;
+	t.call.out = out;
+	bool fine = true;
+	for (int run = 0; fine && run < 2; run++) {
+		memset(out, POISON, bytes);
+		if (in_place >= 0) memcpy(out, graph_data(g, c.y->in[in_place]), bytes), t.call.in[in_place] = out;
+		if (t.scratch) memset(t.call.scratch, POISON, t.scratch);
+		if (t.packed && (repack || !run)) row->pack(&t.call);
+		fine = row->run(&t.call);
+	}
+	const char *problem = !fine                                              ? "reports a failure"
+	                      : !guarded(out, bytes)                             ? "writes behind its result"
+	                      : t.scratch && !guarded(t.call.scratch, t.scratch) ? "writes behind its scratch"
+	                      : t.packed && !guarded(t.call.packed, t.packed)    ? "writes behind its packed weight"
+	                                                                         : NULL;
+	release(&t);
+	return problem;
+}
+
+/* The largest |a − b| / (|b| + mean |b|); infinite where one is not a number. */
+static double difference(const void *a, const void *b, const node *n)
+{
+	size_t count = shape_count(n->shape);
+	double *x = malloc(2 * count * sizeof *x), *y = x + count, mean = 0, worst = 0;
+	if (!x) return INFINITY;
+	convert(x, F64, a, n->dtype, count);
+	convert(y, F64, b, n->dtype, count);
+	for (size_t i = 0; i < count; i++) mean += fabs(y[i]) / (double)count;
+	for (size_t i = 0; i < count; i++) {
+		double d = fabs(x[i] - y[i]);
+		if (d > 0) d /= fabs(y[i]) + mean;
+		if (!(d <= worst)) worst = d == d ? d : INFINITY;
+	}
+	free(x);
+	return worst;
+}
+
+/* ── the tally, a line for each row and type ── */
+
+typedef struct tally {
+	opcode op;
+	const char *backend, *row;
+	dtype dtype;
+	double worst;
+	int checked, failed;
+} tally;
+
+static tally tallies[512];
+static int tally_count;
+
+static tally *tally_of(opcode op, const char *house, const char *row, dtype d)
+{
+	for (int i = 0; i < tally_count; i++) {
+		tally *t = &tallies[i];
+		if (t->op == op && t->dtype == d && !strcmp(t->row, row) && !strcmp(t->backend, house)) return t;
+	}
+	if (tally_count == (int)(sizeof tallies / sizeof *tallies)) tally_count--;
+	tallies[tally_count] = (tally){ op, house, row, d, 0, 0, 0 };
+	return &tallies[tally_count++];
+}
+
+static int by_operation(const void *a, const void *b)
+{
+	const tally *x = a, *y = b;
+	if (x->op != y->op) return x->op < y->op ? -1 : 1;
+	int c = strcmp(x->row, y->row);
+	return c ? c : (int)x->dtype - (int)y->dtype;
+}
+
+static int print_tallies(void)
+{
+	int bad = 0;
+	qsort(tallies, (size_t)tally_count, sizeof *tallies, by_operation);
+	printf("%-20s %-10s %-28s %-5s %7s %7s %11s\n", "operation", "backend", "row", "type", "checked", "failed",
+	    "worst error");
+	for (int i = 0; i < tally_count; i++) {
+		const tally *t = &tallies[i];
+		printf("%-20s %-10s %-28s %-5s %7d %7d %11.2e\n", operations[t->op].name, t->backend, t->row,
+		    dtype_name(t->dtype), t->checked, t->failed, t->worst);
+		bad += t->failed;
+	}
+	return bad;
+}
+
+/* ── checking ── */
+
+static double tolerance(dtype d) { return d == BF16 ? 2e-2 : d == F32 ? 2e-5 : 1e-12; }
+
+static const char *same_bytes(const void *a, const void *b, size_t bytes, const char *otherwise)
+{
+	return memcmp(a, b, bytes) ? otherwise : NULL;
+}
+
+/* The ways to run a row that must not change a bit of its result. */
+static const char *check_variants(const kernel *row, const graph *g, tensor y, const void *result, void *again)
+{
+	const node *n = node_of(g, y);
+	size_t bytes = bytes_of(n);
+	const char *problem = run_row(row, g, y, 2, -1, true, again);
+	if (!problem) problem = same_bytes(result, again, bytes, "gives other bytes with two threads");
+	for (int i = 0; !problem && i < n->inputs; i++) {
+		if (!(operations[n->op].in_place >> i & 1) || !n->in[i]) continue;
+		const node *x = node_of(g, n->in[i]);
+		if (x->dtype != n->dtype || bytes_of(x) != bytes) continue;
+		problem = run_row(row, g, y, 1, i, false, again);
+		if (!problem) problem = same_bytes(result, again, bytes, "gives other bytes in place");
+	}
+	return problem;
+}
+
+static void check_row(const backend *b, const kernel *row, const graph *g, tensor y, const operation_case *c)
+{
+	const node *n = node_of(g, y);
+	void *result = buffer_new(bytes_of(n)), *again = buffer_new(bytes_of(n));
+	tally *t = tally_of(n->op, b->name, row->name, graph_compute(g));
+	const char *problem = run_row(row, g, y, 1, -1, false, result);
+	double worst = problem ? 0 : difference(result, graph_data(g, y), n);
+	if (!problem) problem = check_variants(row, g, y, result, again);
+	if (!problem && !(worst <= tolerance(graph_compute(g)))) problem = "differs from the reference";
+	t->checked++;
+	if (worst > t->worst) t->worst = worst;
+	if (problem) {
+		t->failed++;
+		printf("FAILED: %s %s (%s, %s) %s, error %.2e; node %u of case ", operations[n->op].name, row->name, b->name,
+		    dtype_name(graph_compute(g)), problem, worst, y);
+		print_case(c);
+		printf("\n");
+	}
+	free(result);
+	free(again);
+}
+
+/* Steps, that is: not leaves, nor what has another's memory. */
+static bool is_computed(const graph *g, tensor t)
+{
+	const node *n = node_of(g, t);
+	return n->op != INPUT && n->op != PARAM && n->op != VIEW &&
+	       !(n->op == CAST && n->dtype == node_of(g, n->in[0])->dtype);
+}
+
+static void check_node(const graph *g, tensor y, const operation_case *c)
+{
+	call k = call_of(g, y, 1);
+	for (const backend *b = tested(); b; b = b->fallback)
+		for (int i = 0; i < b->count; i++)
+			if (b->rows[i].op == k.y->op && (!b->rows[i].fits || b->rows[i].fits(&k)))
+				check_row(b, &b->rows[i], g, y, c);
+}
+
+/* Computes every node with the reference and then each by every row; false where the case cannot be built. */
+static bool check_case(const operation_case *c, dtype compute)
+{
+	error e = { OK, "" };
+	case_graph k = build_case(c, compute, true);
+	for (int i = 1; k.g && i <= node_count(k.g); i++) keep(k.g, (tensor)i);
+	bool fine = k.g && graph_compile(k.g, backend_reference(), 1, &e) && graph_allocate(k.g, NULL, NULL, &e);
+	if (fine) fill_inputs(k.g, 1);
+	fine = fine && graph_run(k.g, NULL, NULL, &e);
+	for (int i = 1; fine && i <= node_count(k.g); i++)
+		if (is_computed(k.g, (tensor)i)) check_node(k.g, (tensor)i, c);
+	if (!fine) {
+		printf("FAILED: case ");
+		print_case(c);
+		printf(": %s\n", e.text);
+	}
+	graph_free(k.g);
+	return fine;
+}
+
+/* ── timing ── */
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Multiplications and additions of a node; 0 for those that only move memory. */
+static double operations_of(const call *c)
+{
+	double out = (double)shape_count(c->y->shape), in0 = c->x[0] ? (double)shape_count(c->x[0]->shape) : 0;
+	double keys = c->y->op == ATTENTION || c->y->op == ATTENTION_GRAD ? c->x[1]->shape.d[1] : 0;
+	const int *w = c->x[1] ? c->x[1]->shape.d : NULL;
+	switch (c->y->op) {
+	case MATMUL: return 2 * in0 * c->y->shape.d[c->y->shape.n - 1];
+	case CONV: return 2 * out * w[1] * w[2] * w[3];
+	case CONV_DX: return 2 * in0 * w[1] * w[2] * w[3];
+	case CONV_DW: return 2 * in0 / c->y->shape.d[0] * out;
+	case ATTENTION: return 4 * in0 * keys / (c->y->a[1] ? 2 : 1);
+	case ATTENTION_GRAD: return 10 * in0 * keys / (c->y->a[1] ? 2 : 1);
+	default: return 0;
+	}
+}
+
+static double memory_of(const call *c)
+{
+	double bytes = (double)bytes_of(c->y);
+	for (int i = 0; i < MAX_INPUTS; i++) bytes += c->x[i] ? (double)bytes_of(c->x[i]) : 0;
+	return bytes;
+}
+
+static void time_row(const kernel *row, const call *c)
+{
+	trial t;
+	if (!prepare(&t, row, c)) return;
+	double best = INFINITY, packing = 0, until = now() + 0.5;
+	if (t.packed) {
+		packing = now();
+		row->pack(&t.call);
+		packing = now() - packing;
+	}
+	for (int i = 0; i < 3 || now() < until; i++) {
+		double start = now();
+		if (!row->run(&t.call)) break;
+		double seconds = now() - start;
+		if (seconds < best) best = seconds;
+		if (now() > until + 4) break;
+	}
+	double flop = operations_of(c);
+	printf("%-18s %-24s %-5s %10.3f ms %9.1f %s", operations[c->y->op].name, row->name, dtype_name(c->y->dtype),
+	    1e3 * best, 1e-9 * (flop > 0 ? flop : memory_of(c)) / best, flop > 0 ? "GFLOP/s" : "GB/s");
+	if (t.packed) printf(", packing %.3f ms", 1e3 * packing);
+	printf("\n");
+	release(&t);
+}
+
+/* Times the rows before the reference alone: the reference would take minutes. */
+static void time_node(const graph *g, tensor y, int threads, generator *random)
+{
+	call c = call_of(g, y, threads);
+	void *in[MAX_INPUTS] = { NULL }, *out = buffer_new(bytes_of(c.y));
+	for (int i = 0; i < c.y->inputs; i++)
+		if (c.x[i]) fill_input(g, c.y->in[i], random, in[i] = buffer_new(bytes_of(c.x[i])));
+	for (const backend *b = tested(); b && b != backend_reference(); b = b->fallback)
+		for (int i = 0; i < b->count; i++) {
+			call k = c;
+			if (b->rows[i].op != c.y->op || (b->rows[i].fits && !b->rows[i].fits(&k))) continue;
+			for (int j = 0; j < MAX_INPUTS; j++) k.in[j] = in[j];
+			k.out = out;
+			time_row(&b->rows[i], &k);
+		}
+	for (int i = 0; i < MAX_INPUTS; i++) free(in[i]);
+	free(out);
+}
+
+static void time_case(const operation_case *c, dtype compute, int threads)
+{
+	generator random;
+	generator_seed(&random, 1);
+	case_graph k = build_case(c, compute, true);
+	print_case(c);
+	printf("\n");
+	bool timed[OPS] = { false }; /* the loss is not what we are after, nor the same thing twice */
+	timed[FILL] = timed[CAST] = timed[VIEW] = timed[INPUT] = true;
+	for (int i = 1; k.g && i <= node_count(k.g); i++) {
+		opcode op = node_of(k.g, (tensor)i)->op;
+		bool of_loss = (op == MUL || op == SUM_TO || op == SPREAD) && c->op != op;
+		if (timed[op] || of_loss) continue;
+		timed[op] = op != MATMUL;
+		time_node(k.g, (tensor)i, threads, &random);
+	}
+	graph_free(k.g);
+}
+
+static int bench(const char *only, int threads)
+{
+	for (int i = 0; i < benchmark_case_count; i++) {
+		if (only && strcmp(operations[benchmark_cases[i].op].name, only)) continue;
+		time_case(&benchmark_cases[i], REAL, threads);
+		time_case(&benchmark_cases[i], BF16, threads);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "--bench")) return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 1);
+	int bad = 0;
+	for (int i = 0; i < operation_case_count; i++) {
+		const operation_case *c = &operation_cases[i];
+		if (argc > 1 && strcmp(operations[c->op].name, argv[1])) continue;
+		bad += !check_case(c, REAL);
+		bad += !check_case(c, BF16);
+	}
+	bad += print_tallies();
+	printf(bad ? "%d failures\n" : "every row agrees with the reference\n", bad);
+	return bad != 0;
+}
