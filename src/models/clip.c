@@ -19,9 +19,9 @@ static tensor fused_attention(nn *n, tensor x, int heads, float scale)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1);
-	initial start = { UNIFORM, 1 / sqrtf((float)width) };
+	initial start = { UNIFORM_START, 1 / sqrtf((float)width) };
 	tensor w = nn_weight(n, "in_proj_weight", shape2(3 * width, width), start);
-	tensor b = nn_vector(n, "in_proj_bias", 3 * width, (initial){ CONSTANT, 0 });
+	tensor b = nn_vector(n, "in_proj_bias", 3 * width, (initial){ CONSTANT_START, 0 });
 	tensor y = lora_linear(g, n->training, "in_proj_weight", x, linear(g, x, w, b));
 	tensor q = slice(g, y, -1, 0, width), k = slice(g, y, -1, width, width), v = slice(g, y, -1, 2 * width, width);
 	return attention(g, q, k, v, heads, scale, true);
@@ -60,7 +60,7 @@ static tensor block(nn *n, const clip_config *c, tensor x)
 static tensor embed(nn *n, const clip_config *c, tensor ids)
 {
 	graph *g = n->g;
-	const initial start = { NORMAL, 0.01f };
+	const initial start = { NORMAL_START, 0.01f };
 	tensor x = nn_embedding(n, names_of(c)->token, ids, c->vocabulary, c->width);
 	const char *name = c->fused ? "positional_embedding" : "embeddings.position_embedding.weight";
 	tensor table = cast(g, nn_parameter(n, name, shape2(c->positions, c->width), start), graph_compute(g));
@@ -98,7 +98,7 @@ tensor clip_pooled(nn *n, const clip_config *c, tensor states, tensor positions,
 	graph *g = n->g;
 	tensor y = embedding(g, reshape(g, states, shape2(-1, c->width)), positions);
 	if (!project) return y;
-	initial start = { NORMAL, 1 / sqrtf((float)c->width) };
+	initial start = { NORMAL_START, 1 / sqrtf((float)c->width) };
 	/* stored [width,projection] by OpenCLIP, transposed by Hugging Face */
 	if (c->fused)
 		return matmul(g, y, nn_weight(n, "text_projection", shape2(c->width, c->projection), start), false, false,

@@ -30,7 +30,7 @@ tensor transformer_encode(nn *n, const transformer_config *c, tensor ids)
 	int count = dim(g, ids, -1);
 	if (count > c->positions) graph_fail(g, "%d tokens, the text encoder takes %d", count, c->positions);
 	tensor x = nn_embedding(n, "token_emb", ids, c->vocabulary, c->width);
-	const initial start = { NORMAL, 0.02f };
+	const initial start = { NORMAL_START, 0.02f };
 	tensor table = nn_parameter(n, "pos_emb.emb.weight", shape2(c->positions, c->width), start);
 	x = add(g, x, slice(g, cast(g, table, graph_compute(g)), 0, 0, count));
 	push(g, "attn_layers.layers");

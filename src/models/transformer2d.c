@@ -61,7 +61,7 @@ tensor attention_block(nn *n, const unet_config *c, const char *name, tensor x)
 	shape s = shape_of(g, x);
 	int width = dim(g, x, -1), heads, head_width;
 	heads_of(c, width, &heads, &head_width);
-	initial start = { UNIFORM, 1 / sqrtf((float)width) };
+	initial start = { UNIFORM_START, 1 / sqrtf((float)width) };
 	push(g, "%s", name);
 	block_begin(g);
 	tensor h = tokens(g, nn_group_norm(n, "norm", x, c->groups, 1e-5f, NO_ACTIVATION));

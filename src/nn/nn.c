@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 /* PyTorch's start of a linear or convolution layer, weight and bias alike: uniform within ±1/√fan_in. */
-static initial fan_in(size_t n) { return (initial){ UNIFORM, n ? 1 / sqrtf((float)n) : 0 }; }
-static const initial zeros = { CONSTANT, 0 }, ones = { CONSTANT, 1 };
+static initial fan_in(size_t n) { return (initial){ UNIFORM_START, n ? 1 / sqrtf((float)n) : 0 }; }
+static const initial zeros = { CONSTANT_START, 0 }, ones = { CONSTANT_START, 1 };
 
 tensor nn_parameter(nn *n, const char *name, shape s, initial i)
 {
@@ -109,7 +109,7 @@ tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width)
 	graph *g = n->g;
 	push(g, "%s", name);
 	/* 0.02 is where CLIP and the LDM transformer start */
-	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL, 0.02f });
+	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL_START, 0.02f });
 	tensor y = embedding(g, cast(g, table, graph_compute(g)), ids);
 	pop(g);
 	return y;

@@ -10,8 +10,8 @@
 
 /* How a parameter starts in a new model. */
 typedef struct initial {
-	enum { CONSTANT, UNIFORM, NORMAL } kind;
-	float value; /* the constant; the bound of ±bound; the standard deviation */
+	enum { CONSTANT_START, UNIFORM_START, NORMAL_START, COUNTING_START } kind;
+	float value; /* the constant; the bound of ±bound; the standard deviation; none: 0, 1, 2, … */
 } initial;
 
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */

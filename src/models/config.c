@@ -1,0 +1,319 @@
+/* config.c - configurations of networks from JSON. */
+#include "models/config.h"
+#include <string.h>
+
+/* ── fields ── */
+static const json_t *field(const json_t *j, const char *key)
+{
+	const json_t *v = json_object_get(j, key);
+	return json_is_null(v) ? NULL : v;
+}
+
+/* Numbers above this are no size of anything and would overflow what is computed from them. */
+enum { LARGEST = 1 << 24 };
+
+static int to_int(const json_t *v, const char *key, error *e)
+{
+	if (!json_is_integer(v) || json_integer_value(v) > LARGEST || json_integer_value(v) < -LARGEST) {
+		fail(e, BAD_FILE, "configuration: '%s' is not a whole number within ±%d", key, LARGEST);
+		return 0;
+	}
+	return (int)json_integer_value(v);
+}
+
+int json_int(const json_t *j, const char *key, int absent, error *e)
+{
+	const json_t *v = field(j, key);
+	return v ? to_int(v, key, e) : absent;
+}
+
+double json_number(const json_t *j, const char *key, double absent, error *e)
+{
+	const json_t *v = field(j, key);
+	if (!v) return absent;
+	if (!json_is_number(v)) fail(e, BAD_FILE, "configuration: '%s' is not a number", key);
+	return json_number_value(v);
+}
+
+bool json_flag(const json_t *j, const char *key, bool absent, error *e)
+{
+	const json_t *v = field(j, key);
+	if (!v) return absent;
+	if (!json_is_boolean(v)) fail(e, BAD_FILE, "configuration: '%s' is not true or false", key);
+	return json_is_true(v);
+}
+
+void json_text(const json_t *j, const char *key, const char *absent, char *to, size_t size, error *e)
+{
+	const json_t *v = field(j, key);
+	const char *s = v ? json_string_value(v) : absent;
+	if (!s || strlen(s) >= size)
+		fail(e, BAD_FILE, "configuration: '%s' is not a text of less than %zu bytes", key, size);
+	else if (s != to)
+		strcpy(to, s);
+}
+
+int json_list(const json_t *j, const char *key, int *to, int most, error *e)
+{
+	const json_t *v = field(j, key);
+	if (!v) return 0;
+	if (!json_is_array(v)) {
+		to[0] = to_int(v, key, e);
+		return 1;
+	}
+	int n = (int)json_array_size(v);
+	if (n > most) {
+		fail(e, BAD_FILE, "configuration: '%s' has %d numbers, at most %d are possible", key, n, most);
+		return 0;
+	}
+	for (int i = 0; i < n; i++) to[i] = to_int(json_array_get(v, (size_t)i), key, e);
+	return n;
+}
+
+static bool in_range(const char *key, int value, int low, int high, error *e)
+{
+	return (value >= low && value <= high) ||
+	       fail(e, BAD_FILE, "configuration: '%s' is %d, expected %d to %d", key, value, low, high);
+}
+
+static bool unsupported(const json_t *j, const char *key, error *e)
+{
+	return !json_is_true(json_object_get(j, key)) ||
+	       fail(e, BAD_FILE, "configuration: '%s' is true, which Sumi cannot build", key);
+}
+
+/* One number for all levels, or one for each. */
+static bool spread_list(const char *key, int *list, int given, int levels, int absent, error *e)
+{
+	if (!given) list[0] = absent;
+	if (given > 1 && given != levels)
+		return fail(e, BAD_FILE, "configuration: '%s' has %d numbers for %d levels", key, given, levels);
+	for (int i = given > 1 ? given : 1; i < levels; i++) list[i] = list[0];
+	return true;
+}
+
+/* ── the U-Net ── */
+static bool read_levels(const json_t *j, unet_config *c, error *e)
+{
+	c->levels = json_list(j, "channel_mult", c->multiplier, UNET_LEVELS, e);
+	if (!c->levels && !failed(e)) {
+		c->levels = 4;
+		memcpy(c->multiplier, (int[]){ 1, 2, 4, 8 }, 4 * sizeof(int));
+	}
+	int factors[UNET_LEVELS], n = json_list(j, "attention_resolutions", factors, UNET_LEVELS, e);
+	for (int level = 0; level < c->levels; level++)
+		for (int i = 0; i < n; i++) c->attends[level] |= factors[i] == 1 << level;
+	n = json_list(j, "num_res_blocks", c->blocks, UNET_LEVELS, e);
+	if (!spread_list("num_res_blocks", c->blocks, n, c->levels, 2, e)) return false;
+	n = json_list(j, "transformer_depth", c->depth, UNET_LEVELS, e);
+	if (!spread_list("transformer_depth", c->depth, n, c->levels, 1, e)) return false;
+	c->middle_depth = json_int(j, "transformer_depth_middle", c->depth[c->levels - 1], e);
+	for (int i = 0; i < c->levels; i++)
+		if (!in_range("channel_mult", c->multiplier[i], 1, 64, e) ||
+		    !in_range("num_res_blocks", c->blocks[i], 1, 16, e) ||
+		    !in_range("transformer_depth", c->depth[i], 0, 64, e))
+			return false;
+	return in_range("transformer_depth_middle", c->middle_depth, 0, 64, e);
+}
+
+static bool read_condition(const json_t *j, unet_config *c, error *e)
+{
+	const json_t *classes = field(j, "num_classes");
+	if (classes && (!json_is_string(classes) || strcmp(json_string_value(classes), "sequential")))
+		return fail(e, BAD_FILE, "configuration: 'num_classes' is not \"sequential\", the only kind that Sumi builds");
+	c->vector = classes ? json_int(j, "adm_in_channels", 0, e) : 0;
+	c->context = json_int(j, "context_dim", 0, e);
+	return in_range("adm_in_channels", c->vector, classes ? 1 : 0, LARGEST, e) &&
+	       in_range("context_dim", c->context, 0, LARGEST, e);
+}
+
+static bool read_heads(const json_t *j, unet_config *c, error *e)
+{
+	c->head_width = json_int(j, "num_head_channels", -1, e);
+	if (c->head_width < 0) c->head_width = 0;
+	c->heads = c->head_width ? 0 : json_int(j, "num_heads", -1, e);
+	/* generative-models dropped the flag: there a context means transformers */
+	c->spatial_transformer = json_flag(j, "use_spatial_transformer", c->context > 0, e);
+	c->legacy = json_flag(j, "legacy", true, e);
+	c->new_order = json_flag(j, "use_new_attention_order", false, e);
+	c->linear_projection = json_flag(j, "use_linear_in_transformer", false, e);
+	c->scale_shift = json_flag(j, "use_scale_shift_norm", false, e);
+	c->groups = json_int(j, "norm_num_groups", 32, e);
+	for (int i = 0; i < c->levels; i++) {
+		int width = c->channels * c->multiplier[i];
+		if (width % c->groups)
+			return fail(e, BAD_FILE, "configuration: %d channels do not part into %d groups", width, c->groups);
+		if (c->heads ? width % c->heads : c->head_width > width)
+			return fail(e, BAD_FILE, "configuration: %d channels do not part into heads", width);
+	}
+	return c->head_width || in_range("num_heads", c->heads, 1, 1024, e);
+}
+
+bool unet_config_from_json(const json_t *j, unet_config *c, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	*c = (unet_config){ 0 };
+	if (!json_is_object(j)) return fail(e, BAD_FILE, "configuration: the U-Net's is not an object");
+	if (!unsupported(j, "resblock_updown", e) || !unsupported(j, "disable_middle_self_attn", e)) return false;
+	if (json_is_false(json_object_get(j, "conv_resample")))
+		return fail(e, BAD_FILE, "configuration: 'conv_resample' is false, which Sumi cannot build");
+	c->in_channels = json_int(j, "in_channels", 4, e);
+	c->out_channels = json_int(j, "out_channels", 4, e);
+	c->channels = json_int(j, "model_channels", 0, e);
+	if (!in_range("in_channels", c->in_channels, 1, 4096, e) ||
+	    !in_range("out_channels", c->out_channels, 1, 4096, e) ||
+	    !in_range("model_channels", c->channels, 1, 65536, e) ||
+	    !in_range("norm_num_groups", json_int(j, "norm_num_groups", 32, e), 1, 4096, e))
+		return false;
+	return read_levels(j, c, e) && read_condition(j, c, e) && read_heads(j, c, e) && !failed(e);
+}
+
+/* ── the autoencoder ── */
+bool vae_config_from_json(const json_t *j, vae_config *c, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	*c = (vae_config){ 0 };
+	if (!json_is_object(j)) return fail(e, BAD_FILE, "configuration: the autoencoder's is not an object");
+	if (!unsupported(j, "tanh_out", e) || !unsupported(j, "use_linear_attn", e)) return false;
+	if (json_is_false(json_object_get(j, "double_z")))
+		return fail(e, BAD_FILE, "configuration: 'double_z' is false, which a KL autoencoder cannot be");
+	c->in_channels = json_int(j, "in_channels", 3, e);
+	c->out_channels = json_int(j, "out_ch", 3, e);
+	c->channels = json_int(j, "ch", 128, e);
+	c->levels = json_list(j, "ch_mult", c->multiplier, VAE_LEVELS, e);
+	c->blocks = json_int(j, "num_res_blocks", 2, e);
+	c->z_channels = json_int(j, "z_channels", 4, e);
+	c->latent_channels = json_int(j, "embed_dim", c->z_channels, e);
+	c->quant = json_flag(j, "quant", true, e);
+	c->groups = json_int(j, "norm_num_groups", 32, e);
+	int resolution = json_int(j, "resolution", 256, e), sides[VAE_LEVELS];
+	int n = json_list(j, "attn_resolutions", sides, VAE_LEVELS, e);
+	for (int level = 0; level < c->levels; level++)
+		for (int i = 0; i < n; i++) c->attends[level] |= sides[i] == resolution >> level;
+	if (!in_range("in_channels", c->in_channels, 1, 4096, e) || !in_range("out_ch", c->out_channels, 1, 4096, e) ||
+	    !in_range("ch", c->channels, 1, 65536, e) || !in_range("number of ch_mult", c->levels, 1, VAE_LEVELS, e) ||
+	    !in_range("num_res_blocks", c->blocks, 1, 16, e) || !in_range("z_channels", c->z_channels, 1, 4096, e) ||
+	    !in_range("embed_dim", c->latent_channels, 1, 4096, e) || !in_range("norm_num_groups", c->groups, 1, 4096, e))
+		return false;
+	if (!c->quant && c->latent_channels != c->z_channels)
+		return fail(e, BAD_FILE, "configuration: 'embed_dim' differs from 'z_channels' without quant convolutions");
+	for (int i = 0; i < c->levels; i++)
+		if (!in_range("ch_mult", c->multiplier[i], 1, 64, e)) return false;
+	for (int i = 0; i < c->levels; i++)
+		if (c->channels * c->multiplier[i] % c->groups || c->channels % c->groups)
+			return fail(e, BAD_FILE, "configuration: the autoencoder's channels do not part into %d groups", c->groups);
+	return !failed(e);
+}
+
+/* ── text encoders ── */
+static bool read_activation(const json_t *j, activation *a, error *e)
+{
+	char name[NAME_LENGTH];
+	json_text(j, "hidden_act", "quick_gelu", name, sizeof name, e);
+	if (!strcmp(name, "quick_gelu"))
+		*a = GELU_QUICK;
+	else if (!strcmp(name, "gelu"))
+		*a = GELU;
+	else if (!strcmp(name, "gelu_new") || !strcmp(name, "gelu_pytorch_tanh"))
+		*a = GELU_TANH;
+	else
+		return fail(e, BAD_FILE, "configuration: 'hidden_act' is '%s', expected quick_gelu or gelu", name);
+	return true;
+}
+
+static bool read_hugging_face(const json_t *j, text_config *t, error *e)
+{
+	clip_config *c = &t->clip;
+	*c = (clip_config){ .vocabulary = json_int(j, "vocab_size", 49408, e),
+		.positions = json_int(j, "max_position_embeddings", 77, e),
+		.width = json_int(j, "hidden_size", 512, e),
+		.layers = json_int(j, "num_hidden_layers", 12, e),
+		.heads = json_int(j, "num_attention_heads", 8, e),
+		.inner = json_int(j, "intermediate_size", 2048, e),
+		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e) };
+	t->begin = json_int(j, "bos_token_id", 49406, e);
+	t->end = json_int(j, "eos_token_id", 49407, e);
+	t->padding = t->end; /* what CLIP-L was trained with; Hugging Face's pad_token_id says otherwise and is not used */
+	return read_activation(j, &c->activation, e);
+}
+
+static bool read_open_clip(const json_t *j, text_config *t, error *e)
+{
+	int width = json_int(j, "width", 1024, e);
+	t->clip = (clip_config){ .fused = true,
+		.vocabulary = json_int(j, "vocab_size", 49408, e),
+		.positions = json_int(j, "context_length", 77, e),
+		.width = width,
+		.layers = json_int(j, "layers", 24, e),
+		.heads = json_int(j, "heads", 16, e),
+		.inner = json_int(j, "inner", width <= LARGEST / 4 ? 4 * width : 0, e),
+		.activation = GELU,
+		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e),
+		.projection = json_int(j, "embed_dim", width, e) };
+	t->begin = json_int(j, "bos", 49406, e);
+	t->end = json_int(j, "eos", 49407, e);
+	t->padding = json_int(j, "pad_id", 0, e);
+	t->skip = 1;
+	return true;
+}
+
+static bool read_transformer(const json_t *j, text_config *t, error *e)
+{
+	t->transformer = (transformer_config){ .vocabulary = json_int(j, "vocab_size", 30522, e),
+		.positions = json_int(j, "max_seq_len", 77, e),
+		.width = json_int(j, "n_embed", 1280, e),
+		.layers = json_int(j, "n_layer", 32, e),
+		.heads = json_int(j, "heads", 8, e),
+		.head_width = json_int(j, "dim_head", 64, e),
+		.widening = json_int(j, "ff_mult", 4, e),
+		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e),
+		.logits = json_flag(j, "logits", true, e) };
+	t->begin = json_int(j, "bos_token_id", 101, e);
+	t->end = json_int(j, "eos_token_id", 102, e);
+	t->padding = json_int(j, "pad_id", 0, e);
+	return true;
+}
+
+static bool clip_is_sound(const clip_config *c, error *e)
+{
+	return in_range("vocab_size", c->vocabulary, 1, LARGEST, e) && in_range("hidden_size", c->width, 1, 65536, e) &&
+	       in_range("max_position_embeddings", c->positions, 1, 65536, e) &&
+	       in_range("num_hidden_layers", c->layers, 1, 256, e) &&
+	       in_range("num_attention_heads", c->heads, 1, c->width, e) &&
+	       in_range("intermediate_size", c->inner, 1, LARGEST, e) &&
+	       in_range("projection_dim", c->projection, 0, 65536, e) &&
+	       (c->width % c->heads == 0 ||
+	           fail(e, BAD_FILE, "configuration: a width of %d does not part into %d heads", c->width, c->heads));
+}
+
+static bool transformer_is_sound(const transformer_config *c, error *e)
+{
+	return in_range("vocab_size", c->vocabulary, 1, LARGEST, e) && in_range("n_embed", c->width, 1, 65536, e) &&
+	       in_range("max_seq_len", c->positions, 1, 65536, e) && in_range("n_layer", c->layers, 1, 256, e) &&
+	       in_range("heads", c->heads, 1, 1024, e) && in_range("dim_head", c->head_width, 1, 1024, e) &&
+	       in_range("ff_mult", c->widening, 1, 64, e);
+}
+
+bool text_config_from_json(const json_t *j, text_config *t, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	*t = (text_config){ .kind = CLIP_TEXT };
+	if (json_object_get(j, "n_embed")) {
+		t->kind = TRANSFORMER_TEXT;
+		if (!read_transformer(j, t, e) || !transformer_is_sound(&t->transformer, e)) return false;
+	} else {
+		bool open = json_object_get(j, "width") != NULL;
+		if (!open && !json_object_get(j, "hidden_size"))
+			return fail(e, BAD_FILE, "configuration: the text encoder has none of 'hidden_size', 'width', 'n_embed'");
+		if (!(open ? read_open_clip : read_hugging_face)(j, t, e) || !clip_is_sound(&t->clip, e)) return false;
+	}
+	bool clip = t->kind == CLIP_TEXT;
+	json_text(j, "tokenizer", clip ? "clip" : "wordpiece", t->tokenizer, sizeof t->tokenizer, e);
+	t->skip = json_int(j, "skip", t->skip, e);
+	t->length = json_int(j, "length", clip ? t->clip.positions : t->transformer.positions, e);
+	return in_range("skip", t->skip, 0, clip ? t->clip.layers : 0, e) &&
+	       in_range("length", t->length, 1, clip ? t->clip.positions : t->transformer.positions, e) && !failed(e);
+}

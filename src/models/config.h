@@ -1,0 +1,27 @@
+/* config.h - configurations of networks as JSON, by the names that the original classes give their arguments. An
+ * absent argument has the original's default; one that asks for what Sumi cannot build is an error that names it. */
+#ifndef SUMI_MODELS_CONFIG_H
+#define SUMI_MODELS_CONFIG_H
+#include "models/families.h"
+#include <jansson.h>
+
+bool unet_config_from_json(const json_t *j, unet_config *c, error *e); /* UNetModel's arguments */
+bool vae_config_from_json(const json_t *j, vae_config *c, error *e);   /* ddconfig's, and "embed_dim", "quant" */
+/* Hugging Face's CLIP ("hidden_size"), OpenCLIP's ("width") or the LDM transformer's ("n_embed") arguments, told apart
+ * by these. Ids are read, prefixes are not the configuration's. */
+bool text_config_from_json(const json_t *j, text_config *c, error *e);
+
+json_t *unet_config_to_json(const unet_config *c);
+json_t *vae_config_to_json(const vae_config *c);
+json_t *text_config_to_json(const text_config *c);
+
+/* A field, or the given value where it is absent or null. A wrong type is recorded in e. */
+int json_int(const json_t *j, const char *key, int absent, error *e);
+double json_number(const json_t *j, const char *key, double absent, error *e);
+bool json_flag(const json_t *j, const char *key, bool absent, error *e);
+/* Copies into to [size]. */
+void json_text(const json_t *j, const char *key, const char *absent, char *to, size_t size, error *e);
+/* A list of up to `most` numbers, or one number; returns how many, 0 where absent. */
+int json_list(const json_t *j, const char *key, int *to, int most, error *e);
+
+#endif
