@@ -32,13 +32,13 @@ void arrays_close(arrays *a)
 	*a = (arrays){ 0 };
 }
 
-static const void *find(const arrays *a, const char *name, const char *dtype, size_t *bytes)
+static const void *data_of(const arrays *a, const char *name, const char *type, size_t *bytes)
 {
 	const json_t *entry = json_object_get(a->header, name), *offsets = json_object_get(entry, "data_offsets");
 	const char *stored = json_string_value(json_object_get(entry, "dtype"));
 	size_t from = (size_t)json_integer_value(json_array_get(offsets, 0));
 	size_t to = (size_t)json_integer_value(json_array_get(offsets, 1));
-	if (!stored || strcmp(stored, dtype) || from > to || to > a->data_size) return NULL;
+	if (!stored || strcmp(stored, type) || from > to || to > a->data_size) return NULL;
 	*bytes = to - from;
 	return a->data + from;
 }
@@ -51,7 +51,7 @@ const float *array_of(const arrays *a, size_t *n, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(name, sizeof name, format, list);
 	va_end(list);
-	const float *values = find(a, name, "F32", &bytes);
+	const float *values = data_of(a, name, "F32", &bytes);
 	if (n) *n = bytes / sizeof *values;
 	return values;
 }
@@ -59,7 +59,22 @@ const float *array_of(const arrays *a, size_t *n, const char *format, ...)
 const double *double_array_of(const arrays *a, size_t *n, const char *name)
 {
 	size_t bytes = 0;
-	const double *values = find(a, name, "F64", &bytes);
+	const double *values = data_of(a, name, "F64", &bytes);
 	if (n) *n = bytes / sizeof *values;
 	return values;
 }
+
+bool array_find(const arrays *a, const char *name, dtype *d, shape *s, const void **data)
+{
+	const json_t *entry = json_object_get(a->header, name), *axes = json_object_get(entry, "shape");
+	const char *type = json_string_value(json_object_get(entry, "dtype"));
+	if (!type || json_array_size(axes) > MAX_DIMS) return false;
+	*d = dtype_from_name(type, strlen(type));
+	*s = (shape){ .n = (int)json_array_size(axes) };
+	for (int i = 0; i < s->n; i++) s->d[i] = (int)json_integer_value(json_array_get(axes, (size_t)i));
+	size_t bytes = 0;
+	*data = data_of(a, name, type, &bytes);
+	return *data && bytes == shape_count(*s) * dtype_size(*d);
+}
+
+json_t *json_of(const char *path) { return json_load_file(path, 0, NULL); }

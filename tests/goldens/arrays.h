@@ -2,6 +2,7 @@
  * not read by the code that it judges. */
 #ifndef SUMI_TESTS_ARRAYS_H
 #define SUMI_TESTS_ARRAYS_H
+#include "graph/graph.h"
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,5 +20,9 @@ void arrays_close(arrays *a);
 const float *array_of(const arrays *a, size_t *n, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* F64, likewise. */
 const double *double_array_of(const arrays *a, size_t *n, const char *name);
+/* A tensor of any type that Sumi knows, with at most MAX_DIMS axes; false where there is none. */
+bool array_find(const arrays *a, const char *name, dtype *d, shape *s, const void **data);
+/* A JSON file; NULL where it cannot be read. The caller owns it. */
+json_t *json_of(const char *path);
 
 #endif

@@ -1,0 +1,299 @@
+/* trial.c - networks on golden data. */
+#include "trial.h"
+#include "backend/backend.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 4096, NAME = 256 };
+
+typedef struct expectation {
+	tensor result;
+	char name[NAME];
+	const float *golden;
+	shape golden_shape;
+	double largest; /* of the model's gradients; 0: an output */
+} expectation;
+
+struct trial {
+	nn n;
+	char name[NAME];
+	const arrays *weights;
+	struct {
+		tensor t;
+		char name[NAME];
+		const void *data;
+		dtype dtype;
+		shape shape; /* the golden's */
+	} inputs[16];
+	int input_count;
+	expectation *list;
+	int count;
+	const json_t *summary;
+	tensor *gradients; /* of the parameters of the summary, in its order */
+	const arrays *blocks;
+	void (*rename)(const char *scope, char *name, size_t size);
+};
+
+static void told_block(void *context, const char *scope, tensor result)
+{
+	trial *t = context;
+	char name[NAME] = "";
+	if (t->rename) t->rename(scope, name, sizeof name);
+	if (*name) trial_expect(t, result, t->blocks, "%s", name);
+}
+
+trial *trial_new(const char *name, dtype compute, const arrays *weights, const adapted *adapters, int adapter_count)
+{
+	trial *t = calloc(1, sizeof *t);
+	t->n = (nn){
+		.g = graph_new(compute), .adapters = adapters, .adapter_count = adapter_count, .block = told_block, .context = t
+	};
+	snprintf(t->name, sizeof t->name, "%s%s", name, compute == BF16 ? " bf16" : "");
+	t->weights = weights;
+	t->list = calloc(MOST, sizeof *t->list);
+	return t;
+}
+
+nn *trial_nn(trial *t) { return &t->n; }
+
+/* [N,C,H,W] as [N,H,W,C] */
+static shape ours(shape s, dtype d) { return s.n == 4 && d == F32 ? shape4(s.d[0], s.d[2], s.d[3], s.d[1]) : s; }
+
+static void convert_layout(float *to, const float *from, shape golden, bool to_golden)
+{
+	size_t n = (size_t)golden.d[0], c = (size_t)golden.d[1], area = (size_t)golden.d[2] * (size_t)golden.d[3];
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < c; k++)
+			for (size_t p = 0; p < area; p++) {
+				size_t theirs = (i * c + k) * area + p, mine = (i * area + p) * c + k;
+				if (to_golden)
+					to[theirs] = from[mine];
+				else
+					to[mine] = from[theirs];
+			}
+}
+
+tensor trial_input(trial *t, const arrays *from, const char *format, ...)
+{
+	char name[NAME];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(name, sizeof name, format, list);
+	va_end(list);
+	dtype d;
+	shape s;
+	const void *data;
+	if (!array_find(from, name, &d, &s, &data) || t->input_count == 16) return 0;
+	tensor x = input(t->n.g, name, dtype_is_float(d) ? REAL : I32, ours(s, d));
+	int i = t->input_count++;
+	t->inputs[i].t = x;
+	t->inputs[i].data = data;
+	t->inputs[i].dtype = d;
+	t->inputs[i].shape = s;
+	memcpy(t->inputs[i].name, name, sizeof name);
+	return x;
+}
+
+static void expect(trial *t, tensor result, const char *name, const float *golden, shape s, double largest)
+{
+	if (!result || t->count == MOST) return;
+	keep(t->n.g, result);
+	expectation *x = &t->list[t->count++];
+	*x = (expectation){ .result = result, .golden = golden, .golden_shape = s, .largest = largest };
+	snprintf(x->name, sizeof x->name, "%s", name);
+}
+
+void trial_expect(trial *t, tensor result, const arrays *golden, const char *format, ...)
+{
+	char name[NAME];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(name, sizeof name, format, list);
+	va_end(list);
+	dtype d;
+	shape s;
+	const void *data;
+	if (array_find(golden, name, &d, &s, &data) && d == F32) expect(t, cast(t->n.g, result, REAL), name, data, s, 0);
+}
+
+void trial_expect_blocks(trial *t, const arrays *golden, void (*rename)(const char *, char *, size_t))
+{
+	t->blocks = golden;
+	t->rename = rename;
+}
+
+/* The largest L2 norm of any parameter's gradient: what is mathematically zero is noise of about its rounding. */
+static double largest_gradient(const json_t *summary)
+{
+	double largest = 0;
+	const char *key;
+	json_t *entry;
+	json_object_foreach((json_t *)(uintptr_t)summary, key, entry)
+	{
+		largest = fmax(largest, json_number_value(json_object_get(entry, "l2")));
+	}
+	return largest;
+}
+
+/* An input "a.x" or "x" has its gradient under "grad.x". */
+static bool has_gradient(const arrays *full, const char *input_name)
+{
+	char key[NAME + 8];
+	const char *last = strrchr(input_name, '.');
+	snprintf(key, sizeof key, "grad.%s", last ? last + 1 : input_name);
+	return json_object_get(full->header, key);
+}
+
+void trial_expect_gradients(trial *t, tensor loss, const arrays *full, const json_t *summary)
+{
+	graph *g = t->n.g;
+	int parameters = (int)json_object_size(summary), n = parameters + t->input_count, i = 0;
+	tensor *wrt = calloc((size_t)n, sizeof *wrt);
+	t->gradients = calloc((size_t)n, sizeof *t->gradients);
+	t->summary = summary;
+	const char *key;
+	json_t *entry;
+	json_object_foreach((json_t *)(uintptr_t)summary, key, entry) { wrt[i++] = find(g, key); }
+	for (int k = 0; k < t->input_count; k++, i++) wrt[i] = has_gradient(full, t->inputs[k].name) ? t->inputs[k].t : 0;
+	gradients(g, loss, wrt, n, t->gradients);
+	double largest = largest_gradient(summary);
+	json_object_foreach(full->header, key, entry)
+	{
+		if (strncmp(key, "grad.", 5)) continue;
+		dtype d;
+		shape s;
+		const void *data;
+		if (!array_find(full, key, &d, &s, &data)) continue;
+		for (int k = 0; k < n; k++) {
+			if (!wrt[k]) continue;
+			const char *name = node_of(g, wrt[k])->name, *last = k < parameters ? NULL : strrchr(name, '.');
+			if (!strcmp(key + 5, last ? last + 1 : name)) expect(t, t->gradients[k], key, data, s, largest);
+		}
+	}
+	free(wrt);
+}
+
+static bool bind_weight(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+{
+	const trial *t = context;
+	shape found;
+	if (lora_bind(t->n.adapters, t->n.adapter_count, name, d, data)) return true;
+	if (!array_find(t->weights, name, d, &found, data)) return fail(e, BAD_FILE, "no tensor '%s'", name);
+	return shape_same(s, found) || fail(e, BAD_FILE, "tensor '%s' has another shape", name);
+}
+
+static void write_inputs(trial *t)
+{
+	for (int i = 0; i < t->input_count; i++) {
+		size_t n = shape_count(t->inputs[i].shape);
+		void *to = graph_data(t->n.g, t->inputs[i].t);
+		if (!to) continue;
+		if (!dtype_is_float(t->inputs[i].dtype))
+			convert(to, I32, t->inputs[i].data, t->inputs[i].dtype, n);
+		else if (t->inputs[i].shape.n == 4) {
+			float *moved = malloc(n * sizeof *moved);
+			convert_layout(moved, t->inputs[i].data, t->inputs[i].shape, false);
+			convert(to, REAL, moved, F32, n);
+			free(moved);
+		} else
+			convert(to, REAL, t->inputs[i].data, F32, n);
+	}
+}
+
+/* ‖a−b‖/‖b‖; of a gradient in units of 1/1000 of the model's largest where it is smaller than that. */
+static double distance(const float *a, const float *b, size_t n, double largest)
+{
+	double difference = 0, size = 0;
+	for (size_t i = 0; i < n; i++) {
+		difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+		size += (double)b[i] * b[i];
+	}
+	return sqrt(difference) / fmax(sqrt(size), largest > 0 ? 1e-3 * largest : 1e-30);
+}
+
+static double error_of(const trial *t, const expectation *x)
+{
+	const void *data = graph_data(t->n.g, x->result);
+	size_t n = shape_count(x->golden_shape);
+	if (!data || shape_count(shape_of(t->n.g, x->result)) != n) return INFINITY;
+	float *values = malloc(2 * n * sizeof *values), *moved = values + n;
+	convert(values, F32, data, dtype_of(t->n.g, x->result), n);
+	bool picture = x->golden_shape.n == 4 && node_of(t->n.g, x->result)->shape.n == 4 &&
+	               (!x->largest || !strchr(x->name + 5, '.'));
+	if (picture) convert_layout(moved, values, x->golden_shape, true);
+	double result = distance(picture ? moved : values, x->golden, n, x->largest);
+	free(values);
+	return result;
+}
+
+/* The worst relative error of l2, absmax and first4 over all parameters. */
+static double summary_error(const trial *t)
+{
+	double largest = largest_gradient(t->summary), worst = 0;
+	int i = 0;
+	const char *key;
+	json_t *entry;
+	json_object_foreach((json_t *)(uintptr_t)t->summary, key, entry)
+	{
+		tensor d = t->gradients[i++];
+		double l2 = json_number_value(json_object_get(entry, "l2")), found = 0;
+		double floor = fmax(l2, 1e-3 * largest);
+		const real *values = d ? graph_data(t->n.g, d) : NULL;
+		for (size_t k = 0; values && k < shape_count(shape_of(t->n.g, d)); k++)
+			found += (double)values[k] * (double)values[k];
+		worst = fmax(worst, fabs(sqrt(found) - l2) / floor);
+		const json_t *first = json_object_get(entry, "first4");
+		for (size_t k = 0; values && k < json_array_size(first); k++)
+			worst = fmax(worst, fabs((double)values[k] - json_number_value(json_array_get(first, k))) / floor);
+	}
+	return worst;
+}
+
+static void report_all(trial *t, report *r, double tolerance)
+{
+	double gradient = -1, block = -1;
+	char name[2 * NAME + 32];
+	for (int i = 0; i < t->count; i++) {
+		const expectation *x = &t->list[i];
+		double found = error_of(t, x);
+		if (x->largest > 0 && strchr(x->name + 5, '.')) { /* of a parameter */
+			if (!(found <= gradient)) gradient = found;
+		} else if (strstr(x->name, ".block.")) {
+			if (!(found <= block)) block = found;
+		} else {
+			snprintf(name, sizeof name, "%s %s", t->name, x->name);
+			report_error(r, name, found, x->largest > 0 ? 1e-3 : tolerance);
+		}
+	}
+	snprintf(name, sizeof name, "%s blocks", t->name);
+	if (block >= 0) report_error(r, name, block, tolerance);
+	snprintf(name, sizeof name, "%s gradients in full", t->name);
+	if (gradient >= 0) report_error(r, name, gradient, 1e-3);
+	snprintf(name, sizeof name, "%s gradients, %zu norms", t->name, json_object_size(t->summary));
+	if (t->summary) report_error(r, name, summary_error(t), 1e-3);
+}
+
+void trial_end(trial *t, report *r, double tolerance)
+{
+	error e = { 0 };
+	graph *g = t->n.g;
+	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, backend_reference(), 2, &e) &&
+	            graph_allocate(g, NULL, NULL, &e);
+	if (fine) {
+		write_inputs(t);
+		fine = graph_run(g, NULL, NULL, &e);
+	}
+	if (fine)
+		report_all(t, r, tolerance);
+	else {
+		printf("      %s: %s\n", t->name, e.text);
+		report_error(r, t->name, INFINITY, tolerance);
+	}
+	graph_free(g);
+	free(t->gradients);
+	free(t->list);
+	free(t);
+}
