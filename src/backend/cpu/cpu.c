@@ -1,5 +1,7 @@
 /* cpu.c - the rows of the CPU backend, in the order in which they are tried. */
 #include "backend/backend.h"
+#include "backend/cpu/igemm.h"
+#include <pthread.h>
 
 bool cpu_has_bf16(void)
 {
@@ -10,4 +12,28 @@ bool cpu_has_bf16(void)
 #endif
 }
 
+#ifdef SUMI_DOUBLE
 const backend *backend_cpu(void) { return backend_reference(); }
+#else
+
+enum { ROWS = 8 };
+
+static kernel rows[ROWS];
+static backend cpu = { "cpu", rows, 0, 0 };
+
+static void fill_table(void)
+{
+	const kernel *const list[] = { &igemm_conv, &igemm_conv_dx, &igemm_conv_dw, &igemm_matmul,
+		&igemm_matmul_transposed };
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) rows[cpu.count++] = *list[i];
+	cpu.fallback = backend_reference();
+}
+
+/* The table is filled once and never changes. */
+const backend *backend_cpu(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, fill_table);
+	return &cpu;
+}
+#endif
