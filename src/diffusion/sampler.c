@@ -2,6 +2,7 @@
 #include "diffusion/names.h"
 #include "diffusion/solver.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +22,25 @@ static const struct sampler {
 	[PLMS] = { "PLMS", solve_plms, 9, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
 	[EULER] = { "Euler", solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
 	[EULER_ANCESTRAL] = { "Euler a", solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 } },
+	[HEUN] = { "Heun", solve_heun, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[DPM2] = { "DPM2", solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
+	[DPM2_ANCESTRAL] = { "DPM2 a", solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
+	[DPMPP_2S_ANCESTRAL] = { "DPM++ 2S a", solve_dpmpp_2s_ancestral, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
+	[DPMPP_2S] = { "DPM++ 2S", solve_dpmpp_2s, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
 	[DPMPP_2M] = { "DPM++ 2M", solve_dpmpp_multistep, 5, BY_SIGMAS, KARRAS_SPACING, { .order = 2 } },
+	[DPMPP_SDE] = { "DPM++ SDE", solve_dpmpp_sde, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
 	[DPMPP_2M_SDE] = { "DPM++ 2M SDE", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
 	    { .eta = 1, .order = 2 } },
 	[DPMPP_2M_SDE_HEUN] = { "DPM++ 2M SDE Heun", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
 	    { .eta = 1, .order = 2, .heun = true } },
 	[DPMPP_3M_SDE] = { "DPM++ 3M SDE", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
 	    { .eta = 1, .order = 3, .heun = true } },
+	[LMS] = { "LMS", solve_lms, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 4 } },
+	[UNIPC] = { "UniPC", solve_unipc, 6, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
+	[DEIS] = { "DEIS", solve_deis, 4, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
+	[LCM] = { "LCM", solve_lcm, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 1, .boundary_scale = 10 } },
+	[TCD] = { "TCD", solve_tcd, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 0.3 } },
+	[RESTART] = { "Restart", solve_heun, 5, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
 };
 
 /* Beside the table's own names; "k_" in front is accepted everywhere. */
@@ -37,12 +50,30 @@ static const struct name names[] = {
 	{ PLMS, "PLMS" },
 	{ PLMS, "PNDM" },
 	{ EULER, "Euler" },
+	{ EULER, "flow-match Euler" },
+	{ EULER, "Flow Euler" },
 	{ EULER_ANCESTRAL, "Euler a" },
 	{ EULER_ANCESTRAL, "euler_ancestral" },
+	{ HEUN, "Heun" },
+	{ HEUN, "Flow Heun" },
+	{ HEUN, "flow-match Heun" },
+	{ DPM2, "DPM2" },
+	{ DPM2_ANCESTRAL, "DPM2 a" },
+	{ DPM2_ANCESTRAL, "DPM2 ancestral" },
+	{ DPMPP_2S_ANCESTRAL, "DPM++ 2S a" },
+	{ DPMPP_2S_ANCESTRAL, "DPM++ 2S ancestral" },
+	{ DPMPP_2S, "DPM++ 2S" },
 	{ DPMPP_2M, "DPM++ 2M" },
+	{ DPMPP_SDE, "DPM++ SDE" },
 	{ DPMPP_2M_SDE, "DPM++ 2M SDE" },
 	{ DPMPP_2M_SDE_HEUN, "DPM++ 2M SDE Heun" },
 	{ DPMPP_3M_SDE, "DPM++ 3M SDE" },
+	{ LMS, "LMS" },
+	{ UNIPC, "UniPC" },
+	{ DEIS, "DEIS" },
+	{ LCM, "LCM" },
+	{ TCD, "TCD" },
+	{ RESTART, "Restart" },
 	{ -1, NULL },
 };
 
@@ -82,19 +113,63 @@ bool sampler_from_name(const char *name, sampler_kind *k, sigma_spacing *s, bool
 	return true;
 }
 
+static int nearest_sigma(const double *sigmas, int count, double wanted)
+{
+	int best = 0;
+	for (int i = 1; i <= count; i++)
+		if (fabs(sigmas[i] - wanted) < fabs(sigmas[best] - wanted)) best = i;
+	return best;
+}
+
+/* Puts `times` rounds of `length` steps from sigma 2 down to 0.1 behind the step that ends nearest to 0.1. */
+static bool insert_restarts(trajectory *p, const double *sigmas, int length, int times, error *e)
+{
+	int low = nearest_sigma(sigmas, p->count, 0.1), high = nearest_sigma(sigmas, p->count, 2);
+	int added = high < low ? length * times : 0;
+	double *round = malloc(((size_t)length + 1) * sizeof *round);
+	path_step *all = realloc(p->steps, (size_t)(p->count + added) * sizeof *all);
+	if (all) p->steps = all;
+	bool fine = (round && all) || fail(e, NO_MEMORY, "no memory for %d steps", p->count + added);
+	if (fine && added) {
+		karras_sigmas(round, length + 1, sigmas[low], sigmas[high], 7);
+		memmove(all + low + added, all + low, (size_t)(p->count - low) * sizeof *all);
+		for (int i = 0; i < added; i++)
+			all[low + i] =
+			    (path_step){ point_of_ratio(p, round[i % length]), point_of_ratio(p, round[i % length + 1]) };
+		p->count += added;
+	}
+	free(round);
+	return fine;
+}
+
+/* A1111's Restart: a part of the steps is kept for going back up, once, or twice from 36 steps on; under 20 steps there
+ * is none of it. Karras's sigmas throughout, as theirs. */
+static bool restart_trajectory(trajectory *p, const noise_schedule *schedule, int steps, error *e)
+{
+	int length = steps >= 36 ? steps / 4 : 9, times = steps >= 36 ? 2 : steps >= 20 ? 1 : 0, count = 0;
+	double *sigmas = make_sigmas(KARRAS_SPACING, schedule, steps - length * times, &count, e);
+	bool fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e) &&
+	            (!times || insert_restarts(p, sigmas, length, times, e));
+	free(sigmas);
+	return fine;
+}
+
 bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e)
 {
 	int count = 0;
 	bool fine;
+	if (k == RESTART) return restart_trajectory(p, schedule, steps, e);
 	if (samplers[k].by == BY_SIGMAS) {
 		double *sigmas = make_sigmas(s, schedule, steps, &count, e);
 		fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e);
 		free(sigmas);
 	} else {
-		timestep_spacing spread = k == DDPM ? LEADING_TIMESTEPS : COMPVIS_TIMESTEPS;
-		double *t = make_timesteps(spread, schedule->count, steps, 0, true, &count, e);
-		fine = t && trajectory_from_timesteps(p, schedule, t, count, k == DDPM ? 1 : schedule->alphas_cumprod[0], e);
+		bool distilled = samplers[k].by == BY_DISTILLED_TIMESTEPS;
+		timestep_spacing spread = distilled ? DISTILLED_TIMESTEPS : k == DDPM ? LEADING_TIMESTEPS : COMPVIS_TIMESTEPS;
+		double *t = make_timesteps(spread, schedule->count, steps, distilled ? 50 : 0, true, &count, e);
+		fine = t && trajectory_from_timesteps(
+		                p, schedule, t, count, k == DDPM || k == LCM ? 1 : schedule->alphas_cumprod[0], e);
 		free(t);
 	}
 	return fine;

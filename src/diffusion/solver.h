@@ -54,6 +54,10 @@ noise_split split_noise(path_point from, path_point to, double eta);
 void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch);
 
 static inline double ratio_of(path_point p) { return p.sigma / p.alpha; }
+double lambda_of(path_point p); /* log(alpha/sigma) */
+/* The order of a multistep solver's step, of which `known` points are there: the last steps lose order, and at sigma 0,
+ * where the step in lambda is infinite, only the first is left. */
+int order_of_step(const solver *s, const path_step *now, int known);
 
 /* The samplers. */
 void solve_euler(solver *s);

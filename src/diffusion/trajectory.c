@@ -10,6 +10,10 @@ double *make_timesteps(timestep_spacing spacing, int training, int steps, int of
 		fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, training);
 		return NULL;
 	}
+	if (spacing == DISTILLED_TIMESTEPS && steps > offset) {
+		fail(e, BAD_USAGE, "%d steps: this sampler has at most %d, those of the model's distillation", steps, offset);
+		return NULL;
+	}
 	int stride = training / steps, n = spacing == COMPVIS_TIMESTEPS ? (training - 1) / stride + 1 : steps;
 	double *t = malloc((size_t)n * sizeof *t), ratio = (double)training / steps;
 	if (!t) {
@@ -26,7 +30,9 @@ double *make_timesteps(timestep_spacing spacing, int training, int steps, int of
 		case QUADRATIC_TIMESTEPS: {
 			double root = n > 1 ? sqrt(training * 0.8) * rest / (n - 1) : 0;
 			t[i] = trunc(root * root) + 1;
+			break;
 		}
+		case DISTILLED_TIMESTEPS: t[i] = (double)(offset - i * offset / steps) * (training / offset) - 1; break;
 		}
 		if (whole) t[i] = rint(t[i]);
 	}

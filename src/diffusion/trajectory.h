@@ -34,9 +34,12 @@ typedef enum timestep_spacing {
 	LINSPACE_TIMESTEPS,  /* even from T - 1 to 0, both included */
 	COMPVIS_TIMESTEPS,   /* as leading with offset 1, but where T/steps is not whole there is one step more */
 	QUADRATIC_TIMESTEPS, /* CompVis's "quad": squares, up to 0.8 T, plus 1 */
+	DISTILLED_TIMESTEPS, /* an even choice from the times of training an LCM: every (T/50)th from the end of each stride
+	                      */
 } timestep_spacing;
 
-/* Falling timesteps; *count of them, rounded to whole ones where `whole`; the caller frees. */
+/* Falling timesteps; *count of them, rounded to whole ones where `whole`; the caller frees. offset belongs to LEADING;
+ * for DISTILLED it is the number of strides in training (50), and steps cannot be more. */
 double *make_timesteps(timestep_spacing spacing, int training, int steps, int offset, bool whole, int *count, error *e);
 
 /* From count + 1 sigmas, variance exploding or flow (flow: t = sigma·1000 and schedule is not used). */

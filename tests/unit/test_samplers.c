@@ -152,7 +152,7 @@ static void failures_come_through(void **unused)
 		for (int call = 1; call < 5; call++)
 			assert_int_equal(faulty_run((sampler_kind)kind, call, 0, false, 5).status, NO_MEMORY);
 		assert_int_equal(faulty_run((sampler_kind)kind, 0, 3, false, 5).status, STOPPED);
-		bool draws = sampler_defaults((sampler_kind)kind).eta != 0;
+		bool draws = sampler_defaults((sampler_kind)kind).eta != 0 && kind != RESTART; /* too few steps to jump */
 		assert_int_equal(faulty_run((sampler_kind)kind, 0, 0, true, 5).status, draws ? BAD_USAGE : OK);
 	}
 }

@@ -1,26 +1,18 @@
-/* dpmpp.c - DPM-Solver++ (Lu et al. 2022) and its stochastic variants as k-diffusion has them, and DPM-Solver. All work
- * in lambda = log(alpha/sigma), in which the linear part of the equation is solved exactly; h is the step in lambda. */
+/* multistep.c - DPM-Solver++ (Lu et al. 2022) and its stochastic variants as k-diffusion has them, and DPM-Solver. All
+ * work in lambda = log(alpha/sigma), in which the linear part of the equation is solved exactly; h is the step in
+ * lambda. */
 #include "diffusion/solver.h"
 #include <math.h>
 #include <string.h>
 
-static double lambda_of(path_point p) { return log(p.alpha) - log(p.sigma); }
-
-/* How the last steps lose order: at sigma 0 h is infinite and only the first order is left. */
-static int order_of_step(const solver *s, const path_step *now, int known)
-{
-	const sampler_options *o = &s->options;
-	bool few = o->lower_order_final && s->path->count < 15;
-	int order = o->order < known ? o->order : known;
-	if (is_last_step(s) && (now->to.sigma == 0 || few || o->euler_at_final)) return 1;
-	if (few && s->done == s->path->count - 1 && order > 2) return 2;
-	return order;
-}
-
 /* Multistep of first to third order. eta = 1 is the SDE; noise_form integrates the noise (DPM-Solver) instead of x0.
- * With H = -h(1 + eta), or h for the noise form, and k = alpha, or sigma, at the end, the step is x' = lead·x - k·((e^H
- * - 1)·D0 + c1·D1 + c2·D2) where D1 and D2 are the derivatives of the guesses D by h from the last two or three points.
- */
+ * With H = -h(1 + eta), or h for the noise form, and k = alpha, or sigma, at the end, the step is
+ *
+ *     x' = lead·x - k·(c0·D0 + c1·D1 + c2·D2),  c0 = e^H - 1
+ *
+ * where D1 and D2 are the derivatives by h of the guesses D at the last two or three points: from the slopes a (the
+ * last two) and b (the two before), D1 = a + r0/(r0 + r1)·(a - b) and D2 = (a - b)/(r0 + r1), r0 and r1 their lengths
+ * over h. */
 void solve_dpmpp_multistep(solver *s)
 {
 	const sampler_options *o = &s->options;
@@ -35,7 +27,7 @@ void solve_dpmpp_multistep(solver *s)
 		predict(s, now->from, s->x, s->buffers[0], o->noise_form ? past[0] : NULL);
 		if (!o->noise_form) MIX(s, past[0], { 1, s->buffers[0] });
 
-		int order = order_of_step(s, now, s->done);
+		int order = order_of_step(s, now, s->done < 3 ? s->done : 3);
 		double fade = o->eta > 0 ? exp(-o->eta * h) : 1;
 		double lead = o->noise_form ? now->to.alpha / now->from.alpha : now->to.sigma / now->from.sigma * fade;
 		double k = o->noise_form ? now->to.sigma : now->to.alpha, H = o->noise_form ? h : -h * (1 + o->eta);
@@ -48,8 +40,6 @@ void solve_dpmpp_multistep(solver *s)
 			r1 = steps[2] / h;
 			c2 = (c0 - H) / (H * H) - 0.5;
 		}
-		/* D1 = a + r0/(r0 + r1)·(a - b) and D2 = (a - b)/(r0 + r1) of the slopes a = (D0 - D-1)/r0, b = (D-1 - D-2)/r1
-		 */
 		double curve = order > 2 ? (c1 * r0 + c2) / (r0 + r1) : 0;
 		double a = c1 + curve, b = -curve;
 		if (order == 1)
