@@ -52,18 +52,17 @@ double shift_sigma(double sigma, double shift) { return shift * sigma / (1 + (sh
 static path_point point_of_sigma(const trajectory *p, double sigma)
 {
 	if (p->form == FLOW_MATCHING) return (path_point){ sigma * 1000, 1 - sigma, sigma };
-	return (path_point){ sigma > 0 ? timestep_of_sigma(p->schedule, sigma) : 0, 1, sigma };
+	path_point point = { sigma > 0 ? timestep_of_sigma(p->schedule, sigma) : 0, 1, sigma };
+	if (p->form == VARIANCE_PRESERVING) {
+		point.alpha = 1 / hypot(1, sigma);
+		point.sigma = isinf(sigma) ? 1 : sigma * point.alpha;
+	}
+	return point;
 }
 
 path_point point_of_ratio(const trajectory *p, double ratio)
 {
-	if (p->form == FLOW_MATCHING) return point_of_sigma(p, isinf(ratio) ? 1 : ratio / (1 + ratio));
-	path_point point = point_of_sigma(p, ratio);
-	if (p->form == VARIANCE_PRESERVING) {
-		point.alpha = 1 / sqrt(1 + ratio * ratio);
-		point.sigma = isinf(ratio) ? 1 : ratio * point.alpha;
-	}
-	return point;
+	return point_of_sigma(p, p->form != FLOW_MATCHING ? ratio : isinf(ratio) ? 1 : ratio / (1 + ratio));
 }
 
 path_point point_of_timestep(const noise_schedule *s, double t, double final)
@@ -76,7 +75,7 @@ path_point point_of_timestep(const noise_schedule *s, double t, double final)
 bool trajectory_from_sigmas(
     trajectory *p, path_form form, const noise_schedule *schedule, const double *sigmas, int count, error *e)
 {
-	*p = (trajectory){ .form = form, .schedule = schedule, .start = sigmas[0] };
+	*p = (trajectory){ .form = form, .schedule = schedule, .start = form == VARIANCE_EXPLODING ? sigmas[0] : 1 };
 	if (!allocate(p, count, e)) return false;
 	for (int i = 0; i < count; i++)
 		p->steps[i] = (path_step){ point_of_sigma(p, sigmas[i]), point_of_sigma(p, sigmas[i + 1]) };

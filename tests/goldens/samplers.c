@@ -1,7 +1,7 @@
 /* samplers.c - trajectories of the original samplers on an elementwise model. */
 #include "goldens.h"
 #include "arrays.h"
-#include "diffusion/sampler.h"
+#include "diffusion/diffusers.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,6 +207,87 @@ static void compare_k_diffusion(const arrays *file, const json_t *json, const no
 	json_object_foreach(json_object_get(json, "cases"), name, value) compare_k_case(file, json, name, value, s, r);
 }
 
+/* A case of index.json: any of diffusers' schedulers. */
+static void compare_diffusers_case(
+    const arrays *file, const json_t *json, const char *name, const json_t *value, report *r)
+{
+	scheduler s;
+	noise_schedule schedule = { 0 };
+	trajectory p = { 0 };
+	error e = { 0 };
+	char label[128];
+	snprintf(label, sizeof label, "samplers/%s", name);
+	const json_t *arguments = json_object_get(value, "step_args"), *eta = json_object_get(arguments, "eta");
+	int steps = (int)json_integer_value(json_object_get(value, "num_inference_steps"));
+	const char *class_name = json_string_value(json_object_get(value, "class"));
+	if (scheduler_read(&s, json_object_get(value, "config"), class_name, &e) &&
+	    noise_schedule_make(&schedule, &s.betas, &e) &&
+	    scheduler_trajectory(&s, &schedule, steps, json_number_value(json_object_get(arguments, "mu")), &p, &e)) {
+		replay c = { .file = file, .name = name, .model = model_of(json), .by_calls = true };
+		double start = json_number_value(json_object_get(value, "init_noise_sigma"));
+		c.times = json_object_get(value, "timesteps");
+		c.error = fabs(p.start / start - 1);
+		if (eta) s.options.eta = json_number_value(eta);
+		run_case(&c, label, s.sampler, &s.options, &p, s.prediction, k_tolerance(s.sampler), r);
+	} else
+		report_uncovered(r, label, e.text);
+	trajectory_free(&p);
+	noise_schedule_free(&schedule);
+}
+
+/* Cases come family by family: a file stays open while it lasts. */
+static void compare_diffusers(const char *dir, report *r)
+{
+	if (!exists(path_of(dir, "samplers/index.json"))) return;
+	json_t *json = json_load_file(path_of(dir, "samplers/index.json"), 0, NULL), *value;
+	const char *name, *open = "";
+	arrays file = { 0 };
+	json_object_foreach(json_object_get(json, "cases"), name, value)
+	{
+		const char *wanted = json_string_value(json_object_get(value, "file"));
+		if (!wanted) continue;
+		if (strcmp(wanted, open)) {
+			arrays_close(&file);
+			file = arrays_open(path_of(dir, "samplers/%s", wanted));
+			open = wanted;
+		}
+		if (file.header) compare_diffusers_case(&file, json, name, value, r);
+	}
+	arrays_close(&file);
+	json_decref(json);
+}
+
+/* "sampler/shift<number>/steps": k-diffusion's solvers on flow's sigmas, alpha left at 1, as the SD 3 reference has it
+ */
+static void compare_sd3(const arrays *file, const json_t *json, const noise_schedule *schedule, report *r)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(json_object_get(json, "cases"), name, value)
+	{
+		scheduler s = { .family = FLOW_SCHEDULER, .betas = { .count = 1000 }, .shift = atof(word_of(name, 1) + 5) };
+		sampler_kind kind;
+		sigma_spacing unused;
+		bool has;
+		error e = { 0 };
+		trajectory p = { 0 };
+		char label[128];
+		snprintf(label, sizeof label, "samplers/sd3_reference/%s", name);
+		if (!sampler_from_name(word_of(name, 0), &kind, &unused, &has, &e) ||
+		    !scheduler_trajectory(&s, schedule, atoi(word_of(name, 2)), 0, &p, &e)) {
+			report_uncovered(r, label, e.text);
+			continue;
+		}
+		p.form = VARIANCE_EXPLODING;
+		for (int i = 0; i < p.count; i++) p.steps[i].from.alpha = p.steps[i].to.alpha = 1;
+		sampler_options o = sampler_defaults(kind);
+		replay c = { .file = file, .name = name, .model = model_of(json) };
+		c.times = json_object_get(value, "timesteps");
+		run_case(&c, label, kind, &o, &p, PREDICT_FLOW, TOLERANCE, r);
+		trajectory_free(&p);
+	}
+}
+
 typedef void compare_file(const arrays *, const json_t *, const noise_schedule *, report *);
 
 static void with_file(const char *dir, const char *name, compare_file *compare, report *r)
@@ -227,4 +308,6 @@ void golden_samplers(const char *dir, report *r)
 {
 	with_file(dir, "compvis", compare_compvis, r);
 	with_file(dir, "kdiffusion", compare_k_diffusion, r);
+	with_file(dir, "sd3_reference", compare_sd3, r);
+	compare_diffusers(dir, r);
 }

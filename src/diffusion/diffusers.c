@@ -1,0 +1,291 @@
+/* diffusers.c - diffusers' schedulers as samplers and trajectories of ours. */
+#include "diffusion/diffusers.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct scheduler_class {
+	const char *name;
+	sampler_kind sampler;
+	scheduler_family family;
+	timestep_spacing spacing;
+} classes[] = {
+	{ "DDPMScheduler", DDPM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
+	{ "DDIMScheduler", DDIM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
+	{ "PNDMScheduler", PLMS, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
+	{ "LCMScheduler", LCM, DISTILLED_SCHEDULER, LEADING_TIMESTEPS },
+	{ "TCDScheduler", TCD, DISTILLED_SCHEDULER, LEADING_TIMESTEPS },
+	{ "EulerDiscreteScheduler", EULER, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "EulerAncestralDiscreteScheduler", EULER_ANCESTRAL, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "HeunDiscreteScheduler", HEUN, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "LMSDiscreteScheduler", LMS, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "KDPM2DiscreteScheduler", DPM2, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "KDPM2AncestralDiscreteScheduler", DPM2_ANCESTRAL, SIGMA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "DPMSolverMultistepScheduler", DPMPP_2M, LAMBDA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "DPMSolverSinglestepScheduler", DPMPP_2S, LAMBDA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "UniPCMultistepScheduler", UNIPC, LAMBDA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "DEISMultistepScheduler", DEIS, LAMBDA_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "FlowMatchEulerDiscreteScheduler", EULER, FLOW_SCHEDULER, LINSPACE_TIMESTEPS },
+	{ "FlowMatchHeunDiscreteScheduler", HEUN, FLOW_SCHEDULER, LINSPACE_TIMESTEPS },
+};
+
+/* A JSON configuration and the first thing about it that is wrong. */
+typedef struct reader {
+	const json_t *config;
+	error *e;
+	bool failed;
+} reader;
+
+static double number(reader *r, const char *key, double otherwise)
+{
+	const json_t *v = json_object_get(r->config, key);
+	if (!v || json_is_null(v)) return otherwise;
+	if (!json_is_number(v)) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\" is not a number", key);
+	return json_number_value(v);
+}
+
+static int integer(reader *r, const char *key, int otherwise)
+{
+	double v = number(r, key, otherwise);
+	if (!(fabs(v) <= 100000)) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\" is %g", key, v);
+	return r->failed ? 0 : (int)v;
+}
+
+static bool flag(reader *r, const char *key, bool otherwise)
+{
+	const json_t *v = json_object_get(r->config, key);
+	return v && !json_is_null(v) ? json_is_true(v) : otherwise;
+}
+
+/* The place of the value among the choices, which end in NULL; the first where it is absent. */
+static int choice(reader *r, const char *key, const char *const *choices)
+{
+	const char *v = json_string_value(json_object_get(r->config, key));
+	if (!v) return 0;
+	for (int i = 0; choices[i]; i++)
+		if (!strcmp(choices[i], v)) return i;
+	r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\": \"%.60s\" is not known here", key, v);
+	return 0;
+}
+
+static void refuse(reader *r, const char *key)
+{
+	if (flag(r, key, false)) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\" is not done here", key);
+}
+
+static void read_betas(reader *r, scheduler *s)
+{
+	bool distilled = s->family == DISTILLED_SCHEDULER;
+	const char *curve = json_string_value(json_object_get(r->config, "beta_schedule"));
+	s->betas = (schedule_config){ .curve = distilled ? SCALED_LINEAR_BETAS : LINEAR_BETAS,
+		.start = number(r, "beta_start", distilled ? 0.00085 : 0.0001),
+		.end = number(r, "beta_end", distilled ? 0.012 : 0.02),
+		.count = integer(r, "num_train_timesteps", 1000),
+		.zero_terminal_snr = flag(r, "rescale_betas_zero_snr", false) };
+	if (curve && !beta_curve_from_name(curve, &s->betas.curve))
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"beta_schedule\": \"%.60s\" is not known here", curve);
+	const json_t *trained = json_object_get(r->config, "trained_betas");
+	if (trained && !json_is_null(trained))
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"trained_betas\" is not done here");
+}
+
+static void read_sigmas(reader *r, scheduler *s)
+{
+	static const char *const finals[] = { "zero", "sigma_min", NULL };
+	s->sigmas = flag(r, "use_karras_sigmas", false)        ? KARRAS_SIGMAS
+	            : flag(r, "use_exponential_sigmas", false) ? EXPONENTIAL_SIGMAS
+	            : flag(r, "use_beta_sigmas", false)        ? BETA_SIGMAS
+	            : flag(r, "use_lu_lambdas", false)         ? LU_SIGMAS
+	            : flag(r, "use_flow_sigmas", false)        ? FLOW_SIGMAS
+	                                                       : OWN_SIGMAS;
+	s->final_sigma_is_min = s->sampler == DEIS || choice(r, "final_sigmas_type", finals) == 1;
+	s->shift = s->family == FLOW_SCHEDULER ? number(r, "shift", 1) : number(r, "flow_shift", 1);
+	s->dynamic_shift = flag(r, "use_dynamic_shifting", false);
+	if (s->family == LAMBDA_SCHEDULER && s->sigmas == FLOW_SIGMAS && s->prediction != PREDICT_FLOW)
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"use_flow_sigmas\" needs \"flow_prediction\"");
+	if (!(s->shift > 0)) r->failed = !fail(r->e, BAD_FILE, "scheduler: shift %g, expected more than 0", s->shift);
+}
+
+static void read_solver(reader *r, scheduler *s)
+{
+	static const char *const algorithms[] = { "dpmsolver++", "dpmsolver", "sde-dpmsolver++", NULL };
+	static const char *const corrections[] = { "midpoint", "heun", NULL };
+	static const char *const functions[] = { "bh2", "bh1", NULL };
+	sampler_options *o = &s->options;
+	o->order = integer(r, "solver_order", 2);
+	o->lower_order_final = flag(r, "lower_order_final", s->sampler != DPMPP_2S);
+	o->euler_at_final = flag(r, "euler_at_final", false);
+	if (s->sampler == UNIPC) {
+		o->bh1 = choice(r, "solver_type", functions) == 1;
+		o->noise_form = !flag(r, "predict_x0", true);
+	} else if (s->sampler != DEIS) {
+		int algorithm = choice(r, "algorithm_type", algorithms);
+		o->heun = choice(r, "solver_type", corrections) == 1;
+		o->noise_form = algorithm == 1;
+		o->eta = algorithm == 2;
+		if (s->sampler == DPMPP_2S && (algorithm || o->heun || o->order > 2))
+			r->failed =
+			    !fail(r->e, BAD_FILE, "scheduler: singlestep is done here as DPM-Solver++ of second order alone");
+	}
+	if (o->order < 1 || o->order > 3) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"solver_order\" is %d", o->order);
+}
+
+static void read_timesteps(reader *r, scheduler *s)
+{
+	static const char *const variances[] = { "fixed_small", "fixed_large", NULL };
+	sampler_options *o = &s->options;
+	bool clips = s->sampler == DDPM || s->sampler == DDIM;
+	o->clip = flag(r, "clip_sample", clips) ? number(r, "clip_sample_range", 1) : 0;
+	if (s->sampler == PLMS) o->raw_history = true, o->runge_kutta = !flag(r, "skip_prk_steps", false);
+	if (s->sampler == DDPM) o->large_variance = choice(r, "variance_type", variances) == 1;
+	if (s->family == DISTILLED_SCHEDULER) {
+		s->offset = integer(r, "original_inference_steps", 50);
+		o->boundary_scale = number(r, "timestep_scaling", 10);
+		if (s->offset < 1 || s->offset > s->betas.count)
+			r->failed = !fail(r->e, BAD_FILE, "scheduler: \"original_inference_steps\" is %d", s->offset);
+	}
+	s->final_alpha_is_one = s->sampler == DDPM || flag(r, "set_alpha_to_one", s->sampler != PLMS);
+}
+
+bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, error *e)
+{
+	static const char *const predictions[] = { "epsilon", "v_prediction", "sample", "flow_prediction", NULL };
+	static const char *const spacings[] = { "leading", "trailing", "linspace", NULL };
+	reader r = { config, e, false };
+	const struct scheduler_class *c = NULL;
+	if (!class_name) class_name = json_string_value(json_object_get(config, "_class_name"));
+	for (size_t i = 0; class_name && i < sizeof classes / sizeof *classes; i++)
+		if (!strcmp(classes[i].name, class_name)) c = &classes[i];
+	if (!c) return fail(e, BAD_FILE, "scheduler: class \"%.60s\" is not known here", class_name ? class_name : "");
+	*s = (scheduler){ c->sampler, sampler_defaults(c->sampler), c->family, .spacing = c->spacing };
+	if (json_string_value(json_object_get(config, "timestep_spacing")))
+		s->spacing = (timestep_spacing)choice(&r, "timestep_spacing", spacings);
+	s->prediction = (prediction)choice(&r, "prediction_type", predictions);
+	if (s->family == FLOW_SCHEDULER) s->prediction = PREDICT_FLOW;
+	s->offset = integer(&r, "steps_offset", 0);
+	read_betas(&r, s);
+	read_sigmas(&r, s);
+	if (s->family == LAMBDA_SCHEDULER) read_solver(&r, s);
+	if (s->family == TIMESTEP_SCHEDULER || s->family == DISTILLED_SCHEDULER) read_timesteps(&r, s);
+	refuse(&r, "thresholding");
+	refuse(&r, "invert_sigmas");
+	refuse(&r, "stochastic_sampling");
+	return !r.failed;
+}
+
+/* DDIM and PNDM go T/steps down from each timestep, wherever the next one is. */
+static bool timestep_trajectory(const scheduler *s, const noise_schedule *schedule, int steps, trajectory *p, error *e)
+{
+	int count = 0;
+	timestep_spacing spacing = s->family == DISTILLED_SCHEDULER ? DISTILLED_TIMESTEPS : s->spacing;
+	double final = s->final_alpha_is_one ? 1 : schedule->alphas_cumprod[0];
+	if (s->sampler == TCD) final = schedule->alphas_cumprod[0];
+	double *t = make_timesteps(spacing, schedule->count, steps, s->offset, true, &count, e);
+	bool fine = t && trajectory_from_timesteps(p, schedule, t, count, final, e);
+	if (fine && (s->sampler == DDIM || s->sampler == PLMS))
+		for (int i = 0; i < count; i++)
+			p->steps[i].to = point_of_timestep(schedule, t[i] - schedule->count / steps, final); /* whole */
+	free(t);
+	return fine;
+}
+
+/* sigmas between their own first and last, the kind's way; OWN leaves them. */
+static void respace(scheduler_sigmas kind, double *sigmas, int count, double low, double high)
+{
+	if (kind == KARRAS_SIGMAS) karras_sigmas(sigmas, count, low, high, 7);
+	if (kind == EXPONENTIAL_SIGMAS || kind == LU_SIGMAS) exponential_sigmas(sigmas, count, low, high, 1);
+	if (kind == BETA_SIGMAS) beta_sigmas(sigmas, count, low, high);
+}
+
+/* The list of sigmas with the last one behind it, and the timesteps for the model; whoever gets them frees both. */
+typedef struct sigma_list {
+	double *sigmas, *times;
+	int count;
+} sigma_list;
+
+static bool allocate(sigma_list *l, int count, error *e)
+{
+	l->count = count;
+	l->sigmas = calloc((size_t)count + 1, sizeof *l->sigmas);
+	if (!l->times) l->times = calloc((size_t)count + 1, sizeof *l->times);
+	return (l->sigmas && l->times) || fail(e, NO_MEMORY, "no memory for %d sigmas", count);
+}
+
+/* Spaced timesteps. DPM-Solver's kind takes the first of steps + 1, but with "trailing". */
+static bool spaced_times(const scheduler *s, const noise_schedule *schedule, int steps, sigma_list *l, error *e)
+{
+	bool lambda = s->family == LAMBDA_SCHEDULER, more = lambda && s->spacing != TRAILING_TIMESTEPS;
+	bool whole = lambda || s->spacing != LINSPACE_TIMESTEPS;
+	int count = 0;
+	if (steps < 1 || steps > schedule->count - more)
+		return fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, schedule->count - more);
+	l->times = make_timesteps(s->spacing, schedule->count, steps + more, s->offset, whole, &count, e);
+	return l->times && allocate(l, steps, e);
+}
+
+static bool list_sigmas(const scheduler *s, const noise_schedule *schedule, int steps, sigma_list *l, error *e)
+{
+	if (!spaced_times(s, schedule, steps, l, e)) return false;
+	bool lambda = s->family == LAMBDA_SCHEDULER;
+	for (int i = 0; i < steps; i++) l->sigmas[i] = linear_sigma_of_timestep(schedule, l->times[i]);
+	double low = lambda ? exp(schedule->log_sigmas[0]) : l->sigmas[steps - 1];
+	double high = lambda ? exp(schedule->log_sigmas[schedule->count - 1]) : l->sigmas[0];
+	if (s->final_sigma_is_min) l->sigmas[steps] = exp(schedule->log_sigmas[0]);
+	if (s->sigmas == OWN_SIGMAS) return true;
+	respace(s->sigmas, l->sigmas, steps, low, high);
+	for (int i = 0; i < steps; i++) {
+		double t = timestep_of_sigma(schedule, l->sigmas[i]);
+		if (lambda || s->sampler == DPM2 || s->sampler == DPM2_ANCESTRAL)
+			t = s->sigmas == KARRAS_SIGMAS || s->sigmas == LU_SIGMAS ? rint(t) : lambda ? floor(t) : t;
+		l->times[i] = t;
+	}
+	return true;
+}
+
+/* DPM-Solver and UniPC on flow: even in sigma, shifted, the timestep cut to a whole one. */
+static bool list_flow_sigmas(const scheduler *s, int steps, sigma_list *l, error *e)
+{
+	if (steps < 1 || !allocate(l, steps, e)) return fail(e, BAD_USAGE, "%d steps: expected 1 or more", steps);
+	for (int i = 0; i < steps; i++) {
+		double even = (1 - 1.0 / s->betas.count) * (steps - i) / steps;
+		l->sigmas[i] = shift_sigma(even, s->shift);
+		l->times[i] = floor(l->sigmas[i] * s->betas.count);
+	}
+	return true;
+}
+
+/* FlowMatchEuler and Heun: the ends of the range are shifted once, and the range between them again. */
+static bool list_flow_match_sigmas(const scheduler *s, int steps, double mu, sigma_list *l, error *e)
+{
+	if (steps < 1 || !allocate(l, steps, e)) return fail(e, BAD_USAGE, "%d steps: expected 1 or more", steps);
+	double least = 1.0 / s->betas.count, low = s->dynamic_shift ? least : shift_sigma(least, s->shift);
+	for (int i = 0; i < steps; i++) {
+		double even = steps > 1 ? 1 + (low - 1) * i / (steps - 1) : 1;
+		l->sigmas[i] = shift_sigma(even, s->dynamic_shift ? exp(mu) : s->shift);
+	}
+	respace(s->sigmas, l->sigmas, steps, l->sigmas[steps - 1], l->sigmas[0]);
+	for (int i = 0; i < steps; i++) l->times[i] = l->sigmas[i] * s->betas.count;
+	return true;
+}
+
+bool scheduler_trajectory(
+    const scheduler *s, const noise_schedule *schedule, int steps, double mu, trajectory *p, error *e)
+{
+	if (s->family == TIMESTEP_SCHEDULER || s->family == DISTILLED_SCHEDULER)
+		return timestep_trajectory(s, schedule, steps, p, e);
+	bool flow = s->family == FLOW_SCHEDULER || s->sigmas == FLOW_SIGMAS;
+	sigma_list l = { 0 };
+	bool fine = s->family == FLOW_SCHEDULER ? list_flow_match_sigmas(s, steps, mu, &l, e)
+	            : flow                      ? list_flow_sigmas(s, steps, &l, e)
+	                                        : list_sigmas(s, schedule, steps, &l, e);
+	path_form form = flow ? FLOW_MATCHING : s->family == LAMBDA_SCHEDULER ? VARIANCE_PRESERVING : VARIANCE_EXPLODING;
+	fine = fine && trajectory_from_sigmas(p, form, schedule, l.sigmas, steps, e);
+	for (int i = 0; fine && i < steps; i++) {
+		p->steps[i].from.t = l.times[i];
+		if (i) p->steps[i - 1].to.t = l.times[i];
+	}
+	if (fine && s->family == SIGMA_SCHEDULER && s->spacing == LEADING_TIMESTEPS) p->start = hypot(p->start, 1);
+	free(l.sigmas);
+	free(l.times);
+	return fine;
+}
