@@ -1,5 +1,6 @@
 /* test_wordpiece.c - WordPiece over a vocabulary of the caller's, and its errors. */
 #include "text/tokenizer.h"
+#include "text/wordpiece_learn.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -88,12 +89,62 @@ static void long_words_are_unknown_and_fast(void **state)
 	tokenizer_close(t);
 }
 
+static void a_vocabulary_is_learned(void **state)
+{
+	(void)state;
+	const char *const captions[] = { "low low low low low", "lower lower", "newest newest newest newest newest newest",
+		"widest, widest widest" };
+	const char *const shuffled[] = { captions[2], captions[0], captions[3], captions[1] };
+	/* 5 special tokens, 5 characters that begin a word (, l n w) and 8 that continue one; then es 9, est 9, and of the
+	 * pairs with 7 the older pieces: lo 7, low 7 */
+	const char golden[] =
+	    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n,\nl\nn\nw\n##d\n##e\n##i\n##o\n##r\n##s\n##t\n##w\n##es\n"
+	    "##est\nlo\nlow\n";
+	size_t length, again;
+	error e = { 0 };
+	char *one = wordpiece_learn(captions, 4, 21, &length, &e), *two = wordpiece_learn(shuffled, 4, 21, &again, &e);
+	assert_non_null(one);
+	assert_string_equal(one, golden);
+	assert_string_equal(one, two);
+	assert_int_equal(length, sizeof golden - 1);
+	tokenizer *t = tokenizer_open(WORDPIECE, one, length, &e);
+	assert_non_null(t);
+	EXPECT(t, "lowest", 20, 18);
+	tokenizer_close(t);
+	free(one);
+	free(two);
+}
+
+static void learning_ends_where_nothing_repeats(void **state)
+{
+	(void)state;
+	const char *const captions[] = { "cat", "", "\u732b [CLS]" };
+	size_t length;
+	char *text = wordpiece_learn(captions, 3, 1000, &length, NULL);
+	assert_string_equal(text, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nc\n\u732b\n##a\n##t\n");
+	free(text);
+	text = wordpiece_learn(captions, 3, 7, &length, NULL);
+	assert_string_equal(text, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nc\n\u732b\n");
+	free(text);
+	text = wordpiece_learn(NULL, 0, 7, &length, NULL);
+	assert_string_equal(text, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
+	free(text);
+	error e = { 0 };
+	assert_null(wordpiece_learn(captions, 3, 5, &length, &e));
+	assert_int_equal(e.status, BAD_USAGE);
+	e.status = OK;
+	assert_null(wordpiece_learn((const char *const[]){ "cat", "caf\xe9" }, 2, 50, &length, &e));
+	assert_non_null(strstr(e.text, "caption 1: "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(longest_piece_wins),
 		cmocka_unit_test(line_ends_do_not_matter),
 		cmocka_unit_test(bad_vocabularies_are_refused),
+		cmocka_unit_test(a_vocabulary_is_learned),
+		cmocka_unit_test(learning_ends_where_nothing_repeats),
 		cmocka_unit_test(long_words_are_unknown_and_fast),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
