@@ -40,7 +40,7 @@ void solve_dpm2(solver *s)
 		noise_split part = split_noise(now->from, now->to, s->options.eta);
 		slope_at(s, now->from, s->x, denoised, slope);
 		if (part.down > 0) {
-			path_point middle = point_of_ratio(s->path, sqrt(sigma * part.down));
+			path_point middle = point_of_sigma(s->path, sqrt(sigma * part.down));
 			MIX(s, ahead, { 1, s->x }, { middle.sigma - sigma, slope });
 			slope_at(s, middle, ahead, s->buffers[3], slope);
 		}

@@ -175,6 +175,20 @@ bool sampler_trajectory(
 	return fine;
 }
 
+bool sampler_flow_trajectory(trajectory *p, sampler_kind k, int steps, double shift, error *e)
+{
+	bool by_slope = samplers[k].solve == solve_euler || k == HEUN || k == LMS || k == DPM2;
+	if ((samplers[k].by != BY_SIGMAS && k != DDIM) || k == DPM2_ANCESTRAL || k == RESTART)
+		return fail(e, BAD_USAGE, "%s does not work on a flow model; Euler does", samplers[k].name);
+	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
+	double *sigmas = malloc(((size_t)steps + 1) * sizeof *sigmas), first = by_slope ? 1 : 0.999;
+	for (int i = 0; sigmas && i <= steps; i++) sigmas[i] = shift_sigma(first * (steps - i) / steps, shift);
+	bool fine = sigmas ? trajectory_from_sigmas(p, FLOW_MATCHING, NULL, sigmas, steps, e)
+	                   : fail(e, NO_MEMORY, "no memory for %d sigmas", steps);
+	free(sigmas);
+	return fine;
+}
+
 bool sample(sampler_kind k, const sampler_options *options, const trajectory *path, const sampling *hooks, float *x,
     size_t n, error *e)
 {

@@ -83,6 +83,10 @@ int sampler_buffers(sampler_kind k);
 bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e);
 
+/* The same for a model of flow: sigma even from 1 to 0 and shifted (shift_sigma; 1: not). Solvers in log(alpha/sigma)
+ * start at 0.999, as in diffusers. DDIM is Euler here. Fails with BAD_USAGE for samplers that need a noise schedule. */
+bool sampler_flow_trajectory(trajectory *p, sampler_kind k, int steps, double shift, error *e);
+
 /* x [n]: the first latent (noise times path->start, or whatever the first point asks for); becomes the result. */
 bool sample(sampler_kind k, const sampler_options *options, const trajectory *path, const sampling *hooks, float *x,
     size_t n, error *e);

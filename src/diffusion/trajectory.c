@@ -49,7 +49,7 @@ static bool allocate(trajectory *p, int count, error *e)
 
 double shift_sigma(double sigma, double shift) { return shift * sigma / (1 + (shift - 1) * sigma); }
 
-static path_point point_of_sigma(const trajectory *p, double sigma)
+path_point point_of_sigma(const trajectory *p, double sigma)
 {
 	if (p->form == FLOW_MATCHING) return (path_point){ sigma * 1000, 1 - sigma, sigma };
 	path_point point = { sigma > 0 ? timestep_of_sigma(p->schedule, sigma) : 0, 1, sigma };

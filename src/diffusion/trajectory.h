@@ -52,6 +52,8 @@ bool trajectory_from_timesteps(
     trajectory *p, const noise_schedule *schedule, const double *timesteps, int count, double final, error *e);
 void trajectory_free(trajectory *p);
 
+/* The point of this sigma, in the sense of trajectory_from_sigmas. */
+path_point point_of_sigma(const trajectory *p, double sigma);
 /* The point whose sigma/alpha is ratio, in this trajectory's form, with its (fractional) time. */
 path_point point_of_ratio(const trajectory *p, double ratio);
 /* A point of the schedule's own, variance preserving; t < 0 is the end: alpha_cumprod `final`. */

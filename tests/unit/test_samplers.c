@@ -110,6 +110,43 @@ static void stochastic_samplers_keep_the_deviation(void **unused)
 	}
 }
 
+static bool best_velocity(void *context, int step, double t, const float *x, float *out, error *e)
+{
+	(void)step, (void)e;
+	((setting *)context)->calls++;
+	double s = t / 1000, a = 1 - s, variance = a * a * spread * spread + s * s;
+	for (size_t i = 0; i < N; i++) out[i] = (float)((s - a * spread * spread) / variance * (double)x[i]);
+	return true;
+}
+
+static void flow_ends_at_the_data(void **unused)
+{
+	(void)unused;
+	float *x = malloc(N * sizeof *x);
+	int done = 0;
+	for (int kind = 0; kind < SAMPLERS; kind++) {
+		trajectory path;
+		error e = { 0 };
+		setting s = { 0 };
+		sampling hooks = { best_velocity, draw, watch, &s, &s, &s, PREDICT_FLOW };
+		sampler_options o = sampler_defaults((sampler_kind)kind);
+		if (!sampler_flow_trajectory(&path, (sampler_kind)kind, 200, 3, &e)) {
+			assert_int_equal(e.status, BAD_USAGE);
+			continue;
+		}
+		generator_seed(&s.random, 1);
+		random_normal(&s.random, x, N);
+		assert_true(sample((sampler_kind)kind, &o, &path, &hooks, x, N, &e));
+		bool good = fabs(deviation(x) / spread - 1) < 0.06;
+		if (!good) print_error("%s: deviation %g\n", sampler_name((sampler_kind)kind), deviation(x));
+		assert_true(good);
+		trajectory_free(&path);
+		done++;
+	}
+	assert_true(done >= 10);
+	free(x);
+}
+
 static void same_bits_twice(void **unused)
 {
 	(void)unused;
@@ -233,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deterministic_samplers_converge),
 		cmocka_unit_test(stochastic_samplers_keep_the_deviation),
+		cmocka_unit_test(flow_ends_at_the_data),
 		cmocka_unit_test(same_bits_twice),
 		cmocka_unit_test(failures_come_through),
 		cmocka_unit_test(sampler_names),
