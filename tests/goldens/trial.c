@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 4096, NAME = 256 };
+enum { MOST = 4096, MOST_INPUTS = 16, NAME = 256 };
 
 typedef struct expectation {
 	tensor result;
@@ -17,17 +17,19 @@ typedef struct expectation {
 	double largest; /* of the model's gradients; 0: an output */
 } expectation;
 
+typedef struct golden_input {
+	tensor t;
+	char name[NAME];
+	const void *data;
+	dtype dtype;
+	shape shape; /* the golden's */
+} golden_input;
+
 struct trial {
 	nn n;
 	char name[NAME];
 	const arrays *weights;
-	struct {
-		tensor t;
-		char name[NAME];
-		const void *data;
-		dtype dtype;
-		shape shape; /* the golden's */
-	} inputs[16];
+	golden_input inputs[MOST_INPUTS];
 	int input_count;
 	expectation *list;
 	int count;
@@ -76,6 +78,18 @@ static void convert_layout(float *to, const float *from, shape golden, bool to_g
 			}
 }
 
+tensor trial_value(trial *t, const char *name, dtype d, shape s, const void *data)
+{
+	if (t->input_count == MOST_INPUTS) return 0;
+	golden_input *x = &t->inputs[t->input_count++];
+	x->t = input(t->n.g, name, dtype_is_float(d) ? REAL : I32, ours(s, d));
+	x->data = data;
+	x->dtype = d;
+	x->shape = s;
+	snprintf(x->name, sizeof x->name, "%s", name);
+	return x->t;
+}
+
 tensor trial_input(trial *t, const arrays *from, const char *format, ...)
 {
 	char name[NAME];
@@ -86,15 +100,7 @@ tensor trial_input(trial *t, const arrays *from, const char *format, ...)
 	dtype d;
 	shape s;
 	const void *data;
-	if (!array_find(from, name, &d, &s, &data) || t->input_count == 16) return 0;
-	tensor x = input(t->n.g, name, dtype_is_float(d) ? REAL : I32, ours(s, d));
-	int i = t->input_count++;
-	t->inputs[i].t = x;
-	t->inputs[i].data = data;
-	t->inputs[i].dtype = d;
-	t->inputs[i].shape = s;
-	memcpy(t->inputs[i].name, name, sizeof name);
-	return x;
+	return array_find(from, name, &d, &s, &data) ? trial_value(t, name, d, s, data) : 0;
 }
 
 static void expect(trial *t, tensor result, const char *name, const float *golden, shape s, double largest)
@@ -280,7 +286,7 @@ void trial_end(trial *t, report *r, double tolerance)
 {
 	error e = { 0 };
 	graph *g = t->n.g;
-	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, backend_reference(), 2, &e) &&
+	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, backend_cpu(), 2, &e) &&
 	            graph_allocate(g, NULL, NULL, &e);
 	if (fine) {
 		write_inputs(t);

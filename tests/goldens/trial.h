@@ -14,6 +14,8 @@ trial *trial_new(const char *name, dtype compute, const arrays *weights, const a
 nn *trial_nn(trial *t);
 /* An input with the value of a golden tensor: ids as I32, all else in full precision. */
 tensor trial_input(trial *t, const arrays *from, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* An input with a value of the test's own, which must outlive the trial. */
+tensor trial_value(trial *t, const char *name, dtype d, shape s, const void *data);
 /* The result is to be compared with a golden tensor; nothing happens where there is no such tensor. */
 void trial_expect(trial *t, tensor result, const arrays *golden, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
