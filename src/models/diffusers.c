@@ -1,0 +1,211 @@
+/* diffusers.c - names of the diffusers folder by rule. */
+#include "models/diffusers.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct pair {
+	const char *original, *foreign;
+} pair;
+
+/* If key begins with an original of the table (up to {NULL}), writes lead, its foreign name and the rest. */
+static bool rename_head(const pair *table, const char *lead, const char *key, char *out, size_t size)
+{
+	for (; table->original; table++) {
+		size_t n = strlen(table->original);
+		if (strncmp(key, table->original, n) || (key[n] && key[n] != '.')) continue;
+		return snprintf(out, size, "%s%s%s", lead, table->foreign, key + n) < (int)size;
+	}
+	return false;
+}
+
+/* ── U-Net ── */
+static const pair unet_roots[] = { { "time_embed.0", "time_embedding.linear_1" },
+	{ "time_embed.2", "time_embedding.linear_2" }, { "label_emb.0.0", "add_embedding.linear_1" },
+	{ "label_emb.0.2", "add_embedding.linear_2" }, { "input_blocks.0.0", "conv_in" }, { "out.0", "conv_norm_out" },
+	{ "out.2", "conv_out" }, { NULL, NULL } };
+static const pair unet_residual[] = { { "in_layers.0", "norm1" }, { "in_layers.2", "conv1" },
+	{ "emb_layers.1", "time_emb_proj" }, { "out_layers.0", "norm2" }, { "out_layers.3", "conv2" },
+	{ "skip_connection", "conv_shortcut" }, { NULL, NULL } };
+
+/* rest: what follows "input_blocks.N." and the like; a residual block, a transformer, or what changes the resolution */
+static bool unet_inner(const char *side, int block, int i, const char *rest, char *out, size_t size)
+{
+	char lead[64];
+	int at = 0, layer = 0;
+	if (sscanf(rest, "%d.%n", &layer, &at) != 1 || !at) return false;
+	rest += at;
+	if (!strncmp(rest, "op.", 3))
+		return snprintf(out, size, "%s.%d.downsamplers.0.conv.%s", side, block, rest + 3) < (int)size;
+	if (!strncmp(rest, "conv.", 5))
+		return snprintf(out, size, "%s.%d.upsamplers.0.conv.%s", side, block, rest + 5) < (int)size;
+	snprintf(lead, sizeof lead, "%s.%d.resnets.%d.", side, block, i);
+	if (rename_head(unet_residual, lead, rest, out, size)) return true;
+	return layer == 1 && snprintf(out, size, "%s.%d.attentions.%d.%s", side, block, i, rest) < (int)size;
+}
+
+static bool unet_name(const unet_config *c, const char *key, char *out, size_t size)
+{
+	if (rename_head(unet_roots, "", key, out, size)) return true;
+	int n = 0, at = 0;
+	if (sscanf(key, "input_blocks.%d.%n", &n, &at) == 1 && at) {
+		n--;
+		for (int level = 0; level < c->levels; n -= c->blocks[level++] + 1)
+			if (n <= c->blocks[level]) return unet_inner("down_blocks", level, n, key + at, out, size);
+	} else if (sscanf(key, "output_blocks.%d.%n", &n, &at) == 1 && at) {
+		for (int i = 0; i < c->levels; i++) {
+			int count = c->blocks[c->levels - 1 - i] + 1;
+			if (n < count) return unet_inner("up_blocks", i, n, key + at, out, size);
+			n -= count;
+		}
+	} else if (sscanf(key, "middle_block.%d.%n", &n, &at) == 1 && at) {
+		char lead[64];
+		snprintf(lead, sizeof lead, "mid_block.resnets.%d.", n / 2);
+		if (n != 1) return rename_head(unet_residual, lead, key + at, out, size);
+		return snprintf(out, size, "mid_block.attentions.0.%s", key + at) < (int)size;
+	}
+	return false;
+}
+
+/* ── autoencoder ── */
+static const pair vae_attention[] = { { "norm", "group_norm" }, { "q", "to_q" }, { "k", "to_k" }, { "v", "to_v" },
+	{ "proj_out", "to_out.0" }, { NULL, NULL } };
+static const pair vae_residual[] = { { "norm1", "norm1" }, { "conv1", "conv1" }, { "norm2", "norm2" },
+	{ "conv2", "conv2" }, { "nin_shortcut", "conv_shortcut" }, { NULL, NULL } };
+static const pair vae_middle[] = { { "block_1", "resnets.0" }, { "block_2", "resnets.1" }, { NULL, NULL } };
+
+/* key: behind "encoder." or "decoder.", half: that word */
+static bool vae_inner(const vae_config *c, const char *half, const char *key, char *out, size_t size)
+{
+	int level = 0, i = 0, at = 0;
+	bool down = !strncmp(key, "down.", 5);
+	char side[64], lead[128], middle[128];
+	if (!strncmp(key, "mid.", 4)) {
+		snprintf(lead, sizeof lead, "%s.mid_block.attentions.0.", half);
+		if (!strncmp(key + 4, "attn_1.", 7)) return rename_head(vae_attention, lead, key + 11, out, size);
+		if (!rename_head(vae_middle, "", key + 4, middle, sizeof middle)) return false;
+		snprintf(lead, sizeof lead, "%s.mid_block.%.9s.", half, middle);
+		return rename_head(vae_residual, lead, middle + 10, out, size);
+	}
+	if (sscanf(key, down ? "down.%d.%n" : "up.%d.%n", &level, &at) != 1 || !at) {
+		const char *name = strncmp(key, "norm_out", 8) ? key : "conv_norm_out", *rest = name == key ? "" : key + 8;
+		return snprintf(out, size, "%s.%s%s", half, name, rest) < (int)size;
+	}
+	snprintf(side, sizeof side, "%s.%s_blocks.%d", half, down ? "down" : "up", down ? level : c->levels - 1 - level);
+	key += at;
+	at = 0;
+	if (sscanf(key, "block.%d.%n", &i, &at) == 1 && at) {
+		snprintf(lead, sizeof lead, "%s.resnets.%d.", side, i);
+		return rename_head(vae_residual, lead, key + at, out, size);
+	}
+	if (sscanf(key, "attn.%d.%n", &i, &at) == 1 && at) {
+		snprintf(lead, sizeof lead, "%s.attentions.%d.", side, i);
+		return rename_head(vae_attention, lead, key + at, out, size);
+	}
+	const char *dot = strchr(key, '.'); /* downsample.conv, upsample.conv */
+	return dot && snprintf(out, size, "%s.%ssamplers.0%s", side, down ? "down" : "up", dot) < (int)size;
+}
+
+static bool vae_name(const vae_config *c, const char *key, char *out, size_t size)
+{
+	if (!strncmp(key, "encoder.", 8)) return vae_inner(c, "encoder", key + 8, out, size);
+	if (!strncmp(key, "decoder.", 8)) return vae_inner(c, "decoder", key + 8, out, size);
+	return (strstr(key, "quant_conv.") != NULL) && snprintf(out, size, "%s", key) < (int)size;
+}
+
+bool diffusers_old_name(const char *name, char *old, size_t size)
+{
+	static const pair table[] = { { "to_q", "query" }, { "to_k", "key" }, { "to_v", "value" },
+		{ "to_out.0", "proj_attn" }, { NULL, NULL } };
+	const char *mark = strstr(name, "mid_block.attentions.0.");
+	if (!mark || (strncmp(name, "encoder.", 8) && strncmp(name, "decoder.", 8))) return false;
+	char lead[64];
+	const char *rest = mark + strlen("mid_block.attentions.0.");
+	snprintf(lead, sizeof lead, "%.*s", (int)(rest - name), name);
+	return rename_head(table, lead, rest, old, size);
+}
+
+/* ── text encoder ── */
+static const pair open_clip_roots[] = { { "token_embedding", "text_model.embeddings.token_embedding" },
+	{ "positional_embedding", "text_model.embeddings.position_embedding.weight" },
+	{ "ln_final", "text_model.final_layer_norm" }, { "text_projection", "text_projection.weight" }, { NULL, NULL } };
+static const pair open_clip_block[] = { { "ln_1", "layer_norm1" }, { "ln_2", "layer_norm2" },
+	{ "attn.out_proj", "self_attn.out_proj" }, { "mlp.c_fc", "mlp.fc1" }, { "mlp.c_proj", "mlp.fc2" }, { NULL, NULL } };
+
+static int one_piece(piece *p, shape s)
+{
+	p->shape = s;
+	p->first = 0;
+	p->rows = s.n ? s.d[0] : 1;
+	p->transposed = false;
+	return 1;
+}
+
+static int fused_pieces(const char *lead, const char *kind, shape s, piece *pieces)
+{
+	for (int i = 0; i < 3; i++) {
+		snprintf(pieces[i].name, sizeof pieces[i].name, "%sself_attn.%c_proj.%s", lead, "qkv"[i], kind);
+		shape third = s;
+		third.d[0] /= 3;
+		one_piece(&pieces[i], third);
+		pieces[i].first = i * third.d[0];
+	}
+	return 3;
+}
+
+static int open_clip_pieces(const clip_config *c, const char *key, shape s, piece *pieces)
+{
+	piece *p = &pieces[0];
+	int layer = 0, at = 0;
+	if (sscanf(key, "transformer.resblocks.%d.%n", &layer, &at) == 1 && at) {
+		char lead[64];
+		if (layer >= c->layers) return 0;
+		snprintf(lead, sizeof lead, "text_model.encoder.layers.%d.", layer);
+		if (!strncmp(key + at, "attn.in_proj_", 13)) return fused_pieces(lead, key + at + 13, s, pieces);
+		return rename_head(open_clip_block, lead, key + at, p->name, sizeof p->name) ? one_piece(p, s) : 0;
+	}
+	if (!rename_head(open_clip_roots, "", key, p->name, sizeof p->name)) return 0;
+	one_piece(p, s);
+	if (!strcmp(key, "text_projection")) {
+		p->shape = shape2(s.d[1], s.d[0]);
+		p->transposed = true;
+	}
+	return 1;
+}
+
+/* ── all of it ── */
+const char *diffusers_folder(part p)
+{
+	static const char *const folders[PARTS] = { "unet", "vae", "text_encoder" };
+	return folders[p];
+}
+
+int diffusers_pieces(const family *f, part which, const char *key, shape s, piece pieces[MAX_PIECES])
+{
+	const char *prefix = which == UNET_PART ? f->unet_prefix : which == VAE_PART ? f->vae_prefix : f->text_prefix;
+	size_t n = strlen(prefix);
+	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
+	key += n ? n + 1 : 0;
+	piece *p = &pieces[0];
+	if (which == UNET_PART) return unet_name(&f->unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
+	if (which == VAE_PART) {
+		if (!vae_name(&f->vae, key, p->name, sizeof p->name)) return 0;
+		/* its attention is made of linear layers there */
+		bool pointwise = s.n == 4 && strstr(p->name, ".attentions.");
+		return one_piece(p, pointwise ? shape2(s.d[0], s.d[1]) : s);
+	}
+	if (f->text.kind != CLIP_TEXT) return 0;
+	if (f->text.clip.fused) return open_clip_pieces(&f->text.clip, key, s, pieces);
+	return snprintf(p->name, sizeof p->name, "%s", key) < (int)sizeof p->name ? one_piece(p, s) : 0;
+}
+
+family diffusers_layout(const family *f)
+{
+	family g = *f;
+	if (f->text.kind != CLIP_TEXT || !f->text.clip.fused) return g;
+	g.text.clip.fused = false;
+	g.text.clip.layers -= f->text.skip;
+	g.text.clip.projection = 0;
+	g.text.skip = 0;
+	strcpy(g.text_prefix, "cond_stage_model.transformer");
+	return g;
+}

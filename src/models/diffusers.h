@@ -1,0 +1,30 @@
+/* diffusers.h - the layout of a diffusers folder: unet/, vae/, text_encoder/, each with files of its own and other
+ * names for the same weights. Rules, not lists. */
+#ifndef SUMI_MODELS_DIFFUSERS_H
+#define SUMI_MODELS_DIFFUSERS_H
+#include "models/families.h"
+#include <jansson.h>
+
+/* What a weight of the single-file layout is called in the folder. Mostly it is one tensor of the same values;
+ * OpenCLIP's fused in_proj is three, each some of its rows. */
+typedef struct piece {
+	char name[256];  /* key within the part's own file */
+	shape shape;     /* there; the values lie in the same order */
+	int first, rows; /* which rows of the original it is */
+	bool transposed; /* the values lie the other way round: [in,out] for [out,in] */
+} piece;
+enum { MAX_PIECES = 3 };
+
+/* Returns how many pieces the original key (with its prefix) of shape s has; 0: the folder does not hold it. */
+int diffusers_pieces(const family *f, part p, const char *key, shape s, piece pieces[MAX_PIECES]);
+/* How files from before diffusers 0.15 spell the name (the autoencoder's attention); false: as now. */
+bool diffusers_old_name(const char *name, char *old, size_t size);
+const char *diffusers_folder(part p); /* "unet", "vae", "text_encoder" */
+
+/* The family as a folder holds it: the text encoder in Hugging Face's names, without the blocks that it skips. */
+family diffusers_layout(const family *f);
+/* From the config.json of each folder and scheduler_config.json; text and scheduler may be NULL. */
+bool family_from_diffusers(
+    const json_t *unet, const json_t *vae, const json_t *text, const json_t *scheduler, family *f, error *e);
+
+#endif

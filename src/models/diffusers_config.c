@@ -1,0 +1,169 @@
+/* diffusers_config.c - a family from the configurations in a diffusers folder. */
+#include "models/config.h"
+#include "models/diffusers.h"
+#include <string.h>
+
+static json_t *ints(const int *values, int n)
+{
+	json_t *list = json_array();
+	for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(values[i]));
+	return list;
+}
+
+/* block_out_channels → the first, and multiples of it */
+static int multiples(const json_t *j, int *channels, int *multiplier, int most, error *e)
+{
+	int n = json_list(j, "block_out_channels", multiplier, most, e);
+	*channels = n ? multiplier[0] : 0;
+	for (int i = n - 1; i >= 0; i--) {
+		if (*channels < 1 || multiplier[i] % *channels) {
+			fail(e, BAD_FILE, "configuration: 'block_out_channels' are not multiples of the first");
+			return 0;
+		}
+		multiplier[i] /= *channels;
+	}
+	if (!n) fail(e, BAD_FILE, "configuration: 'block_out_channels' is missing");
+	return n;
+}
+
+/* "attention_head_dim" is how many heads there are, in spite of its name; a list where their width is fixed. */
+static bool set_heads(const json_t *j, json_t *out, int channels, const int *multiplier, int levels, error *e)
+{
+	int heads[UNET_LEVELS];
+	const char *key =
+	    json_is_null(json_object_get(j, "num_attention_heads")) || !json_object_get(j, "num_attention_heads")
+	        ? "attention_head_dim"
+	        : "num_attention_heads";
+	int n = json_list(j, key, heads, UNET_LEVELS, e);
+	if (n <= 1) {
+		json_object_set_new(out, "num_heads", json_integer(n ? heads[0] : 8));
+		return true;
+	}
+	int width = heads[0] > 0 ? channels / heads[0] : 0;
+	for (int i = 0; i < levels && i < n; i++)
+		if (heads[i] < 1 || channels * multiplier[i] != width * heads[i])
+			return fail(e, BAD_FILE, "configuration: '%s' asks for heads of different widths", key);
+	json_object_set_new(out, "num_head_channels", json_integer(width));
+	return true;
+}
+
+/* Which levels attend, by the names of their blocks. */
+static json_t *attention_factors(const json_t *j)
+{
+	const json_t *types = json_object_get(j, "down_block_types");
+	int factors[UNET_LEVELS], n = 0;
+	for (size_t i = 0; i < json_array_size(types) && i < UNET_LEVELS; i++) {
+		const char *type = json_string_value(json_array_get(types, i));
+		if (type && (strstr(type, "Attn") || strstr(type, "Attention"))) factors[n++] = 1 << i;
+	}
+	return ints(factors, n);
+}
+
+/* Takes a field over under the name that the original has for it. */
+static void take(json_t *out, const char *ours, const json_t *j, const char *theirs)
+{
+	json_t *value = json_object_get(j, theirs);
+	if (value && !json_is_null(value)) json_object_set(out, ours, value);
+}
+
+static bool expect_text(const json_t *j, const char *key, const char *expected, error *e)
+{
+	const char *found = json_string_value(json_object_get(j, key));
+	return !found || !strcmp(found, expected) ||
+	       fail(e, BAD_FILE, "configuration: '%s' is '%s', Sumi builds '%s' alone", key, found, expected);
+}
+
+static bool read_unet(const json_t *j, unet_config *c, error *e)
+{
+	int channels, multiplier[UNET_LEVELS], levels = multiples(j, &channels, multiplier, UNET_LEVELS, e);
+	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
+	json_t *out = json_object();
+	json_object_set_new(out, "model_channels", json_integer(channels));
+	json_object_set_new(out, "channel_mult", ints(multiplier, levels));
+	json_object_set_new(out, "attention_resolutions", attention_factors(j));
+	json_object_set_new(out, "legacy", json_false());
+	take(out, "in_channels", j, "in_channels");
+	take(out, "out_channels", j, "out_channels");
+	take(out, "num_res_blocks", j, "layers_per_block");
+	take(out, "transformer_depth", j, "transformer_layers_per_block");
+	take(out, "context_dim", j, "cross_attention_dim");
+	take(out, "use_linear_in_transformer", j, "use_linear_projection");
+	take(out, "norm_num_groups", j, "norm_num_groups");
+	if (json_is_string(json_object_get(j, "addition_embed_type"))) {
+		json_object_set_new(out, "num_classes", json_string("sequential"));
+		take(out, "adm_in_channels", j, "projection_class_embeddings_input_dim");
+	}
+	const char *shift = json_string_value(json_object_get(j, "resnet_time_scale_shift"));
+	json_object_set_new(out, "use_scale_shift_norm", json_boolean(shift && !strcmp(shift, "scale_shift")));
+	bool fine = set_heads(j, out, channels, multiplier, levels, e) && unet_config_from_json(out, c, e);
+	json_decref(out);
+	return fine;
+}
+
+static bool read_vae(const json_t *j, family *f, error *e)
+{
+	int channels, multiplier[VAE_LEVELS], levels = multiples(j, &channels, multiplier, VAE_LEVELS, e);
+	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
+	json_t *out = json_object();
+	json_object_set_new(out, "ch", json_integer(channels));
+	json_object_set_new(out, "ch_mult", ints(multiplier, levels));
+	take(out, "in_channels", j, "in_channels");
+	take(out, "out_ch", j, "out_channels");
+	take(out, "num_res_blocks", j, "layers_per_block");
+	take(out, "z_channels", j, "latent_channels");
+	take(out, "norm_num_groups", j, "norm_num_groups");
+	take(out, "quant", j, "use_quant_conv");
+	bool fine = vae_config_from_json(out, &f->vae, e);
+	json_decref(out);
+	f->latent_scale = (float)json_number(j, "scaling_factor", 0.18215, e);
+	f->latent_shift = (float)json_number(j, "shift_factor", 0, e);
+	return fine && !failed(e);
+}
+
+static bool read_scheduler(const json_t *j, family *f, error *e)
+{
+	json_text(j, "beta_schedule", f->beta_schedule, f->beta_schedule, sizeof f->beta_schedule, e);
+	json_text(j, "prediction_type", "epsilon", f->prediction, sizeof f->prediction, e);
+	f->beta_start = json_number(j, "beta_start", f->beta_start, e);
+	f->beta_end = json_number(j, "beta_end", f->beta_end, e);
+	f->timesteps = json_int(j, "num_train_timesteps", f->timesteps, e);
+	f->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", false, e);
+	return (f->timesteps >= 2 && f->timesteps <= 100000) ||
+	       fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d", f->timesteps);
+}
+
+/* The known family with these networks gives the name. */
+static void set_name(family *f)
+{
+	strcpy(f->name, "custom");
+	const family *known;
+	for (int i = 0; (known = family_at(i)); i++) {
+		const unet_config *a = &known->unet, *b = &f->unet;
+		if (a->in_channels != b->in_channels || a->channels != b->channels || a->context != b->context ||
+		    a->levels != b->levels || strcmp(known->prediction, f->prediction))
+			continue;
+		strcpy(f->name, known->name);
+		return;
+	}
+}
+
+bool family_from_diffusers(
+    const json_t *unet, const json_t *vae, const json_t *text, const json_t *scheduler, family *f, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	*f = *family_by_name("sd1", e);
+	if (!read_unet(unet, &f->unet, e) || !read_vae(vae, f, e)) return false;
+	f->text.kind = NO_TEXT;
+	if (text) {
+		if (!text_config_from_json(text, &f->text, e)) return false;
+		/* SD 2's encoder, with the blocks that nobody reads left out */
+		if (f->text.clip.activation == GELU) f->text.padding = 0;
+	}
+	if (scheduler && !read_scheduler(scheduler, f, e)) return false;
+	int side = json_int(unet, "sample_size", 64, e);
+	if (side < 1 || side > 4096) return fail(e, BAD_FILE, "configuration: 'sample_size' is %d", side);
+	f->size = side * vae_factor(&f->vae);
+	set_name(f);
+	return !failed(e);
+}

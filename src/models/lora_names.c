@@ -1,0 +1,229 @@
+/* lora_names.c - a sorted table from the modules of LoRA files to weights.
+ *
+ * All spellings but cloneofsimo's differ only in dots, underscores and what stands before the part: brought to one
+ * form, "u_" or "t_" and the module with underscores, they are looked up alike. */
+#include "models/lora_names.h"
+#include "models/diffusers.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct entry {
+	char *module; /* in the one form */
+	char *weight;
+	shape shape;
+	int first, rows;
+	int order; /* in which the parameters were told */
+} entry;
+
+struct lora_names {
+	entry *list;
+	int count, capacity;
+	int *counted[2]; /* cloneofsimo's numbering: indices into list, of the U-Net and of the text encoder */
+	int counts[2];
+	const family *f;
+	part part;
+	bool failed;
+};
+
+static char *copy(const char *s)
+{
+	char *c = malloc(strlen(s) + 1);
+	if (c) strcpy(c, s);
+	return c;
+}
+
+static void add_entry(lora_names *n, const char *module, const char *weight, shape s, int first, int rows)
+{
+	if (n->count == n->capacity) {
+		int capacity = n->capacity ? 2 * n->capacity : 1024;
+		entry *list = realloc(n->list, (size_t)capacity * sizeof *list);
+		if (!list) {
+			n->failed = true;
+			return;
+		}
+		n->list = list;
+		n->capacity = capacity;
+	}
+	entry *x = &n->list[n->count];
+	*x = (entry){ copy(module), copy(weight), s, first, rows, n->count };
+	n->count++;
+	n->failed |= !x->module || !x->weight;
+}
+
+/* Without ".weight", dots as underscores. */
+static void plain(const char *lead, const char *name, char *out, size_t size)
+{
+	snprintf(out, size, "%s%s", lead, name);
+	size_t n = strlen(out);
+	if (n > 7 && !strcmp(out + n - 7, ".weight")) out[n - 7] = 0;
+	for (char *c = out; *c; c++)
+		if (*c == '.') *c = '_';
+}
+
+static void told(void *context, const parameter *p)
+{
+	lora_names *n = context;
+	size_t length = strlen(p->name);
+	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight") && (p->shape.n == 2 || p->shape.n == 4);
+	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
+	const char *lead = n->part == UNET_PART ? "u_" : "t_";
+	char module[300];
+	piece pieces[MAX_PIECES];
+	int count = diffusers_pieces(n->f, n->part, p->name, p->shape, pieces);
+	for (int i = 0; i < count; i++) {
+		plain(lead, pieces[i].name, module, sizeof module);
+		add_entry(n, module, p->name, p->shape, pieces[i].first, pieces[i].rows);
+	}
+	const char *prefix = n->part == UNET_PART ? n->f->unet_prefix : n->f->text_prefix;
+	plain(lead, p->name + strlen(prefix) + 1, module, sizeof module);
+	add_entry(n, module, p->name, p->shape, 0, p->shape.d[0]);
+}
+
+static int by_module(const void *a, const void *b)
+{
+	const entry *x = a, *y = b;
+	int c = strcmp(x->module, y->module);
+	return c ? c : x->order - y->order;
+}
+
+static int index_of(const lora_names *n, const char *module)
+{
+	int low = 0, high = n->count;
+	while (low < high) {
+		int middle = (low + high) / 2;
+		if (strcmp(n->list[middle].module, module) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n->count && !strcmp(n->list[low].module, module) ? low : -1;
+}
+
+/* ── cloneofsimo's numbering: down, up, middle; in a block attn1, GEGLU, attn2 ── */
+static void count_module(lora_names *n, int which, const char *module)
+{
+	int i = index_of(n, module);
+	if (i >= 0) n->counted[which][n->counts[which]++] = i;
+}
+
+static void count_transformer(lora_names *n, const char *transformer)
+{
+	static const char *const linear[] = { "attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0", "ff_net_0_proj",
+		"attn2_to_q", "attn2_to_k", "attn2_to_v", "attn2_to_out_0" };
+	char module[300];
+	for (int depth = 0; depth < 64; depth++) {
+		snprintf(module, sizeof module, "%s_transformer_blocks_%d_attn1_to_q", transformer, depth);
+		if (index_of(n, module) < 0) return;
+		for (size_t i = 0; i < sizeof linear / sizeof *linear; i++) {
+			snprintf(module, sizeof module, "%s_transformer_blocks_%d_%s", transformer, depth, linear[i]);
+			count_module(n, 0, module);
+		}
+	}
+}
+
+static void count_all(lora_names *n)
+{
+	static const char *const sides[] = { "u_down_blocks_%d_attentions_%d", "u_up_blocks_%d_attentions_%d" };
+	static const char *const projections[] = { "k", "v", "q", "out" };
+	char name[128];
+	for (int side = 0; side < 2; side++)
+		for (int block = 0; block < n->f->unet.levels; block++)
+			for (int i = 0; i < 32; i++) {
+				snprintf(name, sizeof name, sides[side], block, i);
+				count_transformer(n, name);
+			}
+	count_transformer(n, "u_mid_block_attentions_0");
+	for (int layer = 0; layer < 256; layer++)
+		for (int i = 0; i < 4; i++) {
+			snprintf(name, sizeof name, "t_text_model_encoder_layers_%d_self_attn_%s_proj", layer, projections[i]);
+			count_module(n, 1, name);
+		}
+}
+
+lora_names *lora_names_new(const family *f, error *e)
+{
+	lora_names *n = calloc(1, sizeof *n);
+	if (!n) {
+		fail(e, NO_MEMORY, "out of memory for the names of LoRA modules");
+		return NULL;
+	}
+	n->f = f;
+	bool fine = true;
+	static const part parts[] = { UNET_PART, TEXT_PART };
+	for (int i = 0; i < 2 && fine; i++) {
+		n->part = parts[i];
+		fine = family_parameters(f, parts[i], told, n, e);
+	}
+	for (int i = 0; i < 2; i++) n->failed |= !(n->counted[i] = calloc((size_t)n->count + 1, sizeof(int)));
+	if (!fine || n->failed) {
+		fail(e, NO_MEMORY, "out of memory for the names of LoRA modules");
+		lora_names_free(n);
+		return NULL;
+	}
+	qsort(n->list, (size_t)n->count, sizeof *n->list, by_module);
+	count_all(n);
+	return n;
+}
+
+void lora_names_free(lora_names *n)
+{
+	if (!n) return;
+	for (int i = 0; i < n->count; i++) {
+		free(n->list[i].module);
+		free(n->list[i].weight);
+	}
+	for (int i = 0; i < 2; i++) free(n->counted[i]);
+	free(n->list);
+	free(n);
+}
+
+/* To the one form; false: of neither part. */
+static bool simplify(const char *module, char *out, size_t size)
+{
+	static const struct {
+		const char *theirs, *ours;
+	} leads[] = { { "lora_unet_", "u_" }, { "lora_te_", "t_" }, { "lora_te1_", "t_" }, { "unet.", "u_" },
+		{ "text_encoder.", "t_" } };
+	if (!strncmp(module, "base_model.model.", 17)) module += 17;
+	for (size_t i = 0; i < sizeof leads / sizeof *leads; i++) {
+		size_t n = strlen(leads[i].theirs);
+		if (strncmp(module, leads[i].theirs, n)) continue;
+		plain(leads[i].ours, module + n, out, size);
+		char *processor = strstr(out, "_processor_");
+		if (processor) memmove(processor, processor + 10, strlen(processor + 10) + 1);
+		n = strlen(out);
+		if (n > 7 && !strcmp(out + n - 7, "_to_out") && n + 3 < size) strcat(out, "_0");
+		return true;
+	}
+	return false;
+}
+
+lora_target lora_names_find(void *names, const char *module)
+{
+	const lora_names *n = names;
+	char simple[300];
+	int number, i = -1;
+	if (sscanf(module, "unet:%d", &number) == 1)
+		i = number >= 0 && number < n->counts[0] ? n->counted[0][number] : -1;
+	else if (sscanf(module, "text_encoder:%d", &number) == 1)
+		i = number >= 0 && number < n->counts[1] ? n->counted[1][number] : -1;
+	else if (simplify(module, simple, sizeof simple))
+		i = index_of(n, simple);
+	if (i < 0) return (lora_target){ 0 };
+	const entry *x = &n->list[i];
+	return (lora_target){ x->weight, x->shape, x->first, x->rows };
+}
+
+bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)
+{
+	size_t n = strlen(f->unet_prefix);
+	bool of_unet = !strncmp(weight, f->unet_prefix, n) && weight[n] == '.';
+	piece pieces[MAX_PIECES];
+	*count = diffusers_pieces(f, of_unet ? UNET_PART : TEXT_PART, weight, s, pieces);
+	if (i < 0 || i >= *count) return false;
+	plain("", pieces[i].name, module, size);
+	char name[300];
+	snprintf(name, sizeof name, "%s%s", of_unet ? "lora_unet_" : "lora_te_", module);
+	return snprintf(module, size, "%s", name) < (int)size;
+}

@@ -1,0 +1,22 @@
+/* lora_names.h - which weight a LoRA module's name means, for every spelling in use, and the name to save one under. */
+#ifndef SUMI_MODELS_LORA_NAMES_H
+#define SUMI_MODELS_LORA_NAMES_H
+#include "models/families.h"
+
+typedef struct lora_names lora_names;
+
+/* All modules of the family's U-Net and text encoder. NULL: failed. */
+lora_names *lora_names_new(const family *f, error *e);
+void lora_names_free(lora_names *names);
+/* A lora_resolve_fn; context is the lora_names. Knows
+ *   kohya        lora_unet_down_blocks_0_attentions_0_proj_in, lora_te_text_model_encoder_layers_0_mlp_fc1,
+ *                and with the original's names: lora_unet_input_blocks_1_1_proj_in
+ *   PEFT         unet.down_blocks.0.attentions.0.proj_in, text_encoder.text_model.…; "base_model.model." before it
+ *   diffusers    ….attn1.processor.to_q
+ *   cloneofsimo  unet:12, text_encoder:3: the linear layers of the attention (and GEGLU) classes, counted */
+lora_target lora_names_find(void *names, const char *module);
+/* kohya's module for a weight of the single-file layout; false where there is none. Where the weight is fused
+ * (OpenCLIP's in_proj) it is one of `count` modules, and i says which. */
+bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size);
+
+#endif
