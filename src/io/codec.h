@@ -1,0 +1,45 @@
+/* codec.h - what the picture formats share: where bytes come from and go to, the limit on size, EXIF. */
+#ifndef SUMI_IO_CODEC_H
+#define SUMI_IO_CODEC_H
+#include "io/picture.h"
+
+typedef struct source {
+	const uint8_t *data;
+	size_t size;
+	const char *name;
+	int64_t max_pixels;
+} source;
+
+typedef struct sink { /* bytes that grow; `failed` where memory did not suffice */
+	uint8_t *data;
+	size_t size, capacity;
+	bool failed;
+} sink;
+void sink_put(sink *s, const void *data, size_t bytes);
+
+/* picture_new within the limit of the source. */
+bool picture_begin(picture *p, const source *s, int64_t width, int64_t height, error *e);
+/* RGBA, `width` pixels, over white. */
+void over_white(uint8_t *rgb, const uint8_t *rgba, size_t width);
+
+/* Readers leave p empty where they fail. Encoders free nothing; the caller frees the sink. */
+bool read_png(picture *p, const source *s, error *e);
+bool read_jpeg(picture *p, const source *s, error *e);
+bool read_webp(picture *p, const source *s, error *e);
+void encode_png(sink *out, const picture *p, const char *text, error *e);
+void encode_jpeg(sink *out, const picture *p, const char *text, int quality, error *e);
+void encode_webp(sink *out, const picture *p, const char *text, int quality, error *e);
+char *text_of_png(const source *s); /* NULL where there is none; the caller frees it */
+
+/* EXIF: a TIFF structure of which we know two entries. Found in the container, checked at every step. */
+typedef struct exif {
+	const uint8_t *data; /* begins with "II" or "MM" */
+	size_t size;
+} exif;
+bool jpeg_exif(const source *s, exif *x);
+bool webp_exif(const source *s, exif *x);
+int exif_orientation(const exif *x);          /* 1…8; 1 where it is not said */
+char *exif_comment(const exif *x);            /* UTF-8 or NULL */
+void exif_write(sink *out, const char *text); /* as piexif writes it: big-endian, "UNICODE", UTF-16 */
+
+#endif

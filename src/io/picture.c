@@ -1,0 +1,218 @@
+/* picture.c - pictures whatever their format: limits, orientation, cropping, files. */
+#include "base/file.h"
+#include "io/codec.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+bool picture_new(picture *p, int width, int height, error *e)
+{
+	*p = (picture){ 0 };
+	if (width < 1 || height < 1 || width > 65535 || height > 65535)
+		return fail(e, BAD_USAGE, "a picture of %d × %d pixels, expected 1 to 65535 each", width, height);
+	p->rgb = malloc((size_t)width * (size_t)height * 3);
+	if (!p->rgb) return fail(e, NO_MEMORY, "no memory for a picture of %d × %d pixels", width, height);
+	p->width = width;
+	p->height = height;
+	return true;
+}
+
+void picture_free(picture *p)
+{
+	free(p->rgb);
+	*p = (picture){ 0 };
+}
+
+bool picture_begin(picture *p, const source *s, int64_t width, int64_t height, error *e)
+{
+	if (width < 1 || height < 1 || width > 65535 || height > 65535)
+		return fail(
+		    e, BAD_FILE, "%s: has %" PRId64 " × %" PRId64 " pixels, expected 1 to 65535 each", s->name, width, height);
+	if (width * height > s->max_pixels)
+		return fail(e, BAD_FILE, "%s: has %" PRId64 " × %" PRId64 " pixels, more than the limit of %" PRId64, s->name,
+		    width, height, s->max_pixels);
+	return picture_new(p, (int)width, (int)height, e);
+}
+
+void over_white(uint8_t *rgb, const uint8_t *rgba, size_t width)
+{
+	for (size_t i = 0; i < width; i++, rgb += 3, rgba += 4) {
+		unsigned a = rgba[3];
+		for (int c = 0; c < 3; c++) rgb[c] = (uint8_t)((rgba[c] * a + 255 * (255 - a) + 127) / 255);
+	}
+}
+
+void sink_put(sink *s, const void *data, size_t bytes)
+{
+	if (s->failed || !bytes) return;
+	if (bytes > s->capacity - s->size) {
+		size_t capacity = s->size + bytes + (s->size + bytes) / 2 + 4096;
+		uint8_t *more = realloc(s->data, capacity);
+		if (!more) {
+			s->failed = true;
+			return;
+		}
+		s->data = more;
+		s->capacity = capacity;
+	}
+	memcpy(s->data + s->size, data, bytes);
+	s->size += bytes;
+}
+
+/* ── reading ── */
+
+static picture_format format_by_content(const uint8_t *data, size_t n)
+{
+	if (n >= 8 && !memcmp(data, "\x89PNG\r\n\x1a\n", 8)) return PNG;
+	if (n >= 3 && !memcmp(data, "\xff\xd8\xff", 3)) return JPEG;
+	if (n >= 12 && !memcmp(data, "RIFF", 4) && !memcmp(data + 8, "WEBP", 4)) return WEBP;
+	return NO_PICTURE_FORMAT;
+}
+
+/* EXIF's orientations: 5 to 8 exchange rows and columns; then some are mirrored. */
+static bool orient(picture *p, int orientation, error *e)
+{
+	if (orientation <= 1) return true;
+	bool swap = orientation >= 5;
+	bool right = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+	bool bottom = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+	picture out;
+	if (!picture_new(&out, swap ? p->height : p->width, swap ? p->width : p->height, e)) return false;
+	for (int y = 0; y < out.height; y++) {
+		for (int x = 0; x < out.width; x++) {
+			int u = right ? out.width - 1 - x : x, v = bottom ? out.height - 1 - y : y;
+			size_t from = (size_t)(swap ? u : v) * (size_t)p->width + (size_t)(swap ? v : u);
+			memcpy(out.rgb + ((size_t)y * (size_t)out.width + (size_t)x) * 3, p->rgb + from * 3, 3);
+		}
+	}
+	picture_free(p);
+	*p = out;
+	return true;
+}
+
+bool picture_decode(picture *p, const void *data, size_t bytes, const char *name, int64_t max_pixels, error *e)
+{
+	source s = { data, bytes, name, max_pixels };
+	exif x = { 0 };
+	*p = (picture){ 0 };
+	bool ok = false;
+	switch (format_by_content(data, bytes)) {
+	case PNG: ok = read_png(p, &s, e); break;
+	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, exif_orientation(&x), e)); break;
+	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, exif_orientation(&x), e)); break;
+	default: fail(e, BAD_FILE, "%s: is no PNG, JPEG or WebP picture", name);
+	}
+	if (!ok) picture_free(p);
+	return ok;
+}
+
+bool picture_read(picture *p, const char *path, int64_t max_pixels, error *e)
+{
+	mapping m;
+	*p = (picture){ 0 };
+	if (!map_file(&m, path, e)) return false;
+	bool ok = picture_decode(p, m.data, m.size, path, max_pixels, e);
+	unmap_file(&m);
+	return ok;
+}
+
+char *picture_text_of(const void *data, size_t bytes)
+{
+	source s = { data, bytes, "", 0 };
+	exif x;
+	switch (format_by_content(data, bytes)) {
+	case PNG: return text_of_png(&s);
+	case JPEG: return jpeg_exif(&s, &x) ? exif_comment(&x) : NULL;
+	case WEBP: return webp_exif(&s, &x) ? exif_comment(&x) : NULL;
+	default: return NULL;
+	}
+}
+
+char *picture_text(const char *path, error *e)
+{
+	mapping m;
+	if (!map_file(&m, path, e)) return NULL;
+	char *text = picture_text_of(m.data, m.size);
+	unmap_file(&m);
+	return text;
+}
+
+/* ── writing ── */
+
+bool picture_format_of(const char *path, picture_format *format, error *e)
+{
+	static const struct {
+		const char *extension;
+		picture_format format;
+	} known[] = { { ".png", PNG }, { ".jpg", JPEG }, { ".jpeg", JPEG }, { ".webp", WEBP } };
+	const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+	for (size_t i = 0; dot && i < sizeof known / sizeof *known; i++) {
+		*format = known[i].format;
+		if (!strcasecmp(dot, known[i].extension)) return true;
+	}
+	return fail(e, BAD_USAGE, "%s: the name of a picture to write ends in .png, .jpg, .jpeg or .webp", path);
+}
+
+bool picture_encode(
+    const picture *p, picture_format format, const char *text, int quality, uint8_t **data, size_t *bytes, error *e)
+{
+	sink out = { 0 };
+	error own = { 0 };
+	if (quality < 0 || quality > 100) return fail(e, BAD_USAGE, "a quality of %d, expected 1 to 100", quality);
+	if (!quality) quality = 90;
+	switch (format) {
+	case PNG: encode_png(&out, p, text, &own); break;
+	case JPEG: encode_jpeg(&out, p, text, quality, &own); break;
+	case WEBP: encode_webp(&out, p, text, quality, &own); break;
+	default: fail(&own, BAD_USAGE, "no picture format is named");
+	}
+	if (out.failed) fail(&own, NO_MEMORY, "no memory to encode a picture of %d × %d pixels", p->width, p->height);
+	if (failed(&own)) {
+		free(out.data);
+		return fail(e, own.status, "%s", own.text);
+	}
+	*data = out.data;
+	*bytes = out.size;
+	return true;
+}
+
+bool picture_write(const picture *p, const char *path, const char *text, int quality, error *e)
+{
+	picture_format format;
+	uint8_t *data;
+	size_t bytes;
+	if (!picture_format_of(path, &format, e)) return false;
+	if (!picture_encode(p, format, text, quality, &data, &bytes, e)) return false;
+	bool ok = write_file(path, data, bytes, e);
+	free(data);
+	return ok;
+}
+
+/* ── changing ── */
+
+bool picture_crop(picture *out, const picture *p, int left, int top, int width, int height, error *e)
+{
+	*out = (picture){ 0 };
+	if (left < 0 || top < 0 || width < 1 || height < 1 || width > p->width - left || height > p->height - top)
+		return fail(e, BAD_USAGE, "%d × %d pixels from (%d, %d) do not lie in a picture of %d × %d", width, height,
+		    left, top, p->width, p->height);
+	if (!picture_new(out, width, height, e)) return false;
+	size_t row = (size_t)width * 3;
+	for (int y = 0; y < height; y++)
+		memcpy(out->rgb + (size_t)y * row, p->rgb + ((size_t)(top + y) * (size_t)p->width + (size_t)left) * 3, row);
+	return true;
+}
+
+void picture_mirror(picture *p)
+{
+	for (int y = 0; y < p->height; y++) {
+		uint8_t *row = p->rgb + (size_t)y * (size_t)p->width * 3, pixel[3];
+		for (int x = 0; x < p->width / 2; x++) {
+			uint8_t *a = row + 3 * x, *b = row + 3 * (p->width - 1 - x);
+			memcpy(pixel, a, 3);
+			memcpy(a, b, 3);
+			memcpy(b, pixel, 3);
+		}
+	}
+}

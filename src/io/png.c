@@ -1,0 +1,190 @@
+/* png.c - PNG through libpng, whose errors jump: each function sets the place to land before it calls. */
+#include "io/codec.h"
+#include <png.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct codec {
+	png_structp png;
+	png_infop info;
+	const source *source;
+	size_t at; /* of source */
+	sink *out;
+	error *e;
+	jmp_buf land;
+	uint8_t **rows;
+	char *latin1;    /* the text to write */
+	uint8_t *pixels; /* RGBA: a row, or all where they are interlaced */
+} codec;
+
+static void on_error(png_structp p, png_const_charp message)
+{
+	codec *c = png_get_error_ptr(p);
+	fail(c->e, BAD_FILE, "%s: the PNG is damaged: %s", c->source ? c->source->name : "picture", message);
+	longjmp(c->land, 1);
+}
+
+static void on_warning(png_structp p, png_const_charp message) { (void)p, (void)message; }
+
+static void take(png_structp p, png_bytep data, size_t bytes)
+{
+	codec *c = png_get_io_ptr(p);
+	if (bytes > c->source->size - c->at) png_error(p, "it ends too early");
+	memcpy(data, c->source->data + c->at, bytes);
+	c->at += bytes;
+}
+
+static void give(png_structp p, png_bytep data, size_t bytes)
+{
+	codec *c = png_get_io_ptr(p);
+	sink_put(c->out, data, bytes);
+}
+
+static void release(codec *c)
+{
+	if (c->out)
+		png_destroy_write_struct(&c->png, &c->info);
+	else
+		png_destroy_read_struct(&c->png, &c->info, NULL);
+	free(c->rows);
+	free(c->pixels);
+	free(c->latin1);
+}
+
+/* ── reading ── */
+
+static bool open_reader(codec *c)
+{
+	c->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, c, on_error, on_warning);
+	c->info = c->png ? png_create_info_struct(c->png) : NULL;
+	if (!c->info) return fail(c->e, NO_MEMORY, "%s: no memory to read it", c->source->name);
+	png_set_read_fn(c->png, c, take);
+	return true;
+}
+
+static bool read_pixels(codec *c, picture *p)
+{
+	size_t width = png_get_image_width(c->png, c->info), height = png_get_image_height(c->png, c->info);
+	if (!picture_begin(p, c->source, (int64_t)width, (int64_t)height, c->e)) return false;
+	png_set_expand(c->png);
+	png_set_scale_16(c->png);
+	png_set_gray_to_rgb(c->png);
+	png_set_add_alpha(c->png, 255, PNG_FILLER_AFTER);
+	png_set_interlace_handling(c->png);
+	png_read_update_info(c->png, c->info);
+	if (png_get_rowbytes(c->png, c->info) != 4 * width) png_error(c->png, "its pixels are not RGBA");
+	bool interlaced = png_get_interlace_type(c->png, c->info) != PNG_INTERLACE_NONE;
+	c->pixels = malloc(4 * width * (interlaced ? height : 1));
+	c->rows = malloc(height * sizeof *c->rows);
+	if (!c->pixels || !c->rows) return fail(c->e, NO_MEMORY, "%s: no memory for its pixels", c->source->name);
+	for (size_t y = 0; y < height; y++) c->rows[y] = c->pixels + (interlaced ? 4 * width * y : 0);
+	if (interlaced) png_read_image(c->png, c->rows);
+	for (size_t y = 0; y < height; y++) {
+		if (!interlaced) png_read_row(c->png, c->rows[y], NULL);
+		over_white(p->rgb + 3 * width * y, c->rows[y], width);
+	}
+	png_read_end(c->png, NULL);
+	return true;
+}
+
+bool read_png(picture *p, const source *s, error *e)
+{
+	codec c = { .source = s, .e = e };
+	volatile bool ok = false;
+	if (open_reader(&c) && !setjmp(c.land)) {
+		png_set_user_limits(c.png, 65535, 65535);
+		png_set_keep_unknown_chunks(c.png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
+		png_read_info(c.png, c.info);
+		ok = read_pixels(&c, p);
+	}
+	release(&c);
+	if (!ok) picture_free(p);
+	return ok;
+}
+
+static char *utf8_from_latin1(const char *text, size_t n)
+{
+	char *out = malloc(2 * n + 1), *to = out;
+	for (size_t i = 0; out && i < n; i++) {
+		unsigned char c = (unsigned char)text[i];
+		if (c >= 0x80) *to++ = (char)(0xc0 | c >> 6);
+		*to++ = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+	}
+	if (out) *to = 0;
+	return out;
+}
+
+char *text_of_png(const source *s)
+{
+	error ignored = { 0 };
+	codec c = { .source = s, .e = &ignored };
+	char *volatile found = NULL;
+	if (open_reader(&c) && !setjmp(c.land)) {
+		png_textp texts;
+		int n = 0;
+		png_read_info(c.png, c.info);
+		png_get_text(c.png, c.info, &texts, &n);
+		for (int i = 0; i < n && !found; i++) {
+			if (strcmp(texts[i].key, "parameters")) continue;
+			bool international = texts[i].compression >= PNG_ITXT_COMPRESSION_NONE;
+			const char *text = texts[i].text ? texts[i].text : "";
+			found = international ? strdup(text) : utf8_from_latin1(text, strlen(text));
+		}
+	}
+	release(&c);
+	return found;
+}
+
+/* ── writing ── */
+
+/* NULL where a character is beyond Latin-1 or the text is not UTF-8. */
+static char *__attribute__((noinline)) latin1_from_utf8(const char *text)
+{
+	char *out = malloc(strlen(text) + 1), *to = out;
+	for (const unsigned char *c = (const unsigned char *)text; out && *c; c++) {
+		if (*c < 0x80) {
+			*to++ = (char)*c;
+		} else if ((*c & 0xfe) == 0xc2 && (c[1] & 0xc0) == 0x80) {
+			*to++ = (char)((c[0] & 3) << 6 | (c[1] & 0x3f));
+			c++;
+		} else {
+			free(out);
+			return NULL;
+		}
+	}
+	if (out) *to = 0;
+	return out;
+}
+
+static void write_everything(codec *c, const picture *p, const char *text)
+{
+	png_set_write_fn(c->png, c, give, NULL);
+	png_set_IHDR(c->png, c->info, (png_uint_32)p->width, (png_uint_32)p->height, 8, PNG_COLOR_TYPE_RGB,
+	    PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	char key[] = "parameters", language[] = "";
+	if (text) {
+		png_text t = { .compression = c->latin1 ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE,
+			.key = key,
+			.text = c->latin1 ? c->latin1 : (char *)text,
+			.lang = language,
+			.lang_key = language };
+		png_set_text(c->png, c->info, &t, 1);
+	}
+	png_write_info(c->png, c->info);
+	for (int y = 0; y < p->height; y++) png_write_row(c->png, p->rgb + (size_t)y * (size_t)p->width * 3);
+	png_write_end(c->png, NULL);
+}
+
+void encode_png(sink *out, const picture *p, const char *text, error *e)
+{
+	codec c = { .out = out, .e = e };
+	c.latin1 = text ? latin1_from_utf8(text) : NULL;
+	c.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning);
+	c.info = c.png ? png_create_info_struct(c.png) : NULL;
+	if (!c.info)
+		fail(e, NO_MEMORY, "no memory to write a PNG");
+	else if (!setjmp(c.land))
+		write_everything(&c, p, text);
+	release(&c);
+}
