@@ -1,6 +1,7 @@
 /* cpu.c - the rows of the CPU backend, in the order in which they are tried. */
 #include "backend/backend.h"
 #include "backend/cpu/igemm.h"
+#include "backend/cpu/vector.h"
 #include <pthread.h>
 
 bool cpu_has_bf16(void)
@@ -16,10 +17,14 @@ bool cpu_has_bf16(void)
 const backend *backend_cpu(void) { return backend_reference(); }
 #else
 
-enum { ROWS = 8 };
+static const kernel *const list[] = { &igemm_conv, &igemm_conv_dx, &igemm_conv_dw, &igemm_matmul,
+	&igemm_matmul_transposed, &vector_add, &vector_mul, &vector_affine, &vector_activation, &vector_activation_grad,
+	&vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm, &vector_group_norm_dx, &vector_group_norm_dw,
+	&vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw };
+enum { ROWS = sizeof list / sizeof *list };
 
 static kernel rows[ROWS];
-static backend cpu = { "cpu", rows, 0, 0 };
+static backend cpu = { "cpu", rows, ROWS, NULL };
 
 static void fill_table(void)
 {

@@ -1,0 +1,263 @@
+/* elementwise_avx2.c - sums, products, activations and their gradients, and sums to a smaller shape. */
+#include "backend/cpu/vector.h"
+#include "backend/cpu/vector_math.h"
+#include "backend/reference/activation.h"
+#include <string.h>
+
+bool vector_supported(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+bool vector_fits(const call *c)
+{
+	if (c->y->dtype != F32 || !vector_supported()) return false;
+	for (int i = 0; i < c->y->inputs; i++)
+		if (c->x[i] && c->x[i]->dtype != F32) return false;
+	return true;
+}
+
+enum { PIECE = 8192 }; /* floats that a thread takes at a time */
+
+#define FOR_PIECES(n)                                                                                        \
+	_Pragma("omp parallel for num_threads(c->threads) schedule(static)") for (size_t first = 0; first < (n); \
+	                                                                          first += PIECE)
+#define LAST(n) ((n)-first < PIECE ? (n) : first + PIECE)
+
+/* ── a + b and a·b: b is broadcast over runs. A run is the trailing axes that b has whole, or, where b's last axis is
+ * 1, those over which b is one value. ── */
+
+typedef struct runs {
+	shape big, small;
+	size_t length; /* of a run */
+	bool single;   /* b is one value in a run */
+} runs;
+
+static runs find_runs(const call *c)
+{
+	shape big = c->y->shape, small = c->x[1]->shape;
+	runs r = { big, { big.n, { 1, 1, 1, 1 } }, 1, false };
+	for (int i = 0; i < small.n; i++) r.small.d[big.n - small.n + i] = small.d[i];
+	int last = big.n - 1;
+	r.single = r.small.d[last] == 1 && big.d[last] != 1;
+	for (int i = last; i >= 0 && (r.single ? r.small.d[i] == 1 : r.small.d[i] == big.d[i]); i--) {
+		r.length *= (size_t)big.d[i];
+		r.big.n = i;
+	}
+	return r;
+}
+
+/* Where in b run number i begins. */
+static size_t run_in_b(const runs *r, size_t i)
+{
+	size_t at = 0, step = r->single ? 1 : r->length;
+	for (int a = r->big.n - 1; a >= 0; a--) {
+		size_t k = i % (size_t)r->big.d[a];
+		i /= (size_t)r->big.d[a];
+		if (r->small.d[a] != 1) at += k * step;
+		step *= (size_t)r->small.d[a];
+	}
+	return at;
+}
+
+static void add_run(float *y, const float *a, const float *b, size_t n, bool single)
+{
+	float one = *b;
+	if (single)
+		for (size_t i = 0; i < n; i++) y[i] = a[i] + one;
+	else
+		for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void mul_run(float *y, const float *a, const float *b, size_t n, bool single)
+{
+	float one = *b;
+	if (single)
+		for (size_t i = 0; i < n; i++) y[i] = a[i] * one;
+	else
+		for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
+}
+
+static bool run_two(const call *c)
+{
+	void (*one_run)(float *, const float *, const float *, size_t, bool) = c->y->op == ADD ? add_run : mul_run;
+	runs r = find_runs(c);
+	float *y = c->out;
+	const float *a = c->in[0], *b = c->in[1];
+	size_t n = shape_count(c->y->shape), count = n / r.length, at_once = r.length < PIECE ? PIECE / r.length : 1;
+	if (count == 1) {
+		FOR_PIECES(n) one_run(y + first, a + first, r.single ? b : b + first, LAST(n) - first, r.single);
+		return true;
+	}
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+	for (size_t first = 0; first < count; first += at_once)
+		for (size_t i = first; i < count && i < first + at_once; i++)
+			one_run(y + i * r.length, a + i * r.length, b + run_in_b(&r, i), r.length, r.single);
+	return true;
+}
+
+const kernel vector_add = { ADD, "vector", vector_fits, NULL, NULL, NULL, NULL, run_two, NULL };
+const kernel vector_mul = { MUL, "vector", vector_fits, NULL, NULL, NULL, NULL, run_two, NULL };
+
+/* ── one input ── */
+
+static bool run_affine(const call *c)
+{
+	float factor = c->y->f[0], shift = c->y->f[1], *y = c->out;
+	const float *x = c->in[0];
+	size_t n = shape_count(c->y->shape);
+	FOR_PIECES(n) for (size_t i = first; i < LAST(n); i++) y[i] = factor * x[i] + shift;
+	return true;
+}
+
+const kernel vector_affine = { AFFINE, "vector", vector_fits, NULL, NULL, NULL, NULL, run_affine, NULL };
+
+static bool run_activation(const call *c)
+{
+	float *y = c->out;
+	const float *x = c->in[0];
+	size_t n = shape_count(c->y->shape);
+	activation kind = (activation)c->y->a[0];
+	FOR_PIECES(n)
+	{
+		size_t last = LAST(n);
+		if (kind == SILU)
+			for (size_t i = first; i < last; i++) y[i] = silu_f32(x[i]);
+		else if (kind == GELU)
+			for (size_t i = first; i < last; i++) y[i] = gelu_f32(x[i]);
+		else if (kind == GELU_QUICK)
+			for (size_t i = first; i < last; i++) y[i] = gelu_quick_f32(x[i]);
+		else if (kind == SQUARE)
+			for (size_t i = first; i < last; i++) y[i] = x[i] * x[i];
+		else
+			for (size_t i = first; i < last; i++) y[i] = (float)activation_value(kind, (real)x[i]);
+	}
+	return true;
+}
+
+static bool run_activation_grad(const call *c)
+{
+	float *dx = c->out;
+	const float *x = c->in[0], *dy = c->in[1];
+	size_t n = shape_count(c->y->shape);
+	activation kind = (activation)c->y->a[0];
+	FOR_PIECES(n)
+	{
+		size_t last = LAST(n);
+		if (kind == SILU)
+			for (size_t i = first; i < last; i++) dx[i] = dy[i] * silu_slope_f32(x[i]);
+		else if (kind == GELU)
+			for (size_t i = first; i < last; i++) dx[i] = dy[i] * gelu_slope_f32(x[i]);
+		else if (kind == GELU_QUICK)
+			for (size_t i = first; i < last; i++) dx[i] = dy[i] * gelu_quick_slope_f32(x[i]);
+		else if (kind == SQUARE)
+			for (size_t i = first; i < last; i++) dx[i] = dy[i] * 2 * x[i];
+		else
+			for (size_t i = first; i < last; i++) dx[i] = dy[i] * (float)activation_slope(kind, (real)x[i]);
+	}
+	return true;
+}
+
+const kernel vector_activation = { ACTIVATION, "vector", vector_fits, NULL, NULL, NULL, NULL, run_activation, NULL };
+const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, NULL, NULL, NULL, NULL,
+	run_activation_grad, NULL };
+
+static bool run_geglu(const call *c)
+{
+	size_t width = (size_t)c->y->shape.d[c->y->shape.n - 1], rows = shape_count(c->y->shape) / width;
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+	for (size_t r = 0; r < rows; r++) {
+		float *y = (float *)c->out + r * width;
+		const float *x = (const float *)c->in[0] + 2 * r * width;
+		for (size_t i = 0; i < width; i++) y[i] = x[i] * gelu_f32(x[width + i]);
+	}
+	return true;
+}
+
+static bool run_geglu_grad(const call *c)
+{
+	size_t width = (size_t)c->x[1]->shape.d[c->x[1]->shape.n - 1], rows = shape_count(c->x[1]->shape) / width;
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+	for (size_t r = 0; r < rows; r++) {
+		float *restrict dx = (float *)c->out + 2 * r * width;
+		const float *x = (const float *)c->in[0] + 2 * r * width, *dy = (const float *)c->in[1] + r * width;
+		for (size_t i = 0; i < width; i++) {
+			dx[i] = dy[i] * gelu_f32(x[width + i]);
+			dx[width + i] = dy[i] * x[i] * gelu_slope_f32(x[width + i]);
+		}
+	}
+	return true;
+}
+
+const kernel vector_geglu = { GEGLU, "vector", vector_fits, NULL, NULL, NULL, NULL, run_geglu, NULL };
+const kernel vector_geglu_grad = { GEGLU_GRAD, "vector", vector_fits, NULL, NULL, NULL, NULL, run_geglu_grad, NULL };
+
+/* ── sums: [outer, rows, width] → [outer, width]; parts of fixed length are added in their order ── */
+
+enum { PART_ROWS = 256 };
+
+typedef struct reduction {
+	size_t outer, rows, width;
+	size_t lanes; /* in which rows are summed */
+	size_t parts;
+} reduction;
+
+/* False where the axes that are summed do not lie together before those that stay. */
+static bool find_reduction(const call *c, reduction *r)
+{
+	shape big = c->x[0]->shape, small = { big.n, { 1, 1, 1, 1 } };
+	for (int i = 0; i < c->y->shape.n; i++) small.d[big.n - c->y->shape.n + i] = c->y->shape.d[i];
+	int i = 0;
+	*r = (reduction){ 1, 1, 1, 1, 0 };
+	for (; i < big.n && small.d[i] == big.d[i] && big.d[i] != 1; i++) r->outer *= (size_t)big.d[i];
+	for (; i < big.n && small.d[i] == 1; i++) r->rows *= (size_t)big.d[i];
+	for (; i < big.n && small.d[i] == big.d[i]; i++) r->width *= (size_t)big.d[i];
+	r->lanes = r->width;
+	if (r->width == 1 && r->rows % 64 == 0) { /* a sum of everything is read as rows of 64 */
+		r->lanes = 64;
+		r->rows /= 64;
+	}
+	r->parts = (r->rows + PART_ROWS - 1) / PART_ROWS;
+	return i == big.n;
+}
+
+static bool sum_fits(const call *c)
+{
+	reduction r;
+	return vector_fits(c) && find_reduction(c, &r) && r.lanes > 1;
+}
+
+static size_t sum_scratch_bytes(const call *c)
+{
+	reduction r;
+	find_reduction(c, &r);
+	return r.outer * r.parts * r.lanes * sizeof(float);
+}
+
+static void sum_rows(const float *x, size_t rows, size_t width, float *sums)
+{
+	memset(sums, 0, width * sizeof *sums);
+	for (size_t r = 0; r < rows; r++)
+		for (size_t i = 0; i < width; i++) sums[i] += x[r * width + i];
+}
+
+static bool run_sum_to(const call *c)
+{
+	reduction r;
+	find_reduction(c, &r);
+	size_t width = r.lanes, rows = r.rows, parts = r.parts;
+	float *sums = c->scratch, *y = c->out;
+	const float *x = c->in[0];
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+	for (size_t p = 0; p < r.outer * parts; p++) {
+		size_t first = p % parts * PART_ROWS, n = rows - first < PART_ROWS ? rows - first : PART_ROWS;
+		sum_rows(x + ((p / parts) * rows + first) * width, n, width, sums + p * width);
+	}
+	for (size_t o = 0; o < r.outer; o++)
+		for (size_t i = 0; i < r.width; i++) {
+			double sum = 0;
+			for (size_t p = 0; p < parts; p++)
+				for (size_t k = i; k < width; k += r.width) sum += (double)sums[(o * parts + p) * width + k];
+			y[o * r.width + i] = (float)sum;
+		}
+	return true;
+}
+
+const kernel vector_sum_to = { SUM_TO, "vector", sum_fits, NULL, sum_scratch_bytes, NULL, NULL, run_sum_to, NULL };
