@@ -326,8 +326,22 @@ const operation_case operation_cases[] = {
 };
 const int operation_case_count = sizeof operation_cases / sizeof *operation_cases;
 
-/* SD 1.5 at 512×512, one picture of the guided pair; attention of both, norms, and the decoder's large ones. */
+/* A small U-Net and an autoencoder in training; then SD 1.5 at 512×512: both halves of the guided pair, and the
+ * decoder's large layers. */
 const operation_case benchmark_cases[] = {
+	{ MATMUL, build_matmul, { 4096, 256, 1024, 0, 1, BIAS } },
+	{ MATMUL, build_matmul, { 1024, 384, 384, 0, 1, BIAS } },
+	{ MATMUL, build_matmul, { 16, 512, 1280, 0, 1, BIAS } },
+	{ CONV, build_conv, { 16, 16, 16, 128, 128, 3, 3, 1, 1, BIAS } },
+	{ CONV, build_conv, { 16, 8, 8, 256, 256, 3, 3, 1, 1, BIAS } },
+	{ CONV, build_conv, { 16, 4, 4, 384, 384, 3, 3, 1, 1, BIAS } },
+	{ CONV, build_conv, { 16, 8, 8, 512, 256, 1, 1, 1, 0, BIAS } },
+	{ CONV, build_conv, { 16, 16, 16, 4, 128, 3, 3, 1, 1, BIAS } },
+	{ CONV, build_conv, { 8, 64, 64, 32, 32, 3, 3, 1, 1, BIAS } },
+	{ CONV, build_conv, { 8, 64, 64, 3, 32, 3, 3, 1, 1, BIAS } },
+	{ GROUP_NORM, build_group_norm, { 32, SILU, 4, 16, 16, 16, 128 } },
+	{ ATTENTION, build_attention, { 16, 256, 256, 4, 32 } },
+	{ ATTENTION, build_attention, { 16, 64, 77, 4, 64 } },
 	{ ADD, build_add, { 4, 2, 64, 64, 320, 4, 2, 64, 64, 320 } },
 	{ ACTIVATION, build_activation, { SILU, 4, 2, 64, 64, 320 } },
 	{ GEGLU, build_geglu, { 3, 2, 4096, 2560 } },

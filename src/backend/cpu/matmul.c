@@ -1,0 +1,150 @@
+/* matmul.c - the matrix product by oneDNN, in tiles that depend on the shapes alone: each tile is a primitive made for
+ * one thread, so that the number of threads changes no bit. */
+#include "backend/cpu/onednn.h"
+#include "backend/cpu/rows.h"
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The result in row_tiles × column_tiles tiles; the last of each may be smaller. */
+typedef struct tiles {
+	size_t m, k, n;
+	size_t rows, columns; /* of a tile */
+	size_t row_tiles, column_tiles;
+	onednn *made[2][2]; /* [last row of tiles is smaller][last column of tiles is smaller]; shared by all such tiles */
+	size_t packed_bytes[2], scratch_bytes;
+} tiles;
+
+static bool fits(const call *c)
+{
+	dtype d = c->x[0]->dtype;
+	return onednn_computes(d) && c->x[1]->dtype == d && (c->y->dtype == d || c->y->dtype == F32);
+}
+
+static size_t tiles_in(size_t n, size_t tile) { return (n + tile - 1) / tile; }
+
+/* A tile's length for about `count` tiles of at least `least`, a multiple of 16 if there is more than one. */
+static size_t cut(size_t n, size_t count, size_t least)
+{
+	size_t length = tiles_in(n, count);
+	if (length < least) length = least;
+	length = (length + 15) & ~(size_t)15;
+	return length < n ? length : n;
+}
+
+/* About 32 tiles, none too small to be worth a call: rows are cut first, for a tile reads all its columns of B. */
+static void choose_tiles(tiles *t)
+{
+	enum { TILES = 32, ROWS = 128, COLUMNS = 128 };
+	t->rows = cut(t->m, TILES, ROWS);
+	t->row_tiles = tiles_in(t->m, t->rows);
+	t->columns = cut(t->n, TILES / t->row_tiles, COLUMNS);
+	t->column_tiles = tiles_in(t->n, t->columns);
+}
+
+static size_t rows_of(const tiles *t, size_t i) { return i + 1 < t->row_tiles ? t->rows : t->m - i * t->rows; }
+
+static size_t columns_of(const tiles *t, size_t j)
+{
+	return j + 1 < t->column_tiles ? t->columns : t->n - j * t->columns;
+}
+
+static onednn *primitive_of(const tiles *t, size_t i, size_t j)
+{
+	return t->made[rows_of(t, i) != t->rows][columns_of(t, j) != t->columns];
+}
+
+static void release(void *state)
+{
+	tiles *t = state;
+	for (int i = 0; i < 4; i++) onednn_free(t->made[i / 2][i % 2]);
+	free(t);
+}
+
+static bool make_tile(const call *c, tiles *t, size_t i, size_t j)
+{
+	bool ta = c->y->a[0], tb = c->y->a[1];
+	size_t m = rows_of(t, i), n = columns_of(t, j);
+	onednn **made = &t->made[m != t->rows][n != t->columns];
+	if (*made) return true;
+	matmul_shape s = { (int)m, (int)t->k, (int)n, ta ? 1 : t->k, ta ? t->m : 1, tb ? 1 : t->n, tb ? t->k : 1, t->n,
+		!ta && t->m >= 64 };
+	after then = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
+	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &then, 1);
+	if (!*made) return false;
+	size_t scratch = onednn_scratch_bytes(*made);
+	if (scratch > t->scratch_bytes) t->scratch_bytes = scratch;
+	t->packed_bytes[n != t->columns] = aligned(onednn_packed_bytes(*made));
+	return true;
+}
+
+static bool prepare(call *c, error *e)
+{
+	tiles *t = calloc(1, sizeof *t);
+	if (!t) return fail(e, NO_MEMORY, "out of memory");
+	t->n = last_axis(c->y);
+	t->m = count_of(c->y) / t->n;
+	t->k = count_of(c->x[0]) / t->m;
+	choose_tiles(t);
+	bool fine = true;
+	for (size_t i = 0; fine && i < t->row_tiles; i++)
+		for (size_t j = 0; fine && j < t->column_tiles; j++) fine = make_tile(c, t, i, j);
+	if (!fine) {
+		fail(e, NO_MEMORY, "oneDNN makes no product of %zu×%zu and %zu×%zu", t->m, t->k, t->k, t->n);
+		release(t);
+		return false;
+	}
+	c->state = t;
+	return true;
+}
+
+static size_t scratch_bytes(const call *c)
+{
+	const tiles *t = c->state;
+	return (size_t)c->threads * t->scratch_bytes;
+}
+
+/* Each column of tiles is packed by itself; whole ones, then the smaller one. */
+static size_t packed_bytes(const call *c)
+{
+	const tiles *t = c->state;
+	bool smaller = columns_of(t, t->column_tiles - 1) != t->columns;
+	return t->packed_bytes[0] * (t->column_tiles - smaller) + t->packed_bytes[1] * smaller;
+}
+
+static const char *columns_at(const call *c, const tiles *t, size_t j)
+{
+	return (const char *)c->in[1] + j * t->columns * (c->y->a[1] ? t->k : 1) * dtype_size(c->x[1]->dtype);
+}
+
+static void pack(const call *c)
+{
+	const tiles *t = c->state;
+#pragma omp parallel for num_threads(c->threads)
+	for (size_t j = 0; j < t->column_tiles; j++)
+		onednn_pack(primitive_of(t, 0, j), columns_at(c, t, j), (char *)c->packed + j * t->packed_bytes[0]);
+}
+
+static bool run_tile(const call *c, const tiles *t, size_t i, size_t j)
+{
+	const onednn *p = primitive_of(t, i, j);
+	size_t size = dtype_size(c->x[0]->dtype);
+	const char *a = (const char *)c->in[0] + i * t->rows * (c->y->a[0] ? 1 : t->k) * size;
+	const void *b = onednn_packed_bytes(p) ? (char *)c->packed + j * t->packed_bytes[0] : columns_at(c, t, j);
+	const float *bias = c->x[2] ? (const float *)c->in[2] + j * t->columns : NULL;
+	char *out = (char *)c->out + (i * t->rows * t->n + j * t->columns) * dtype_size(c->y->dtype);
+	return onednn_run(p, a, b, bias, out, (char *)c->scratch + (size_t)omp_get_thread_num() * t->scratch_bytes);
+}
+
+static bool run(const call *c)
+{
+	const tiles *t = c->state;
+	bool fine = true;
+	if (c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], count_of(c->y) * dtype_size(c->y->dtype));
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(&& : fine)
+	for (size_t task = 0; task < t->row_tiles * t->column_tiles; task++)
+		fine = run_tile(c, t, task / t->column_tiles, task % t->column_tiles) && fine;
+	return fine;
+}
+
+const kernel onednn_matmul_tiles = { MATMUL, "oneDNN", fits, prepare, scratch_bytes, packed_bytes, pack, run, release };

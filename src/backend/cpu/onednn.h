@@ -1,0 +1,56 @@
+/* onednn.h - what we ask of oneDNN: a convolution, its two gradients and a matrix product, each made once for its
+ * shapes and run on plain pointers. The only door to that library.
+ *
+ * oneDNN splits work, and sometimes sums, by the number of threads that a primitive was made with. A primitive made
+ * for one thread gives the same bytes wherever it runs; callers that promise more threads the same bytes cut the work
+ * themselves and run such primitives side by side. */
+#ifndef SUMI_BACKEND_CPU_ONEDNN_H
+#define SUMI_BACKEND_CPU_ONEDNN_H
+#include "graph/graph.h"
+
+typedef struct onednn onednn;
+
+/* F32 everywhere; BF16 where the CPU has AVX-512, in which oneDNN computes it. */
+bool onednn_computes(dtype d);
+
+typedef enum conv_kind { CONV_FORWARD, CONV_BY_DATA, CONV_BY_WEIGHT } conv_kind;
+
+/* Pictures are [images, height, width, channels], dense. */
+typedef struct conv_shape {
+	int images, height, width, in;        /* the picture */
+	int result_height, result_width, out; /* the result */
+	int kernel_height, kernel_width;
+	int stride, top, left, bottom, right;
+} conv_shape;
+
+/* What follows a product: out = act(product + bias + out), each where asked for. */
+typedef struct after {
+	bool bias, residual; /* residual: what is in out already is added */
+	activation activation;
+} after;
+
+/* The weight is [out,in,height,width] of type `weights`, other pictures `data`; the result is `data`, a weight's
+ * gradient F32. NULL: oneDNN cannot, or no memory. */
+onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, int threads);
+
+/* out[m,n] = a[m,k] · b[k,n], row i column j of a at a[i·row + j·column]; rows of out are out_step elements apart.
+ * pack: b is laid out as oneDNN likes best before it is used. */
+typedef struct matmul_shape {
+	int m, k, n;
+	size_t a_row, a_column, b_row, b_column, out_step;
+	bool pack;
+} matmul_shape;
+onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then, int threads);
+
+void onednn_free(onednn *p); /* NULL is fine */
+
+size_t onednn_scratch_bytes(const onednn *p); /* of a run or a pack */
+size_t onednn_packed_bytes(const onednn *p);  /* the weight, or a weight's gradient, as oneDNN wants it; 0: as it is */
+bool onednn_pack(const onednn *p, const void *weight, void *packed);
+bool onednn_unpack(const onednn *p, const void *packed, void *gradient); /* a weight's gradient into its own layout */
+
+/* src: the picture, dy where the gradient by data is wanted, or a. weight: packed where packed_bytes is not 0.
+ * out: the result, dx, or the packed gradient of the weight, for which `weight` is dy. */
+bool onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch);
+
+#endif
