@@ -4,15 +4,22 @@
 
 static bool is_leaf(const node *n) { return n->op == INPUT || n->op == PARAM; }
 
-/* Constants depend on nothing that changes; a view, or a cast that changes nothing, has its input's memory. */
+static bool aliases(const graph *g, tensor t) { return g->nodes[t].op == VIEW || g->nodes[t].op == CAST; }
+
+/* Constants depend on nothing that changes, and nobody is to be told of them in every run; a view, or a cast that
+ * changes nothing, has its input's memory. */
 static void find_places(graph *g)
 {
+	for (int i = 1; i < g->count; i++)
+		for (tensor t = g->nodes[i].watch ? (tensor)i : 0; t; t = aliases(g, t) ? g->nodes[t].in[0] : 0)
+			g->places[t].told = true;
 	for (int i = 1; i < g->count; i++) {
 		const node *n = &g->nodes[i];
 		place *p = &g->places[i];
 		p->base = (tensor)i;
 		p->offset = 0;
 		p->constant = n->op == FILL || (n->op == PARAM && !n->trainable) || (!is_leaf(n) && n->inputs > 0);
+		p->constant &= !p->told;
 		for (int k = 0; k < n->inputs; k++) p->constant &= !n->in[k] || g->places[n->in[k]].constant;
 		const place *from = &g->places[n->in[0]];
 		bool same = n->op == CAST && n->dtype == g->nodes[n->in[0]].dtype && !g->places[from->base].unaligned;

@@ -12,6 +12,7 @@ typedef struct place {
 	bool constant;   /* depends on nothing that changes between runs: computed once, by graph_allocate */
 	bool persistent; /* constant, and read by runs: stays */
 	bool unaligned;  /* a bound parameter whose address is no multiple of its element's size */
+	bool told;       /* watched, or seen through a watched view: never constant */
 	const void *bound;
 	int step;            /* that computes it, where it is not constant */
 	tensor next_watched; /* of the same step; 0: none */

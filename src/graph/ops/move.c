@@ -134,6 +134,10 @@ tensor resize_nearest(graph *g, tensor x, int height, int width)
 tensor pool(graph *g, tensor x, bool maximum, int window)
 {
 	if (!x || !is_picture(g, x, "pool")) return 0;
+	if (window < 1) {
+		graph_fail(g, "pool: a window of %d, expected at least 1", window);
+		return 0;
+	}
 	shape s = shape4(dim(g, x, 0), dim(g, x, 1) / window, dim(g, x, 2) / window, dim(g, x, 3));
 	tensor y = emit(g, POOL, dtype_of(g, x), s, 1, 1, &x);
 	if (y) edit(g, y)->a[0] = maximum, edit(g, y)->a[1] = window;
