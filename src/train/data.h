@@ -22,6 +22,7 @@
 
 typedef struct data data;
 
+/* The strings belong to the caller and live as long as the data. */
 typedef struct data_options {
 	const char *path;
 	int resolution;   /* the shorter side after resizing (Lanczos or better when shrinking); 8 … 4096 */

@@ -1,0 +1,116 @@
+/* data_sample.c - pixels and captions of one sample; all that is random comes from one number. */
+#include "train/data_sample.h"
+#include "io/picture.h"
+#include <stdio.h>
+#include <string.h>
+
+uint64_t draw(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+uint64_t mix(uint64_t a, uint64_t b)
+{
+	uint64_t state = a;
+	state = draw(&state) ^ b;
+	return draw(&state);
+}
+
+/* The bias of a 64-bit remainder is below 2^-32 for any set. */
+uint64_t draw_below(uint64_t *state, uint64_t n) { return draw(state) % n; }
+
+void shuffle(int64_t *order, int64_t count, uint64_t seed, uint64_t epoch)
+{
+	uint64_t state = mix(seed, epoch);
+	for (int64_t i = 0; i < count; i++) order[i] = i;
+	for (int64_t i = count - 1; i > 0; i--) {
+		int64_t k = (int64_t)draw_below(&state, (uint64_t)i + 1), t = order[i];
+		order[i] = order[k];
+		order[k] = t;
+	}
+}
+
+/* The size that makes the shorter side `resolution`, and at least covers the crop. */
+static void fitted_size(const picture *p, int resolution, int height, int width, int *h, int *w)
+{
+	double scale = (double)resolution / (p->width < p->height ? p->width : p->height);
+	if (scale * p->height < height) scale = (double)height / p->height;
+	if (scale * p->width < width) scale = (double)width / p->width;
+	*h = (int)(scale * p->height + 0.5);
+	*w = (int)(scale * p->width + 0.5);
+	if (*h < height) *h = height;
+	if (*w < width) *w = width;
+}
+
+static void write_pixels(const picture *p, int top, int left, int height, int width, bool flip, float *out)
+{
+	for (int y = 0; y < height; y++)
+		for (int x = 0; x < width; x++) {
+			const uint8_t *from =
+			    p->rgb + ((size_t)(top + y) * (size_t)p->width + (size_t)(left + (flip ? width - 1 - x : x))) * 3;
+			for (int c = 0; c < 3; c++) *out++ = (float)from[c] / 127.5f - 1;
+		}
+}
+
+bool sample_pixels(
+    const data_options *o, const char *path, uint64_t random, int height, int width, float *out, error *e)
+{
+	picture p = { 0 }, fitted = { 0 };
+	if (!picture_read(&p, path, MOST_PIXELS, e)) return false;
+	if (p.width < 2 || p.height < 2) {
+		fail(e, BAD_FILE, "%s: %d×%d pixels, expected at least 2×2", path, p.width, p.height);
+		picture_free(&p);
+		return false;
+	}
+	int h, w;
+	fitted_size(&p, o->resolution, height, width, &h, &w);
+	const picture *from = &p;
+	if (h != p.height || w != p.width) {
+		if (!picture_resize(&fitted, &p, w, h, LANCZOS, e)) {
+			picture_free(&p);
+			return false;
+		}
+		from = &fitted;
+	}
+	int top = (h - height) / 2, left = (w - width) / 2;
+	bool flip = false;
+	if (random) {
+		uint64_t state = random;
+		int below = (int)draw_below(&state, (uint64_t)(h - height) + 1),
+		    right = (int)draw_below(&state, (uint64_t)(w - width) + 1);
+		if (o->random_crop) top = below, left = right;
+		flip = o->random_flip && draw_below(&state, 2);
+	}
+	write_pixels(from, top, left, height, width, flip, out);
+	picture_free(&p);
+	picture_free(&fitted);
+	return true;
+}
+
+static void append(char *out, size_t room, const char *text)
+{
+	size_t n = strlen(out);
+	if (n < room) snprintf(out + n, room - n, "%s%s", n ? ", " : "", text);
+}
+
+void sample_caption(const data_options *o, const item *i, uint64_t random, char *out, size_t room)
+{
+	uint64_t state = mix(random, 0x63617074696f6eu);
+	int form = o->vary_captions && i->keyword_count ? (int)draw_below(&state, 3) : 0; /* text, text and some, some */
+	*out = 0;
+	if (form < 2) append(out, room, i->caption);
+	if (!form) return;
+	enum { MOST = 32 };
+	int n = i->keyword_count < MOST ? i->keyword_count : MOST, order[MOST];
+	int taken = 1 + (int)draw_below(&state, (uint64_t)n);
+	for (int k = 0; k < n; k++) order[k] = k;
+	for (int k = 0; k < taken; k++) {
+		int other = k + (int)draw_below(&state, (uint64_t)(n - k)), t = order[k];
+		order[k] = order[other];
+		order[other] = t;
+		append(out, room, i->keywords[order[k]]);
+	}
+}

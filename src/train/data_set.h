@@ -1,0 +1,30 @@
+/* data_set.h - what a training set holds, before anything is decoded: paths, captions, keywords. */
+#ifndef SUMI_TRAIN_DATA_SET_H
+#define SUMI_TRAIN_DATA_SET_H
+#include "base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct item {
+	char *path;
+	char *caption;   /* never NULL; "" where there is none */
+	char **keywords; /* NULL where there are none */
+	int keyword_count;
+} item;
+
+typedef struct data_set { /* in the order of the paths' bytes, repeats one after the other */
+	item *items;
+	int64_t count, capacity;
+	int64_t uncaptioned;
+} data_set;
+
+typedef void log_fn(void *context, const char *line);
+
+/* Reads a folder: metadata.jsonl where it lies in its root, else pictures with captions beside them, subfolders
+ * included, N_TOKEN folders repeated. What cannot be used is told to log (may be NULL). */
+bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, error *e);
+void data_set_free(data_set *s);
+bool is_picture_name(const char *name); /* .png .jpg .jpeg .webp, in any case */
+bool is_utf8(const char *text, size_t length);
+
+#endif
