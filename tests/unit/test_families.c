@@ -1,0 +1,346 @@
+/* test_families.c - families as data: the table, JSON, recognition, parameter lists, names in other layouts. */
+#include "models/config.h"
+#include "models/diffusers.h"
+#include "models/lora_names.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* A model's parameters as a file would hold them. */
+typedef struct listed {
+	char name[160];
+	shape shape;
+	dtype dtype;
+} listed;
+
+typedef struct listing {
+	listed *list;
+	int count, buffers;
+	double elements;
+} listing;
+
+static void add_parameter(void *context, const parameter *p)
+{
+	listing *l = context;
+	for (int i = 0; i < l->count; i++) assert_string_not_equal(l->list[i].name, p->name);
+	l->list = realloc(l->list, (size_t)(l->count + 1) * sizeof *l->list);
+	listed *x = &l->list[l->count++];
+	assert_true(strlen(p->name) < sizeof x->name);
+	strcpy(x->name, p->name);
+	x->shape = p->shape;
+	x->dtype = p->dtype;
+	l->buffers += p->buffer;
+	l->elements += (double)shape_count(p->shape);
+}
+
+static listing list_all(const family *f)
+{
+	listing l = { 0 };
+	error e = { 0 };
+	for (part p = 0; p < PARTS; p++) assert_true(family_parameters(f, p, add_parameter, &l, &e));
+	return l;
+}
+
+static bool look_up(void *context, const char *key, dtype *d, shape *s, const void **data)
+{
+	const listing *l = context;
+	if (data) *data = NULL;
+	for (int i = 0; i < l->count; i++) {
+		if (strcmp(l->list[i].name, key)) continue;
+		*d = l->list[i].dtype;
+		*s = l->list[i].shape;
+		return true;
+	}
+	return false;
+}
+
+/* Published parameter counts, buffers included: what the full-size manifests say. */
+static void counts_parameters(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		double elements;
+		int count;
+	} known[] = { { "sd1", 1066235384, 1131 }, { "sd2.1", 1303597228, 1228 }, { "ldm-txt2img", 1537948389, 1356 },
+		{ "sd1-inpainting", 1066235384 + 5 * 320 * 9, 1131 } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		listing l = list_all(family_by_name(known[i].name, NULL));
+		assert_int_equal(l.count, known[i].count);
+		assert_true(l.elements == known[i].elements);
+		free(l.list);
+	}
+}
+
+static void recognises_each(void **state)
+{
+	(void)state;
+	const family *f;
+	for (int i = 0; (f = family_at(i)); i++) {
+		error e = { 0 };
+		listing l = list_all(f);
+		const family *found = family_recognise(look_up, &l, &e);
+		assert_non_null(found);
+		/* without the weights' values an SD 2 model is taken for one that predicts noise */
+		const char *expected = strcmp(f->name, "sd2.1") ? f->name : "sd2.1-base";
+		assert_string_equal(found->name, expected);
+		free(l.list);
+	}
+	listing none = { 0 };
+	error e = { 0 };
+	assert_null(family_recognise(look_up, &none, &e));
+	assert_int_equal(e.status, BAD_FILE);
+}
+
+typedef struct sd2_file {
+	listing l;
+	float bias[320];
+} sd2_file;
+
+static bool look_up_values(void *context, const char *key, dtype *d, shape *s, const void **data)
+{
+	sd2_file *f = context;
+	if (!look_up(&f->l, key, d, s, NULL)) return false;
+	if (data) *data = f->bias;
+	return true;
+}
+
+static void tells_velocity_from_noise(void **state)
+{
+	(void)state;
+	sd2_file file = { .l = list_all(family_by_name("sd2.1", NULL)) };
+	for (int i = 0; i < 320; i++) file.bias[i] = i % 2 ? 0.2f : -0.2f;
+	assert_string_equal(family_recognise(look_up_values, &file, NULL)->name, "sd2.1");
+	for (int i = 0; i < 320; i++) file.bias[i] = i % 2 ? 0.05f : -0.05f;
+	assert_string_equal(family_recognise(look_up_values, &file, NULL)->name, "sd2.1-base");
+	free(file.l.list);
+}
+
+static void names_unknown_families(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	assert_null(family_by_name("sd9", &e));
+	assert_int_equal(e.status, BAD_USAGE);
+	assert_non_null(strstr(e.text, "ldm-txt2img"));
+	assert_string_equal(family_by_name("sd1.5", NULL)->name, "sd1");
+	assert_null(family_at(-1));
+}
+
+static void json_round_trip(void **state)
+{
+	(void)state;
+	const family *f;
+	for (int i = 0; (f = family_at(i)); i++) {
+		error e = { 0 };
+		family g;
+		char *json = family_to_json(f);
+		assert_true(family_from_json(json, &g, &e));
+		char *again = family_to_json(&g);
+		assert_string_equal(json, again);
+		listing a = list_all(f), b = list_all(&g);
+		assert_int_equal(a.count, b.count);
+		for (int k = 0; k < a.count; k++) {
+			assert_string_equal(a.list[k].name, b.list[k].name);
+			assert_true(shape_same(a.list[k].shape, b.list[k].shape));
+		}
+		assert_true(g.latent_scale == f->latent_scale && g.size == f->size && g.text.padding == f->text.padding);
+		free(a.list), free(b.list), free(json), free(again);
+	}
+}
+
+#define TINY_DD "\"dd\": {\"ch\": 32, \"ch_mult\": [1, 2]}"
+
+static void refuses_bad_configurations(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *json, *says;
+	} bad[] = {
+		{ "", "not JSON" },
+		{ "[1]", "not an object" },
+		{ "{}", "U-Net" },
+		{ "{\"unet\": {}, " TINY_DD "}", "model_channels" },
+		{ "{\"unet\": {\"model_channels\": 32}, " TINY_DD "}", "num_heads" },
+		{ "{\"unet\": {\"model_channels\": 33, \"num_heads\": 1}, " TINY_DD "}", "33 channels" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 5}, " TINY_DD "}", "heads" },
+		{ "{\"unet\": {\"model_channels\": \"x\", \"num_heads\": 4}, " TINY_DD "}", "model_channels" },
+		{ "{\"unet\": {\"model_channels\": 1e9, \"num_heads\": 4}, " TINY_DD "}", "model_channels" },
+		{ "{\"unet\": {\"model_channels\": 99999999999, \"num_heads\": 4}, " TINY_DD "}", "model_channels" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"channel_mult\": [1,1,1,1,1,1,1,1,1]}, " TINY_DD "}",
+		    "channel_mult" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"channel_mult\": [0]}, " TINY_DD "}",
+		    "channel_mult" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"num_res_blocks\": [1, 2, 3]}, " TINY_DD "}",
+		    "num_res_blocks" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"resblock_updown\": true}, " TINY_DD "}",
+		    "resblock_updown" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"num_classes\": 10}, " TINY_DD "}", "num_classes" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}}", "autoencoder" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, \"dd\": {\"ch\": 32}}", "ch_mult" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD ", \"clip\": {\"hidden_size\": 10, "
+		  "\"num_attention_heads\": 3}}",
+		    "heads" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD ", \"clip\": {}}", "hidden_size" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD ", \"num_train_timesteps\": 0}",
+		    "timesteps" },
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		error e = { 0 };
+		family f;
+		assert_false(family_from_json(bad[i].json, &f, &e));
+		assert_int_equal(e.status, BAD_FILE);
+		if (!strstr(e.text, bad[i].says)) fail_msg("'%s' does not mention '%s'", e.text, bad[i].says);
+	}
+	family f;
+	assert_false(family_from_json("{", &f, NULL));
+}
+
+static void ignores_buffers(void **state)
+{
+	(void)state;
+	const family *f = family_by_name("sd1", NULL);
+	assert_true(family_ignores(f, "betas"));
+	assert_true(family_ignores(f, "model_ema.diffusion_modelout2bias"));
+	assert_true(family_ignores(f, "first_stage_model.loss.logvar"));
+	assert_true(family_ignores(f, "cond_stage_model.transformer.text_model.embeddings.position_ids"));
+	assert_false(family_ignores(f, "model.diffusion_model.out.2.bias"));
+	assert_false(family_ignores(f, "betas2"));
+}
+
+static void fills_parameters(void **state)
+{
+	(void)state;
+	enum { N = 10000 };
+	static float a[N], b[N];
+	parameter p = {
+		.name = "x.weight", .shape = shape2(100, N / 100), .dtype = F32, .start = { UNIFORM_START, 0.1f }, .zero = true
+	};
+	parameter_fill(&p, 1, false, a);
+	parameter_fill(&p, 1, false, b);
+	assert_memory_equal(a, b, sizeof a);
+	parameter_fill(&p, 2, false, b);
+	assert_memory_not_equal(a, b, sizeof a);
+	double sum = 0, squares = 0;
+	for (int i = 0; i < N; i++) {
+		assert_true(a[i] >= -0.1f && a[i] <= 0.1f);
+		sum += (double)a[i];
+	}
+	assert_true(sum / N < 0.003 && sum / N > -0.003);
+	p.start = (initial){ NORMAL_START, 2 };
+	parameter_fill(&p, 1, false, a);
+	for (int i = 0; i < N; i++) squares += (double)a[i] * (double)a[i];
+	assert_true(squares / N > 3.8 && squares / N < 4.2);
+	parameter_fill(&p, 1, true, a);
+	for (int i = 0; i < N; i++) assert_true(a[i] == 0);
+	int64_t ids[77];
+	p = (parameter){ .name = "ids", .shape = shape2(1, 77), .dtype = I64, .start = { COUNTING_START, 0 } };
+	parameter_fill(&p, 1, true, ids);
+	assert_int_equal(ids[76], 76);
+}
+
+static void names_in_folders(void **state)
+{
+	(void)state;
+	const family *f = family_by_name("sd2.1", NULL);
+	piece p[MAX_PIECES];
+	const char *key = "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight";
+	assert_int_equal(diffusers_pieces(f, TEXT_PART, key, shape2(3072, 1024), p), 3);
+	assert_string_equal(p[2].name, "text_model.encoder.layers.3.self_attn.v_proj.weight");
+	assert_int_equal(p[2].first, 2048);
+	assert_int_equal(p[2].rows, 1024);
+	key = "cond_stage_model.model.text_projection";
+	assert_int_equal(diffusers_pieces(f, TEXT_PART, key, shape2(1024, 512), p), 1);
+	assert_true(p[0].transposed && p[0].shape.d[0] == 512);
+	assert_int_equal(
+	    diffusers_pieces(f, UNET_PART, "model.diffusion_model.input_blocks.99.0.op.bias", shape1(1), p), 0);
+	assert_int_equal(diffusers_pieces(f, UNET_PART, "model.diffusion_model.nonsense", shape1(1), p), 0);
+	char old[256];
+	assert_true(diffusers_old_name("encoder.mid_block.attentions.0.to_out.0.weight", old, sizeof old));
+	assert_string_equal(old, "encoder.mid_block.attentions.0.proj_attn.weight");
+	assert_false(diffusers_old_name("mid_block.attentions.0.norm.weight", old, sizeof old));
+	family g = diffusers_layout(f);
+	assert_int_equal(g.text.clip.layers, 23);
+}
+
+static void names_of_lora_modules(void **state)
+{
+	(void)state;
+	const family *f = family_by_name("sd2.1", NULL);
+	error e = { 0 };
+	lora_names *n = lora_names_new(f, &e);
+	assert_non_null(n);
+	const char *weight = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.weight";
+	static const char *const same[] = { "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
+		"lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_out_0",
+		"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+		"base_model.model.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+		"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out", "unet:3" };
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		lora_target t = lora_names_find(n, same[i]);
+		assert_non_null(t.weight);
+		assert_string_equal(t.weight, weight);
+	}
+	lora_target k = lora_names_find(n, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
+	assert_string_equal(k.weight, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight");
+	assert_int_equal(k.first, 1024);
+	assert_null(lora_names_find(n, "lora_unet_nothing").weight);
+	assert_null(lora_names_find(n, "unet:99999").weight);
+	char module[300];
+	int count;
+	assert_true(lora_module_name(f, k.weight, k.shape, 1, &count, module, sizeof module));
+	assert_int_equal(count, 3);
+	assert_string_equal(module, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
+	assert_true(lora_module_name(f, weight, shape2(320, 320), 0, &count, module, sizeof module));
+	assert_string_equal(module, same[0]);
+	lora_names_free(n);
+}
+
+static void lora_reports_what_matches_nothing(void **state)
+{
+	(void)state;
+	const family *f = family_by_name("sd1", NULL);
+	error e = { 0 };
+	static const float data[4 * 768];
+	lora_names *n = lora_names_new(f, &e);
+	lora *l = lora_new();
+#define TE "lora_te_text_model_encoder_layers_0_mlp_fc1"
+	assert_true(lora_add(l, TE ".lora_down.weight", F32, shape2(4, 768), data, &e));
+	assert_true(lora_add(l, TE ".lora_up.weight", F32, shape2(3072, 4), data, &e));
+	assert_true(lora_add(l, "lora_unet_who.lora_down.weight", F32, shape2(4, 768), data, &e));
+	assert_true(lora_add(l, "lora_unet_who.lora_up.weight", F32, shape2(320, 4), data, &e));
+	assert_true(
+	    lora_add(l, "lora_te_text_model_encoder_layers_1_mlp_fc1.lora_down.weight", F32, shape2(4, 768), data, &e));
+	assert_true(
+	    lora_add(l, "lora_te_text_model_encoder_layers_2_mlp_fc1.lora_down.weight", F32, shape2(4, 8), data, &e));
+	assert_true(lora_add(l, "lora_te_text_model_encoder_layers_2_mlp_fc1.lora_up.weight", F32, shape2(9, 4), data, &e));
+	assert_true(lora_add(l, "something.else", F32, shape1(1), data, &e));
+	assert_false(lora_add(l, "x.lora_down.weight", I64, shape2(4, 8), data, &e));
+	assert_int_equal(e.status, BAD_FILE);
+	e = (error){ 0 };
+	assert_true(lora_resolve(l, lora_names_find, n, &e));
+	assert_int_equal(lora_matched(l), 1);
+	assert_int_equal(lora_unmatched(l), 4); /* unknown, incomplete, misshaped, not a factor */
+	lora_free(l);
+	lora_names_free(n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts_parameters),
+		cmocka_unit_test(recognises_each),
+		cmocka_unit_test(tells_velocity_from_noise),
+		cmocka_unit_test(names_unknown_families),
+		cmocka_unit_test(json_round_trip),
+		cmocka_unit_test(refuses_bad_configurations),
+		cmocka_unit_test(ignores_buffers),
+		cmocka_unit_test(fills_parameters),
+		cmocka_unit_test(names_in_folders),
+		cmocka_unit_test(names_of_lora_modules),
+		cmocka_unit_test(lora_reports_what_matches_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
