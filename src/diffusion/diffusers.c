@@ -68,9 +68,13 @@ static int choice(reader *r, const char *key, const char *const *choices)
 	return 0;
 }
 
-static void refuse(reader *r, const char *key)
+/* Something that changes the result and is not done here. */
+static void refuse(reader *r, const char *key, const char *harmless)
 {
-	if (flag(r, key, false)) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\" is not done here", key);
+	const json_t *v = json_object_get(r->config, key);
+	bool fine =
+	    !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && !strcmp(json_string_value(v), harmless));
+	if (!fine) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"%s\" is set, which is not done here", key);
 }
 
 static void read_betas(reader *r, scheduler *s)
@@ -84,9 +88,8 @@ static void read_betas(reader *r, scheduler *s)
 		.zero_terminal_snr = flag(r, "rescale_betas_zero_snr", false) };
 	if (curve && !beta_curve_from_name(curve, &s->betas.curve))
 		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"beta_schedule\": \"%.60s\" is not known here", curve);
-	const json_t *trained = json_object_get(r->config, "trained_betas");
-	if (trained && !json_is_null(trained))
-		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"trained_betas\" is not done here");
+	if (s->betas.count < 2)
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"num_train_timesteps\" is %d", s->betas.count);
 }
 
 static void read_sigmas(reader *r, scheduler *s)
@@ -96,13 +99,15 @@ static void read_sigmas(reader *r, scheduler *s)
 	            : flag(r, "use_exponential_sigmas", false) ? EXPONENTIAL_SIGMAS
 	            : flag(r, "use_beta_sigmas", false)        ? BETA_SIGMAS
 	            : flag(r, "use_lu_lambdas", false)         ? LU_SIGMAS
-	            : flag(r, "use_flow_sigmas", false)        ? FLOW_SIGMAS
+	            : s->prediction == PREDICT_FLOW            ? FLOW_SIGMAS
 	                                                       : OWN_SIGMAS;
 	s->final_sigma_is_min = s->sampler == DEIS || choice(r, "final_sigmas_type", finals) == 1;
 	s->shift = s->family == FLOW_SCHEDULER ? number(r, "shift", 1) : number(r, "flow_shift", 1);
 	s->dynamic_shift = flag(r, "use_dynamic_shifting", false);
-	if (s->family == LAMBDA_SCHEDULER && s->sigmas == FLOW_SIGMAS && s->prediction != PREDICT_FLOW)
-		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"use_flow_sigmas\" needs \"flow_prediction\"");
+	bool flows = flag(r, "use_flow_sigmas", false), fits = s->sigmas == FLOW_SIGMAS && s->family == LAMBDA_SCHEDULER;
+	if (s->family != FLOW_SCHEDULER && (flows || s->prediction == PREDICT_FLOW) && !(flows && fits))
+		r->failed =
+		    !fail(r->e, BAD_FILE, "scheduler: \"use_flow_sigmas\" and \"flow_prediction\" do not fit together here");
 	if (!(s->shift > 0)) r->failed = !fail(r->e, BAD_FILE, "scheduler: shift %g, expected more than 0", s->shift);
 }
 
@@ -134,8 +139,6 @@ static void read_timesteps(reader *r, scheduler *s)
 {
 	static const char *const variances[] = { "fixed_small", "fixed_large", NULL };
 	sampler_options *o = &s->options;
-	bool clips = s->sampler == DDPM || s->sampler == DDIM;
-	o->clip = flag(r, "clip_sample", clips) ? number(r, "clip_sample_range", 1) : 0;
 	if (s->sampler == PLMS) o->raw_history = true, o->runge_kutta = !flag(r, "skip_prk_steps", false);
 	if (s->sampler == DDPM) o->large_variance = choice(r, "variance_type", variances) == 1;
 	if (s->family == DISTILLED_SCHEDULER) {
@@ -161,15 +164,18 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 	if (json_string_value(json_object_get(config, "timestep_spacing")))
 		s->spacing = (timestep_spacing)choice(&r, "timestep_spacing", spacings);
 	s->prediction = (prediction)choice(&r, "prediction_type", predictions);
-	if (s->family == FLOW_SCHEDULER) s->prediction = PREDICT_FLOW;
 	s->offset = integer(&r, "steps_offset", 0);
 	read_betas(&r, s);
 	read_sigmas(&r, s);
+	if (s->family == FLOW_SCHEDULER) s->prediction = PREDICT_FLOW;
 	if (s->family == LAMBDA_SCHEDULER) read_solver(&r, s);
 	if (s->family == TIMESTEP_SCHEDULER || s->family == DISTILLED_SCHEDULER) read_timesteps(&r, s);
-	refuse(&r, "thresholding");
-	refuse(&r, "invert_sigmas");
-	refuse(&r, "stochastic_sampling");
+	bool clips = s->sampler == DDPM || s->sampler == DDIM;
+	s->options.clip = flag(&r, "clip_sample", clips) ? number(&r, "clip_sample_range", 1) : 0;
+	static const char *const refused[][2] = { { "thresholding", "" }, { "invert_sigmas", "" },
+		{ "stochastic_sampling", "" }, { "trained_betas", "" }, { "interpolation_type", "linear" },
+		{ "timestep_type", "discrete" }, { "time_shift_type", "exponential" }, { "lambda_min_clipped", "" } };
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse(&r, refused[i][0], refused[i][1]);
 	return !r.failed;
 }
 
@@ -245,7 +251,8 @@ static bool list_sigmas(const scheduler *s, const noise_schedule *schedule, int 
 /* DPM-Solver and UniPC on flow: even in sigma, shifted, the timestep cut to a whole one. */
 static bool list_flow_sigmas(const scheduler *s, int steps, sigma_list *l, error *e)
 {
-	if (steps < 1 || !allocate(l, steps, e)) return fail(e, BAD_USAGE, "%d steps: expected 1 or more", steps);
+	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
+	if (!allocate(l, steps, e)) return false;
 	for (int i = 0; i < steps; i++) {
 		double even = (1 - 1.0 / s->betas.count) * (steps - i) / steps;
 		l->sigmas[i] = shift_sigma(even, s->shift);
@@ -257,7 +264,8 @@ static bool list_flow_sigmas(const scheduler *s, int steps, sigma_list *l, error
 /* FlowMatchEuler and Heun: the ends of the range are shifted once, and the range between them again. */
 static bool list_flow_match_sigmas(const scheduler *s, int steps, double mu, sigma_list *l, error *e)
 {
-	if (steps < 1 || !allocate(l, steps, e)) return fail(e, BAD_USAGE, "%d steps: expected 1 or more", steps);
+	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
+	if (!allocate(l, steps, e)) return false;
 	double least = 1.0 / s->betas.count, low = s->dynamic_shift ? least : shift_sigma(least, s->shift);
 	for (int i = 0; i < steps; i++) {
 		double even = steps > 1 ? 1 + (low - 1) * i / (steps - 1) : 1;

@@ -10,40 +10,41 @@
 typedef enum walk { BY_SIGMAS, BY_TIMESTEPS, BY_DISTILLED_TIMESTEPS } walk;
 
 static const struct sampler {
-	const char *name;
 	void (*solve)(solver *);
 	int buffers; /* the solver's own, without the scaled input */
 	walk by;
 	sigma_spacing spacing;
 	sampler_options defaults;
+	bool brownian;            /* draws from a Brownian motion */
+	bool discard_second_last; /* A1111 leaves the last sigma before 0 out */
 } samplers[SAMPLERS] = {
-	[DDPM] = { "DDPM", solve_ddpm, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 1 } },
-	[DDIM] = { "DDIM", solve_euler, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
-	[PLMS] = { "PLMS", solve_plms, 9, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
-	[EULER] = { "Euler", solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
-	[EULER_ANCESTRAL] = { "Euler a", solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 } },
-	[HEUN] = { "Heun", solve_heun, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
-	[DPM2] = { "DPM2", solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
-	[DPM2_ANCESTRAL] = { "DPM2 a", solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
-	[DPMPP_2S_ANCESTRAL] = { "DPM++ 2S a", solve_dpmpp_2s_ancestral, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
-	[DPMPP_2S] = { "DPM++ 2S", solve_dpmpp_2s, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
-	[DPMPP_2M] = { "DPM++ 2M", solve_dpmpp_multistep, 5, BY_SIGMAS, KARRAS_SPACING, { .order = 2 } },
-	[DPMPP_SDE] = { "DPM++ SDE", solve_dpmpp_sde, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
-	[DPMPP_2M_SDE] = { "DPM++ 2M SDE", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
-	    { .eta = 1, .order = 2 } },
-	[DPMPP_2M_SDE_HEUN] = { "DPM++ 2M SDE Heun", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
-	    { .eta = 1, .order = 2, .heun = true } },
-	[DPMPP_3M_SDE] = { "DPM++ 3M SDE", solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
-	    { .eta = 1, .order = 3, .heun = true } },
-	[LMS] = { "LMS", solve_lms, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 4 } },
-	[UNIPC] = { "UniPC", solve_unipc, 6, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
-	[DEIS] = { "DEIS", solve_deis, 4, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
-	[LCM] = { "LCM", solve_lcm, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 1, .boundary_scale = 10 } },
-	[TCD] = { "TCD", solve_tcd, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 0.3 } },
-	[RESTART] = { "Restart", solve_heun, 5, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
+	[DDPM] = { solve_ddpm, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 1 } },
+	[DDIM] = { solve_euler, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
+	[PLMS] = { solve_plms, 9, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
+	[EULER] = { solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[EULER_ANCESTRAL] = { solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 } },
+	[HEUN] = { solve_heun, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[DPM2] = { solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 }, .discard_second_last = true },
+	[DPM2_ANCESTRAL] = { solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 }, .discard_second_last = true },
+	[DPMPP_2S_ANCESTRAL] = { solve_dpmpp_2s_ancestral, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
+	[DPMPP_2S] = { solve_dpmpp_2s, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
+	[DPMPP_2M] = { solve_dpmpp_multistep, 5, BY_SIGMAS, KARRAS_SPACING, { .order = 2 } },
+	[DPMPP_SDE] = { solve_dpmpp_sde, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 }, .brownian = true },
+	[DPMPP_2M_SDE] = { solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING, { .eta = 1, .order = 2 },
+	    .brownian = true },
+	[DPMPP_2M_SDE_HEUN] = { solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING,
+	    { .eta = 1, .order = 2, .heun = true }, .brownian = true },
+	[DPMPP_3M_SDE] = { solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING, { .eta = 1, .order = 3, .heun = true },
+	    .brownian = true, .discard_second_last = true },
+	[LMS] = { solve_lms, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 4 } },
+	[UNIPC] = { solve_unipc, 6, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
+	[DEIS] = { solve_deis, 4, BY_SIGMAS, UNIFORM_SPACING, { .order = 2, .lower_order_final = true } },
+	[LCM] = { solve_lcm, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 1, .boundary_scale = 10 } },
+	[TCD] = { solve_tcd, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 0.3 } },
+	[RESTART] = { solve_heun, 5, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
 };
 
-/* Beside the table's own names; "k_" in front is accepted everywhere. */
+/* The first of each is the one shown; "k_" in front is accepted everywhere. */
 static const struct name names[] = {
 	{ DDPM, "DDPM" },
 	{ DDIM, "DDIM" },
@@ -64,12 +65,14 @@ static const struct name names[] = {
 	{ DPMPP_2S_ANCESTRAL, "DPM++ 2S ancestral" },
 	{ DPMPP_2S, "DPM++ 2S" },
 	{ DPMPP_2M, "DPM++ 2M" },
+	{ DPMPP_2M, "DPM-Solver++" },
 	{ DPMPP_SDE, "DPM++ SDE" },
 	{ DPMPP_2M_SDE, "DPM++ 2M SDE" },
 	{ DPMPP_2M_SDE_HEUN, "DPM++ 2M SDE Heun" },
 	{ DPMPP_3M_SDE, "DPM++ 3M SDE" },
 	{ LMS, "LMS" },
 	{ UNIPC, "UniPC" },
+	{ UNIPC, "UniPC bh2" },
 	{ DEIS, "DEIS" },
 	{ LCM, "LCM" },
 	{ TCD, "TCD" },
@@ -77,9 +80,10 @@ static const struct name names[] = {
 	{ -1, NULL },
 };
 
-const char *sampler_name(sampler_kind k) { return k < SAMPLERS ? samplers[k].name : NULL; }
+const char *sampler_name(sampler_kind k) { return name_of(names, (int)k); }
 sampler_options sampler_defaults(sampler_kind k) { return samplers[k].defaults; }
 sigma_spacing sampler_default_spacing(sampler_kind k) { return samplers[k].spacing; }
+bool sampler_is_brownian(sampler_kind k) { return samplers[k].brownian; }
 int sampler_buffers(sampler_kind k) { return samplers[k].buffers + 1; }
 
 static int find_sampler(const char *name)
@@ -154,24 +158,41 @@ static bool restart_trajectory(trajectory *p, const noise_schedule *schedule, in
 	return fine;
 }
 
-bool sampler_trajectory(
+static bool sigma_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e)
 {
 	int count = 0;
-	bool fine;
-	if (k == RESTART) return restart_trajectory(p, schedule, steps, e);
-	if (samplers[k].by == BY_SIGMAS) {
-		double *sigmas = make_sigmas(s, schedule, steps, &count, e);
-		fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e);
-		free(sigmas);
-	} else {
-		bool distilled = samplers[k].by == BY_DISTILLED_TIMESTEPS;
-		timestep_spacing spread = distilled ? DISTILLED_TIMESTEPS : k == DDPM ? LEADING_TIMESTEPS : COMPVIS_TIMESTEPS;
-		double *t = make_timesteps(spread, schedule->count, steps, distilled ? 50 : 0, true, &count, e);
-		fine = t && trajectory_from_timesteps(
-		                p, schedule, t, count, k == DDPM || k == LCM ? 1 : schedule->alphas_cumprod[0], e);
-		free(t);
+	bool discard = samplers[k].discard_second_last;
+	double *sigmas = make_sigmas(s, schedule, steps + discard, &count, e);
+	if (sigmas && discard) {
+		sigmas[count - 1] = sigmas[count];
+		count--;
 	}
+	bool fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e);
+	free(sigmas);
+	return fine;
+}
+
+static bool timestep_trajectory(trajectory *p, sampler_kind k, const noise_schedule *schedule, int steps, error *e)
+{
+	int count = 0;
+	bool distilled = samplers[k].by == BY_DISTILLED_TIMESTEPS;
+	timestep_spacing spread = distilled ? DISTILLED_TIMESTEPS : k == DDPM ? LEADING_TIMESTEPS : COMPVIS_TIMESTEPS;
+	double *t = make_timesteps(spread, schedule->count, steps, distilled ? 50 : 0, true, &count, e);
+	double final = k == DDPM || k == LCM ? 1 : schedule->alphas_cumprod[0];
+	bool fine = t && trajectory_from_timesteps(p, schedule, t, count, final, e);
+	free(t);
+	return fine;
+}
+
+bool sampler_trajectory(
+    trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e)
+{
+	*p = (trajectory){ 0 };
+	bool fine = k == RESTART                  ? restart_trajectory(p, schedule, steps, e)
+	            : samplers[k].by == BY_SIGMAS ? sigma_trajectory(p, k, s, schedule, steps, e)
+	                                          : timestep_trajectory(p, k, schedule, steps, e);
+	if (!fine) trajectory_free(p);
 	return fine;
 }
 
@@ -179,7 +200,7 @@ bool sampler_flow_trajectory(trajectory *p, sampler_kind k, int steps, double sh
 {
 	bool by_slope = samplers[k].solve == solve_euler || k == HEUN || k == LMS || k == DPM2;
 	if ((samplers[k].by != BY_SIGMAS && k != DDIM) || k == DPM2_ANCESTRAL || k == RESTART)
-		return fail(e, BAD_USAGE, "%s does not work on a flow model; Euler does", samplers[k].name);
+		return fail(e, BAD_USAGE, "%s does not work on a flow model; Euler does", sampler_name(k));
 	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
 	double *sigmas = malloc(((size_t)steps + 1) * sizeof *sigmas), first = by_slope ? 1 : 0.999;
 	for (int i = 0; sigmas && i <= steps; i++) sigmas[i] = shift_sigma(first * (steps - i) / steps, shift);

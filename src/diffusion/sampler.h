@@ -75,11 +75,14 @@ bool sampler_from_name(const char *name, sampler_kind *k, sigma_spacing *s, bool
 sampler_options sampler_defaults(sampler_kind k);
 /* The spacing that A1111 chooses where the user does not: Karras for DPM++, exponential for 2M SDE and 3M SDE. */
 sigma_spacing sampler_default_spacing(sampler_kind k);
+/* Whether k-diffusion draws this sampler's noise from a Brownian motion over sigma (brownian.h). */
+bool sampler_is_brownian(sampler_kind k);
 /* Latents of n floats that `sample` allocates, x not counted. */
 int sampler_buffers(sampler_kind k);
 
 /* The trajectory that this sampler walks on a model with this schedule: timesteps for DDPM, DDIM, PLMS, LCM and TCD
- * (the spacing is not looked at), sigmas for the others. */
+ * (the spacing is not looked at), sigmas for the others. DPM2, DPM2 a and DPM++ 3M SDE leave the last sigma above 0 out
+ * of one more, as in A1111. */
 bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e);
 

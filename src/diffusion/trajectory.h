@@ -42,7 +42,9 @@ typedef enum timestep_spacing {
  * for DISTILLED it is the number of strides in training (50), and steps cannot be more. */
 double *make_timesteps(timestep_spacing spacing, int training, int steps, int offset, bool whole, int *count, error *e);
 
-/* From count + 1 falling sigmas: those of flow with t = sigma·1000 (schedule is not used), for the other forms
+/* Whatever fills a trajectory leaves nothing to free where it fails.
+ *
+ * From count + 1 falling sigmas: those of flow with t = sigma·1000 (schedule is not used), for the other forms
  * k-diffusion's, sigma in units of alpha. */
 bool trajectory_from_sigmas(
     trajectory *p, path_form form, const noise_schedule *schedule, const double *sigmas, int count, error *e);
