@@ -37,6 +37,8 @@ static const kernel *const vectors[] = { &vector_add, &vector_mul, &vector_affin
 	&vector_group_norm_dx, &vector_group_norm_dw, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
 	NULL };
 
+static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, NULL };
+
 enum { ROWS = 64 };
 
 static kernel rows[ROWS];
@@ -54,6 +56,7 @@ static void fill_table(void)
 	append(has_avx512() ? by_onednn : by_tiles);
 	append(has_avx512() ? by_tiles : by_onednn);
 	append(vectors);
+	append(fused);
 	cpu.fallback = backend_reference();
 }
 
