@@ -87,6 +87,19 @@ static void accumulate(descent *d, node at, double a, double b, float *whole)
 	for (size_t i = 0; i < d->n; i++) d->out[i] += whole[i];
 }
 
+brownian_tree brownian_tree_over(const trajectory *p, uint64_t seed)
+{
+	brownian_tree tree = { seed, INFINITY, 0 };
+	for (int i = 0; i < p->count; i++) {
+		double from = p->steps[i].from.sigma / p->steps[i].from.alpha, to = p->steps[i].to.sigma / p->steps[i].to.alpha;
+		if (isfinite(from)) tree.high = fmax(tree.high, from); /* not so where flow starts from noise alone */
+		if (isfinite(from)) tree.low = fmin(tree.low, from);
+		if (to > 0) tree.low = fmin(tree.low, to);
+	}
+	tree.high = fmax(tree.high, tree.low);
+	return tree;
+}
+
 bool brownian_noise(void *context, double from, double to, float *out, size_t n, error *e)
 {
 	const brownian_tree *tree = context;

@@ -9,12 +9,15 @@
 #define SUMI_DIFFUSION_BROWNIAN_H
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
+#include "diffusion/trajectory.h"
 
 typedef struct brownian_tree {
 	uint64_t seed;
 	double low, high; /* the range of sigma: the smallest above 0 and the largest of the run */
 } brownian_tree;
+
+/* Over all of a trajectory (for image to image: before its first steps are dropped). */
+brownian_tree brownian_tree_over(const trajectory *p, uint64_t seed);
 
 /* Unit normal noise for the way from one sigma down to another, both clamped to the tree's range: a noise_fn whose
  * context is a tree. The tree is for one latent: a batch has one for each, and n is the size of one. */

@@ -2,7 +2,6 @@
  * extrapolated through the last points and integrated exactly. Orders 1 to 3. */
 #include "diffusion/solver.h"
 #include <math.h>
-#include <string.h>
 
 enum { MAX_ORDER = 3 };
 
@@ -33,10 +32,8 @@ void solve_deis(solver *s)
 	float *denoised = s->buffers[0], *past[MAX_ORDER] = { s->buffers[1], s->buffers[2], s->buffers[3] };
 	double rhos[MAX_ORDER] = { 0 };
 	for (const path_step *now; (now = next_step(s));) {
-		float *oldest = past[MAX_ORDER - 1];
-		memmove(past + 1, past, sizeof past - sizeof *past);
-		memmove(rhos + 1, rhos, sizeof rhos - sizeof *rhos);
-		past[0] = oldest;
+		shift_arrays(past, MAX_ORDER);
+		shift_values(rhos, MAX_ORDER);
 		rhos[0] = ratio_of(now->from);
 		predict(s, now->from, s->x, denoised, past[0]);
 		int order = order_of_step(s, now, s->done < MAX_ORDER ? s->done : MAX_ORDER);

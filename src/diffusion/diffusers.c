@@ -161,7 +161,7 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 		if (!strcmp(classes[i].name, class_name)) c = &classes[i];
 	if (!c) return fail(e, BAD_FILE, "scheduler: class \"%.60s\" is not known here", class_name ? class_name : "");
 	*s = (scheduler){ c->sampler, sampler_defaults(c->sampler), c->family, .spacing = c->spacing };
-	if (json_string_value(json_object_get(config, "timestep_spacing")))
+	if (s->sampler != DPMPP_2S && json_string_value(json_object_get(config, "timestep_spacing")))
 		s->spacing = (timestep_spacing)choice(&r, "timestep_spacing", spacings);
 	s->prediction = (prediction)choice(&r, "prediction_type", predictions);
 	s->offset = integer(&r, "steps_offset", 0);
@@ -174,7 +174,8 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 	s->options.clip = flag(&r, "clip_sample", clips) ? number(&r, "clip_sample_range", 1) : 0;
 	static const char *const refused[][2] = { { "thresholding", "" }, { "invert_sigmas", "" },
 		{ "stochastic_sampling", "" }, { "trained_betas", "" }, { "interpolation_type", "linear" },
-		{ "timestep_type", "discrete" }, { "time_shift_type", "exponential" }, { "lambda_min_clipped", "" } };
+		{ "timestep_type", "discrete" }, { "time_shift_type", "exponential" }, { "lambda_min_clipped", "" },
+		{ "sigma_min", "" }, { "sigma_max", "" } };
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse(&r, refused[i][0], refused[i][1]);
 	return !r.failed;
 }

@@ -2,7 +2,6 @@
  * exploding path, where dx/dsigma is the noise, or one of flow, where it is the velocity noise - x0. */
 #include "diffusion/solver.h"
 #include <math.h>
-#include <string.h>
 
 static void slope_at(solver *s, path_point at, const float *x, float *denoised, float *slope)
 {
@@ -71,10 +70,8 @@ void solve_lms(solver *s)
 	float *denoised = s->buffers[0], *past[MAX_ORDER] = { s->buffers[1], s->buffers[2], s->buffers[3], s->buffers[4] };
 	double sigmas[MAX_ORDER] = { 0 };
 	for (const path_step *now; (now = next_step(s));) {
-		float *oldest = past[MAX_ORDER - 1];
-		memmove(past + 1, past, sizeof past - sizeof *past);
-		memmove(sigmas + 1, sigmas, sizeof sigmas - sizeof *sigmas);
-		past[0] = oldest;
+		shift_arrays(past, MAX_ORDER);
+		shift_values(sigmas, MAX_ORDER);
 		sigmas[0] = now->from.sigma;
 		slope_at(s, now->from, s->x, denoised, past[0]);
 		int order = s->options.order < s->done ? s->options.order : s->done;

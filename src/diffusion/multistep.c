@@ -3,7 +3,6 @@
  * lambda. */
 #include "diffusion/solver.h"
 #include <math.h>
-#include <string.h>
 
 /* Multistep of first to third order. eta = 1 is the SDE; noise_form integrates the noise (DPM-Solver) instead of x0.
  * With H = -h(1 + eta), or h for the noise form, and k = alpha, or sigma, at the end, the step is
@@ -19,10 +18,8 @@ void solve_dpmpp_multistep(solver *s)
 	float *past[3] = { s->buffers[1], s->buffers[2], s->buffers[3] }, *scratch = s->buffers[4];
 	double steps[3] = { 0 }; /* h of this step, of the one before, … */
 	for (const path_step *now; (now = next_step(s));) {
-		float *oldest = past[2];
-		memmove(past + 1, past, sizeof past - sizeof *past);
-		past[0] = oldest;
-		memmove(steps + 1, steps, sizeof steps - sizeof *steps);
+		shift_arrays(past, 3);
+		shift_values(steps, 3);
 		double h = steps[0] = lambda_of(now->to) - lambda_of(now->from);
 		predict(s, now->from, s->x, s->buffers[0], o->noise_form ? past[0] : NULL);
 		if (!o->noise_form) MIX(s, past[0], { 1, s->buffers[0] });

@@ -1,6 +1,5 @@
 /* plms.c - pseudo linear multistep (Liu et al. 2022, PNDM): Adams and Bashforth's weights on the noise, DDIM's step. */
 #include "diffusion/solver.h"
-#include <string.h>
 
 enum { HISTORY = 4 };
 
@@ -70,9 +69,7 @@ void solve_plms(solver *s)
 	float *past[HISTORY] = { s->buffers[2], s->buffers[3], s->buffers[4], s->buffers[5] };
 	int known = 0; /* noises remembered, the newest first */
 	for (const path_step *now; (now = next_step(s));) {
-		float *oldest = past[HISTORY - 1];
-		memmove(past + 1, past, sizeof past - sizeof *past);
-		past[0] = oldest;
+		shift_arrays(past, HISTORY);
 		evaluate(s, now->from, s->x, past[0]);
 		known += known < HISTORY;
 		if (s->options.runge_kutta && step_index(s) < 3)

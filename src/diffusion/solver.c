@@ -1,6 +1,7 @@
 /* solver.c - the moves that samplers are made of. */
 #include "diffusion/solver.h"
 #include <math.h>
+#include <string.h>
 
 const path_step *next_step(solver *s)
 {
@@ -93,6 +94,15 @@ void add_noise(solver *s, float *x, path_point from, path_point to, double amoun
 		s->failed = !h->noise(h->noise_context, ratio_of(from), ratio_of(to), scratch, s->n, s->e);
 	MIX(s, x, { 1, x }, { amount, scratch });
 }
+
+void shift_arrays(float **past, int n)
+{
+	float *oldest = past[n - 1];
+	memmove(past + 1, past, (size_t)(n - 1) * sizeof *past);
+	past[0] = oldest;
+}
+
+void shift_values(double *past, int n) { memmove(past + 1, past, (size_t)(n - 1) * sizeof *past); }
 
 double lambda_of(path_point p) { return log(p.alpha) - log(p.sigma); }
 

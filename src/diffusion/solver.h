@@ -53,6 +53,10 @@ noise_split split_noise(path_point from, path_point to, double eta);
 /* x += amount · fresh noise, drawn into scratch; draws nothing where amount is 0. */
 void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch);
 
+/* Histories, the newest first: makes room at the front, where the oldest array is to be overwritten. */
+void shift_arrays(float **past, int n);
+void shift_values(double *past, int n);
+
 static inline double ratio_of(path_point p) { return p.sigma / p.alpha; }
 double lambda_of(path_point p); /* log(alpha/sigma) */
 /* The order of a multistep solver's step, of which `known` points are there: the last steps lose order, and at sigma 0,

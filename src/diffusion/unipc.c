@@ -2,7 +2,6 @@
  * that uses the evaluation made there, so it costs none. Orders 1 to 3. */
 #include "diffusion/solver.h"
 #include <math.h>
-#include <string.h>
 
 enum { MAX_ORDER = 3 };
 
@@ -71,10 +70,8 @@ void solve_unipc(solver *s)
 	int most = s->options.order < MAX_ORDER ? s->options.order : MAX_ORDER, known = 0;
 	for (int i = 0; i <= MAX_ORDER; i++) u.guesses[i] = s->buffers[1 + i];
 	for (const path_step *now; (now = next_step(s));) {
-		float *oldest = u.guesses[MAX_ORDER];
-		memmove(u.guesses + 1, u.guesses, sizeof u.guesses - sizeof *u.guesses);
-		memmove(u.lambdas + 1, u.lambdas, sizeof u.lambdas - sizeof *u.lambdas);
-		u.guesses[0] = oldest;
+		shift_arrays(u.guesses, MAX_ORDER + 1);
+		shift_values(u.lambdas, MAX_ORDER + 1);
 		u.lambdas[0] = lambda_of(now->from);
 		predict(s, now->from, s->x, s->buffers[0], s->options.noise_form ? u.guesses[0] : NULL);
 		if (!s->options.noise_form) MIX(s, u.guesses[0], { 1, s->buffers[0] });

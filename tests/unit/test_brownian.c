@@ -79,6 +79,20 @@ static void increments_add_up(void **unused)
 	free(x);
 }
 
+static void tree_spans_the_run(void **unused)
+{
+	(void)unused;
+	noise_schedule s;
+	trajectory p;
+	const double sigmas[] = { 14.5, 3, 0.2, 0 };
+	assert_true(noise_schedule_make(&s, &stable_diffusion_schedule, NULL));
+	assert_true(trajectory_from_sigmas(&p, VARIANCE_EXPLODING, &s, sigmas, 3, NULL));
+	brownian_tree tree = brownian_tree_over(&p, 5);
+	assert_true(tree.seed == 5 && tree.high == 14.5 && tree.low == 0.2);
+	trajectory_free(&p);
+	noise_schedule_free(&s);
+}
+
 static void rises_are_refused(void **unused)
 {
 	(void)unused;
@@ -99,6 +113,7 @@ int main(void)
 		cmocka_unit_test(seeds_are_numpys),
 		cmocka_unit_test(noise_is_torchsdes),
 		cmocka_unit_test(increments_add_up),
+		cmocka_unit_test(tree_spans_the_run),
 		cmocka_unit_test(rises_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
