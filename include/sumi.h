@@ -1,0 +1,184 @@
+/* sumi.h - pictures from words, by latent diffusion. This is the whole of Sumi's public interface.
+ *
+ *     sumi_error e = { 0 };
+ *     sumi_model *model = sumi_open("v1-5.safetensors", NULL, &e);
+ *     sumi_options options = sumi_defaults();
+ *     options.prompt = "a red fox in the snow";
+ *     sumi_image *picture = sumi_generate(model, &options, &e);
+ *     if (!sumi_image_write(picture, "fox.png", &e)) fprintf(stderr, "%s\n", e.text);
+ *
+ * Errors. Every function that can fail takes a sumi_error last. It is yours, begins as zeros, and keeps the first
+ * failure: a function that is handed an error that already holds one does nothing and fails too, so that a chain of
+ * calls needs one check, at its end. NULL is allowed where you do not care why. The library never exits, aborts or
+ * prints, and has no global state.
+ *
+ * Ownership. What a function returns is yours, and is freed with the function that its comment names; NULL may be
+ * freed. What you hand in stays yours: strings and pictures are read during the call and not kept.
+ *
+ * Threads. Different models may be used from different threads at the same time; one model from one thread at a time.
+ *
+ * Text is UTF-8. Sizes are pixels. A struct of options is set by its function first; change what is to be different. */
+#ifndef SUMI_H
+#define SUMI_H
+#include <stdint.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SUMI_API __attribute__((visibility("default")))
+#else
+#define SUMI_API
+#endif
+
+/* "0.1.0": major.minor.patch of the library that runs; static. */
+SUMI_API const char *sumi_version(void);
+
+/* ── errors ── */
+
+typedef enum sumi_status { /* the program's exit codes are the same */
+	SUMI_OK = 0,
+	SUMI_BAD_USAGE = 2, /* an argument: a size, a name, a number out of its range */
+	SUMI_BAD_FILE = 3,  /* a model, a picture or any other file: not there, not readable, not what it should be */
+	SUMI_NO_MEMORY = 4, /* would not fit; found before the work starts wherever it can be known */
+	SUMI_STOPPED = 130  /* the listener asked to stop */
+} sumi_status;
+
+typedef struct sumi_error {
+	sumi_status status;
+	char text[1024]; /* one line that names the thing, what was found and what was expected */
+} sumi_error;
+
+/* ── what the caller hears while the library works ── */
+
+typedef enum sumi_level {
+	SUMI_WARNING, /* something was not used, or not as asked: show it */
+	SUMI_DETAIL   /* for who wants to know: what was found, memory planned and measured, times */
+} sumi_level;
+
+typedef struct sumi_listener {
+	/* Called when a stage begins (step 0) and after each of its steps, from the thread that called the library.
+	 * Stages: "load", "encode", "denoise", "decode", and "write" for files; steps is 0 where it is not known.
+	 * Return nonzero to stop: the call then fails with SUMI_STOPPED. NULL: nobody asks. */
+	int (*progress)(void *context, const char *stage, int step, int steps);
+	/* A line without newline at its end. NULL: nobody listens. */
+	void (*note)(void *context, sumi_level level, const char *line);
+	void *context; /* handed to both */
+} sumi_listener;
+
+/* ── models ── */
+
+typedef struct sumi_model sumi_model;
+
+typedef struct sumi_model_options {
+	const char *type;        /* what is computed in: "f32", "bf16"; NULL: bf16 where this CPU multiplies it, else f32 */
+	int threads;             /* 0: one for each CPU this process may use */
+	uint64_t max_memory;     /* bytes that the process may take, mapped files apart; 0: what the system has to give */
+	const char *vae;         /* file with another autoencoder; NULL: the model's own */
+	const char *taesd;       /* file with a tiny autoencoder that decodes in its place; NULL: none */
+	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
+	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
+	int lora_count;
+	sumi_listener listener; /* for this model's calls, from opening to closing; its context must live as long */
+	void *reserved[8];      /* zeros */
+} sumi_model_options;
+
+SUMI_API sumi_model_options sumi_model_defaults(void);
+
+/* Opens a model: a .safetensors file (or the index of a sharded one), a .ckpt or .pt file, or a diffusers folder.
+ * Files are judged by content. The family is recognised from names and shapes of the tensors, and every tensor is
+ * checked: one that is missing or has another shape is a SUMI_BAD_FILE. Weights stay in the file, mapped, and are
+ * read when they are used: do not change the file while the model is open. options may be NULL: the defaults.
+ * NULL: it failed. Free with sumi_close(). */
+SUMI_API sumi_model *sumi_open(const char *path, const sumi_model_options *options, sumi_error *e);
+SUMI_API void sumi_close(sumi_model *model);
+
+/* The size the model was made for, and the name of its family; the name lives as long as the model. */
+SUMI_API void sumi_model_size(const sumi_model *model, int *width, int *height);
+SUMI_API const char *sumi_model_family(const sumi_model *model);
+
+/* ── pictures ── */
+
+typedef struct sumi_image {
+	int width, height;
+	unsigned char *pixels; /* width · height · 3 bytes: red, green, blue; rows from the top */
+	int64_t seed;          /* what it was made from; -1: it was not */
+	char *parameters;      /* how it was made, as A1111 writes it into files; from malloc; NULL: unknown */
+} sumi_image;
+
+/* A PNG, JPEG or WebP file, judged by content; what is transparent becomes white. Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
+/* Writes PNG (or JPEG or WebP, by the name's end) with the parameters in it: beside the path, then renamed, so a file
+ * is whole or not there. image may be NULL after a failure that e holds. */
+SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e);
+SUMI_API void sumi_image_free(sumi_image *image);
+/* Whether a picture could be written to this path; nothing is left behind. To be asked before hours of work. */
+SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
+
+/* ── generating ── */
+
+typedef struct sumi_options {
+	/* Words, with the syntax people know: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
+	const char *prompt;
+	const char *negative_prompt; /* what the picture is led away from; NULL: "" */
+	int width, height;           /* multiples of 8 from 8 on; 0: what the model was made for */
+	int steps;                   /* 20; 1 … 10000 */
+	double guidance;             /* 7: how strongly the prompt leads (cfg scale); at 1 nothing is led away from */
+	double guidance_rescale;     /* 0: off … 1: as much contrast as without guidance */
+	double guidance_skip_from, guidance_skip_to; /* from this share of the steps to that one it is left out */
+	const char *sampler;                         /* any spelling of sumi_sampler_name(); NULL: the family's default */
+	const char *schedule;                        /* any spelling of sumi_schedule_name(); NULL: the sampler's default */
+	double eta;             /* noise of DDIM and the ancestral samplers; negative: the sampler's own */
+	int64_t seed;           /* 42; -1: a random one, which the picture tells */
+	const char *rng;        /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
+	int clip_skip;          /* how many layers of the text encoder from its end on; 0: the family's own */
+	const sumi_image *init; /* begin from this picture, resized; NULL: from noise */
+	const sumi_image *mask; /* with init: white is painted anew, black stays; NULL: all is */
+	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
+	void *reserved[8];      /* zeros */
+} sumi_options;
+
+SUMI_API sumi_options sumi_defaults(void);
+
+/* Makes one picture. The same model, options and seed give the same bytes, from run to run and for any number of
+ * threads. Memory is planned before the first step; what will not fit is refused with SUMI_NO_MEMORY. NULL: it failed.
+ * Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *options, sumi_error *e);
+
+/* Names in a list that ends with NULL: for i = 0, 1, … */
+SUMI_API const char *sumi_sampler_name(int i);
+SUMI_API const char *sumi_schedule_name(int i);
+SUMI_API const char *sumi_family_name(int i);
+
+/* Writes a network as it would run for these options to a file, a line for each node: shape, place in memory,
+ * kernel. part: "encode", "denoise" or "decode". profile: it is run, and each line and a table tell the times. */
+SUMI_API bool sumi_dump(
+    sumi_model *model, const sumi_options *options, const char *part, bool profile, FILE *to, sumi_error *e);
+
+/* ── files ── */
+
+/* Writes a new model of a family with random weights: full size, in the published layout. The same seed gives the
+ * same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros: the layers that training starts at zero are zero, so that
+ * the model draws nothing yet; otherwise they are random too. */
+SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,
+    const sumi_listener *listener, sumi_error *e);
+
+/* What a file is: family, parameters, types, and every missing, unexpected and misshaped tensor, as lines of text in
+ * *report (NULL where the file cannot be read at all). True: a model that can be used. Free with sumi_free(). */
+SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
+
+/* Copies a model. type: of the float tensors, "f32", "f16", "bf16"; NULL: as they are. layout: "single" file or
+ * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
+SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout,
+    const sumi_listener *listener, sumi_error *e);
+
+SUMI_API void sumi_free(void *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,146 @@
+/* files.c - sumi init, info and convert: what is done with models as files. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <string.h>
+
+typedef struct settings {
+	const char *output, *type, *layout;
+	long long seed;
+	bool zeros, verbose, quiet;
+} settings;
+#define AT(field) offsetof(settings, field)
+
+#define COMMON                                                                                        \
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell what is done" },     \
+	    { .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" }, \
+	{                                                                                                 \
+		.name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text"                   \
+	}
+
+static int finish(progress *p, const sumi_error *e)
+{
+	progress_end(p);
+	return e->status ? complain(e->status, "%s", e->status == SUMI_STOPPED ? "stopped" : e->text) : 0;
+}
+
+/* ── init ── */
+
+static const option init_table[] = {
+	{ .name = "output",
+	    .letter = 'o',
+	    .kind = TEXT,
+	    AT(output),
+	    .argument = "FILE",
+	    .help = "the file to write (FAMILY.safetensors)" },
+	{ .name = "seed",
+	    .letter = 's',
+	    .kind = INTEGER,
+	    AT(seed),
+	    0,
+	    9223372036854774784.0,
+	    "N",
+	    "42",
+	    "the same seed writes the same bytes" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16", .standard = "f32", .help = "of the weights" },
+	{ .name = "zeros", .kind = FLAG, AT(zeros), .help = "to be trained: zero where training starts at zero" },
+	COMMON,
+};
+enum { INIT_ROWS = sizeof init_table / sizeof *init_table };
+
+int command_init(int argc, char **argv)
+{
+	settings s = { 0 };
+	text_list words = { 0 };
+	sumi_error e = { 0 };
+	progress p;
+	char path[256];
+	if (wants_help(argc, argv)) {
+		puts("usage: sumi init FAMILY [OPTIONS]\n\nWrites a new model with random weights, in its published layout.\n");
+		print_options(init_table, INIT_ROWS);
+		fputs("\nFamilies:", stdout);
+		for (int i = 0; sumi_family_name(i); i++) printf("%s %s", i ? "," : "", sumi_family_name(i));
+		putchar('\n');
+		return 0;
+	}
+	int code = parse_options(init_table, INIT_ROWS, &s, &words, argc, argv);
+	if (code) return code;
+	if (words.count != 1) return complain(2, "sumi init takes one family; --help lists them");
+	snprintf(path, sizeof path, "%.200s.safetensors", words.item[0]);
+	if (!s.output) s.output = path;
+	progress_begin(&p, s.verbose, s.quiet);
+	sumi_listener listener = progress_listener(&p);
+	if (sumi_init(words.item[0], (uint64_t)s.seed, s.type, s.zeros, s.output, &listener, &e)) {
+		progress_end(&p);
+		puts(s.output);
+	}
+	return finish(&p, &e);
+}
+
+/* ── info ── */
+
+static const option info_table[] = { COMMON };
+enum { INFO_ROWS = sizeof info_table / sizeof *info_table };
+
+int command_info(int argc, char **argv)
+{
+	settings s = { 0 };
+	text_list words = { 0 };
+	char path[4096], *report = NULL;
+	if (wants_help(argc, argv)) {
+		puts("usage: sumi info [FILE]\n\nSays what a model file is: family, parameters, types, and every tensor that "
+		     "is\n"
+		     "missing, unexpected or misshaped. Exit code 3 where it cannot be used.\n");
+		print_options(info_table, INFO_ROWS);
+		return 0;
+	}
+	int code = parse_options(info_table, INFO_ROWS, &s, &words, argc, argv);
+	if (code) return code;
+	if (words.count > 1) return complain(2, "sumi info takes one file");
+	if (!find_model(words.count ? words.item[0] : NULL, path, sizeof path)) return 3;
+	sumi_error e = { 0 };
+	bool usable = sumi_info(path, &report, &e);
+	if (report) fputs(report, stdout);
+	sumi_free(report);
+	fflush(stdout);
+	return usable ? 0 : complain(e.status, "%s", e.text);
+}
+
+/* ── convert ── */
+
+static const option convert_table[] = {
+	{ .name = "type",
+	    .kind = TEXT,
+	    AT(type),
+	    .argument = "f32|f16|bf16",
+	    .help = "of the float tensors (as they are)" },
+	{ .name = "to",
+	    .kind = TEXT,
+	    AT(layout),
+	    .argument = "single|diffusers",
+	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
+	COMMON,
+};
+enum { CONVERT_ROWS = sizeof convert_table / sizeof *convert_table };
+
+int command_convert(int argc, char **argv)
+{
+	settings s = { 0 };
+	text_list words = { 0 };
+	sumi_error e = { 0 };
+	progress p;
+	if (wants_help(argc, argv)) {
+		puts("usage: sumi convert IN OUT [OPTIONS]\n\nCopies a model into another type or layout.\n");
+		print_options(convert_table, CONVERT_ROWS);
+		return 0;
+	}
+	int code = parse_options(convert_table, CONVERT_ROWS, &s, &words, argc, argv);
+	if (code) return code;
+	if (words.count != 2) return complain(2, "sumi convert takes two paths: IN and OUT");
+	progress_begin(&p, s.verbose, s.quiet);
+	sumi_listener listener = progress_listener(&p);
+	if (sumi_convert(words.item[0], words.item[1], s.type, s.layout, &listener, &e)) {
+		progress_end(&p);
+		puts(words.item[1]);
+	}
+	return finish(&p, &e);
+}

@@ -1,0 +1,377 @@
+/* generate.c - sumi generate: from options to pictures in files. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct settings {
+	const char *model, *prompt, *prompt_file, *negative, *output;
+	const char *init, *mask, *vae, *taesd, *lora_folder;
+	const char *sampler, *schedule, *rng, *type;
+	text_list loras;
+	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
+	double guidance, rescale, skip_from, skip_to, eta, strength;
+	bool no_metadata, verbose, quiet;
+} settings;
+
+#define AT(field) offsetof(settings, field)
+static const option table[] = {
+	{ .name = "What to draw", .kind = HEADING },
+	{ .name = "prompt",
+	    .letter = 'p',
+	    .kind = TEXT,
+	    AT(prompt),
+	    .argument = "WORDS",
+	    .help = "what the picture shows; (more:1.2) [less] [a|b] [from:to:0.5] AND BREAK <lora:name:0.8>" },
+	{ .name = "prompt-file",
+	    .kind = TEXT,
+	    AT(prompt_file),
+	    .argument = "FILE",
+	    .help = "read the prompt; -: from stdin" },
+	{ .name = "negative-prompt",
+	    .letter = 'n',
+	    .kind = TEXT,
+	    AT(negative),
+	    .argument = "WORDS",
+	    .help = "what it is led away from" },
+	{ .name = "width",
+	    .letter = 'W',
+	    .kind = INTEGER,
+	    AT(width),
+	    8,
+	    65536,
+	    "PIXELS",
+	    .help = "a multiple of 8 (what the model was made for)",
+	    .multiple_of_8 = true },
+	{ .name = "height",
+	    .letter = 'H',
+	    .kind = INTEGER,
+	    AT(height),
+	    8,
+	    65536,
+	    "PIXELS",
+	    .help = "a multiple of 8 (what the model was made for)",
+	    .multiple_of_8 = true },
+	{ .name = "seed",
+	    .letter = 's',
+	    .kind = INTEGER,
+	    AT(seed),
+	    -1,
+	    9223372036854774784.0,
+	    "N",
+	    "42",
+	    "the same seed draws the same picture; -1: random" },
+	{ .name = "batch-count",
+	    .letter = 'b',
+	    .kind = INTEGER,
+	    AT(count),
+	    1,
+	    100000,
+	    "N",
+	    "1",
+	    "pictures, with seeds one apart" },
+	{ .name = "output",
+	    .letter = 'o',
+	    .kind = TEXT,
+	    AT(output),
+	    .argument = "FILE",
+	    .standard = "output.png",
+	    .help = "PNG, JPEG or WebP by its ending; %03d is the picture's number" },
+	{ .name = "disable-image-metadata", .kind = FLAG, AT(no_metadata), .help = "do not write into it how it was made" },
+
+	{ .name = "Model", .kind = HEADING },
+	{ .name = "model",
+	    .letter = 'm',
+	    .kind = TEXT,
+	    AT(model),
+	    .argument = "FILE",
+	    .help = "safetensors, ckpt, or a diffusers folder (the one that ships with Sumi)" },
+	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "taesd",
+	    .kind = TEXT,
+	    AT(taesd),
+	    .argument = "FILE",
+	    .help = "decode with a tiny autoencoder: fast, rough" },
+	{ .name = "lora",
+	    .kind = TEXTS,
+	    AT(loras),
+	    .argument = "FILE[:W]",
+	    .help = "add a LoRA with weight W; may be repeated" },
+	{ .name = "lora-model-dir",
+	    .kind = TEXT,
+	    AT(lora_folder),
+	    .argument = "DIR",
+	    .help = "where <lora:name:weight> finds its file (the model's folder)" },
+	{ .name = "clip-skip",
+	    .kind = INTEGER,
+	    AT(clip_skip),
+	    -1,
+	    64,
+	    "N",
+	    NULL,
+	    "read the text encoder N layers before its end (the family's own)" },
+
+	{ .name = "How to draw it", .kind = HEADING },
+	{ .name = "steps", .kind = INTEGER, AT(steps), 1, 10000, "N", "20", "denoising steps" },
+	{ .name = "cfg-scale",
+	    .kind = NUMBER,
+	    AT(guidance),
+	    0,
+	    1000,
+	    "X",
+	    "7",
+	    "how strongly the prompt leads; 1: not guided" },
+	{ .name = "guidance-rescale",
+	    .kind = NUMBER,
+	    AT(rescale),
+	    0,
+	    1,
+	    "X",
+	    NULL,
+	    "tame the contrast of strong guidance" },
+	{ .name = "guidance-start", .kind = NUMBER, AT(skip_from), 0, 1, "X", "0", "guide from this share of the steps" },
+	{ .name = "guidance-skip-to", .kind = NUMBER, AT(skip_to), 0, 1, "X", NULL, "… to this one" },
+	{ .name = "sampling-method",
+	    .alias = "sampler",
+	    .kind = TEXT,
+	    AT(sampler),
+	    .argument = "NAME",
+	    .help = "see the list below (the family's)" },
+	{ .name = "scheduler",
+	    .alias = "schedule",
+	    .kind = TEXT,
+	    AT(schedule),
+	    .argument = "NAME",
+	    .help = "spacing of the steps; see the list below (the sampler's)" },
+	{ .name = "eta", .kind = NUMBER, AT(eta), 0, 1, "X", NULL, "noise of DDIM and the ancestral samplers (theirs)" },
+	{ .name = "rng",
+	    .kind = TEXT,
+	    AT(rng),
+	    .argument = "cpu|cuda",
+	    .standard = "cpu",
+	    .help = "whose noise a seed means: PyTorch's on a CPU, or on a GPU" },
+
+	{ .name = "From a picture", .kind = HEADING },
+	{ .name = "init-img",
+	    .letter = 'i',
+	    .kind = TEXT,
+	    AT(init),
+	    .argument = "FILE",
+	    .help = "begin from this picture" },
+	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white" },
+	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
+
+	{ .name = "Machine", .kind = HEADING },
+	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
+	{ .name = "type",
+	    .kind = TEXT,
+	    AT(type),
+	    .argument = "f32|bf16",
+	    .help = "compute in (bf16 where the CPU has it)" },
+	{ .name = "max-memory",
+	    .kind = BYTES,
+	    AT(max_memory),
+	    1 << 20,
+	    1e15,
+	    "SIZE",
+	    NULL,
+	    "refuse to begin what would take more, e.g. 6G (what is free)" },
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell of memory, kernels and times" },
+	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
+	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
+};
+enum { ROWS = sizeof table / sizeof *table };
+
+static void print_names(const char *title, const char *(*name)(int))
+{
+	int column = printf("\n%s:", title);
+	for (int i = 0; name(i); i++) {
+		int length = (int)strlen(name(i)) + 2;
+		if (column + length > 96) column = printf("\n   ") - 1;
+		column += printf("%s %s", i ? "," : "", name(i));
+	}
+	putchar('\n');
+}
+
+static int help(void)
+{
+	puts("usage: sumi generate -p \"WORDS\" [OPTIONS]\n\nMakes pictures from words, and prints their paths.");
+	print_options(table, ROWS);
+	print_names("Samplers", sumi_sampler_name);
+	print_names("Schedulers", sumi_schedule_name);
+	return 0;
+}
+
+/* ── paths ── */
+
+/* Where a pattern holds its number ("%d", "%03d"); NULL: nowhere. */
+static const char *number_in(const char *pattern, int *digits, size_t *length)
+{
+	for (const char *c = strchr(pattern, '%'); c; c = strchr(c + 1, '%')) {
+		const char *end = c + 1;
+		*digits = 0;
+		while (*end >= '0' && *end <= '9' && *digits < 10) *digits = *digits * 10 + *end++ - '0';
+		if (*end != 'd' || *digits > 9) continue;
+		*length = (size_t)(end - c + 1);
+		return c;
+	}
+	return NULL;
+}
+
+/* The path of picture `number` of `count`: "fox.png" is "fox_002.png" where there are many. */
+static bool output_path(char *path, size_t size, const char *pattern, int number, int count)
+{
+	int digits = 3, n;
+	size_t length = 0;
+	const char *at = number_in(pattern, &digits, &length), *between = "";
+	if (!at && count == 1) {
+		n = snprintf(path, size, "%s", pattern);
+	} else {
+		if (!at) {
+			const char *name = strrchr(pattern, '/'), *dot = strrchr(name ? name + 1 : pattern, '.');
+			at = dot ? dot : strchr(pattern, 0);
+			between = "_";
+			digits = 3;
+		}
+		n = snprintf(path, size, "%.*s%s%0*d%s", (int)(at - pattern), pattern, between, digits ? digits : 1, number,
+		    at + length);
+	}
+	return n >= 0 && (size_t)n < size;
+}
+
+/* A prompt from a file: what the command line of a system cannot hold. NULL: a line has said why. */
+static char *read_prompt(const char *path)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+	if (!file) {
+		complain(3, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	enum { LIMIT = 16 << 20 };
+	char *text = malloc(LIMIT + 1);
+	size_t n = text ? fread(text, 1, LIMIT, file) : 0;
+	bool whole = text && feof(file) && !ferror(file);
+	if (file != stdin) fclose(file);
+	if (!whole) {
+		complain(text ? 3 : 4, "%s: could not be read as a prompt (at most 16 MiB)", path);
+		free(text);
+		return NULL;
+	}
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
+	text[n] = 0;
+	return text;
+}
+
+/* ── the work ── */
+
+static sumi_model_options model_options(const settings *s, progress *p)
+{
+	sumi_model_options o = sumi_model_defaults();
+	o.type = s->type;
+	o.threads = (int)s->threads;
+	o.max_memory = (uint64_t)s->max_memory;
+	o.vae = s->vae;
+	o.taesd = s->taesd;
+	o.lora_folder = s->lora_folder;
+	o.loras = s->loras.item;
+	o.lora_count = s->loras.count;
+	o.listener = progress_listener(p);
+	return o;
+}
+
+static sumi_options picture_options(const settings *s)
+{
+	sumi_options o = sumi_defaults();
+	o.prompt = s->prompt;
+	o.negative_prompt = s->negative;
+	o.width = (int)s->width;
+	o.height = (int)s->height;
+	o.steps = (int)s->steps;
+	o.guidance = s->guidance;
+	o.guidance_rescale = s->rescale;
+	o.guidance_skip_from = s->skip_from;
+	o.guidance_skip_to = s->skip_to;
+	o.sampler = s->sampler;
+	o.schedule = s->schedule;
+	o.eta = s->eta;
+	o.seed = s->seed;
+	o.rng = s->rng;
+	o.clip_skip = s->clip_skip < 0 ? 0 : (int)s->clip_skip;
+	o.strength = s->strength;
+	return o;
+}
+
+static void forget_parameters(sumi_image *picture)
+{
+	if (!picture) return;
+	free(picture->parameters);
+	picture->parameters = NULL;
+}
+
+static void draw(sumi_model *model, const settings *s, sumi_options o, progress *p, sumi_error *e)
+{
+	char path[4096];
+	for (int i = 0; i < s->count && !e->status; i++) {
+		sumi_image *picture = sumi_generate(model, &o, e);
+		progress_end(p);
+		if (picture && o.seed < 0) {
+			fprintf(stderr, "seed %lld\n", (long long)picture->seed);
+			o.seed = picture->seed;
+		}
+		if (s->no_metadata) forget_parameters(picture);
+		output_path(path, sizeof path, s->output, i + 1, (int)s->count);
+		if (sumi_image_write(picture, path, e)) puts(path);
+		fflush(stdout);
+		sumi_image_free(picture);
+		o.seed++;
+	}
+}
+
+static int generate(const settings *s, const char *model_path)
+{
+	sumi_error e = { 0 };
+	progress p;
+	progress_begin(&p, s->verbose, s->quiet);
+	sumi_options o = picture_options(s);
+	sumi_model_options m = model_options(s, &p);
+	sumi_image *init = s->init ? sumi_image_read(s->init, &e) : NULL;
+	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
+	o.init = init;
+	o.mask = mask;
+	sumi_model *model = sumi_open(model_path, &m, &e);
+	draw(model, s, o, &p, &e);
+	progress_end(&p);
+	sumi_close(model);
+	sumi_image_free(init);
+	sumi_image_free(mask);
+	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
+	return e.status ? complain(e.status, "%s", e.text) : 0;
+}
+
+int command_generate(int argc, char **argv)
+{
+	settings s = { .eta = -1 };
+	text_list words = { 0 };
+	char model[4096], path[4096], *from_file = NULL;
+	if (wants_help(argc, argv)) return help();
+	int code = parse_options(table, ROWS, &s, &words, argc, argv);
+	if (code) return code;
+	if (words.count > 1)
+		return complain(2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words.item[1]);
+	if (words.count + !!s.prompt_file + (s.prompt && !words.count) > 1)
+		return complain(2, "two prompts: give one of -p and --prompt-file");
+	if (words.count) s.prompt = words.item[0];
+	if (!s.prompt && !s.prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
+	if (s.mask && !s.init) return complain(2, "--mask needs --init-img");
+	if (!output_path(path, sizeof path, s.output, 1, (int)s.count))
+		return complain(2, "--output: the path is too long");
+	sumi_error e = { 0 };
+	if (!sumi_image_writable(path, &e)) return complain(e.status, "%s", e.text);
+	if (!find_model(s.model, model, sizeof model)) return 3;
+	if (s.prompt_file && !(from_file = read_prompt(s.prompt_file))) return 3;
+	if (from_file) s.prompt = from_file;
+	code = generate(&s, model);
+	free(from_file);
+	return code;
+}

@@ -1,0 +1,289 @@
+/* options.c - parsing and printing a table of options. */
+#include "cli/options.h"
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int complain(int code, const char *format, ...)
+{
+	char text[1400];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+	fprintf(stderr, "sumi: %s\n", text);
+	return code;
+}
+
+/* ── near misses ── */
+
+static void plain(char *out, size_t size, const char *word)
+{
+	size_t n = 0;
+	for (; *word && n + 1 < size; word++)
+		if (isalnum((unsigned char)*word) || *word == '+') out[n++] = (char)tolower((unsigned char)*word);
+	out[n] = 0;
+}
+
+/* Levenshtein's distance of two short words. */
+static int distance(const char *a, const char *b)
+{
+	int row[64], n = (int)strlen(b);
+	for (int j = 0; j <= n; j++) row[j] = j;
+	for (int i = 1; a[i - 1]; i++) {
+		int diagonal = row[0]++;
+		for (int j = 1; j <= n; j++) {
+			int change = diagonal + (a[i - 1] != b[j - 1]);
+			diagonal = row[j];
+			int shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+			row[j] = change < shorter ? change : shorter;
+		}
+	}
+	return row[n];
+}
+
+static bool nearer(const char *candidate, const char *word, int *best)
+{
+	char a[64], b[64];
+	plain(a, sizeof a, word);
+	plain(b, sizeof b, candidate);
+	int d = distance(a, b), limit = (int)strlen(b) / 2;
+	if (d > limit || d >= *best) return false;
+	*best = d;
+	return true;
+}
+
+const char *nearest_name(const char *(*name)(int), const char *word)
+{
+	const char *found = NULL;
+	int best = 1000;
+	for (int i = 0; name(i); i++)
+		if (nearer(name(i), word, &best)) found = name(i);
+	return found;
+}
+
+static const char *nearest_option(const option *table, int rows, const char *word)
+{
+	const char *found = NULL;
+	int best = 1000;
+	for (int i = 0; i < rows; i++)
+		if (table[i].kind != HEADING && nearer(table[i].name, word, &best)) found = table[i].name;
+	return found;
+}
+
+/* ── values ── */
+
+static int out_of_range(const option *o, const char *origin, const char *text)
+{
+	if (o->max >= 9e18) return complain(2, "%s %.80s: at least %.15g", origin, text, o->min);
+	return complain(2, "%s %.80s: between %.15g and %.15g", origin, text, o->min, o->max);
+}
+
+static int read_integer(const option *o, long long *to, const char *origin, const char *text)
+{
+	char *end;
+	errno = 0;
+	long long value = strtoll(text, &end, 10);
+	if (end == text || *end) return complain(2, "%s %.80s: not a whole number", origin, text);
+	if (errno || (double)value < o->min || (double)value > o->max) return out_of_range(o, origin, text);
+	if (o->multiple_of_8 && value % 8) {
+		long long below = value - value % 8;
+		if (below < 8) return complain(2, "%s %lld is not a multiple of 8; nearest is 8", origin, value);
+		return complain(
+		    2, "%s %lld is not a multiple of 8; nearest are %lld and %lld", origin, value, below, below + 8);
+	}
+	*to = value;
+	return 0;
+}
+
+static int read_number(const option *o, double *to, const char *origin, const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+	if (end == text || *end) return complain(2, "%s %.80s: not a number", origin, text);
+	if (!isfinite(value) || value < o->min || value > o->max) return out_of_range(o, origin, text);
+	*to = value;
+	return 0;
+}
+
+static int read_bytes(const option *o, long long *to, const char *origin, const char *text)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	double value = strtod(text, &end);
+	const char *unit = end > text && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+	if (unit) {
+		value *= ldexp(1, 10 * (int)(unit - units + 1));
+		end++;
+		if (!strcmp(end, "iB") || !strcmp(end, "B")) end = strchr(end, 0);
+	}
+	if (end == text || *end) return complain(2, "%s %.80s: not a size such as 6G or 512M", origin, text);
+	if (!isfinite(value) || value < o->min || value > o->max) return out_of_range(o, origin, text);
+	*to = (long long)value;
+	return 0;
+}
+
+static int set(const option *o, void *fields, const char *origin, const char *text)
+{
+	void *field = (char *)fields + o->offset;
+	switch (o->kind) {
+	case FLAG: *(bool *)field = !text || (strcmp(text, "0") && strcmp(text, "false") && strcmp(text, "no")); return 0;
+	case TEXT: *(const char **)field = text; return 0;
+	case TEXTS: {
+		text_list *list = field;
+		if (list->count == sizeof list->item / sizeof *list->item)
+			return complain(2, "%s: given more than %d times", origin, list->count);
+		list->item[list->count++] = text;
+		return 0;
+	}
+	case INTEGER: return read_integer(o, field, origin, text);
+	case NUMBER: return read_number(o, field, origin, text);
+	case BYTES: return read_bytes(o, field, origin, text);
+	case HEADING: break;
+	}
+	return 0;
+}
+
+/* ── where values come from ── */
+
+static const option *by_name(const option *table, int rows, const char *name, size_t length)
+{
+	for (int i = 0; i < rows; i++) {
+		const char *spelling[2] = { table[i].name, table[i].alias };
+		if (table[i].kind == HEADING) continue;
+		for (int k = 0; k < 2; k++)
+			if (spelling[k] && strlen(spelling[k]) == length && !strncmp(spelling[k], name, length)) return &table[i];
+	}
+	return NULL;
+}
+
+static int from_environment(const option *table, int rows, void *fields)
+{
+	for (int i = 0; i < rows; i++) {
+		char name[80] = "SUMI_";
+		size_t n = strlen(name);
+		if (table[i].kind == HEADING) continue;
+		for (const char *c = table[i].name; *c && n + 1 < sizeof name; c++)
+			name[n++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		name[n] = 0;
+		const char *text = getenv(name);
+		int code = text && *text ? set(&table[i], fields, name, text) : 0;
+		if (code) return code;
+	}
+	return 0;
+}
+
+/* Lines "name = value"; "#" begins a comment. Names that this command does not have are another command's. The text
+ * stays allocated: values point into it until the program ends. */
+static int from_file(const option *table, int rows, void *fields)
+{
+	char path[4096];
+	const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	if (base && *base)
+		snprintf(path, sizeof path, "%s/sumi/config", base);
+	else if (home)
+		snprintf(path, sizeof path, "%s/.config/sumi/config", home);
+	else
+		return 0;
+	FILE *file = fopen(path, "r");
+	if (!file) return 0;
+	static char kept[16384];
+	size_t used = fread(kept, 1, sizeof kept - 1, file);
+	fclose(file);
+	kept[used] = 0;
+	int code = 0;
+	for (char *line = kept, *next; *line && !code; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next) *next++ = 0;
+		line += strspn(line, " \t");
+		size_t length = strcspn(line, " \t=\r#");
+		char *value = line + length + strspn(line + length, " \t=");
+		for (char *end = strchr(value, 0); end > value && strchr(" \t\r", end[-1]);) *--end = 0;
+		const option *o = by_name(table, rows, line, length);
+		if (o) code = set(o, fields, path, value);
+	}
+	return code;
+}
+
+static int from_argument(
+    const option *table, int rows, void *fields, text_list *words, int argc, char **argv, int *at, bool *only_words)
+{
+	char *argument = argv[*at], origin[80];
+	if (!*only_words && !strcmp(argument, "--")) {
+		*only_words = true;
+		return 0;
+	}
+	if (*only_words || argument[0] != '-' || !argument[1]) {
+		if (!words) return complain(2, "unexpected \"%.80s\"; quote a prompt and give it with -p", argument);
+		if (words->count == sizeof words->item / sizeof *words->item) return complain(2, "too many arguments");
+		words->item[words->count++] = argument;
+		return 0;
+	}
+	const option *o = NULL;
+	char *value = NULL;
+	if (argument[1] == '-') {
+		size_t length = strcspn(argument + 2, "=");
+		o = by_name(table, rows, argument + 2, length);
+		if (argument[2 + length]) value = argument + 3 + length;
+		snprintf(origin, sizeof origin, "--%.*s", (int)length, argument + 2);
+	} else {
+		for (int i = 0; i < rows && !o; i++)
+			if (table[i].letter && table[i].letter == argument[1]) o = &table[i];
+		if (o && o->kind != FLAG && argument[2]) value = argument + 2;
+		snprintf(origin, sizeof origin, "%.70s", value ? (char[]){ '-', argument[1], 0 } : argument);
+		if (o && o->kind == FLAG && argument[2]) o = NULL;
+	}
+	if (!o) {
+		const char *near = argument[1] == '-' ? nearest_option(table, rows, origin + 2) : NULL;
+		if (near) return complain(2, "unknown option %s; did you mean --%s?", origin, near);
+		return complain(2, "unknown option %s; --help lists them", origin);
+	}
+	if (o->kind != FLAG && !value) {
+		if (*at + 1 >= argc) return complain(2, "%s needs a value: %s", origin, o->argument);
+		value = argv[++*at];
+	}
+	return set(o, fields, origin, value);
+}
+
+int parse_options(const option *table, int rows, void *fields, text_list *words, int argc, char **argv)
+{
+	for (int i = 0; i < rows; i++)
+		if (table[i].standard) set(&table[i], fields, table[i].name, table[i].standard);
+	int code = from_file(table, rows, fields);
+	if (!code) code = from_environment(table, rows, fields);
+	bool only_words = false;
+	for (int i = 1; i < argc && !code; i++)
+		code = from_argument(table, rows, fields, words, argc, argv, &i, &only_words);
+	return code;
+}
+
+bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
+	return false;
+}
+
+void print_options(const option *table, int rows)
+{
+	for (int i = 0; i < rows; i++) {
+		const option *o = &table[i];
+		if (o->kind == HEADING) {
+			printf("\n%s:\n", o->name);
+			continue;
+		}
+		char left[80];
+		int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
+		                  : snprintf(left, sizeof left, "      --%s", o->name);
+		if (o->argument) snprintf(left + n, sizeof left - (size_t)n, " %s", o->argument);
+		printf("%-31s %s", left, o->help);
+		if (o->standard) printf(" (%s)", o->standard);
+		putchar('\n');
+	}
+}

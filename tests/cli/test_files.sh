@@ -1,0 +1,55 @@
+# test_files.sh - files that are not what they should be get one clear line and exit code 3; convert and init keep bits.
+. "$(dirname "$0")/lib.sh"
+
+# broken NAME PATTERN: this file is refused, by info and by generate.
+broken() {
+	expect 3 "$2" info "$1"
+	expect 3 "$2" generate -m "$1" -p x -W 16 -H 16 --steps 1
+}
+cp "$golden/sd1/config.json" .
+size=$(wc -c <"$model")
+
+head -c 100000 "$model" >header-cut.safetensors
+broken header-cut.safetensors header-cut
+head -c $((size - 1000)) "$model" >data-cut.safetensors
+broken data-cut.safetensors data-cut
+{ printf '\377\377\377\377\377\377\377\177' && tail -c +9 "$model"; } >length.safetensors
+broken length.safetensors length.safetensors
+sed 's/time_embed\.0\.weight/time_embed.0.weighx/' "$model" >missing.safetensors
+broken missing.safetensors 'time_embed.0.weight'
+sed 's/"shape":\[128,32\]/"shape":[32,128]/' "$model" >shape.safetensors
+broken shape.safetensors 'time_embed.0.weight'
+sed 's/"dtype":"F16","shape":\[128,32\]/"dtype":"I16","shape":[128,32]/' "$model" >dtype.safetensors
+broken dtype.safetensors 'time_embed.0.weight\|dtype'
+sed 's/"data_offsets":\[0,8192\]/"data_offsets":[9,8201]/' "$model" >overlap.safetensors
+broken overlap.safetensors overlap
+sed 's/"data_offsets":\[0,8192\]/"data_offsets":[0,9192]/' "$model" >long.safetensors
+broken long.safetensors long
+sed 's/"data_offsets":\[0,8192\]/"data_offsets":[8192,0]/' "$model" >order.safetensors
+broken order.safetensors order
+: >empty.safetensors
+broken empty.safetensors empty
+head -c 5000 /dev/urandom >noise.safetensors
+broken noise.safetensors noise
+printf 'hello, this is not a model at all\n' >text.safetensors
+broken text.safetensors text
+mkdir empty-folder
+broken empty-folder empty-folder
+printf '\200\002cos\nsystem\nq\000U\004echoq\001\205q\002Rq\003.' >system.ckpt
+broken system.ckpt system
+
+expect 0 'known by' info "$model"
+expect 0 'parameters' info "$golden/sd1/diffusers"
+
+# To another layout and back: the same tensors, so the same picture.
+picture() { expect 0 "$2" generate -m "$1" -p 'a red fox' -W 32 -H 32 --steps 2 -o "$2" --disable-image-metadata; }
+picture "$model" a.png
+expect 0 '' convert "$model" wide.safetensors --type f32
+picture wide.safetensors d.png
+same a.png d.png
+expect 0 '' convert wide.safetensors narrow.safetensors --type f16
+picture narrow.safetensors e.png
+same a.png e.png
+expect 3 'no-such' convert no-such-file x.safetensors
+expect 3 'no-such' convert "$model" no-such-folder/x.safetensors
+finish

@@ -1,0 +1,99 @@
+# test_generate.sh - sumi generate on a tiny model: the same bytes where they are promised, every size, every prompt.
+. "$(dirname "$0")/lib.sh"
+
+draw() { # draw FILE OPTIONS…
+	file=$1
+	shift
+	expect 0 "${file%%[.%]*}" generate -m "$model" --steps 2 -o "$file" "$@"
+}
+
+draw a.png -p 'a red fox' -W 64 -H 64
+draw b.png -p 'a red fox' -W 64 -H 64
+is_png a.png 64 64
+same a.png b.png
+draw one.png -p 'a red fox' -W 64 -H 64 -t 1
+draw two.png -p 'a red fox' -W 64 -H 64 -t 2
+same one.png two.png
+same a.png one.png
+draw c.png -p 'a red fox' -W 64 -H 64 -s 43
+differ a.png c.png
+draw d.png -p 'a blue fox' -W 64 -H 64
+differ a.png d.png
+
+# Sizes: from one latent place on, not square, halving to odd sizes.
+draw tiny.png -p x -W 8 -H 8
+is_png tiny.png 8 8
+draw wide.png -p x -W 152 -H 72
+is_png wide.png 152 72
+draw tall.png -p x -W 24 -H 128
+is_png tall.png 24 128
+
+# Many: seeds one apart, numbered names.
+draw many.png -p 'a red fox' -W 64 -H 64 -b 2 
+is_png many_001.png 64 64
+same many_001.png a.png
+same many_002.png c.png
+draw 'n%02d.jpg' -p x -W 16 -H 16
+[ -s n01.jpg ] || wrong 'n01.jpg was not written'
+draw x.webp -p x -W 16 -H 16
+[ -s x.webp ] || wrong 'x.webp was not written'
+draw random.png -p x -W 16 -H 16 -s -1
+grep -q '^seed [0-9]' err || wrong 'the random seed was not told'
+
+# How it was made, in the form that other tools read.
+draw text.png -p 'a red fox, at dawn' -n 'blurry' -W 64 -H 64 --cfg-scale 7.5 --sampling-method k_euler_a --scheduler karras
+strings -n 4 text.png >text
+grep -q 'a red fox, at dawn' text || wrong 'no prompt in the picture'
+grep -q '^Negative prompt: blurry$' text || wrong 'no negative prompt in the picture'
+hash=$(sha256sum "$model" | cut -c1-10)
+grep -q "^Steps: 2, Sampler: Euler a, Schedule type: Karras, CFG scale: 7.5, Seed: 42, Size: 64x64, Model hash: $hash, Model: model" text ||
+	wrong "parameters: $(grep Steps text)"
+
+# Every sampler draws.
+for sampler in ddim plms euler euler_a 'dpm++2m' 'DPM++ 2M Karras' heun lcm; do
+	draw sampler.png -p x -W 16 -H 16 --steps 3 --sampling-method "$sampler"
+done
+
+# Prompts: from stdin, empty, huge, not UTF-8, with all of the syntax.
+printf 'a red fox\n' | "$sumi" generate -m "$model" --steps 2 -W 64 -H 64 -o stdin.png --prompt-file - >/dev/null 2>&1
+same a.png stdin.png
+draw empty.png -p '' -W 16 -H 16
+awk 'BEGIN { for (i = 0; i < 50000; i++) printf "fox %d ", i % 10 }' >huge
+draw huge.png --prompt-file huge -W 16 -H 16
+expect 2 'UTF-8' generate -m "$model" -p "$(printf 'caf\351 \377\376')" -W 16 -H 16 --steps 1
+draw syntax.png -p '((a)) [b] (c:1.3) [d:e:0.5] [f|g] \( BREAK h AND i:0.5 (((' -W 16 -H 16 --steps 4
+
+# From a picture.
+draw again.png -p 'a red fox' -i a.png --strength 0.5 -W 64 -H 64
+is_png again.png 64 64
+differ again.png a.png
+draw kept.png -p 'a red fox' -i a.png --strength 0 -W 64 -H 64
+is_png kept.png 64 64
+
+# A diffusers folder holds the same model.
+draw bare.png -p 'a red fox' -W 64 -H 64 --disable-image-metadata
+draw folder.png -m "$golden/sd1/diffusers" -p 'a red fox' -W 64 -H 64 --disable-image-metadata
+same bare.png folder.png
+
+# Memory that is not there is refused; a disk that is full leaves nothing behind.
+expect 4 'memory' generate -m "$model" -p x -W 64 -H 64 --max-memory 2M
+expect 0 'peak' generate -m "$model" -p x -W 16 -H 16 --steps 1 -v -o v.png
+(
+	trap '' XFSZ
+	ulimit -f 1
+	"$sumi" generate -m "$model" -p x --steps 1 -W 128 -H 128 -o full.png >out 2>err
+	[ $? -eq 3 ] || wrong "full disk: $(cat err)"
+	finish
+) || failures=1
+[ -e full.png ] && wrong 'a picture that is not whole was left'
+[ -n "$(find . -name '*full.png*')" ] && wrong 'a piece of a picture was left'
+
+# Interrupted.
+"$sumi" generate -m "$model" -p x --steps 900 -W 64 -H 64 -o stopped.png >out 2>err &
+job=$!
+sleep 1
+kill -INT $job
+wait $job
+[ $? -eq 130 ] || wrong "interrupted: $(cat err)"
+[ -e stopped.png ] && wrong 'a picture was written though it was interrupted'
+finish

@@ -1,0 +1,61 @@
+# test_usage.sh - what is typed wrongly gets one clear line and exit code 2, before any work.
+. "$(dirname "$0")/lib.sh"
+
+draw="generate -m $model -p x"
+expect 2 '500.*not a multiple of 8.*496.*504' $draw --width 500
+expect 2 'multiple of 8; nearest are 8 and 16' $draw -H 12
+expect 2 'between 8 and' $draw -W 0
+expect 2 'between 8 and' $draw -W -64
+expect 2 '--steps 0: between 1 and' $draw --steps 0
+expect 2 'between 1 and' $draw --steps 99999999999999999999999
+expect 2 'not a whole number' $draw --steps 2.5
+expect 2 'not a whole number' $draw --steps ''
+expect 2 'between 0 and 1000' $draw --cfg-scale nan
+expect 2 'between 0 and 1000' $draw --cfg-scale inf
+expect 2 'between 0 and 1000' $draw --cfg-scale=-1
+expect 2 'between 0 and 1000' $draw --cfg-scale 1e999
+expect 2 'not a number' $draw --cfg-scale seven
+expect 2 'strength 1.5: between 0 and 1' $draw --strength 1.5
+expect 2 '-1' $draw --seed -2
+expect 2 'seed' $draw --seed 18446744073709551616
+expect 2 'needs a value' generate -p
+expect 2 'did you mean --cfg-scale' $draw --cfgscale 5
+expect 2 'unknown option' $draw --nothing-like-it-at-all 5
+expect 2 'unknown option' $draw -Z
+expect 2 'no prompt' generate -m "$model"
+expect 2 'unexpected' $draw one two
+expect 2 'init-img' $draw --mask mask.png
+expect 2 'did you mean generate' generte -p x
+expect 2 'unknown command' frobnicate
+expect 2 'one family' init
+expect 2 'not a size' $draw --max-memory lots
+expect 2 'Euler a' $draw --steps 1 --sampling-method 'eulr a'
+expect 2 'Karras' $draw --steps 1 --scheduler karas
+expect 2 'f32' $draw --steps 1 --type int8
+expect 2 'rng' $draw --steps 1 --rng dice
+expect 2 'sd1' init sd9 -o x.safetensors
+
+expect 3 'no-such-folder' $draw -o no-such-folder/x.png
+mkdir folder
+expect 2 'ends in .png' $draw -o folder
+mkdir x.png
+expect 3 'x.png' $draw -o x.png
+expect 3 'no model\|such' generate -m no-such-model.safetensors -p x
+expect 3 'such' $draw -i no-such-picture.png
+[ -e output.png ] && wrong 'something was written'
+
+expect 0 'generate' help
+expect 0 'generate' --help
+expect 0 'cfg-scale' generate --help
+expect 0 'DPM++ 2M' help generate
+expect 0 'sd1' init --help
+expect 0 'sumi [0-9]' version
+
+# Flag > environment > file > default.
+mkdir -p config/sumi
+printf '# mine\nsteps = 0\n' >config/sumi/config
+expect 2 'config.*0: between 1' $draw
+SUMI_STEPS=zero expect 2 'config' $draw
+printf 'steps = 3\n' >config/sumi/config
+SUMI_STEPS=zero expect 2 'SUMI_STEPS zero' $draw
+finish
