@@ -1,0 +1,36 @@
+/* checkpoint.h - a model's tensors by their single-file keys, whatever they lie in: one file, shards, or a diffusers
+ * folder; and what the file says of itself. */
+#ifndef SUMI_PIPELINE_CHECKPOINT_H
+#define SUMI_PIPELINE_CHECKPOINT_H
+#include "io/weights.h"
+#include "models/families.h"
+
+typedef struct checkpoint checkpoint;
+
+/* BAD_FILE where it cannot be read as tensors, or the family cannot be told. */
+checkpoint *checkpoint_open(const char *path, error *e);
+void checkpoint_close(checkpoint *c); /* NULL is fine */
+
+const family *checkpoint_family(const checkpoint *c);
+/* How the family was told: "its tensors", "its metadata", "config.json beside it", "the folder's configuration". */
+const char *checkpoint_evidence(const checkpoint *c);
+
+/* Tensors; the name of a weight here is the file's, `key` is the single-file layout's. */
+size_t checkpoint_count(const checkpoint *c);
+const weight *checkpoint_at(const checkpoint *c, size_t i, const char **key);
+const weight *checkpoint_find(const checkpoint *c, const char *key); /* NULL: none */
+const char *checkpoint_metadata(const checkpoint *c, const char *key);
+void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t bytes);
+
+/* ── is everything there? ── */
+typedef enum flaw { MISSING, MISSHAPED, MISTYPED, UNEXPECTED } flaw;
+/* `text` says it whole: "key: shape [2, 3] in the file, [3, 2] expected". */
+typedef void flaw_fn(void *context, flaw f, const char *text);
+/* Compares the file with what the family's networks read; tells every flaw. UNEXPECTED is harmless. *parameters is the
+ * number of weights that the networks have. */
+bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e);
+
+/* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */
+bool shape_agrees(const weight *w, shape s);
+
+#endif

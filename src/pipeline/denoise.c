@@ -1,0 +1,124 @@
+/* denoise.c - batches the branches, runs the network, guides, and keeps what a mask protects. */
+#include "pipeline/denoise.h"
+#include "pipeline/latent.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t places(const denoiser *d) { return (size_t)d->width * (size_t)d->height; }
+
+static void build(nn *n, const model *m, stage *s, const void *shapes)
+{
+	const denoiser *d = shapes;
+	int batch = d->text->branches, tokens = d->text->tokens, width = d->text->width;
+	s->in[0] = input(n->g, "x", REAL, shape4(batch, d->height, d->width, d->channels + d->extra));
+	s->in[1] = input(n->g, "t", REAL, shape1(batch));
+	s->in[2] = tokens ? input(n->g, "context", REAL, shape3(batch, tokens, width)) : 0;
+	s->out = family_denoise(n, &m->family, s->in[0], s->in[1], s->in[2], 0);
+}
+
+bool denoiser_compile(denoiser *d, error *e)
+{
+	d->stage.name = "denoise";
+	return stage_compile(&d->stage, d->model, build, d, e);
+}
+
+bool denoiser_allocate(denoiser *d, error *e)
+{
+	size_t branches = (size_t)d->text->branches, n = places(d);
+	d->batch = malloc(branches * n * (size_t)(d->channels + d->extra) * sizeof(float));
+	d->times = malloc(branches * sizeof(float));
+	d->contexts = malloc((branches * (size_t)d->text->tokens * (size_t)d->text->width + 1) * sizeof(float));
+	d->outputs = malloc(2 * branches * n * (size_t)d->channels * sizeof(float));
+	d->context_step = -1;
+	if (!d->batch || !d->times || !d->contexts || !d->outputs)
+		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", d->width, d->height);
+	return stage_allocate(&d->stage, d->model, e);
+}
+
+void denoiser_free(denoiser *d)
+{
+	stage_free(&d->stage);
+	free(d->batch);
+	free(d->times);
+	free(d->contexts);
+	free(d->outputs);
+	d->batch = d->times = d->contexts = d->outputs = NULL;
+}
+
+static void write_contexts(denoiser *d, int step)
+{
+	const conditioning *c = d->text;
+	size_t n = (size_t)c->tokens * (size_t)c->width;
+	if (!c->tokens || d->context_step == step) return;
+	for (int b = 0; b < c->branches; b++)
+		memcpy(d->contexts + (size_t)b * n, conditioning_context(c, step, b), n * sizeof(float));
+	stage_write(&d->stage, d->stage.in[2], d->contexts);
+	d->context_step = step;
+}
+
+static void write_latents(denoiser *d, double t, const float *x)
+{
+	int stride = d->channels + d->extra;
+	size_t n = places(d);
+	channels_last(d->batch, stride, 0, x, d->channels, n);
+	if (d->extra) channels_last(d->batch, stride, d->channels, d->beside, d->extra, n);
+	for (int b = 0; b < d->text->branches; b++) {
+		if (b) memcpy(d->batch + (size_t)b * n * (size_t)stride, d->batch, n * (size_t)stride * sizeof(float));
+		d->times[b] = (float)t;
+	}
+	stage_write(&d->stage, d->stage.in[0], d->batch);
+	stage_write(&d->stage, d->stage.in[1], d->times);
+}
+
+/* The conditional branches as one: unconditional + Σ weight·(conditional − unconditional), into the first of them. */
+static void compose(const denoiser *d, float *branch, size_t n)
+{
+	const conditioning *c = d->text;
+	int first = c->unconditional ? 1 : 0;
+	if (c->branches - first == 1 && c->weights[first] == 1) return;
+	float *sum = branch + (size_t)first * n;
+	for (size_t i = 0; i < n; i++) {
+		double base = c->unconditional ? branch[i] : 0, all = base;
+		for (int b = first; b < c->branches; b++) all += c->weights[b] * (branch[(size_t)b * n + i] - base);
+		sum[i] = (float)all;
+	}
+}
+
+/* Where the mask is black the network is taken to have recognised the original: out is what says so. x = α·x0 + σ·ε
+ * with α² + σ² = 1. */
+static void restore(const denoiser *d, double t, const float *x, float *out)
+{
+	size_t n = places(d);
+	double ratio = sigma_of_timestep(d->schedule, t), alpha = 1 / sqrt(1 + ratio * ratio), sigma = ratio * alpha;
+	for (size_t i = 0; i < n * (size_t)d->channels; i++) {
+		double kept = 1 - d->mask[i % n], wanted = d->original[i];
+		double known = d->prediction == PREDICT_VELOCITY ? (alpha * x[i] - wanted) / sigma
+		               : d->prediction == PREDICT_SAMPLE ? wanted
+		                                                 : (x[i] - alpha * wanted) / sigma;
+		if (kept > 0) out[i] = (float)(kept * known + (1 - kept) * out[i]);
+	}
+}
+
+bool denoiser_call(void *context, int step, double t, const float *x, float *out, error *e)
+{
+	denoiser *d = context;
+	const conditioning *c = d->text;
+	size_t n = places(d) * (size_t)d->channels, all = n * (size_t)c->branches;
+	write_contexts(d, step + d->first_step);
+	write_latents(d, t, x);
+	if (!stage_run(&d->stage, e)) return false;
+	float *branches = d->outputs, *raw = d->outputs + all;
+	stage_read(&d->stage, raw);
+	for (int b = 0; b < c->branches; b++)
+		channels_first(branches + (size_t)b * n, raw + (size_t)b * n, d->channels, places(d));
+	compose(d, branches, n);
+	if (!c->unconditional)
+		memcpy(out, branches, n * sizeof *out);
+	else if (guidance_is_on(&d->guidance, step + d->first_step, d->steps))
+		guide(&d->guidance, branches, branches + n, out, 1, n);
+	else
+		memcpy(out, branches + n, n * sizeof *out);
+	if (d->mask) restore(d, t, x, out);
+	return true;
+}

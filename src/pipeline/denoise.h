@@ -1,0 +1,34 @@
+/* denoise.h - the denoiser as a sampler asks for it: one latent and a time go in, the guided output comes out. The
+ * unconditional and all conditional branches run as one batch through the network. */
+#ifndef SUMI_PIPELINE_DENOISE_H
+#define SUMI_PIPELINE_DENOISE_H
+#include "diffusion/guidance.h"
+#include "diffusion/sampler.h"
+#include "pipeline/conditioning.h"
+#include "pipeline/stage.h"
+
+typedef struct denoiser {
+	const model *model;
+	stage stage;
+	int width, height;   /* of the latent */
+	int channels, extra; /* of the latent; what an inpainting model reads beside it */
+	const conditioning *text;
+	guidance guidance;
+	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
+	/* What stays where a mask is black; NULL: there is no mask. Borrowed; [places] and [C][places]. */
+	const float *mask, *original;
+	const float *beside; /* [extra][places]: mask and masked latent of an inpainting model; borrowed */
+	const noise_schedule *schedule;
+	prediction prediction;
+	/* owned */
+	float *batch, *times, *contexts, *outputs;
+	int context_step; /* whose contexts are in the stage; −1: nobody's */
+} denoiser;
+
+/* Sets the fields above the owned ones first. Compiles the stage; its memory is then known. */
+bool denoiser_compile(denoiser *d, error *e);
+bool denoiser_allocate(denoiser *d, error *e);
+denoise_fn denoiser_call; /* context: the denoiser */
+void denoiser_free(denoiser *d);
+
+#endif

@@ -1,0 +1,47 @@
+/* model.h - an open model: a checkpoint whose family is known and whose tensors are all there, what is put in place of
+ * or added to its weights, and what is computed with. sumi_model of the public header. */
+#ifndef SUMI_PIPELINE_MODEL_H
+#define SUMI_PIPELINE_MODEL_H
+#include "models/families.h"
+#include "models/taesd.h"
+#include "pipeline/adapters.h"
+#include "pipeline/checkpoint.h"
+#include "text/tokenizer.h"
+#include <sumi.h>
+
+typedef struct sumi_model model;
+
+struct sumi_model {
+	family family;
+	checkpoint *checkpoint;
+	char *path;
+	char name[64];        /* of the file, without folder and ending */
+	weights *vae, *taesd; /* NULL: the checkpoint's own */
+	char *vae_path, *taesd_path;
+	taesd_config tiny;
+	tokenizer *tokenizer; /* NULL: the family reads no text */
+	dtype compute;
+	int threads;
+	uint64_t max_memory; /* 0: what the system has */
+	char *lora_folder;
+	adapter_list lasting;    /* LoRA files given when it was opened */
+	const adapted *adapters; /* those that graphs are built with now; of `lasting` and of a prompt */
+	int adapter_count;
+	sumi_listener listener;
+};
+
+model *model_open(const char *path, const sumi_model_options *options, error *e);
+void model_close(model *m); /* NULL is fine */
+
+/* Adds a LoRA file to a list, and tells the listener what of it matched. */
+bool model_add_lora(model *m, adapter_list *l, const char *path, float strength, error *e);
+
+/* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
+bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);
+void model_unused(void *m, const void *data, size_t bytes);
+
+/* Tells the listener; false: it asked to stop, and e says so. */
+bool model_progress(const model *m, const char *stage, int step, int steps, error *e);
+void model_note(const model *m, sumi_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,24 @@
+/* parameters.h - the text in a picture that says how it was made, in the form that A1111's reader takes apart again:
+ * prompt, negative prompt, and one line "Name: value, Name: value, …". */
+#ifndef SUMI_PIPELINE_PARAMETERS_H
+#define SUMI_PIPELINE_PARAMETERS_H
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct parameters { /* text that grows; zeros to begin with */
+	char *text;             /* owned: free() it, or take it */
+	size_t length, room;
+	bool full;    /* out of memory: the text is not whole */
+	bool listing; /* the line of values has begun */
+} parameters;
+
+/* The prompts; a negative prompt that is empty gets no line. */
+void parameters_begin(parameters *p, const char *prompt, const char *negative);
+/* One value; quoted as JSON where it holds a comma, a colon or a newline. */
+void parameters_text(parameters *p, const char *name, const char *value);
+/* As a person writes it: 7, 7.5, 0.05 */
+void parameters_number(parameters *p, const char *name, double value);
+void parameters_integer(parameters *p, const char *name, long long value);
+
+#endif

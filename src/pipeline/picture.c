@@ -1,0 +1,104 @@
+/* picture.c - pixels, masks and floats. */
+#include "pipeline/picture.h"
+#include "io/picture.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The picture at this size: itself or a resized copy; *made is to be freed. NULL: failed. */
+static const uint8_t *fitted(const sumi_image *p, int width, int height, picture *made, error *e)
+{
+	picture from = { .width = p->width, .height = p->height, .rgb = p->pixels };
+	if (p->width == width && p->height == height) return p->pixels;
+	return picture_resize(made, &from, width, height, LANCZOS, e) ? made->rgb : NULL;
+}
+
+float *picture_of(const sumi_image *p, int width, int height, error *e)
+{
+	size_t n = (size_t)width * (size_t)height * 3;
+	float *out = calloc(n, sizeof *out);
+	picture made = { 0 };
+	const uint8_t *pixels = out && p ? fitted(p, width, height, &made, e) : NULL;
+	if (!out) fail(e, NO_MEMORY, "out of memory for a picture of %d×%d", width, height);
+	for (size_t i = 0; pixels && i < n; i++) out[i] = (float)pixels[i] / 127.5f - 1;
+	picture_free(&made);
+	if (!p || pixels) return out;
+	free(out);
+	return NULL;
+}
+
+/* Grey values of a mask at this size, 0 … 255. */
+static float *greys(const sumi_image *p, int width, int height, error *e)
+{
+	size_t n = (size_t)width * (size_t)height;
+	float *out = malloc(n * sizeof *out);
+	picture made = { 0 };
+	const uint8_t *pixels = out ? fitted(p, width, height, &made, e) : NULL;
+	if (!out) fail(e, NO_MEMORY, "out of memory for a mask of %d×%d", width, height);
+	for (size_t i = 0; pixels && i < n; i++)
+		out[i] = (float)(pixels[3 * i] + pixels[3 * i + 1] + pixels[3 * i + 2]) / 3;
+	picture_free(&made);
+	if (pixels) return out;
+	free(out);
+	return NULL;
+}
+
+float *mask_of(const sumi_image *p, int width, int height, error *e)
+{
+	float *out = greys(p, width, height, e);
+	for (size_t i = 0; out && i < (size_t)width * (size_t)height; i++) out[i] = out[i] >= 127.5f;
+	return out;
+}
+
+bool grey_masked(float *image, const sumi_image *mask, int width, int height, error *e)
+{
+	size_t n = (size_t)width * (size_t)height;
+	float *covers = mask ? mask_of(mask, width, height, e) : NULL;
+	if (mask && !covers) return false;
+	for (size_t i = 0; i < n; i++)
+		if (!covers || covers[i] > 0) image[3 * i] = image[3 * i + 1] = image[3 * i + 2] = 0;
+	free(covers);
+	return true;
+}
+
+static uint8_t byte_of(float value)
+{
+	float x = (value + 1) * 127.5f;
+	return !(x > 0) ? 0 : x >= 255 ? 255 : (uint8_t)lrintf(x);
+}
+
+/* Lays the original over the picture as far as the mask is black. */
+static bool restore(sumi_image *p, const sumi_image *original, const sumi_image *mask, error *e)
+{
+	size_t n = (size_t)p->width * (size_t)p->height;
+	picture made = { 0 };
+	float *painted = greys(mask, p->width, p->height, e);
+	const uint8_t *old = painted ? fitted(original, p->width, p->height, &made, e) : NULL;
+	for (size_t i = 0; old && i < 3 * n; i++) {
+		float share = painted[i / 3] / 255;
+		p->pixels[i] = (uint8_t)lrintf(share * (float)p->pixels[i] + (1 - share) * (float)old[i]);
+	}
+	free(painted);
+	picture_free(&made);
+	return old != NULL;
+}
+
+sumi_image *picture_from(
+    const float *values, int width, int height, const sumi_image *original, const sumi_image *mask, error *e)
+{
+	size_t n = (size_t)width * (size_t)height * 3;
+	sumi_image *p = calloc(1, sizeof *p);
+	if (p) p->pixels = malloc(n);
+	if (!p || !p->pixels) {
+		fail(e, NO_MEMORY, "out of memory for a picture of %d×%d", width, height);
+		sumi_image_free(p);
+		return NULL;
+	}
+	p->width = width;
+	p->height = height;
+	p->seed = -1;
+	for (size_t i = 0; i < n; i++) p->pixels[i] = byte_of(values[i]);
+	if (!original || !mask || restore(p, original, mask, e)) return p;
+	sumi_image_free(p);
+	return NULL;
+}

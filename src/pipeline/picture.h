@@ -1,0 +1,18 @@
+/* picture.h - between pixels and what networks read: bytes to −1 … 1, masks to the size of a latent, and back. */
+#ifndef SUMI_PIPELINE_PICTURE_H
+#define SUMI_PIPELINE_PICTURE_H
+#include "base/error.h"
+#include <sumi.h>
+
+/* [height][width][3] in −1 … 1, resized where the sizes differ; all grey (0) where p is NULL. The caller frees. */
+float *picture_of(const sumi_image *p, int width, int height, error *e);
+/* [height][width], 1 where the mask is white on average and 0 elsewhere. The caller frees. */
+float *mask_of(const sumi_image *p, int width, int height, error *e);
+/* Sets what the mask covers to grey; a NULL mask covers all. */
+bool grey_masked(float *image, const sumi_image *mask, int width, int height, error *e);
+/* −1 … 1 to bytes, rounded, as a picture without parameters; where there is a mask, `original` is kept where it is
+ * black. The caller frees with sumi_image_free(). */
+sumi_image *picture_from(
+    const float *values, int width, int height, const sumi_image *original, const sumi_image *mask, error *e);
+
+#endif

@@ -1,0 +1,211 @@
+/* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
+#include "pipeline/generate.h"
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ── sizes ── */
+
+static bool check_side(const char *name, int side, int factor, error *e)
+{
+	int below = side / factor * factor;
+	if (side < factor || side > 65536) return fail(e, BAD_USAGE, "%s %d: between %d and 65536", name, side, factor);
+	if (below != side)
+		return fail(e, BAD_USAGE, "%s %d is not a multiple of %d; nearest are %d and %d", name, side, factor, below,
+		    below + factor);
+	return true;
+}
+
+/* Where nothing is asked: as the picture that is begun from, else what the family was made for. */
+static bool choose_size(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	const family *f = &j->m->family;
+	int factor = vae_factor(&f->vae), width = f->size, height = f->size;
+	if (o->init && !o->width && !o->height) {
+		width = (o->init->width + factor / 2) / factor * factor;
+		height = (o->init->height + factor / 2) / factor * factor;
+		if (width < factor) width = factor;
+		if (height < factor) height = factor;
+	}
+	j->width = o->width ? o->width : width;
+	j->height = o->height ? o->height : height;
+	if (!check_side("width", j->width, factor, e) || !check_side("height", j->height, factor, e)) return false;
+	j->latent_width = j->width / factor;
+	j->latent_height = j->height / factor;
+	j->places = (size_t)j->latent_width * (size_t)j->latent_height;
+	j->channels = f->vae.latent_channels;
+	return true;
+}
+
+/* ── numbers ── */
+
+static bool within(const char *name, double value, double low, double high, error *e)
+{
+	if (value >= low && value <= high) return true;
+	return fail(e, BAD_USAGE, "%s %g: between %g and %g", name, value, low, high);
+}
+
+static bool check_numbers(const sumi_options *o, error *e)
+{
+	return within("steps", o->steps, 1, 10000, e) && within("guidance", o->guidance, 0, 1000, e) &&
+	       within("guidance rescale", o->guidance_rescale, 0, 1, e) &&
+	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
+	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
+	       within("eta", o->eta, -HUGE_VAL, 1, e) && within("clip skip", o->clip_skip, 0, 64, e) &&
+	       within("strength", o->strength, 0, 1, e) &&
+	       (o->seed >= -1 || fail(e, BAD_USAGE, "seed %lld: at least 0, or -1 for a random one", (long long)o->seed));
+}
+
+static bool choose_seed(job *j, error *e)
+{
+	uint32_t random;
+	j->seed = j->o->seed;
+	if (j->seed >= 0) return true;
+	if (getrandom(&random, sizeof random, 0) != sizeof random)
+		return fail(e, BAD_FILE, "no random seed from the system");
+	j->seed = random; /* 32 bits: what generators of the Python tools look at */
+	return true;
+}
+
+/* ── the sampler and its path ── */
+
+static bool choose_prediction(job *j, error *e)
+{
+	static const struct {
+		const char *name;
+		prediction prediction;
+	} names[] = { { "epsilon", PREDICT_NOISE }, { "v_prediction", PREDICT_VELOCITY }, { "sample", PREDICT_SAMPLE },
+		{ "flow", PREDICT_FLOW } };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(names[i].name, j->m->family.prediction)) {
+			j->prediction = names[i].prediction;
+			return true;
+		}
+	return fail(e, BAD_FILE, "%s: prediction '%s' is not known", j->m->path, j->m->family.prediction);
+}
+
+static bool choose_sampler(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	bool named = false;
+	const char *standard = j->prediction == PREDICT_FLOW ? "Euler" : "DPM++ 2M";
+	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e)) return false;
+	if (o->schedule) {
+		if (!spacing_from_name(o->schedule, &j->spacing, e)) return false;
+	} else if (!named) {
+		j->spacing = sampler_default_spacing(j->sampler);
+	}
+	j->settings = sampler_defaults(j->sampler);
+	if (o->eta >= 0) j->settings.eta = o->eta;
+	return true;
+}
+
+static bool make_schedule(job *j, error *e)
+{
+	const family *f = &j->m->family;
+	schedule_config c = {
+		.start = f->beta_start, .end = f->beta_end, .count = f->timesteps, .zero_terminal_snr = f->zero_terminal_snr
+	};
+	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
+		return fail(e, BAD_FILE, "%s: beta schedule '%s' is not known", j->m->path, f->beta_schedule);
+	return noise_schedule_make(&j->schedule, &c, e);
+}
+
+/* Rectified flow: sigma falls evenly from 1 to 0. */
+static bool make_flow_path(job *j, error *e)
+{
+	int steps = j->o->steps;
+	double *sigmas = malloc(((size_t)steps + 1) * sizeof *sigmas);
+	if (!sigmas) return fail(e, NO_MEMORY, "out of memory for %d steps", steps);
+	for (int i = 0; i <= steps; i++) sigmas[i] = 1 - (double)i / steps;
+	bool fine = trajectory_from_sigmas(&j->path, FLOW_MATCHING, NULL, sigmas, steps, e);
+	free(sigmas);
+	return fine;
+}
+
+/* Image to image leaves out the first steps, as A1111 and CompVis do: of `steps`, floor(strength·steps) are left; the
+ * latent is noised as the step before these begins, and samplers on sigmas do that step too. */
+static bool make_path(job *j, error *e)
+{
+	if (j->prediction == PREDICT_FLOW
+	        ? !make_flow_path(j, e)
+	        : !sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, j->o->steps, e))
+		return false;
+	int count = j->path.count;
+	if (!j->o->init) return true;
+	int left = (int)(fmin(j->o->strength, 0.999) * j->o->steps + 1e-9), noisy = count - left - 1;
+	if (noisy < 0) noisy = 0;
+	j->start = j->path.steps[noisy].from;
+	j->skipped = j->path.form == VARIANCE_PRESERVING ? noisy + 1 : noisy;
+	if (j->o->strength <= 0) j->skipped = count;
+	return true;
+}
+
+/* ── the prompt ── */
+
+static bool add_prompt_loras(job *j, error *e)
+{
+	(void)j, (void)e;
+	return true;
+}
+
+static bool read_prompts(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	bool guided = o->guidance != 1;
+	j->prompt = strdup(o->prompt ? o->prompt : "");
+	if (!j->prompt) return fail(e, NO_MEMORY, "out of memory for the prompt");
+	return conditioning_read(
+	    &j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "", guided, o->steps, e);
+}
+
+static bool check_pictures(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	const family *f = &j->m->family;
+	if (o->mask && !o->init) return fail(e, BAD_USAGE, "a mask needs a picture to begin from");
+	if (f->vae.in_channels != 3 || f->vae.out_channels != 3)
+		return fail(e, BAD_FILE, "%s: its pictures do not have three channels", j->m->path);
+	return true;
+}
+
+static bool set_up_denoiser(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	const family *f = &j->m->family;
+	int extra = f->unet.in_channels - j->channels;
+	if (extra != 0 && extra != j->channels + 1)
+		return fail(e, BAD_FILE, "%s: a denoiser of %d channels on latents of %d is not known", j->m->path,
+		    f->unet.in_channels, j->channels);
+	if (f->unet.vector) return fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
+	j->denoiser = (denoiser){
+		.model = j->m,
+		.width = j->latent_width,
+		.height = j->latent_height,
+		.channels = j->channels,
+		.extra = extra,
+		.text = &j->text,
+		.guidance = { .scale = o->guidance,
+		    .rescale = o->guidance_rescale,
+		    .skip_from = o->guidance_skip_from,
+		    .skip_to = o->guidance_skip_to },
+		.first_step = j->skipped,
+		.steps = j->path.count,
+		.schedule = &j->schedule,
+		.prediction = j->prediction,
+	};
+	return true;
+}
+
+bool job_prepare(job *j, model *m, const sumi_options *o, error *e)
+{
+	j->m = m;
+	j->o = o;
+	return check_numbers(o, e) && choose_size(j, e) && check_pictures(j, e) && choose_seed(j, e) &&
+	       noise_kind(o->rng, &j->cuda, e) && choose_prediction(j, e) && choose_sampler(j, e) && make_schedule(j, e) &&
+	       make_path(j, e) && read_prompts(j, e) && add_prompt_loras(j, e) &&
+	       adapters_join(&m->lasting, &j->of_prompt, &j->adapters, &m->adapter_count, e) && set_up_denoiser(j, e);
+}

@@ -1,0 +1,51 @@
+/* stage.c - build, compile, allocate, run, free. */
+#include "pipeline/stage.h"
+#include "backend/backend.h"
+#include <string.h>
+
+bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes, error *e)
+{
+	s->g = graph_new(m->compute);
+	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
+	nn n = { .g = s->g, .adapters = m->adapters, .adapter_count = m->adapter_count };
+	build(&n, m, s, shapes);
+	keep(s->g, s->out);
+	return graph_bind(s->g, model_bind, (void *)(uintptr_t)m, e) && graph_compile(s->g, backend_cpu(), m->threads, e);
+}
+
+bool stage_allocate(stage *s, const model *m, error *e)
+{
+	return model_progress(m, "load", 0, 0, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e);
+}
+
+bool stage_run(stage *s, error *e) { return graph_run(s->g, NULL, NULL, e); }
+
+void stage_free(stage *s)
+{
+	graph_free(s->g);
+	*s = (stage){ .name = s->name };
+}
+
+uint64_t stage_bytes(const stage *s)
+{
+	if (!s->g) return 0;
+	uint64_t values = graph_arena_bytes(s->g), setup = graph_setup_bytes(s->g);
+	return graph_constant_bytes(s->g) + (values > setup ? values : setup);
+}
+
+size_t stage_count(const stage *s, tensor t) { return shape_count(shape_of(s->g, t)); }
+
+void stage_write(const stage *s, tensor input, const float *values)
+{
+	convert(graph_data(s->g, input), REAL, values, F32, stage_count(s, input));
+}
+
+void stage_write_ids(const stage *s, tensor input, const int32_t *ids)
+{
+	memcpy(graph_data(s->g, input), ids, stage_count(s, input) * sizeof *ids);
+}
+
+void stage_read(const stage *s, float *values)
+{
+	convert(values, F32, graph_data(s->g, s->out), dtype_of(s->g, s->out), stage_count(s, s->out));
+}

@@ -1,0 +1,33 @@
+/* stage.h - one network of a model, from build to result: built for its shapes and compiled, so that its memory is
+ * known; allocated when its turn comes, run, and freed before the next one. */
+#ifndef SUMI_PIPELINE_STAGE_H
+#define SUMI_PIPELINE_STAGE_H
+#include "pipeline/model.h"
+
+typedef struct stage {
+	const char *name; /* "encode", "denoise", …; static */
+	graph *g;         /* NULL: this stage is not needed */
+	tensor in[3], out;
+} stage;
+
+/* A build hands the stage's shapes to a network. `nn` has the graph and the model's adapters. */
+typedef void build_fn(nn *n, const model *m, stage *s, const void *shapes);
+
+/* Builds, binds the model's weights, compiles. s must be zeros but for the name. */
+bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes, error *e);
+/* Allocates and folds the weights; the listener hears "load". */
+bool stage_allocate(stage *s, const model *m, error *e);
+bool stage_run(stage *s, error *e);
+void stage_free(stage *s); /* leaves the name; may be freed again */
+
+/* Bytes that it takes at its peak: weights as they were packed, and what is larger, the values of a run or what
+ * folding the weights needs. */
+uint64_t stage_bytes(const stage *s);
+
+/* Inputs and outputs are `real`, or I32; a stage's caller speaks float. */
+void stage_write(const stage *s, tensor input, const float *values);
+void stage_write_ids(const stage *s, tensor input, const int32_t *ids);
+void stage_read(const stage *s, float *values); /* the whole of out */
+size_t stage_count(const stage *s, tensor t);
+
+#endif
