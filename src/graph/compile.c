@@ -37,14 +37,14 @@ static void settle_dtypes(graph *g)
 		if (g->nodes[i].op == VIEW) g->nodes[i].dtype = g->nodes[g->nodes[i].in[0]].dtype;
 }
 
-/* A file may hold any float type: only a cast, or a view that a cast follows, may read a parameter that is not in full
- * precision. */
+/* A file may hold any float type: only a cast, a view that a cast follows, or a look-up of rows may read a parameter
+ * that is not in full precision. */
 static bool check_parameters(graph *g, error *e)
 {
 	for (int i = 1; i < g->count; i++) {
 		const node *n = &g->nodes[i];
 		if (!g->places[i].alive || n->op == CAST || n->op == VIEW) continue;
-		for (int k = 0; k < n->inputs; k++) {
+		for (int k = n->op == EMBEDDING; k < n->inputs; k++) {
 			tensor x = n->in[k];
 			while (g->nodes[x].op == VIEW) x = g->nodes[x].in[0];
 			if (g->nodes[x].op == PARAM && g->nodes[x].dtype != REAL)

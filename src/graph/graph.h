@@ -176,7 +176,7 @@ tensor group_norm(graph *g, tensor x, tensor gamma, tensor beta, int groups, flo
 tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon); /* gamma and beta may both be 0 */
 /* softmax(scale·q·kᵀ)·v for each head; q [N,Tq,heads·d], k and v [N,Tk,heads·d]; causal: query i sees keys 0…i. */
 tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale, bool causal);
-tensor embedding(graph *g, tensor table, tensor ids);
+tensor embedding(graph *g, tensor table, tensor ids); /* the table may be a parameter of any dtype: rows become REAL */
 tensor timestep_embedding(graph *g, tensor t, int width, float max_period); /* frequency i: max_period^(−i/half) */
 
 /* ── differentiation ── */

@@ -110,7 +110,7 @@ tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width)
 	push(g, "%s", name);
 	/* 0.02 is where CLIP and the LDM transformer start */
 	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL_START, 0.02f });
-	tensor y = embedding(g, cast(g, table, graph_compute(g)), ids);
+	tensor y = cast(g, embedding(g, table, ids), graph_compute(g)); /* the rows alone are converted, not the table */
 	pop(g);
 	return y;
 }

@@ -110,10 +110,12 @@ bool plain_resize(const call *c)
 bool plain_embedding(const call *c)
 {
 	const int32_t *ids = c->in[1];
-	size_t n = count_of(c->x[1]), bytes = last_axis(c->y) * dtype_size(c->y->dtype);
+	dtype from = c->x[0]->dtype, to = c->y->dtype; /* they differ where the table is a parameter as the file has it */
+	size_t n = count_of(c->x[1]), width = last_axis(c->y);
 	for (size_t i = 0; i < n; i++) {
 		if (ids[i] < 0 || ids[i] >= c->x[0]->shape.d[0]) return false;
-		memcpy((char *)c->out + i * bytes, (const char *)c->in[0] + (size_t)ids[i] * bytes, bytes);
+		const char *row = (const char *)c->in[0] + (size_t)ids[i] * width * dtype_size(from);
+		convert_any((char *)c->out + i * width * dtype_size(to), to, row, from, width);
 	}
 	return true;
 }
