@@ -96,7 +96,8 @@ static bool spread_list(const char *key, int *list, int given, int levels, int a
 static bool read_levels(const json_t *j, unet_config *c, error *e)
 {
 	c->levels = json_list(j, "channel_mult", c->multiplier, UNET_LEVELS, e);
-	if (!c->levels && !failed(e)) {
+	if (failed(e)) return false;
+	if (!c->levels) {
 		c->levels = 4;
 		memcpy(c->multiplier, (int[]){ 1, 2, 4, 8 }, 4 * sizeof(int));
 	}
