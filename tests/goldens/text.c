@@ -1,6 +1,7 @@
 /* text.c - text encoders against the original classes. */
 #include "trial.h"
 #include "models/config.h"
+#include "models/diffusers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,72 @@ static void run(const char *dir, const char *name, const json_t *entry, dtype co
 	arrays_close(&weights);
 }
 
+/* The same encoder in Hugging Face's names: NAME.hf.config.json with the outputs of NAME. Its weights must be the
+ * pieces that the layout of diffusers makes of the original ones. */
+static int wrong_pieces(const arrays *original, const arrays *renamed, const text_config *c, const char *prefix)
+{
+	family f = { .text = *c };
+	snprintf(f.text_prefix, sizeof f.text_prefix, "%.60s", prefix);
+	int wrong = 0;
+	const char *key;
+	json_t *entry;
+	json_object_foreach(original->header, key, entry)
+	{
+		dtype d, foreign;
+		shape s, t;
+		const void *data, *found;
+		piece pieces[MAX_PIECES];
+		if (!array_find(original, key, &d, &s, &data)) continue;
+		int count = diffusers_pieces(&f, TEXT_PART, key, s, pieces);
+		for (int i = 0; i < count; i++) {
+			if (!array_find(renamed, pieces[i].name, &foreign, &t, &found) || !shape_same(t, pieces[i].shape)) {
+				wrong++;
+				continue;
+			}
+			size_t size = dtype_size(d), row = s.n ? shape_count(s) / (size_t)s.d[0] : 1;
+			const char *from = (const char *)data + (size_t)pieces[i].first * row * size;
+			if (!pieces[i].transposed)
+				wrong += memcmp(from, found, shape_count(t) * size) != 0;
+			else
+				for (size_t k = 0; k < shape_count(t); k++) {
+					size_t there = k % row * (size_t)s.d[0] + k / row;
+					wrong += memcmp(from + k * size, (const char *)found + there * size, size) != 0;
+				}
+		}
+	}
+	return wrong;
+}
+
+static void run_renamed(const char *dir, const char *name, const json_t *entry, report *r)
+{
+	error e = { 0 };
+	json_t *config = json_of(path_of(dir, "text/%s.hf.config.json", name));
+	arrays weights = arrays_open(path_of(dir, "text/%s.hf.safetensors", name));
+	arrays original = arrays_open(path_of(dir, "text/%s", json_string_value(json_object_get(entry, "weights"))));
+	arrays io = arrays_open(path_of(dir, "text/%s", json_string_value(json_object_get(entry, "io")))), none = { 0 };
+	text_config c, fused;
+	char topic[128], prefix[256];
+	if (config && weights.header && text_config_from_json(config, &c, &e) &&
+	    text_config_from_json(json_object_get(entry, "config"), &fused, &e)) {
+		int rows;
+		int32_t *ends = end_positions(&io, &rows);
+		snprintf(topic, sizeof topic, "text/%s.hf", name);
+		if (json_object_get(weights.header, "text_projection.weight"))
+			c.clip.projection = (int)json_integer_value(json_object_get(config, "projection_dim"));
+		trial *t = trial_new(topic, REAL, &weights, NULL, 0);
+		run_clip(t, &c, "", &io, &none, NULL, ends, rows);
+		trial_end(t, r, 1e-4);
+		free(ends);
+		find_prefix(&original, &fused, prefix, sizeof prefix);
+		snprintf(topic, sizeof topic, "text/%s.hf: weights that differ from the renamed ones", name);
+		report_error(r, topic, wrong_pieces(&original, &weights, &fused, prefix), 0);
+	}
+	arrays_close(&io);
+	arrays_close(&original);
+	arrays_close(&weights);
+	json_decref(config);
+}
+
 void golden_text(const char *dir, report *r)
 {
 	json_t *index = json_of(path_of(dir, "text/index.json")), *entry;
@@ -133,6 +200,7 @@ void golden_text(const char *dir, report *r)
 		const char *file = json_string_value(json_object_get(entry, "weights"));
 		if (!file || !exists(path_of(dir, "text/%s", file))) continue;
 		run(dir, name, entry, REAL, r);
+		if (exists(path_of(dir, "text/%s.hf.config.json", name))) run_renamed(dir, name, entry, r);
 		if (!json_object_get(json_object_get(entry, "config"), "d_kv")) run(dir, name, entry, BF16, r);
 	}
 	json_decref(index);
