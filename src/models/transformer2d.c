@@ -42,7 +42,7 @@ tensor spatial_transformer(nn *n, const unet_config *c, const char *name, tensor
 	h = nn_pointwise(n, "proj_in", h, heads * head_width, axes_of_projection);
 	for (int i = 0; i < depth; i++) h = block(n, c, i, width, h, context);
 	h = nn_pointwise(n, "proj_out", h, width, axes_of_projection);
-	x = add(g, reshape(g, h, s), x);
+	x = reshape(g, add(g, h, tokens(g, x)), s); /* added as tokens, so that the sum joins the product */
 	block_end(g);
 	pop(g);
 	return x;
@@ -74,7 +74,7 @@ tensor attention_block(nn *n, const unet_config *c, const char *name, tensor x)
 	for (int i = 0; i < 3; i++)
 		qkv[i] = linear(g, h, slice(g, w, 0, i * width, width), slice(g, b, 0, i * width, width));
 	h = attention(g, qkv[0], qkv[1], qkv[2], heads, 1 / sqrtf((float)(width / heads)), false);
-	x = add(g, reshape(g, nn_pointwise(n, "proj_out", h, width, 3), s), x);
+	x = reshape(g, add(g, nn_pointwise(n, "proj_out", h, width, 3), tokens(g, x)), s);
 	block_end(g);
 	pop(g);
 	return x;

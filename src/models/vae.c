@@ -35,7 +35,7 @@ static tensor attend(nn *n, const vae_config *c, const char *name, tensor x)
 	h = reshape(g, h, shape3(s.d[0], -1, width));
 	tensor q = nn_pointwise(n, "q", h, width, 4), k = nn_pointwise(n, "k", h, width, 4);
 	h = attention(g, q, k, nn_pointwise(n, "v", h, width, 4), 1, 1 / sqrtf((float)width), false);
-	x = add(g, reshape(g, nn_pointwise(n, "proj_out", h, width, 4), s), x);
+	x = reshape(g, add(g, nn_pointwise(n, "proj_out", h, width, 4), reshape(g, x, shape_of(g, h))), s);
 	block_end(g);
 	pop(g);
 	return x;
