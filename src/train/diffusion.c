@@ -1,0 +1,304 @@
+/* diffusion.c - `train diffusion`: a text encoder and a U-Net on the latents of a frozen autoencoder, from nothing or
+ * from a checkpoint. A batch's noise, times, samples of the latents and dropped captions are drawn for each sample from
+ * its own seed; the network sees them as inputs, so its graph is the same for every way of training. */
+#include "train/diffusion.h"
+#include "base/file.h"
+#include "train/jobs.h"
+#include "train/snapshot.h"
+#include "train/vocabulary.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VOCABULARY = 1 << 24 };
+
+/* ── the graph ── */
+tensor diffusion_build(void *context, nn *n, int count, int height, int width)
+{
+	diffusion *d = context;
+	const family *f = &d->learner.family;
+	graph *g = n->g;
+	int factor = d->pixel_sizes ? vae_factor(&f->vae) : 1, h = height / factor, w = width / factor;
+	int channels = f->vae.latent_channels;
+	tensor x = input(g, "x", REAL, shape4(count, h, w, channels)), t = input(g, "t", REAL, shape1(count));
+	tensor target = input(g, "target", REAL, shape4(count, h, w, channels));
+	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1)), words = 0;
+	if (f->unet.context && d->given_context)
+		words = input(g, "context", REAL, shape3(count, d->given_context, f->unet.context));
+	else if (f->unet.context)
+		words = family_encode_text(n, f, input(g, "ids", I32, shape2(count, f->text.length)), -1);
+	tensor out = family_denoise(n, f, x, t, words, 0);
+	tensor squares = activate(g, sub(g, out, target), SQUARE);
+	return mean_all(g, mul(g, squares, importance));
+}
+
+/* ── the inputs ── */
+static void take_sample(diffusion *d, generator *random, const float *moments, size_t places, float *latent)
+{
+	const family *f = &d->learner.family;
+	int c = f->vae.latent_channels;
+	random_normal(random, d->scratch, places * (size_t)c);
+	for (size_t p = 0; p < places; p++)
+		for (int k = 0; k < c; k++) {
+			float z = moments[p * 2 * (size_t)c + (size_t)k];
+			z += expf(0.5f * moments[p * 2 * (size_t)c + (size_t)(c + k)]) * d->scratch[(size_t)k * places + p];
+			latent[p * (size_t)c + (size_t)k] = (z - f->latent_shift) * f->latent_scale;
+		}
+}
+
+static bool write_words(const diffusion *d, graph *g, int i, const char *caption, error *e)
+{
+	tensor ids = find(g, "ids");
+	if (!ids) return true;
+	int length = d->learner.family.text.length;
+	int32_t *at = (int32_t *)graph_data(g, ids) + (size_t)i * (size_t)length;
+	return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, (size_t)length, NULL, e);
+}
+
+static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e)
+{
+	if (d->latents.moments) return NULL;
+	if (d->encoder && !encoder_fits(d->encoder, b->count, b->height, b->width)) {
+		encoder_free(d->encoder);
+		d->encoder = NULL;
+	}
+	if (!d->encoder)
+		d->encoder = encoder_new(&d->learner, b->count, b->height, b->width, d->compute, threads_of(d->options), e);
+	return d->encoder ? encoder_run(d->encoder, b->pixels, e) : NULL;
+}
+
+static bool make_room(diffusion *d, size_t each, error *e)
+{
+	if (each <= d->room) return true;
+	float *scratch = realloc(d->scratch, 3 * each * sizeof *scratch);
+	if (!scratch) return fail(e, NO_MEMORY, "no memory for latents");
+	d->scratch = scratch;
+	d->room = each;
+	return true;
+}
+
+bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
+{
+	diffusion *d = context;
+	tensor x = find(g, "x");
+	shape s = shape_of(g, x);
+	size_t places = (size_t)s.d[1] * (size_t)s.d[2], each = places * (size_t)s.d[3];
+	const float *encoded = moments_of_batch(d, b, e);
+	if ((!encoded && !d->latents.moments) || !make_room(d, each, e)) return false;
+	float *noised = graph_data(g, x), *target = graph_data(g, find(g, "target"));
+	float *times = graph_data(g, find(g, "t")), *loss_weights = graph_data(g, find(g, "weight"));
+	float *latent = d->scratch + each, *noise = d->scratch + 2 * each;
+	for (int i = 0; i < b->count; i++) {
+		const float *moments =
+		    encoded ? encoded + (size_t)i * 2 * each : d->latents.moments + (size_t)b->index[i] * 2 * each;
+		generator random;
+		generator_seed(&random, b->seeds[i]);
+		float drop;
+		random_uniform(&random, &drop, 1);
+		double t = draw_timestep(&d->noising, &random);
+		take_sample(d, &random, moments, places, latent);
+		noise_draw_latent(&d->noising, &random, (int)places, s.d[3], noise, d->scratch);
+		size_t at = (size_t)i * each;
+		loss_weights[i] = (float)noise_latent(&d->noising, t, latent, noise, each, noised + at, target + at);
+		times[i] = (float)t;
+		bool dropped = (double)drop < d->options->caption_dropout;
+		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
+	}
+	return true;
+}
+
+/* ── the models ── */
+static char *learned_vocabulary(const diffusion *d, error *e)
+{
+	data_options source = data_options_of(d->options, NULL, d->learner.family.size);
+	source.pixels = false;
+	data *texts = data_open(&source, e);
+	char *lines = texts ? learn_vocabulary(texts, (int)d->options->vocabulary_size, e) : NULL;
+	data_close(texts);
+	return lines;
+}
+
+/* A new model reads words by its own vocabulary: the embedding gets as many rows. */
+static bool choose_vocabulary(diffusion *d, error *e)
+{
+	text_config *text = &d->learner.family.text;
+	if (text->kind != TRANSFORMER_TEXT || d->source || d->learner.vocabulary) return true;
+	if (*d->options->vocabulary)
+		d->learner.vocabulary = whole_file(d->options->vocabulary, MOST_VOCABULARY, NULL, e);
+	else
+		d->learner.vocabulary = learned_vocabulary(d, e);
+	return d->learner.vocabulary != NULL;
+}
+
+static bool open_tokenizer(diffusion *d, const training_listener *l, error *e)
+{
+	text_config *text = &d->learner.family.text;
+	const char *lines = d->learner.vocabulary;
+	tokenizer_kind kind = strcmp(text->tokenizer, "clip") ? WORDPIECE : text->clip.fused ? OPENCLIP : CLIP;
+	if (text->kind == NO_TEXT) return true;
+	if (!(d->tokenizer = tokenizer_open(kind, lines, lines ? strlen(lines) : 0, e))) return false;
+	if (lines) {
+		text->transformer.vocabulary = tokenizer_size(d->tokenizer);
+		text->begin = tokenizer_start(d->tokenizer);
+		text->end = tokenizer_end(d->tokenizer);
+		text->padding = tokenizer_pad(d->tokenizer);
+		training_note(l, "a vocabulary of %d tokens", text->transformer.vocabulary);
+	}
+	return true;
+}
+
+static bool open_model(diffusion *d, error *e)
+{
+	const train_options *o = d->options;
+	family *f = &d->learner.family;
+	if (*o->model) {
+		if (!(d->source = weights_open(o->model, e)) || !family_of_file(d->source, f, e)) return false;
+		const char *lines = weights_metadata(d->source, "sumi.vocabulary");
+		if (lines && !(d->learner.vocabulary = strdup(lines))) return fail(e, NO_MEMORY, "no memory for a vocabulary");
+	} else if (!family_from_option(o->model_config, f, e)) {
+		return false;
+	}
+	if (*o->vae) {
+		family own;
+		if (!(d->vae = weights_open(o->vae, e)) || !family_of_file(d->vae, &own, e)) return false;
+		f->vae = own.vae;
+		memcpy(f->vae_prefix, own.vae_prefix, sizeof f->vae_prefix);
+	} else if (!d->source) {
+		return fail(e, BAD_USAGE, "--vae is missing: a new model needs an autoencoder");
+	}
+	if (f->unet.in_channels != f->vae.latent_channels ||
+	    (f->text.kind != NO_TEXT && f->unet.context != family_context_width(f)))
+		return fail(e, BAD_USAGE,
+		    "the denoiser reads %d channels and contexts of width %d, the autoencoder makes %d and the text encoder %d",
+		    f->unet.in_channels, f->unet.context, f->vae.latent_channels, family_context_width(f));
+	if (*o->prediction_type) snprintf(f->prediction, sizeof f->prediction, "%s", o->prediction_type);
+	f->zero_terminal_snr |= o->zero_terminal_snr;
+	return true;
+}
+
+static bool add_parts(diffusion *d, bool train_unet, error *e)
+{
+	const train_options *o = d->options;
+	learner *m = &d->learner;
+	tensor_lookup *lookup = d->source ? lookup_weight : NULL;
+	weights *vae = d->vae ? d->vae : d->source;
+	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text.kind == TRANSFORMER_TEXT));
+	uint64_t seed = (uint64_t)o->seed;
+	return learner_add_part(m, UNET_PART, train_unet, lookup, d->source, seed, e) &&
+	       learner_add_part(m, TEXT_PART, words, lookup, d->source, seed, e) &&
+	       learner_add_part(m, VAE_PART, false, lookup_weight, vae, seed, e);
+}
+
+bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
+{
+	*n = (noising){ .logit_normal = !strcmp(o->timestep_sampling, "logit_normal"),
+		.logit_mean = o->logit_mean,
+		.logit_std = o->logit_std,
+		.snr_gamma = o->snr_gamma,
+		.noise_offset = o->noise_offset,
+		.schedule = schedule };
+	if (!strcmp(f->prediction, "epsilon"))
+		n->prediction = PREDICT_NOISE;
+	else if (!strcmp(f->prediction, "v_prediction"))
+		n->prediction = PREDICT_VELOCITY;
+	else if (!strcmp(f->prediction, "flow"))
+		n->prediction = PREDICT_FLOW;
+	else
+		return fail(e, BAD_USAGE, "no prediction '%s': epsilon, v_prediction or flow", f->prediction);
+	schedule_config c = {
+		.start = f->beta_start, .end = f->beta_end, .count = f->timesteps, .zero_terminal_snr = f->zero_terminal_snr
+	};
+	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
+		return fail(e, BAD_FILE, "no noise schedule '%s'", f->beta_schedule);
+	return noise_schedule_make(schedule, &c, e);
+}
+
+bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e)
+{
+	*d = (diffusion){ .options = o, .pixel_sizes = true };
+	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
+	return open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e) &&
+	       noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
+}
+
+void diffusion_close(diffusion *d)
+{
+	learner_free(&d->learner);
+	tokenizer_close(d->tokenizer);
+	weights_close(d->source);
+	weights_close(d->vae);
+	latents_free(&d->latents);
+	encoder_free(d->encoder);
+	noise_schedule_free(&d->schedule);
+	free(d->scratch);
+}
+
+/* ── latents before the first step ── */
+typedef struct counting {
+	const training_listener *l;
+	int64_t told;
+} counting;
+
+static void count_latents(void *context, int64_t done, int64_t of)
+{
+	counting *c = context;
+	if (done < of && done - c->told < 500) return;
+	c->told = done;
+	training_note(c->l, "encoded %lld of %lld pictures", (long long)done, (long long)of);
+}
+
+bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e)
+{
+	const train_options *o = d->options;
+	family *f = &d->learner.family;
+	int side = source->crop ? source->crop : source->resolution;
+	if (side % vae_factor(&f->vae))
+		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, vae_factor(&f->vae));
+	bool cached = o->cache_latents && !o->random_crop && !o->random_flip && !o->bucket_step;
+	bool measure = !*o->model && o->latent_scale == 0;
+	data *set = cached || measure ? data_open(source, e) : NULL;
+	if ((cached || measure) && !set) return false;
+	bool fine = true;
+	if (set && data_count(set) >= 0) {
+		char path[4096];
+		const char *end = strstr(o->output, ".safetensors");
+		snprintf(path, sizeof path, "%.*s.latents.safetensors", end ? (int)(end - o->output) : (int)strlen(o->output),
+		    o->output);
+		fine = latents_of_set(&d->latents, set, &d->learner, side, d->compute, threads_of(o), path, count_latents,
+		    &(counting){ .l = l }, e);
+	} else if (measure) {
+		fine = fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
+	}
+	data_close(set);
+	if (!fine) return false;
+	double deviation = measure ? latents_deviation(&d->latents) : 0;
+	if (measure && !(deviation > 0 && isfinite(deviation)))
+		return fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
+	if (o->latent_scale > 0) f->latent_scale = (float)o->latent_scale;
+	if (measure) f->latent_scale = (float)(1 / deviation);
+	training_note(l, "latents are scaled by %g", (double)f->latent_scale);
+	if (!cached) latents_free(&d->latents);
+	source->pixels = d->latents.moments == NULL;
+	f->size = side;
+	return true;
+}
+
+static bool finish(void *context, const char *path, error *e)
+{
+	const diffusion *d = context;
+	return learner_write(&d->learner, path, d->options->use_ema, e);
+}
+
+bool train_diffusion(const train_options *o, const training_listener *l, error *e)
+{
+	diffusion d;
+	bool fine = diffusion_open(&d, o, true, l, e);
+	data_options source = data_options_of(o, l, d.learner.family.size);
+	fine = fine && diffusion_prepare_latents(&d, &source, l, e);
+	task t = {
+		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
+	};
+	fine = fine && train(&t, o, &source, l, e);
+	diffusion_close(&d);
+	return fine;
+}

@@ -1,0 +1,39 @@
+/* diffusion.h - the parts of `train diffusion` that `train lora` and the tests use as well. */
+#ifndef SUMI_TRAIN_DIFFUSION_H
+#define SUMI_TRAIN_DIFFUSION_H
+#include "io/weights.h"
+#include "text/tokenizer.h"
+#include "train/latents.h"
+#include "train/noising.h"
+#include "train/trainer.h"
+
+typedef struct diffusion {
+	learner learner;
+	const train_options *options;
+	weights *source, *vae; /* files that frozen weights lie in; NULL: none */
+	tokenizer *tokenizer;
+	noise_schedule schedule;
+	noising noising;
+	latent_cache latents; /* empty: pictures are encoded batch by batch */
+	encoder *encoder;
+	dtype compute;
+	bool pixel_sizes;  /* a batch's size is that of pictures; false: of latents */
+	int given_context; /* > 0: contexts of so many tokens are an input, no text encoder is built */
+	float *scratch;    /* three latents */
+	size_t room;       /* elements of one of them */
+} diffusion;
+
+/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. */
+bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e);
+void diffusion_close(diffusion *d);
+/* Encodes the set once where that is wanted, and settles the latent scale; sets source->pixels. */
+bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
+
+/* Of a task. Inputs of the graph: x, t, target, weight, and ids or context. */
+tensor diffusion_build(void *d, nn *n, int count, int height, int width);
+bool diffusion_fill(void *d, graph *g, const data_batch *b, error *e);
+
+/* What a family's denoiser is trained to answer; makes the schedule. */
+bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e);
+
+#endif

@@ -1,0 +1,86 @@
+/* jobs.c - what the training jobs share: models from files and options, and options of the data. */
+#include "train/jobs.h"
+#include "base/file.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_CONFIG = 1 << 20 };
+
+bool family_from_option(const char *given, family *f, error *e)
+{
+	while (*given == ' ' || *given == '\n') given++;
+	if (*given == '{') return family_from_json(given, f, e);
+	if (strchr(given, '.') || strchr(given, '/')) {
+		char *text = whole_file(given, MOST_CONFIG, NULL, e);
+		bool fine = text && family_from_json(text, f, e);
+		free(text);
+		return fine;
+	}
+	const family *known = family_by_name(given, e);
+	if (known) *f = *known;
+	return known != NULL;
+}
+
+bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	const weight *w = weights_find(context, key);
+	if (!w || w->ndims > MAX_DIMS) return false;
+	*d = w->dtype;
+	*s = (shape){ .n = w->ndims };
+	for (int i = 0; i < w->ndims; i++) {
+		if (w->shape[i] > INT32_MAX) return false;
+		s->d[i] = (int)w->shape[i];
+	}
+	if (at) *at = w->data;
+	return true;
+}
+
+bool family_of_file(const weights *w, family *f, error *e)
+{
+	const char *config = weights_metadata(w, "sumi.config");
+	if (config) return family_from_json(config, f, e);
+	const family *known = family_recognise(lookup_weight, (void *)w, e);
+	if (known) *f = *known;
+	return known != NULL;
+}
+
+static void log_line(void *context, const char *line) { training_note(context, "%s", line); }
+
+data_options data_options_of(const train_options *o, const training_listener *l, int side)
+{
+	return (data_options){ .path = o->train_data_dir,
+		.resolution = o->resolution ? (int)o->resolution : side,
+		.crop = (int)o->crop,
+		.random_crop = o->random_crop,
+		.random_flip = o->random_flip,
+		.bucket_step = (int)o->bucket_step,
+		.bucket_min = (int)o->bucket_min,
+		.bucket_max = (int)o->bucket_max,
+		.vary_captions = o->vary_captions,
+		.pixels = true,
+		.batch = (int)o->train_batch_size,
+		.ranks = 1,
+		.threads = (int)o->dataloader_threads,
+		.shuffle_buffer = (int)o->shuffle_buffer,
+		.seed = (uint64_t)o->seed,
+		.log = log_line,
+		.context = (void *)l };
+}
+
+int threads_of(const train_options *o)
+{
+	if (o->threads) return (int)o->threads;
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : (int)n;
+}
+
+bool train_run(training_job job, const train_options *o, const training_listener *l, error *e)
+{
+	if (!train_options_check(o, job, e)) return false;
+	switch (job) {
+	case TRAIN_AUTOENCODER: return train_autoencoder(o, l, e);
+	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
+	default: return fail(e, BAD_USAGE, "'train %s' is not there yet", training_job_name(job));
+	}
+}

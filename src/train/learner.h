@@ -1,0 +1,41 @@
+/* learner.h - the weights of a run: f32 masters of what is trained, with their average where there is one, and the rest
+ * as it lies in the file that it came from. Graphs of any shape bind to them. */
+#ifndef SUMI_TRAIN_LEARNER_H
+#define SUMI_TRAIN_LEARNER_H
+#include "models/families.h"
+
+typedef struct learner_weight {
+	char *name; /* key of the single-file layout */
+	shape shape;
+	bool trained, buffer;
+	float *value;      /* f32 master; NULL: frozen */
+	float *average;    /* exponential average of value; NULL: none */
+	const void *bytes; /* of a frozen weight: in a file that is kept open, or owned */
+	dtype dtype;       /* of bytes */
+	bool owned;
+} learner_weight;
+
+typedef struct learner {
+	family family;
+	char *vocabulary; /* WordPiece, a token a line; NULL: the tokenizer's own */
+	learner_weight *weights;
+	int count, capacity;
+} learner; /* {0} is empty */
+
+void learner_free(learner *m);
+/* Adds a network's weights. From `lookup` (the tensors of a file, by key) where it is not NULL: every one must be there
+ * with its shape. Else new ones, by the seed. Trained ones are widened to f32 and copied, frozen ones are referred to.
+ */
+bool learner_add_part(learner *m, part p, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
+/* One more trained weight, beside the family's own, with every element `value`. */
+bool learner_add(learner *m, const char *name, shape s, float value, error *e);
+bool learner_start_average(learner *m, error *e); /* average = value, for all trained weights */
+
+learner_weight *learner_find(const learner *m, const char *name);                             /* NULL: none */
+int64_t learner_parameters(const learner *m, bool trained_only);                              /* how many numbers */
+bool learner_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e); /* a bind_fn */
+/* The parameters of a graph that are trained: sets their flag, and lists node and index in weights; returns how many,
+ * in the order of weights. Both arrays hold `count` elements at least. */
+int learner_mark_trained(const learner *m, graph *g, tensor *nodes, int *indices);
+
+#endif
