@@ -29,6 +29,7 @@ void golden_samplers(const char *dir, report *r);   /* samplers/ */
 void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
 void golden_text(const char *dir, report *r);       /* text/ */
 void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
+void golden_timesteps(const char *dir, report *r);  /* unet/timestep_embedding.safetensors */
 void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
 void golden_lora(const char *dir, report *r);       /* lora/ */
 void golden_pipeline(const char *dir, report *r);   /* pipeline/, and sd1/diffusers against sd1/model.safetensors */

@@ -12,6 +12,7 @@
 #pragma weak golden_tokenizers
 #pragma weak golden_text
 #pragma weak golden_unet
+#pragma weak golden_timesteps
 #pragma weak golden_vae
 #pragma weak golden_lora
 #pragma weak golden_pipeline
@@ -22,9 +23,17 @@ static const struct {
 	const char *name;
 	void (*run)(const char *, report *);
 } topics[] = {
-	{ "rng", golden_rng }, { "schedules", golden_schedules }, { "samplers", golden_samplers },
-	{ "tokenizers", golden_tokenizers }, { "text", golden_text }, { "unet", golden_unet }, { "vae", golden_vae },
-	{ "lora", golden_lora }, { "pipeline", golden_pipeline }, { "train", golden_train },
+	{ "rng", golden_rng },
+	{ "schedules", golden_schedules },
+	{ "samplers", golden_samplers },
+	{ "tokenizers", golden_tokenizers },
+	{ "text", golden_text },
+	{ "unet", golden_unet },
+	{ "timesteps", golden_timesteps },
+	{ "vae", golden_vae },
+	{ "lora", golden_lora },
+	{ "pipeline", golden_pipeline },
+	{ "train", golden_train },
 	{ "manifests", golden_manifests },
 };
 

@@ -309,8 +309,12 @@ static void time_row(const kernel *row, const call *c)
 		if (now() > until + 4) break;
 	}
 	double flop = operations_of(c);
-	printf("%-18s %-24s %-5s %10.3f ms %9.1f %s", operations[c->y->op].name, row->name, dtype_name(c->y->dtype),
-	    1e3 * best, 1e-9 * (flop > 0 ? flop : memory_of(c)) / best, flop > 0 ? "GFLOP/s" : "GB/s");
+	char dims[48] = "";
+	for (int i = 0, n = 0; i < c->y->shape.n; i++)
+		n += snprintf(dims + n, sizeof dims - (size_t)n, i ? " %d" : "%d", c->y->shape.d[i]);
+	printf("%-18s → %-20s %-18s %-5s %10.3f ms %9.1f %s", operations[c->y->op].name, dims, row->name,
+	    dtype_name(c->y->dtype), 1e3 * best, 1e-9 * (flop > 0 ? flop : memory_of(c)) / best,
+	    flop > 0 ? "GFLOP/s" : "GB/s");
 	if (t.packed) printf(", packing %.3f ms", 1e3 * packing);
 	printf("\n");
 	release(&t);
