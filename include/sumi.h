@@ -159,6 +159,59 @@ SUMI_API const char *sumi_family_name(int i);
 SUMI_API bool sumi_dump(
     sumi_model *model, const sumi_options *options, const char *part, bool profile, FILE *to, sumi_error *e);
 
+/* ── training ── */
+
+/* A run that trains a model: "autoencoder" (pictures to latents and back), "diffusion" (text encoder and denoiser, from
+ * nothing or from a checkpoint) or "lora". Its options have the names of diffusers' and kohya's scripts and take their
+ * values as text; `sumi train JOB --help` lists them, and sumi_training_option_at() tells them to a program.
+ *
+ *     sumi_training *run = sumi_training_new("diffusion", &e);
+ *     sumi_training_set(run, "model", "v1-5.safetensors", &e);
+ *     sumi_training_set(run, "train_data_dir", "pictures", &e);
+ *     sumi_training_set(run, "output", "mine.safetensors", &e);
+ *     sumi_training_run(run, NULL, &e);
+ *     sumi_training_free(run); */
+typedef struct sumi_training sumi_training;
+
+typedef struct sumi_training_progress {
+	int64_t step, steps;  /* done, and of the whole run */
+	double loss;          /* of the last step */
+	double smoothed_loss; /* exponential mean over about 50 steps */
+	double learning_rate, gradient_norm;
+	double images_per_second, seconds_left;
+	double waited; /* share of the time that was spent waiting for data, 0 … 1 */
+} sumi_training_progress;
+
+typedef struct sumi_training_listener {
+	/* After each step, from the thread that called. Nonzero: save a checkpoint, then fail with SUMI_STOPPED. NULL:
+	 * nobody asks. */
+	int (*progress)(void *context, const sumi_training_progress *p);
+	/* A line without newline at its end. NULL: nobody listens. */
+	void (*note)(void *context, const char *line);
+	void *context; /* handed to both */
+} sumi_training_listener;
+
+typedef struct sumi_training_option { /* static texts */
+	const char *name;                 /* as in --name; of a heading, its text */
+	const char *value;                /* what kind of value it takes; NULL: a heading */
+	const char *standard;             /* the default as text; "" where it depends on others */
+	const char *help;                 /* one line */
+	bool heading, flag;               /* flag: its value is true or false */
+} sumi_training_option;
+
+/* With the job's defaults. NULL: it failed. Free with sumi_training_free(). */
+SUMI_API sumi_training *sumi_training_new(const char *job, sumi_error *e);
+SUMI_API void sumi_training_free(sumi_training *run);
+/* '-' and '_' in names are one. An unknown name or a value out of its range is a SUMI_BAD_USAGE. */
+SUMI_API bool sumi_training_set(sumi_training *run, const char *name, const char *value, sumi_error *e);
+/* Sets what a JSON file names: {"learning_rate": 1e-4, "validation_prompts": ["a", "b"]}. */
+SUMI_API bool sumi_training_load(sumi_training *run, const char *path, sumi_error *e);
+/* Trains to the end, and writes the model. What is killed resumes from its last checkpoint with
+ * resume_from_checkpoint = "latest", and ends with the same bytes. listener may be NULL. */
+SUMI_API bool sumi_training_run(const sumi_training *run, const sumi_training_listener *listener, sumi_error *e);
+/* The options of a job: for i = 0, 1, … until it is false. */
+SUMI_API bool sumi_training_option_at(const char *job, int i, sumi_training_option *option);
+
 /* ── files ── */
 
 /* Writes a new model of a family with random weights: full size, in the published layout. The same seed gives the

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#pragma weak command_train
-
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
@@ -30,7 +28,7 @@ static const char *command_name(int i) { return i < COMMANDS ? commands[i].name 
 static const struct command *find_command(const char *name)
 {
 	for (int i = 0; i < COMMANDS; i++)
-		if (!strcmp(commands[i].name, name)) return commands[i].run ? &commands[i] : NULL;
+		if (!strcmp(commands[i].name, name)) return &commands[i];
 	return NULL;
 }
 
@@ -51,8 +49,7 @@ static int command_help(int argc, char **argv)
 	printf("Sumi %s: pictures from words, by latent diffusion; and the training of such models.\n\n"
 	       "usage: sumi COMMAND [OPTIONS]\n\n",
 	    sumi_version());
-	for (int i = 0; i < COMMANDS; i++)
-		if (commands[i].run) printf("  %-10s %s\n", commands[i].name, commands[i].help);
+	for (int i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	puts("\nsumi COMMAND --help tells a command's options. For example:\n\n"
 	     "  sumi generate -p \"a cat with heart eyes\" -o cat.png\n"
 	     "  sumi generate -m v1-5.safetensors -p \"a red fox in the snow\" --steps 25 --sampling-method dpm++2m\n\n"

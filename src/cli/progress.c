@@ -33,7 +33,7 @@ static int columns(void)
 	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
 }
 
-static void print_duration(char *out, size_t size, double seconds)
+void print_duration(char *out, size_t size, double seconds)
 {
 	long s = (long)(seconds + 0.5);
 	if (s >= 3600)

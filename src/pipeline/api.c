@@ -1,27 +1,11 @@
 /* api.c - the public functions: errors go in and out, work is done elsewhere. */
 #include "io/picture.h"
 #include "base/file.h"
+#include "pipeline/caller.h"
 #include "pipeline/files.h"
 #include "pipeline/generate.h"
 #include <stdlib.h>
 #include <string.h>
-
-/* The caller's error and ours hold the same; a caller without one gets none. */
-static error enter(const sumi_error *from)
-{
-	error e = { 0 };
-	if (!from || from->status == SUMI_OK) return e;
-	e.status = (status)from->status;
-	memcpy(e.text, from->text, sizeof e.text);
-	return e;
-}
-
-static void leave(sumi_error *to, const error *e)
-{
-	if (!to || to->status != SUMI_OK || e->status == OK) return;
-	to->status = (sumi_status)e->status;
-	memcpy(to->text, e->text, sizeof to->text);
-}
 
 const char *sumi_version(void) { return SUMI_VERSION; }
 void sumi_free(void *text) { free(text); }
@@ -43,9 +27,9 @@ sumi_model_options sumi_model_defaults(void) { return (sumi_model_options){ 0 };
 
 sumi_model *sumi_open(const char *path, const sumi_model_options *options, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	sumi_model *m = failed(&own) ? NULL : model_open(path, options, &own);
-	leave(e, &own);
+	tell_caller(e, &own);
 	return m;
 }
 
@@ -58,7 +42,7 @@ const char *sumi_model_family(const sumi_model *m) { return m->family.name; }
 
 sumi_image *sumi_image_read(const char *path, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	picture p = { 0 };
 	sumi_image *image = NULL;
 	if (!failed(&own) && picture_read(&p, path, PICTURE_MAX_PIXELS, &own)) {
@@ -69,20 +53,19 @@ sumi_image *sumi_image_read(const char *path, sumi_error *e)
 			fail(&own, NO_MEMORY, "out of memory for %s", path);
 	}
 	if (!image) picture_free(&p);
-	leave(e, &own);
+	tell_caller(e, &own);
 	return image;
 }
 
 bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	if (!failed(&own) && !image) fail(&own, BAD_USAGE, "%s: no picture to write", path);
 	if (!failed(&own)) {
 		picture p = { .width = image->width, .height = image->height, .rgb = image->pixels };
 		picture_write(&p, path, image->parameters, 0, &own);
 	}
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }
 
 void sumi_image_free(sumi_image *image)
@@ -95,11 +78,10 @@ void sumi_image_free(sumi_image *image)
 
 bool sumi_image_writable(const char *path, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	picture_format format;
 	if (!failed(&own) && picture_format_of(path, &format, &own)) check_writable(path, &own);
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }
 
 /* ── generating ── */
@@ -111,21 +93,20 @@ sumi_options sumi_defaults(void)
 
 sumi_image *sumi_generate(sumi_model *m, const sumi_options *options, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	sumi_image *image = NULL;
 	if (!failed(&own) && (!m || !options)) fail(&own, BAD_USAGE, "no model or no options to generate with");
 	if (!failed(&own)) image = generate(m, options, &own);
-	leave(e, &own);
+	tell_caller(e, &own);
 	return image;
 }
 
 bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, bool profile, FILE *to, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	if (!failed(&own) && (!m || !options || !name)) fail(&own, BAD_USAGE, "no model, options or part to dump");
 	if (!failed(&own)) dump_stage(m, options, name, profile, to, &own);
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }
 
 /* ── files ── */
@@ -133,26 +114,23 @@ bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, boo
 bool sumi_init(const char *name, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	if (!failed(&own)) file_init(name, seed, type, zeros, path, listener, &own);
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }
 
 bool sumi_info(const char *path, char **report, sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	*report = NULL;
 	if (!failed(&own)) file_info(path, report, &own);
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }
 
 bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, const sumi_listener *listener,
     sumi_error *e)
 {
-	error own = enter(e);
+	error own = error_of_caller(e);
 	if (!failed(&own)) file_convert(from, to, type, layout, listener, &own);
-	leave(e, &own);
-	return !failed(&own);
+	return tell_caller(e, &own);
 }

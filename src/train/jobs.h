@@ -1,5 +1,5 @@
 /* jobs.h - what can be trained: each job reads its models, says what a batch's graph is, and hands the rest to train().
- * sumi_train() of the public header is train_run() with the options as texts. */
+ * sumi_training_run() of the public header is train_run() with the options as texts. */
 #ifndef SUMI_TRAIN_JOBS_H
 #define SUMI_TRAIN_JOBS_H
 #include "io/weights.h"

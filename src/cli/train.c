@@ -1,0 +1,164 @@
+/* train.c - sumi train JOB: options as the library's table has them, and a line that tells how it goes. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const jobs[] = { "autoencoder", "diffusion", "lora" };
+enum { JOBS = sizeof jobs / sizeof *jobs };
+static const char *job_name(int i) { return i < JOBS ? jobs[i] : NULL; }
+
+/* ── help ── */
+
+static int help(void)
+{
+	puts("usage: sumi train JOB [--config FILE] [OPTIONS]\n\n"
+	     "Trains a model and writes it as a checkpoint that sumi generate opens.\n\n"
+	     "  autoencoder   pictures to latents and back\n"
+	     "  diffusion     text encoder and denoiser on latents, from nothing or from a checkpoint\n"
+	     "  lora          a small file that changes a checkpoint\n\n"
+	     "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
+	     "wins. SIGINT saves a checkpoint and leaves; --resume_from_checkpoint latest goes on to the same bytes.");
+	return 0;
+}
+
+static int job_help(const char *job)
+{
+	printf("usage: sumi train %s [--config FILE] [OPTIONS]\n", job);
+	sumi_training_option o;
+	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
+		if (o.heading) {
+			printf("\n%s:\n", o.name);
+			continue;
+		}
+		char left[80];
+		snprintf(left, sizeof left, "  --%s %s", o.name, o.flag ? "" : o.value);
+		printf("%-36s %s", left, o.help);
+		if (*o.standard) printf(" (%s)", o.standard);
+		putchar('\n');
+	}
+	puts("\nMachine:\n  --config FILE                        a JSON file of these options\n"
+	     "  --quiet                              no progress, no notes");
+	return 0;
+}
+
+/* ── progress ── */
+
+typedef struct display {
+	bool terminal, quiet, open;
+	double told; /* seconds of the clock */
+} display;
+
+/* Ten times a second on a terminal, else every half minute. */
+static int on_progress(void *context, const sumi_training_progress *p)
+{
+	display *d = context;
+	double now = seconds_now();
+	bool last = p->step == p->steps;
+	if (!d->quiet && (last || now - d->told >= (d->terminal ? 0.1 : 30))) {
+		char left[32];
+		print_duration(left, sizeof left, p->seconds_left);
+		fprintf(stderr, "%sstep %lld/%lld  loss %.5g  lr %.3g  %.1f images/s  %s left%s", d->terminal ? "\r" : "",
+		    (long long)p->step, (long long)p->steps, p->smoothed_loss, p->learning_rate, p->images_per_second, left,
+		    d->terminal ? "\033[K" : "\n");
+		d->told = now;
+		d->open = d->terminal;
+	}
+	return stop_requested();
+}
+
+static void on_note(void *context, const char *line)
+{
+	display *d = context;
+	if (d->quiet) return;
+	fprintf(stderr, "%s%s\n", d->open ? "\r\033[K" : "", line);
+	d->open = false;
+}
+
+/* ── arguments ── */
+
+static bool is_flag(const char *job, const char *name)
+{
+	sumi_training_option o;
+	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
+		if (!o.flag || strlen(o.name) != strlen(name)) continue;
+		const char *a = o.name, *b = name;
+		while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+		if (!*a) return true;
+	}
+	return false;
+}
+
+static bool means_bool(const char *word) { return !strcmp(word, "true") || !strcmp(word, "false"); }
+
+/* One argument, with its value where it takes one. What the library has no name for is its error to report. */
+static int take_argument(sumi_training *run, const char *job, int argc, char **argv, int *at, bool only_config)
+{
+	sumi_error e = { 0 };
+	char name[80];
+	const char *argument = argv[*at], *value = strchr(argument, '=');
+	if (strncmp(argument, "--", 2) || !argument[2]) return complain(2, "unexpected \"%.80s\"", argument);
+	snprintf(name, sizeof name, "%.*s", value ? (int)(value - argument - 2) : 79, argument + 2);
+	bool flag = is_flag(job, name);
+	if (value)
+		value++;
+	else if (!flag || (*at + 1 < argc && means_bool(argv[*at + 1])))
+		value = *at + 1 < argc ? argv[++*at] : NULL;
+	else
+		value = "true";
+	if (!value) return complain(2, "--%s needs a value", name);
+	bool config = !strcmp(name, "config");
+	if (config != only_config) return 0;
+	bool fine = config ? sumi_training_load(run, value, &e) : sumi_training_set(run, name, value, &e);
+	return fine ? 0 : complain(e.status, "%s", e.text);
+}
+
+static int read_arguments(sumi_training *run, const char *job, int argc, char **argv, bool *quiet)
+{
+	for (int pass = 0; pass < 2; pass++) /* configuration files first: the command line wins */
+		for (int i = 2; i < argc; i++) {
+			if (!strcmp(argv[i], "--quiet") || !strcmp(argv[i], "-q")) {
+				*quiet = true;
+				continue;
+			}
+			int code = take_argument(run, job, argc, argv, &i, pass == 0);
+			if (code) return code;
+		}
+	return 0;
+}
+
+static int find_job(int argc, char **argv)
+{
+	if (argc < 2) return complain(2, "train what? autoencoder, diffusion or lora; sumi train --help tells more");
+	for (int i = 0; i < JOBS; i++)
+		if (!strcmp(argv[1], jobs[i])) return 0;
+	const char *near = nearest_name(job_name, argv[1]);
+	if (near) return complain(2, "no training job %.80s; did you mean %s?", argv[1], near);
+	return complain(2, "no training job %.80s: autoencoder, diffusion or lora", argv[1]);
+}
+
+int command_train(int argc, char **argv)
+{
+	bool helped = wants_help(argc, argv);
+	if (helped && (argc < 3 || argv[1][0] == '-')) return help();
+	int code = find_job(argc, argv);
+	if (code) return code;
+	if (helped) return job_help(argv[1]);
+	sumi_error e = { 0 };
+	display d = { 0 };
+	progress p; /* for its signals and what it knows of the terminal */
+	sumi_training *run = sumi_training_new(argv[1], &e);
+	if (!run) return complain(e.status, "%s", e.text);
+	code = read_arguments(run, argv[1], argc, argv, &d.quiet);
+	if (!code) {
+		progress_begin(&p, false, d.quiet);
+		d.terminal = p.terminal;
+		sumi_training_run(
+		    run, &(sumi_training_listener){ .progress = on_progress, .note = on_note, .context = &d }, &e);
+		if (d.open) fputc('\n', stderr);
+		if (e.status) code = complain(e.status, "%s", e.text);
+	}
+	sumi_training_free(run);
+	return code;
+}
