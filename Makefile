@@ -20,10 +20,10 @@ FORCE:
 
 test:
 	@tools/setup --quiet test
-	cmake --preset release
+	cmake --preset release -DSUMI_TESTS=ON
 	cmake --build build -j $(JOBS)
 	ctest --test-dir build --output-on-failure
-	cmake --preset sanitize
+	cmake --preset sanitize -DSUMI_TESTS=ON
 	cmake --build build-sanitize -j $(JOBS)
 	ctest --test-dir build-sanitize -L unit --output-on-failure
 

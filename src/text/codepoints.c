@@ -33,6 +33,11 @@ bool codepoints_append(codepoints *t, const uint32_t *from, size_t count, error 
 	return true;
 }
 
+bool codepoints_same(const codepoints *a, const codepoints *b)
+{
+	return a->count == b->count && (!a->count || !memcmp(a->at, b->at, a->count * sizeof *a->at));
+}
+
 void codepoints_free(codepoints *t)
 {
 	free(t->at);

@@ -13,6 +13,7 @@ typedef struct codepoints {
 
 bool codepoints_add(codepoints *t, uint32_t c, error *e);
 bool codepoints_append(codepoints *t, const uint32_t *from, size_t count, error *e);
+bool codepoints_same(const codepoints *a, const codepoints *b);
 void codepoints_free(codepoints *t);
 /* Exchanges contents: a pass that writes a new text ends with it. */
 void codepoints_swap(codepoints *a, codepoints *b);

@@ -125,7 +125,7 @@ static bool mend_segment(codepoints *t, const entities *names, bool unescape, er
 		if (!fine) break;
 		drop_controls(t);
 		fine = normalize_nfc(t, e);
-		same = t->count == before.count && !memcmp(t->at, before.at, t->count * sizeof *t->at);
+		same = codepoints_same(t, &before);
 	}
 	codepoints_free(&before);
 	return fine;

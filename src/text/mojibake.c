@@ -297,7 +297,7 @@ static bool mend_pieces(codepoints *t, int depth, bool *changed, error *e)
 		}
 		i += n ? n : 1;
 	}
-	*changed = fine && (out.count != t->count || memcmp(out.at, t->at, t->count * sizeof *t->at));
+	*changed = fine && !codepoints_same(&out, t);
 	if (*changed) codepoints_swap(t, &out);
 	codepoints_free(&out);
 	codepoints_free(&piece);
