@@ -4,22 +4,15 @@
 #include "backend/reference/activation.h"
 #include <string.h>
 
-bool vector_supported(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-
-bool vector_fits(const call *c)
-{
-	if (c->y->dtype != F32 || !vector_supported()) return false;
-	for (int i = 0; i < c->y->inputs; i++)
-		if (c->x[i] && c->x[i]->dtype != F32) return false;
-	return true;
-}
-
-enum { PIECE = 8192 }; /* floats that a thread takes at a time */
+enum { PIECE = 8192 }; /* values that a thread takes at a time */
 
 #define FOR_PIECES(n)                                                                                        \
 	_Pragma("omp parallel for num_threads(c->threads) schedule(static)") for (size_t first = 0; first < (n); \
 	                                                                          first += PIECE)
 #define LAST(n) ((n)-first < PIECE ? (n) : first + PIECE)
+/* The blocks of a piece: `at` is where one begins, m how long it is. */
+#define FOR_BLOCKS(from, end) \
+	for (size_t at = (from), m; at < (end) && (m = (end)-at < BLOCK ? (end)-at : BLOCK); at += m)
 
 /* ── a + b and a·b: b is broadcast over runs. A run is the trailing axes that b has whole, or, where b's last axis is
  * 1, those over which b is one value. ── */
@@ -75,21 +68,34 @@ static void mul_run(float *y, const float *a, const float *b, size_t n, bool sin
 		for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
+typedef void two_fn(float *y, const float *a, const float *b, size_t n, bool single);
+
+/* n results from `first` on; b's values begin at b_first. */
+static void two_blocks(const call *c, two_fn *f, size_t first, size_t b_first, size_t n, bool single)
+{
+	float rooms[3][BLOCK];
+	FOR_BLOCKS(first, first + n)
+	{
+		const float *a = block_in(c, 0, at, m, rooms[0]);
+		const float *b = block_in(c, 1, single ? b_first : b_first + at - first, single ? 1 : m, rooms[1]);
+		f(block_out(c, at, rooms[2]), a, b, m, single);
+		block_done(c, at, m, rooms[2]);
+	}
+}
+
 static bool run_two(const call *c)
 {
-	void (*one_run)(float *, const float *, const float *, size_t, bool) = c->y->op == ADD ? add_run : mul_run;
+	two_fn *f = c->y->op == ADD ? add_run : mul_run;
 	runs r = find_runs(c);
-	float *y = c->out;
-	const float *a = c->in[0], *b = c->in[1];
 	size_t n = shape_count(c->y->shape), count = n / r.length, at_once = r.length < PIECE ? PIECE / r.length : 1;
 	if (count == 1) {
-		FOR_PIECES(n) one_run(y + first, a + first, r.single ? b : b + first, LAST(n) - first, r.single);
+		FOR_PIECES(n) two_blocks(c, f, first, r.single ? 0 : first, LAST(n) - first, r.single);
 		return true;
 	}
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t first = 0; first < count; first += at_once)
 		for (size_t i = first; i < count && i < first + at_once; i++)
-			one_run(y + i * r.length, a + i * r.length, b + run_in_b(&r, i), r.length, r.single);
+			two_blocks(c, f, i * r.length, run_in_b(&r, i), r.length, r.single);
 	return true;
 }
 
@@ -100,73 +106,93 @@ const kernel vector_mul = { MUL, "vector", vector_fits, NULL, NULL, NULL, NULL, 
 
 static bool run_affine(const call *c)
 {
-	float factor = c->y->f[0], shift = c->y->f[1], *y = c->out;
-	const float *x = c->in[0];
+	float factor = c->y->f[0], shift = c->y->f[1];
 	size_t n = shape_count(c->y->shape);
-	FOR_PIECES(n) for (size_t i = first; i < LAST(n); i++) y[i] = factor * x[i] + shift;
+	FOR_PIECES(n)
+	{
+		float rooms[2][BLOCK];
+		FOR_BLOCKS(first, LAST(n))
+		{
+			const float *x = block_in(c, 0, at, m, rooms[0]);
+			float *y = block_out(c, at, rooms[1]);
+			for (size_t i = 0; i < m; i++) y[i] = factor * x[i] + shift;
+			block_done(c, at, m, rooms[1]);
+		}
+	}
 	return true;
 }
 
 const kernel vector_affine = { AFFINE, "vector", vector_fits, NULL, NULL, NULL, NULL, run_affine, NULL };
 
-static bool run_activation(const call *c)
+static void activate_block(activation kind, const float *x, float *y, size_t n)
 {
-	float *y = c->out;
-	const float *x = c->in[0];
-	size_t n = shape_count(c->y->shape);
-	activation kind = (activation)c->y->a[0];
-	FOR_PIECES(n)
-	{
-		size_t last = LAST(n);
-		if (kind == SILU)
-			for (size_t i = first; i < last; i++) y[i] = silu_f32(x[i]);
-		else if (kind == GELU)
-			for (size_t i = first; i < last; i++) y[i] = gelu_f32(x[i]);
-		else if (kind == GELU_QUICK)
-			for (size_t i = first; i < last; i++) y[i] = gelu_quick_f32(x[i]);
-		else if (kind == SQUARE)
-			for (size_t i = first; i < last; i++) y[i] = x[i] * x[i];
-		else
-			for (size_t i = first; i < last; i++) y[i] = (float)activation_value(kind, (real)x[i]);
-	}
-	return true;
+	if (kind == SILU)
+		for (size_t i = 0; i < n; i++) y[i] = silu_f32(x[i]);
+	else if (kind == GELU)
+		for (size_t i = 0; i < n; i++) y[i] = gelu_f32(x[i]);
+	else if (kind == GELU_QUICK)
+		for (size_t i = 0; i < n; i++) y[i] = gelu_quick_f32(x[i]);
+	else if (kind == SQUARE)
+		for (size_t i = 0; i < n; i++) y[i] = x[i] * x[i];
+	else
+		for (size_t i = 0; i < n; i++) y[i] = (float)activation_value(kind, (real)x[i]);
 }
 
-static bool run_activation_grad(const call *c)
+static void slope_block(activation kind, const float *x, const float *dy, float *dx, size_t n)
 {
-	float *dx = c->out;
-	const float *x = c->in[0], *dy = c->in[1];
+	if (kind == SILU)
+		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * silu_slope_f32(x[i]);
+	else if (kind == GELU)
+		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * gelu_slope_f32(x[i]);
+	else if (kind == GELU_QUICK)
+		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * gelu_quick_slope_f32(x[i]);
+	else if (kind == SQUARE)
+		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * 2 * x[i];
+	else
+		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * (float)activation_slope(kind, (real)x[i]);
+}
+
+static bool run_activation(const call *c)
+{
 	size_t n = shape_count(c->y->shape);
+	bool gradient = c->y->op == ACTIVATION_GRAD;
 	activation kind = (activation)c->y->a[0];
 	FOR_PIECES(n)
 	{
-		size_t last = LAST(n);
-		if (kind == SILU)
-			for (size_t i = first; i < last; i++) dx[i] = dy[i] * silu_slope_f32(x[i]);
-		else if (kind == GELU)
-			for (size_t i = first; i < last; i++) dx[i] = dy[i] * gelu_slope_f32(x[i]);
-		else if (kind == GELU_QUICK)
-			for (size_t i = first; i < last; i++) dx[i] = dy[i] * gelu_quick_slope_f32(x[i]);
-		else if (kind == SQUARE)
-			for (size_t i = first; i < last; i++) dx[i] = dy[i] * 2 * x[i];
-		else
-			for (size_t i = first; i < last; i++) dx[i] = dy[i] * (float)activation_slope(kind, (real)x[i]);
+		float rooms[3][BLOCK];
+		FOR_BLOCKS(first, LAST(n))
+		{
+			const float *x = block_in(c, 0, at, m, rooms[0]);
+			float *y = block_out(c, at, rooms[2]);
+			if (gradient)
+				slope_block(kind, x, block_in(c, 1, at, m, rooms[1]), y, m);
+			else
+				activate_block(kind, x, y, m);
+			block_done(c, at, m, rooms[2]);
+		}
 	}
 	return true;
 }
 
 const kernel vector_activation = { ACTIVATION, "vector", vector_fits, NULL, NULL, NULL, NULL, run_activation, NULL };
-const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, NULL, NULL, NULL, NULL,
-	run_activation_grad, NULL };
+const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, NULL, NULL, NULL, NULL, run_activation,
+	NULL };
 
+/* x holds two halves in a row: a value, and the gate through which it passes. */
 static bool run_geglu(const call *c)
 {
 	size_t width = (size_t)c->y->shape.d[c->y->shape.n - 1], rows = shape_count(c->y->shape) / width;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
-		float *y = (float *)c->out + r * width;
-		const float *x = (const float *)c->in[0] + 2 * r * width;
-		for (size_t i = 0; i < width; i++) y[i] = x[i] * gelu_f32(x[width + i]);
+		float rooms[3][BLOCK];
+		FOR_BLOCKS(r * width, (r + 1) * width)
+		{
+			size_t value = at + r * width;
+			const float *x = block_in(c, 0, value, m, rooms[0]), *gate = block_in(c, 0, value + width, m, rooms[1]);
+			float *y = block_out(c, at, rooms[2]);
+			for (size_t i = 0; i < m; i++) y[i] = x[i] * gelu_f32(gate[i]);
+			block_done(c, at, m, rooms[2]);
+		}
 	}
 	return true;
 }
@@ -176,11 +202,19 @@ static bool run_geglu_grad(const call *c)
 	size_t width = (size_t)c->x[1]->shape.d[c->x[1]->shape.n - 1], rows = shape_count(c->x[1]->shape) / width;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
-		float *restrict dx = (float *)c->out + 2 * r * width;
-		const float *x = (const float *)c->in[0] + 2 * r * width, *dy = (const float *)c->in[1] + r * width;
-		for (size_t i = 0; i < width; i++) {
-			dx[i] = dy[i] * gelu_f32(x[width + i]);
-			dx[width + i] = dy[i] * x[i] * gelu_slope_f32(x[width + i]);
+		float rooms[5][BLOCK];
+		FOR_BLOCKS(r * width, (r + 1) * width)
+		{
+			size_t value = at + r * width;
+			const float *x = block_in(c, 0, value, m, rooms[0]), *gate = block_in(c, 0, value + width, m, rooms[1]);
+			const float *dy = block_in(c, 1, at, m, rooms[2]);
+			float *restrict dx = block_out(c, value, rooms[3]), *restrict dgate = block_out(c, value + width, rooms[4]);
+			for (size_t i = 0; i < m; i++) {
+				dx[i] = dy[i] * gelu_f32(gate[i]);
+				dgate[i] = dy[i] * x[i] * gelu_slope_f32(gate[i]);
+			}
+			block_done(c, value, m, rooms[3]);
+			block_done(c, value + width, m, rooms[4]);
 		}
 	}
 	return true;
@@ -221,7 +255,7 @@ static bool find_reduction(const call *c, reduction *r)
 static bool sum_fits(const call *c)
 {
 	reduction r;
-	return vector_fits(c) && find_reduction(c, &r) && r.lanes > 1;
+	return vector_fits(c) && find_reduction(c, &r) && r.lanes > 1 && r.lanes <= BLOCK;
 }
 
 static size_t sum_scratch_bytes(const call *c)
@@ -231,9 +265,8 @@ static size_t sum_scratch_bytes(const call *c)
 	return r.outer * r.parts * r.lanes * sizeof(float);
 }
 
-static void sum_rows(const float *x, size_t rows, size_t width, float *sums)
+static void sum_rows(const float *restrict x, size_t rows, size_t width, float *restrict sums)
 {
-	memset(sums, 0, width * sizeof *sums);
 	for (size_t r = 0; r < rows; r++)
 		for (size_t i = 0; i < width; i++) sums[i] += x[r * width + i];
 }
@@ -242,21 +275,29 @@ static bool run_sum_to(const call *c)
 {
 	reduction r;
 	find_reduction(c, &r);
-	size_t width = r.lanes, rows = r.rows, parts = r.parts;
-	float *sums = c->scratch, *y = c->out;
-	const float *x = c->in[0];
+	size_t width = r.lanes, rows = r.rows, parts = r.parts, at_once = BLOCK / width;
+	float *sums = c->scratch;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t p = 0; p < r.outer * parts; p++) {
+		float room[BLOCK];
 		size_t first = p % parts * PART_ROWS, n = rows - first < PART_ROWS ? rows - first : PART_ROWS;
-		sum_rows(x + ((p / parts) * rows + first) * width, n, width, sums + p * width);
+		size_t at = ((p / parts) * rows + first) * width;
+		memset(sums + p * width, 0, width * sizeof *sums);
+		for (size_t k = 0, m; k < n; k += m) {
+			m = n - k < at_once ? n - k : at_once;
+			sum_rows(block_in(c, 0, at + k * width, m * width, room), m, width, sums + p * width);
+		}
 	}
-	for (size_t o = 0; o < r.outer; o++)
+	for (size_t o = 0; o < r.outer; o++) {
+		float room[BLOCK], *y = block_out(c, o * r.width, room);
 		for (size_t i = 0; i < r.width; i++) {
 			double sum = 0;
 			for (size_t p = 0; p < parts; p++)
 				for (size_t k = i; k < width; k += r.width) sum += (double)sums[(o * parts + p) * width + k];
-			y[o * r.width + i] = (float)sum;
+			y[i] = (float)sum;
 		}
+		block_done(c, o * r.width, r.width, room);
+	}
 	return true;
 }
 

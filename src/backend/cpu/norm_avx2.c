@@ -8,10 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { PART_PIXELS = 256 };
+enum { PART_PIXELS = 256, LANES = 128 };
 
 typedef struct geometry {
 	size_t batch, pixels, channels, groups, parts, part_count;
+	size_t lanes, block; /* values of a row, and of a block of rows */
 } geometry;
 
 static geometry geometry_of(const call *c)
@@ -19,12 +20,17 @@ static geometry geometry_of(const call *c)
 	const node *x = c->x[0];
 	size_t batch = (size_t)x->shape.d[0], channels = (size_t)x->shape.d[x->shape.n - 1];
 	size_t pixels = shape_count(x->shape) / batch / channels, parts = (pixels + PART_PIXELS - 1) / PART_PIXELS;
-	return (geometry){ batch, pixels, channels, (size_t)c->y->a[0], parts, batch * parts };
+	size_t lanes = channels <= LANES / 2 ? LANES / channels * channels : channels;
+	size_t block = lanes < BLOCK / 2 ? BLOCK / 2 / lanes * lanes : lanes;
+	return (geometry){ batch, pixels, channels, (size_t)c->y->a[0], parts, batch * parts, lanes, block };
 }
 
+/* Gamma, beta and their gradients are f32. */
 static bool silu_or_none(const call *c)
 {
-	return vector_fits(c) && (c->y->a[1] == NO_ACTIVATION || c->y->a[1] == SILU);
+	const node *x = c->x[0], *gamma = c->y->op == GROUP_NORM ? c->x[1] : c->x[2];
+	return vector_fits(c) && x->shape.d[x->shape.n - 1] <= BLOCK && gamma->dtype == F32 &&
+	       (c->y->op != GROUP_NORM_DW || c->y->dtype == F32) && (c->y->a[1] == NO_ACTIVATION || c->y->a[1] == SILU);
 }
 
 /* What every pass has: sums of two kinds for each part and channel, then for each picture and channel. */
@@ -65,37 +71,90 @@ static void spread_group(const geometry *g, const float *parts, size_t n, float 
 
 #define FOR_PARTS \
 	_Pragma("omp parallel for num_threads(c->threads) schedule(static)") for (size_t p = 0; p < g.part_count; p++)
-#define PART_OF                                                                     \
-	size_t n = p / g.parts, first = p % g.parts * PART_PIXELS;                      \
-	size_t count = g.pixels - first < PART_PIXELS ? g.pixels - first : PART_PIXELS; \
-	size_t at = (n * g.pixels + first) * g.channels
+
+/* A part: `length` values from `at` on, of picture `image`. */
+typedef struct part {
+	size_t image, at, length;
+} part;
+
+static part part_of(const geometry *g, size_t p)
+{
+	size_t first = p % g->parts * PART_PIXELS, image = p / g->parts;
+	size_t count = g->pixels - first < PART_PIXELS ? g->pixels - first : PART_PIXELS;
+	return (part){ image, (image * g->pixels + first) * g->channels, count * g->channels };
+}
+
+/* The blocks of a part: m values from `at` on, whole rows of lanes but for the last. */
+#define FOR_BLOCKS(q)                                                                                             \
+	for (size_t at = (q).at, end = at + (q).length, m; at < end && (m = end - at < g.block ? end - at : g.block); \
+	     at += m)
+
+/* A row of lanes is one pixel's channels, or, of a narrow map, those of several pixels: then what belongs to the
+ * channels is repeated. Loops are long enough either way. */
+static const float *repeated(const float *values, const geometry *g, float *room)
+{
+	if (g->lanes == g->channels) return values;
+	for (size_t i = 0; i < g->lanes; i++) room[i] = values[i % g->channels];
+	return room;
+}
+
+static void fold_lanes(const float *sums, const geometry *g, float *to)
+{
+	memset(to, 0, g->channels * sizeof *to);
+	for (size_t i = 0; i < g->lanes; i++) to[i % g->channels] += sums[i];
+}
+
+#define FOR_ROWS(n, lanes) \
+	for (size_t row = 0, width; row < (n) && (width = (n)-row < (lanes) ? (n)-row : (lanes)); row += width)
+
+static void add_values(const float *restrict x, size_t n, size_t lanes, float *restrict sum)
+{
+	FOR_ROWS(n, lanes)
+	for (size_t i = 0; i < width; i++) sum[i] += x[row + i];
+}
+
+static void add_squares(
+    const float *restrict x, size_t n, size_t lanes, const float *restrict mean, float *restrict sum)
+{
+	FOR_ROWS(n, lanes)
+	for (size_t i = 0; i < width; i++) {
+		float d = x[row + i] - mean[i];
+		sum[i] += d * d;
+	}
+}
 
 static void find_statistics(const call *c, geometry g, workspace w)
 {
-	const float *x = c->in[0];
-	FOR_PARTS
-	{
-		PART_OF;
-		(void)n;
-		float *sum = w.parts[0] + p * g.channels;
-		memset(sum, 0, g.channels * sizeof *sum);
-		for (size_t r = 0; r < count; r++)
-			for (size_t i = 0; i < g.channels; i++) sum[i] += x[at + r * g.channels + i];
-	}
-	for (size_t n = 0; n < g.batch; n++) spread_group(&g, w.parts[0], n, w.mean, false, 0);
-	FOR_PARTS
-	{
-		PART_OF;
-		float *restrict sum = w.parts[0] + p * g.channels;
-		const float *mean = w.mean + n * g.channels;
-		memset(sum, 0, g.channels * sizeof *sum);
-		for (size_t r = 0; r < count; r++)
-			for (size_t i = 0; i < g.channels; i++) {
-				float d = x[at + r * g.channels + i] - mean[i];
-				sum[i] += d * d;
+	for (int pass = 0; pass < 2; pass++) {
+		FOR_PARTS
+		{
+			float room[BLOCK], sums[BLOCK], means[LANES];
+			part q = part_of(&g, p);
+			const float *mean = pass ? repeated(w.mean + q.image * g.channels, &g, means) : NULL;
+			memset(sums, 0, g.lanes * sizeof *sums);
+			FOR_BLOCKS(q)
+			{
+				const float *x = block_in(c, 0, at, m, room);
+				if (pass)
+					add_squares(x, m, g.lanes, mean, sums);
+				else
+					add_values(x, m, g.lanes, sums);
 			}
+			fold_lanes(sums, &g, w.parts[0] + p * g.channels);
+		}
+		for (size_t n = 0; n < g.batch; n++)
+			spread_group(&g, w.parts[0], n, pass ? w.deviation : w.mean, pass == 1, c->y->f[0]);
 	}
-	for (size_t n = 0; n < g.batch; n++) spread_group(&g, w.parts[0], n, w.deviation, true, c->y->f[0]);
+}
+
+static void scale_rows(const float *restrict x, size_t n, size_t lanes, const float *restrict factor,
+    const float *restrict shift, bool silu, float *y)
+{
+	FOR_ROWS(n, lanes)
+	if (silu)
+		for (size_t i = 0; i < width; i++) y[row + i] = silu_f32(x[row + i] * factor[i] + shift[i]);
+	else
+		for (size_t i = 0; i < width; i++) y[row + i] = x[row + i] * factor[i] + shift[i];
 }
 
 static bool run_group_norm(const call *c)
@@ -103,63 +162,85 @@ static bool run_group_norm(const call *c)
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
 	find_statistics(c, g, w);
-	const float *x = c->in[0], *gamma = c->in[1], *beta = c->in[2];
-	float *y = c->out, *factor = w.sums[0], *shift = w.sums[1];
+	const float *gamma = c->in[1], *beta = c->in[2];
+	float *factor = w.sums[0], *shift = w.sums[1];
 	for (size_t n = 0; n < g.batch; n++)
 		for (size_t i = 0; i < g.channels; i++) {
 			size_t k = n * g.channels + i;
 			factor[k] = gamma[i] * w.deviation[k];
 			shift[k] = beta[i] - w.mean[k] * factor[k];
 		}
-	bool silu = c->y->a[1] == SILU;
 	FOR_PARTS
 	{
-		PART_OF;
-		const float *f = factor + n * g.channels, *s = shift + n * g.channels;
-		for (size_t r = 0; r < count; r++) {
-			const float *from = x + at + r * g.channels;
-			float *to = y + at + r * g.channels;
-			if (silu)
-				for (size_t i = 0; i < g.channels; i++) to[i] = silu_f32(from[i] * f[i] + s[i]);
-			else
-				for (size_t i = 0; i < g.channels; i++) to[i] = from[i] * f[i] + s[i];
+		float rooms[2][BLOCK], lanes[2][LANES];
+		part q = part_of(&g, p);
+		const float *f = repeated(factor + q.image * g.channels, &g, lanes[0]);
+		const float *s = repeated(shift + q.image * g.channels, &g, lanes[1]);
+		FOR_BLOCKS(q)
+		{
+			const float *x = block_in(c, 0, at, m, rooms[0]);
+			scale_rows(x, m, g.lanes, f, s, c->y->a[1] == SILU, block_out(c, at, rooms[1]));
+			block_done(c, at, m, rooms[1]);
 		}
 	}
 	return true;
 }
 
-/* The gradient at the norm's affine output, dz, of one row of channels: dy·act'(z). */
-static inline void slope_row(const float *x, const float *dy, const float *mean, const float *deviation,
-    const float *gamma, const float *beta, size_t channels, bool silu, float *restrict dz, float *restrict normed)
+/* What the gradients need of each lane. */
+typedef struct lane_values {
+	const float *mean, *deviation, *gamma, *beta, *plain, *times;
+} lane_values;
+
+static lane_values lanes_for(const call *c, const geometry *g, const workspace *w, size_t image, float rooms[][LANES])
 {
-	for (size_t i = 0; i < channels; i++) normed[i] = (x[i] - mean[i]) * deviation[i];
-	if (silu)
-		for (size_t i = 0; i < channels; i++) dz[i] = dy[i] * silu_slope_f32(normed[i] * gamma[i] + beta[i]);
-	else
-		for (size_t i = 0; i < channels; i++) dz[i] = dy[i];
+	size_t at = image * g->channels;
+	return (lane_values){ repeated(w->mean + at, g, rooms[0]), repeated(w->deviation + at, g, rooms[1]),
+		repeated(c->in[2], g, rooms[2]), repeated(c->in[3], g, rooms[3]), repeated(w->sums[0] + at, g, rooms[4]),
+		repeated(w->sums[1] + at, g, rooms[5]) };
 }
 
-enum { ROW = 128 }; /* channels at a time, in registers and the first cache */
+/* dz is the gradient at the norm's affine output, dy·act'(z): Σ dz and Σ dz·normed. */
+static void add_gradients(const float *restrict x, const float *restrict dy, size_t n, size_t lanes,
+    const lane_values *v, bool silu, float *restrict plain, float *restrict times)
+{
+	const float *mean = v->mean, *deviation = v->deviation, *gamma = v->gamma, *beta = v->beta;
+	FOR_ROWS(n, lanes)
+	for (size_t i = 0; i < width; i++) {
+		float normed = (x[row + i] - mean[i]) * deviation[i], z = normed * gamma[i] + beta[i];
+		float dz = dy[row + i] * (silu ? silu_slope_f32(z) : 1);
+		plain[i] += dz;
+		times[i] += dz * normed;
+	}
+}
 
-/* Σ dz and Σ dz·normed over the pixels of each part. */
+static void gradient_rows(
+    const float *x, const float *dy, size_t n, size_t lanes, const lane_values *v, bool silu, float *restrict dx)
+{
+	const float *mean = v->mean, *deviation = v->deviation, *gamma = v->gamma, *beta = v->beta, *plain = v->plain,
+	            *times = v->times;
+	FOR_ROWS(n, lanes)
+	for (size_t i = 0; i < width; i++) {
+		float normed = (x[row + i] - mean[i]) * deviation[i], z = normed * gamma[i] + beta[i];
+		float dz = dy[row + i] * (silu ? silu_slope_f32(z) : 1);
+		dx[row + i] = deviation[i] * (dz * gamma[i] - plain[i] - normed * times[i]);
+	}
+}
+
 static void find_gradient_sums(const call *c, geometry g, workspace w)
 {
-	const float *x = c->in[0], *dy = c->in[1], *gamma = c->in[2], *beta = c->in[3];
-	bool silu = c->y->a[1] == SILU;
 	FOR_PARTS
 	{
-		PART_OF;
-		float *plain = w.parts[0] + p * g.channels, *times = w.parts[1] + p * g.channels, dz[ROW], normed[ROW];
-		memset(plain, 0, g.channels * sizeof *plain);
-		memset(times, 0, g.channels * sizeof *times);
-		for (size_t r = 0; r < count; r++)
-			for (size_t k = 0; k < g.channels; k += ROW) {
-				size_t width = g.channels - k < ROW ? g.channels - k : ROW, from = at + r * g.channels + k,
-				       s = n * g.channels + k;
-				slope_row(
-				    x + from, dy + from, w.mean + s, w.deviation + s, gamma + k, beta + k, width, silu, dz, normed);
-				for (size_t i = 0; i < width; i++) plain[k + i] += dz[i], times[k + i] += dz[i] * normed[i];
-			}
+		float rooms[2][BLOCK], sums[2][BLOCK], lanes[6][LANES];
+		part q = part_of(&g, p);
+		lane_values v = lanes_for(c, &g, &w, q.image, lanes);
+		memset(sums[0], 0, g.lanes * sizeof(float));
+		memset(sums[1], 0, g.lanes * sizeof(float));
+		FOR_BLOCKS(q)
+		{
+			const float *x = block_in(c, 0, at, m, rooms[0]), *dy = block_in(c, 1, at, m, rooms[1]);
+			add_gradients(x, dy, m, g.lanes, &v, c->y->a[1] == SILU, sums[0], sums[1]);
+		}
+		for (int k = 0; k < 2; k++) fold_lanes(sums[k], &g, w.parts[k] + p * g.channels);
 	}
 }
 
@@ -167,30 +248,26 @@ static bool run_group_norm_dx(const call *c)
 {
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
+	memset(w.sums[0], 0, 2 * g.batch * g.channels * sizeof(float));
 	find_statistics(c, g, w);
 	find_gradient_sums(c, g, w);
-	const float *x = c->in[0], *dy = c->in[1], *gamma = c->in[2], *beta = c->in[3];
-	float *dx = c->out;
+	const float *gamma = c->in[2];
 	for (size_t k = 0; k < 2; k++) {
 		for (size_t p = 0; p < g.part_count; p++)
 			for (size_t i = 0; i < g.channels; i++) w.parts[k][p * g.channels + i] *= gamma[i];
 		for (size_t n = 0; n < g.batch; n++) spread_group(&g, w.parts[k], n, w.sums[k], false, 0);
 	}
-	bool silu = c->y->a[1] == SILU;
 	FOR_PARTS
 	{
-		PART_OF;
-		float dz[ROW], normed[ROW];
-		for (size_t r = 0; r < count; r++)
-			for (size_t k = 0; k < g.channels; k += ROW) {
-				size_t width = g.channels - k < ROW ? g.channels - k : ROW, from = at + r * g.channels + k,
-				       s = n * g.channels + k;
-				slope_row(
-				    x + from, dy + from, w.mean + s, w.deviation + s, gamma + k, beta + k, width, silu, dz, normed);
-				for (size_t i = 0; i < width; i++)
-					dx[from + i] =
-					    w.deviation[s + i] * (dz[i] * gamma[k + i] - w.sums[0][s + i] - normed[i] * w.sums[1][s + i]);
-			}
+		float rooms[3][BLOCK], lanes[6][LANES];
+		part q = part_of(&g, p);
+		lane_values v = lanes_for(c, &g, &w, q.image, lanes);
+		FOR_BLOCKS(q)
+		{
+			const float *x = block_in(c, 0, at, m, rooms[0]), *dy = block_in(c, 1, at, m, rooms[1]);
+			gradient_rows(x, dy, m, g.lanes, &v, c->y->a[1] == SILU, block_out(c, at, rooms[2]));
+			block_done(c, at, m, rooms[2]);
+		}
 	}
 	return true;
 }
@@ -199,6 +276,7 @@ static bool run_group_norm_dw(const call *c)
 {
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
+	memset(w.sums[0], 0, 2 * g.batch * g.channels * sizeof(float));
 	find_statistics(c, g, w);
 	find_gradient_sums(c, g, w);
 	float *dw = c->out;
@@ -225,6 +303,13 @@ const kernel vector_group_norm_dw = { GROUP_NORM_DW, "vector", silu_or_none, NUL
 
 static size_t width_of(const call *c) { return (size_t)c->x[0]->shape.d[c->x[0]->shape.n - 1]; }
 
+static bool row_fits(const call *c)
+{
+	const node *gamma = c->y->op == LAYER_NORM ? c->x[1] : c->x[2];
+	return vector_fits(c) && width_of(c) <= BLOCK && (!gamma || gamma->dtype == F32) &&
+	       (c->y->op != LAYER_NORM_DW || c->y->dtype == F32);
+}
+
 static void row_statistics(const float *x, size_t n, float epsilon, float *mean, float *deviation)
 {
 	float sum = 0, squares = 0;
@@ -243,13 +328,15 @@ static bool run_layer_norm(const call *c)
 	const float *gamma = c->in[1], *beta = c->in[2];
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
-		const float *x = (const float *)c->in[0] + r * width;
-		float *y = (float *)c->out + r * width, mean, deviation;
+		float rooms[2][BLOCK], mean, deviation;
+		const float *x = block_in(c, 0, r * width, width, rooms[0]);
+		float *y = block_out(c, r * width, rooms[1]);
 		row_statistics(x, width, c->y->f[0], &mean, &deviation);
 		if (gamma)
 			for (size_t i = 0; i < width; i++) y[i] = (x[i] - mean) * deviation * gamma[i] + beta[i];
 		else
 			for (size_t i = 0; i < width; i++) y[i] = (x[i] - mean) * deviation;
+		block_done(c, r * width, width, rooms[1]);
 	}
 	return true;
 }
@@ -260,8 +347,10 @@ static bool run_layer_norm_dx(const call *c)
 	const float *gamma = c->in[2];
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
-		const float *x = (const float *)c->in[0] + r * width, *dy = (const float *)c->in[1] + r * width;
-		float *dx = (float *)c->out + r * width, mean, deviation, plain = 0, times = 0;
+		float rooms[3][BLOCK], mean, deviation, plain = 0, times = 0;
+		const float *x = block_in(c, 0, r * width, width, rooms[0]);
+		const float *dy = block_in(c, 1, r * width, width, rooms[1]);
+		float *dx = block_out(c, r * width, rooms[2]);
 		row_statistics(x, width, c->y->f[0], &mean, &deviation);
 		for (size_t i = 0; i < width; i++) dx[i] = gamma ? dy[i] * gamma[i] : dy[i];
 #pragma omp simd reduction(+ : plain, times)
@@ -272,6 +361,7 @@ static bool run_layer_norm_dx(const call *c)
 		plain /= (float)width;
 		times /= (float)width;
 		for (size_t i = 0; i < width; i++) dx[i] = deviation * (dx[i] - plain - (x[i] - mean) * deviation * times);
+		block_done(c, r * width, width, rooms[2]);
 	}
 	return true;
 }
@@ -293,8 +383,9 @@ static bool run_layer_norm_dw(const call *c)
 		float *dgamma = sums + p * 2 * width, *dbeta = dgamma + width;
 		memset(dgamma, 0, 2 * width * sizeof *dgamma);
 		for (size_t r = p * PART_ROWS; r < rows && r < (p + 1) * PART_ROWS; r++) {
-			const float *x = (const float *)c->in[0] + r * width, *dy = (const float *)c->in[1] + r * width;
-			float mean, deviation;
+			float rooms[2][BLOCK], mean, deviation;
+			const float *x = block_in(c, 0, r * width, width, rooms[0]);
+			const float *dy = block_in(c, 1, r * width, width, rooms[1]);
 			row_statistics(x, width, c->y->f[0], &mean, &deviation);
 			for (size_t i = 0; i < width; i++) {
 				dgamma[i] += dy[i] * (x[i] - mean) * deviation;
@@ -310,8 +401,8 @@ static bool run_layer_norm_dw(const call *c)
 	return true;
 }
 
-const kernel vector_layer_norm = { LAYER_NORM, "vector", vector_fits, NULL, NULL, NULL, NULL, run_layer_norm, NULL };
-const kernel vector_layer_norm_dx = { LAYER_NORM_DX, "vector", vector_fits, NULL, NULL, NULL, NULL, run_layer_norm_dx,
+const kernel vector_layer_norm = { LAYER_NORM, "vector", row_fits, NULL, NULL, NULL, NULL, run_layer_norm, NULL };
+const kernel vector_layer_norm_dx = { LAYER_NORM_DX, "vector", row_fits, NULL, NULL, NULL, NULL, run_layer_norm_dx,
 	NULL };
-const kernel vector_layer_norm_dw = { LAYER_NORM_DW, "vector", vector_fits, NULL, layer_scratch_bytes, NULL, NULL,
+const kernel vector_layer_norm_dw = { LAYER_NORM_DW, "vector", row_fits, NULL, layer_scratch_bytes, NULL, NULL,
 	run_layer_norm_dw, NULL };

@@ -1,11 +1,20 @@
-/* vector.h - elementwise kernels and norms in f32, written for the compiler to vectorise. */
+/* vector.h - elementwise kernels and norms for f32 and bf16, written for the compiler to vectorise. */
 #ifndef SUMI_BACKEND_CPU_VECTOR_H
 #define SUMI_BACKEND_CPU_VECTOR_H
 #include "graph/graph.h"
 
 bool vector_supported(void); /* by this CPU */
-/* Everything a row needs to be f32: the result and every input that is there. */
+/* The result and every input that is there is f32 or bf16. */
 bool vector_fits(const call *c);
+
+/* Kernels compute in f32, a block at a time. Values of another type pass through room for BLOCK floats on the stack,
+ * which stays in the first cache; f32 is read and written where it lies. */
+enum { BLOCK = 4096 };
+/* n ≤ BLOCK values of input k from `at` on. */
+const float *block_in(const call *c, int k, size_t at, size_t n, float *room);
+/* Where the result from `at` on is to be written; then block_done rounds it into its place. */
+float *block_out(const call *c, size_t at, float *room);
+void block_done(const call *c, size_t at, size_t n, const float *room);
 
 extern const kernel vector_add, vector_mul, vector_affine, vector_activation, vector_activation_grad, vector_geglu,
     vector_geglu_grad, vector_sum_to;
