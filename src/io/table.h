@@ -39,5 +39,8 @@ bool tensor_bytes(int ndims, const int64_t *shape, int bits, size_t *bytes);
 /* The readers. Each adds what it finds in the mapped file to w; the mapping stays the caller's, which keeps it in w. */
 bool looks_like_safetensors(const mapping *m);
 bool read_safetensors(weights *w, const mapping *m, const char *path, error *e);
+bool looks_like_pickle(const mapping *m);
+bool read_torch_zip(weights *w, const mapping *m, const char *path, error *e); /* zip.h tells one */
+bool read_torch_legacy(weights *w, const mapping *m, const char *path, error *e);
 
 #endif

@@ -1,5 +1,6 @@
 /* weights.c - the table of tensors, opening a file by its content, and indexes of shards. */
 #include "io/table.h"
+#include "io/zip.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -200,6 +201,8 @@ static bool read_index(weights *w, json_t *map, const char *path, error *e)
 static bool read_by_content(weights *w, const mapping *m, const char *path, bool is_shard, error *e)
 {
 	if (looks_like_safetensors(m)) return read_safetensors(w, m, path, e);
+	if (looks_like_zip(m)) return read_torch_zip(w, m, path, e);
+	if (looks_like_pickle(m)) return read_torch_legacy(w, m, path, e);
 	enum { INDEX_LIMIT = 100000000 };
 	json_t *json = NULL;
 	if (BEGINS(m, "{") && m->size <= INDEX_LIMIT && !is_shard)

@@ -34,7 +34,7 @@ weights *weights_open(const char *path, error *e);
 void weights_close(weights *w); /* and all that came from it; NULL is fine */
 
 size_t weights_count(const weights *w);
-const weight *weights_at(const weights *w, size_t i);           /* in the order in which the data lie in the file */
+const weight *weights_at(const weights *w, size_t i); /* safetensors: as the data lie; PyTorch: as the dictionary */
 const weight *weights_find(const weights *w, const char *name); /* NULL where there is none */
 /* The same, but fails where there is none or where its dtype is NO_DTYPE. */
 const weight *weights_need(const weights *w, const char *name, error *e);
