@@ -154,7 +154,7 @@ static bool pop_mark(pickle *p, value ***items, size_t *count)
 	*count = 0;
 	if (!p->mark_count) return pickle_refuse(p, "its pickle has no mark where it needs one");
 	size_t from = p->marks[--p->mark_count];
-	*items = p->stack + from;
+	*items = p->stack ? p->stack + from : NULL;
 	*count = p->depth - from;
 	p->depth = from;
 	return true;

@@ -75,16 +75,31 @@ float f32_from_f16(uint16_t bits)
 	return sign ? -x : x;
 }
 
+/* The i-th element of what may begin at any address: weights in a mapped file do. */
+#define ELEMENT(type, name)                                   \
+	static inline type name(const void *p, size_t i)          \
+	{                                                         \
+		type x;                                               \
+		memcpy(&x, (const char *)p + i * sizeof x, sizeof x); \
+		return x;                                             \
+	}
+ELEMENT(double, double_at)
+ELEMENT(float, float_at)
+ELEMENT(uint16_t, bits_at)
+ELEMENT(int64_t, long_at)
+ELEMENT(int32_t, int_at)
+ELEMENT(int16_t, short_at)
+
 static double load(const void *p, dtype d, size_t i)
 {
 	switch (d) {
-	case F64: return ((const double *)p)[i];
-	case F32: return (double)((const float *)p)[i];
-	case F16: return (double)f32_from_f16(((const uint16_t *)p)[i]);
-	case BF16: return (double)f32_from_bf16(((const uint16_t *)p)[i]);
-	case I64: return (double)((const int64_t *)p)[i];
-	case I32: return ((const int32_t *)p)[i];
-	case I16: return ((const int16_t *)p)[i];
+	case F64: return double_at(p, i);
+	case F32: return (double)float_at(p, i);
+	case F16: return (double)f32_from_f16(bits_at(p, i));
+	case BF16: return (double)f32_from_bf16(bits_at(p, i));
+	case I64: return (double)long_at(p, i);
+	case I32: return int_at(p, i);
+	case I16: return short_at(p, i);
 	case I8: return ((const int8_t *)p)[i];
 	case U8: return ((const uint8_t *)p)[i];
 	case BOOL: return ((const uint8_t *)p)[i] != 0;
@@ -120,16 +135,16 @@ void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 	if (to == from) {
 		if (dst != src) memcpy(dst, src, n * dtype_size(to));
 	} else if (to == F32 && from == F16) {
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_f16(((const uint16_t *)src)[i]);
+		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_f16(bits_at(src, i));
 	} else if (to == F32 && from == BF16) {
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_bf16(((const uint16_t *)src)[i]);
+		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_bf16(bits_at(src, i));
 	} else if (to == BF16 && from == F32) {
-		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = bf16_from_f32(((const float *)src)[i]);
+		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = bf16_from_f32(float_at(src, i));
 	} else if (to == F16 && from == F32) {
-		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f16_from_f32(((const float *)src)[i]);
+		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f16_from_f32(float_at(src, i));
 	} else if ((to == I32 || to == I64) && (from == I32 || from == I64)) {
 		for (size_t i = 0; i < n; i++) {
-			int64_t v = from == I32 ? ((const int32_t *)src)[i] : ((const int64_t *)src)[i];
+			int64_t v = from == I32 ? int_at(src, i) : long_at(src, i);
 			if (to == I64)
 				((int64_t *)dst)[i] = v;
 			else

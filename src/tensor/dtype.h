@@ -28,8 +28,8 @@ float f32_from_bf16(uint16_t bits);
 uint16_t f16_from_f32(float x);
 float f32_from_f16(uint16_t bits);
 
-/* Converts n elements; any pair of types but BOOL as target. src and dst may be the same pointer only where the
- * types are equal. Integers to float by value; float to integer is truncated and clamped. */
+/* Converts n elements; any pair of types but BOOL as target. src may begin at any address; src and dst may be the same
+ * pointer only where the types are equal. Integers to float by value; float to integer is truncated and clamped. */
 void convert(void *dst, dtype to, const void *src, dtype from, size_t n);
 
 #endif

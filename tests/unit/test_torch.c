@@ -163,6 +163,7 @@ static void refuses_bombs(void **unused)
 	refuses_pickle(PICKLE("\x80\2NN."), "2 values, expected one");
 	refuses_pickle(PICKLE("\x80\2(N."), "expected one");
 	refuses_pickle(PICKLE("\x80\2t."), "no mark");
+	refuses_pickle(PICKLE("\x80\2(t."), "a pickle that PyTorch did not write");
 	refuses_pickle(PICKLE("\x80\2N(\x85."), "empty stack");
 	refuses_pickle(PICKLE("\x80\2}(Nu."), "a key without a value");
 	refuses_pickle(PICKLE("\x80\2h\5."), "no entry 5");
@@ -188,7 +189,7 @@ typedef struct part { /* of an archive */
 
 static size_t put(uint8_t *to, size_t at, uint64_t n, int bytes)
 {
-	for (int i = 0; i < bytes; i++) to[at + (size_t)i] = (uint8_t)(n >> 8 * i);
+	for (int i = 0; i < bytes; i++) to[at + (size_t)i] = i < 8 ? (uint8_t)(n >> 8 * i) : 0;
 	return at + (size_t)bytes;
 }
 

@@ -1,0 +1,82 @@
+/* fuzz_config.c - any bytes as a configuration: the first chooses between Sumi's own JSON and those of a diffusers
+ * folder, as one list [unet, vae, text_encoder, scheduler, model_index]. What is accepted must have parameters that can
+ * be listed, and steps that can be walked. */
+#include "fuzz.h"
+#include "diffusion/diffusers.h"
+#include "models/diffusers.h"
+
+static void count(void *context, const parameter *p)
+{
+	holds(p->name[0] && p->shape.n >= 0 && p->shape.n <= MAX_DIMS);
+	for (int i = 0; i < p->shape.n; i++) holds(p->shape.d[i] > 0);
+	++*(size_t *)context;
+}
+
+static void list_parameters(const family *f)
+{
+	for (int p = 0; p < PARTS; p++) {
+		error e = { 0 };
+		size_t n = 0;
+		if (!family_parameters(f, (part)p, count, &n, &e)) holds_message(&e);
+	}
+}
+
+static void walk(const json_t *config)
+{
+	error e = { 0 };
+	scheduler s;
+	noise_schedule schedule = { 0 };
+	trajectory path;
+	bool fine = scheduler_read(&s, config, NULL, &e) && noise_schedule_make(&schedule, &s.betas, &e) &&
+	            scheduler_trajectory(&s, &schedule, 7, 0.5, &path, &e);
+	if (fine)
+		trajectory_free(&path);
+	else
+		holds_message(&e);
+	noise_schedule_free(&schedule);
+}
+
+static void read_folder(const char *text)
+{
+	error e = { 0 };
+	family f;
+	json_t *j = json_loads(text, 0, NULL);
+	const json_t *part[4];
+	for (size_t i = 0; i < 4; i++) part[i] = json_array_get(j, i);
+	bool fine = family_from_diffusers(part[0], part[1], part[2], part[3], &f, &e);
+	if (fine)
+		list_parameters(&f);
+	else
+		holds_message(&e);
+	walk(part[3]);
+	json_decref(j);
+}
+
+static void read_own(const char *text)
+{
+	error e = { 0 };
+	family f;
+	if (!family_from_json(text, &f, &e)) {
+		holds_message(&e);
+		return;
+	}
+	list_parameters(&f);
+	char *again = family_to_json(&f); /* what we write is what we read */
+	holds(again != NULL);
+	family g;
+	holds(family_from_json(again, &g, &e));
+	free(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = size ? calloc(size, 1) : NULL;
+	if (!text) return 0;
+	memcpy(text, data + 1, size - 1);
+	if (*data & 1)
+		read_folder(text);
+	else
+		read_own(text);
+	free(text);
+	return 0;
+}
