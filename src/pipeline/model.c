@@ -139,7 +139,12 @@ static bool open_tokenizer(model *m, error *e)
 		m->tokenizer = tokenizer_open(WORDPIECE, words, words ? strlen(words) : 0, e);
 	else
 		m->tokenizer = tokenizer_open(t->kind == CLIP_TEXT && t->clip.fused ? OPENCLIP : CLIP, NULL, 0, e);
-	return m->tokenizer != NULL;
+	if (!m->tokenizer) return false;
+	int known = t->kind == CLIP_TEXT ? t->clip.vocabulary : t->transformer.vocabulary,
+	    size = tokenizer_size(m->tokenizer);
+	return size <= known ||
+	       fail(e, BAD_FILE, "%s: the text encoder knows %d tokens, the %s %d", m->path, known,
+	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
 }
 
 /* TAESD's width is the size of the bias of its first convolution. */
