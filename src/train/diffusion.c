@@ -152,8 +152,9 @@ static bool open_model(diffusion *d, error *e)
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
 	if (*o->model) {
-		if (!(d->source = weights_open(o->model, e)) || !family_of_file(d->source, f, e)) return false;
-		const char *lines = weights_metadata(d->source, "sumi.vocabulary");
+		if (!(d->source = checkpoint_open(o->model, e))) return false;
+		*f = *checkpoint_family(d->source);
+		const char *lines = checkpoint_metadata(d->source, "sumi.vocabulary");
 		if (lines && !(d->learner.vocabulary = strdup(lines))) return fail(e, NO_MEMORY, "no memory for a vocabulary");
 	} else if (!family_from_option(o->model_config, f, e)) {
 		return false;
@@ -180,13 +181,13 @@ static bool add_parts(diffusion *d, bool train_unet, error *e)
 {
 	const train_options *o = d->options;
 	learner *m = &d->learner;
-	tensor_lookup *lookup = d->source ? lookup_weight : NULL;
-	weights *vae = d->vae ? d->vae : d->source;
+	tensor_lookup *lookup = d->source ? lookup_checkpoint : NULL, *vae_lookup = d->vae ? lookup_weight : lookup;
+	void *vae = d->vae ? (void *)d->vae : (void *)d->source;
 	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text.kind == TRANSFORMER_TEXT));
 	uint64_t seed = (uint64_t)o->seed;
 	return learner_add_part(m, UNET_PART, train_unet, lookup, d->source, seed, e) &&
 	       learner_add_part(m, TEXT_PART, words, lookup, d->source, seed, e) &&
-	       learner_add_part(m, VAE_PART, false, lookup_weight, vae, seed, e);
+	       learner_add_part(m, VAE_PART, false, vae_lookup, vae, seed, e);
 }
 
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
@@ -225,7 +226,7 @@ void diffusion_close(diffusion *d)
 {
 	learner_free(&d->learner);
 	tokenizer_close(d->tokenizer);
-	weights_close(d->source);
+	checkpoint_close(d->source);
 	weights_close(d->vae);
 	latents_free(&d->latents);
 	encoder_free(d->encoder);

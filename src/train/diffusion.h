@@ -1,7 +1,7 @@
 /* diffusion.h - the parts of `train diffusion` that `train lora` and the tests use as well. */
 #ifndef SUMI_TRAIN_DIFFUSION_H
 #define SUMI_TRAIN_DIFFUSION_H
-#include "io/weights.h"
+#include "pipeline/checkpoint.h"
 #include "text/tokenizer.h"
 #include "train/latents.h"
 #include "train/noising.h"
@@ -10,7 +10,8 @@
 typedef struct diffusion {
 	learner learner;
 	const train_options *options;
-	weights *source, *vae; /* files that frozen weights lie in; NULL: none */
+	checkpoint *source; /* files that frozen weights lie in; NULL: none */
+	weights *vae;
 	tokenizer *tokenizer;
 	noise_schedule schedule;
 	noising noising;

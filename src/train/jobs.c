@@ -22,9 +22,8 @@ bool family_from_option(const char *given, family *f, error *e)
 	return known != NULL;
 }
 
-bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const void **at)
+static bool tell_weight(const weight *w, dtype *d, shape *s, const void **at)
 {
-	const weight *w = weights_find(context, key);
 	if (!w || w->ndims > MAX_DIMS) return false;
 	*d = w->dtype;
 	*s = (shape){ .n = w->ndims };
@@ -34,6 +33,16 @@ bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const voi
 	}
 	if (at) *at = w->data;
 	return true;
+}
+
+bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	return tell_weight(weights_find(context, key), d, s, at);
+}
+
+bool lookup_checkpoint(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	return tell_weight(checkpoint_find(context, key), d, s, at);
 }
 
 bool family_of_file(const weights *w, family *f, error *e)
@@ -81,6 +90,7 @@ bool train_run(training_job job, const train_options *o, const training_listener
 	switch (job) {
 	case TRAIN_AUTOENCODER: return train_autoencoder(o, l, e);
 	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
-	default: return fail(e, BAD_USAGE, "'train %s' is not there yet", training_job_name(job));
+	case TRAIN_LORA: return train_lora(o, l, e);
+	default: return fail(e, BAD_USAGE, "no training job %d", (int)job);
 	}
 }

@@ -2,7 +2,7 @@
  * sumi_training_run() of the public header is train_run() with the options as texts. */
 #ifndef SUMI_TRAIN_JOBS_H
 #define SUMI_TRAIN_JOBS_H
-#include "io/weights.h"
+#include "pipeline/checkpoint.h"
 #include "train/trainer.h"
 
 /* Checks the options and runs the job. */
@@ -10,13 +10,15 @@ bool train_run(training_job job, const train_options *o, const training_listener
 
 bool train_autoencoder(const train_options *o, const training_listener *l, error *e);
 bool train_diffusion(const train_options *o, const training_listener *l, error *e);
+bool train_lora(const train_options *o, const training_listener *l, error *e);
 
 /* ── shared by the jobs ── */
 /* A family from a known name, a JSON file, or JSON text. */
 bool family_from_option(const char *given, family *f, error *e);
 /* The family of a weights file: its sumi.config, else recognised from its tensors. */
 bool family_of_file(const weights *w, family *f, error *e);
-tensor_lookup lookup_weight; /* context: weights */
+tensor_lookup lookup_weight;     /* context: weights */
+tensor_lookup lookup_checkpoint; /* context: a checkpoint, of any layout */
 /* The data options of a job; `side` is the model's size. */
 data_options data_options_of(const train_options *o, const training_listener *l, int side);
 int threads_of(const train_options *o);

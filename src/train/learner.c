@@ -49,6 +49,14 @@ static void describe(shape s, char *text, size_t size)
 	for (int i = 0; i < s.n && n < size; i++) n += (size_t)snprintf(text + n, size - n, i ? ",%d" : "%d", s.d[i]);
 }
 
+/* Equal but for axes of 1 at the end: what is a 1×1 convolution in one layout is a linear layer in another. */
+static bool agrees(shape a, shape b)
+{
+	while (a.n && a.d[a.n - 1] == 1) a.n--;
+	while (b.n && b.d[b.n - 1] == 1) b.n--;
+	return shape_same(a, b);
+}
+
 static bool from_file(adding *a, learner_weight *w, error *e)
 {
 	dtype d;
@@ -56,7 +64,7 @@ static bool from_file(adding *a, learner_weight *w, error *e)
 	const void *data = NULL;
 	if (!a->lookup(a->context, w->name, &d, &s, &data))
 		return w->buffer || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
-	if (!shape_same(s, w->shape)) {
+	if (!agrees(s, w->shape)) {
 		char found[64], expected[64];
 		describe(s, found, sizeof found);
 		describe(w->shape, expected, sizeof expected);

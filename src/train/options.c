@@ -37,7 +37,7 @@ static const train_option table[] = {
 	TEXT(ALL, output, "", "the model to write, NAME.safetensors"),
 	TEXT(ALL, output_dir, "", "folder for checkpoints, log and samples (default: beside the output, NAME.training)"),
 	TEXT(D | L, model, "", "checkpoint to start from; without it a new model begins from random weights"),
-	TEXT(ALL, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
+	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
 	TEXT(D | L, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
 	TEXT(D, vocabulary, "", "WordPiece vocabulary, a token a line (default: learned from the captions)"),
 	TEXT(ALL, resume_from_checkpoint, "", "latest, or a checkpoint of this run"),
@@ -92,6 +92,8 @@ static const train_option table[] = {
 	WHOLE(L, network_dim, "16", 1, 4096, "rank"),
 	NUMBER(L, network_alpha, "16", 0, 1e6, "the path is scaled by alpha/rank"),
 	NUMBER(L, network_dropout, "0", 0, 0.99, "share of the values between down and up that are dropped"),
+	FLAG(L, network_conv, "false", "paths beside the convolutions of residual blocks and samplers as well (LoCon)"),
+	TEXT(L, save_precision, "fp16", "of the file: fp16, bf16 or float"),
 	HEADING("The run"),
 	WHOLE(ALL, checkpointing_steps, "500", 1, 1e12, "steps from checkpoint to checkpoint"),
 	WHOLE(ALL, checkpoints_total_limit, "2", 0, 1e6, "the oldest are deleted beyond this (0: never)"),
@@ -292,6 +294,7 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	static const char *const precisions[] = { "no", "bf16", NULL };
 	static const char *const predictions[] = { "", "epsilon", "v_prediction", "flow", NULL };
 	static const char *const samplings[] = { "uniform", "logit_normal", NULL };
+	static const char *const save_precisions[] = { "fp16", "bf16", "float", NULL };
 	static const char *const losses[] = { "l1", "l2", NULL };
 	if (!*o->train_data_dir) return fail(e, BAD_USAGE, "--train_data_dir is missing: the folder of pictures");
 	if (!*o->output) return fail(e, BAD_USAGE, "--output is missing: the model to write");
@@ -308,5 +311,6 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	       one_of("mixed_precision", o->mixed_precision, precisions, e) &&
 	       one_of("prediction_type", o->prediction_type, predictions, e) &&
 	       one_of("timestep_sampling", o->timestep_sampling, samplings, e) &&
+	       one_of("save_precision", o->save_precision, save_precisions, e) &&
 	       one_of("reconstruction_loss", o->reconstruction_loss, losses, e);
 }

@@ -35,6 +35,8 @@ typedef struct train_options {
 	/* lora */
 	int64_t network_dim;
 	double network_alpha, network_dropout;
+	bool network_conv;
+	char *save_precision;
 	/* the run */
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, seed, threads;
 	char *validation_prompts; /* separated by "|" */
