@@ -83,6 +83,7 @@ typedef struct sumi_model_options {
 	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
 	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
 	int lora_count;
+	bool autoencoder_only;  /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
 	sumi_listener listener; /* for this model's calls, from opening to closing; its context must live as long */
 	void *reserved[8];      /* zeros */
 } sumi_model_options;
@@ -116,6 +117,9 @@ SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
  * is whole or not there. image may be NULL after a failure that e holds. */
 SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e);
 SUMI_API void sumi_image_free(sumi_image *image);
+/* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
+ * NULL: it failed. Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);
 /* Whether a picture could be written to this path; nothing is left behind. To be asked before hours of work. */
 SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
@@ -211,6 +215,50 @@ SUMI_API bool sumi_training_load(sumi_training *run, const char *path, sumi_erro
 SUMI_API bool sumi_training_run(const sumi_training *run, const sumi_training_listener *listener, sumi_error *e);
 /* The options of a job: for i = 0, 1, … until it is false. */
 SUMI_API bool sumi_training_option_at(const char *job, int i, sumi_training_option *option);
+
+/* ── measuring ── */
+
+/* How well a model draws, measured with real pictures: folders with a metadata.jsonl, whose lines hold "file_name",
+ * "text" and any other fields.
+ *
+ * - The autoencoder: PSNR of bytes, 20·log10(255/rms), of pictures encoded to their mean latent and decoded.
+ * - A judge: a picture is drawn for a text, and the nearest of all real pictures is looked for, by Euclidean distance
+ * in a space: "pixels" is the picture averaged down to the size of its latent and blurred ([1 2 1]/4 both ways),
+ * "latent" is the autoencoder's mean latent. How often disturbed and rebuilt real pictures find themselves is told for
+ * both.
+ * - The Fréchet distance (Heusel et al. 2017) between the mean latents, averaged over 4×4 parts, of what was drawn for
+ *   the training set's texts and of that set; and of two halves of the set, which is the least that can be expected.
+ *
+ * Pictures may belong to a group and be a variant in it (emoji: base and skin tone), told by fields of the metadata. Of
+ * held-out pictures that have both it is asked: is the group among the five nearest, and is, within the group, the
+ * nearest the right variant?
+ *
+ * The same model, options and seed give the same figures. */
+typedef struct sumi_evaluation_options {
+	const char *data;            /* folder of pictures that the model was trained on */
+	const char *heldout;         /* … and of others that it never saw; NULL: none */
+	const char *group, *variant; /* fields of metadata.jsonl; NULL: there are no groups */
+	const char *space;           /* of the judge: "pixels", "latent"; NULL: pixels */
+	bool autoencoder;            /* measure only the autoencoder and the judge: nothing is drawn */
+	int samples;                 /* 2000: drawn for texts of data, chosen by the seed; held-out texts are all drawn */
+	int shown;                   /* 48: how many of them the grid shows */
+	const sumi_options *draw;    /* how: steps, guidance, sampler, seed, …; NULL: sumi_defaults(). Prompt, size and
+	                              * pictures are not looked at; sample i has the seed plus i */
+	void *reserved[8];           /* zeros */
+} sumi_evaluation_options;
+
+typedef struct sumi_evaluation {
+	char *table;      /* lines of text */
+	char *json;       /* the same figures, and a list of all samples with what was nearest */
+	sumi_image *grid; /* four times a row: drawn, the nearest real picture, the wanted one; NULL: nothing was drawn */
+} sumi_evaluation;
+
+SUMI_API sumi_evaluation_options sumi_evaluation_defaults(void);
+/* The listener hears "look", "rebuild", "check" and "draw", in pictures. *result is set in any case; free what is in it
+ * with sumi_evaluation_free(). */
+SUMI_API bool sumi_evaluate(
+    sumi_model *model, const sumi_evaluation_options *options, sumi_evaluation *result, sumi_error *e);
+SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 
 /* ── files ── */
 

@@ -9,6 +9,8 @@ int command_info(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_train(int argc, char **argv);
+int command_eval(int argc, char **argv);
+int command_grid(int argc, char **argv);
 
 /* The model of -m, or the one that ships with Sumi. False: there is none, and a line has said what to do. */
 bool find_model(const char *asked, char *path, size_t size);

@@ -14,6 +14,8 @@ static const struct command {
 } commands[] = {
 	{ "generate", command_generate, "make pictures from words" },
 	{ "train", command_train, "train a model: from nothing, from a checkpoint, or a LoRA" },
+	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
+	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
 	{ "info", command_info, "say what a model file is, and what is wrong with it" },
 	{ "init", command_init, "write a new model with random weights" },
 	{ "convert", command_convert, "copy a model into another type or layout" },

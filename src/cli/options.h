@@ -17,7 +17,7 @@ typedef enum option_kind {
 } option_kind;
 
 typedef struct text_list {
-	const char *item[64];
+	const char *item[256];
 	int count;
 } text_list;
 

@@ -4,6 +4,7 @@
 #include "pipeline/caller.h"
 #include "pipeline/files.h"
 #include "pipeline/generate.h"
+#include "pipeline/grid.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,14 @@ void sumi_image_free(sumi_image *image)
 	free(image);
 }
 
+sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_image *grid = failed(&own) ? NULL : image_grid(pictures, count, columns, gap, &own);
+	tell_caller(e, &own);
+	return grid;
+}
+
 bool sumi_image_writable(const char *path, sumi_error *e)
 {
 	error own = error_of_caller(e);
@@ -96,6 +105,7 @@ sumi_image *sumi_generate(sumi_model *m, const sumi_options *options, sumi_error
 	error own = error_of_caller(e);
 	sumi_image *image = NULL;
 	if (!failed(&own) && (!m || !options)) fail(&own, BAD_USAGE, "no model or no options to generate with");
+	if (!failed(&own) && m->autoencoder_only) fail(&own, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
 	if (!failed(&own)) image = generate(m, options, &own);
 	tell_caller(e, &own);
 	return image;
@@ -105,6 +115,7 @@ bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, boo
 {
 	error own = error_of_caller(e);
 	if (!failed(&own) && (!m || !options || !name)) fail(&own, BAD_USAGE, "no model, options or part to dump");
+	if (!failed(&own) && m->autoencoder_only) fail(&own, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
 	if (!failed(&own)) dump_stage(m, options, name, profile, to, &own);
 	return tell_caller(e, &own);
 }

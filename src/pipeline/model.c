@@ -88,19 +88,20 @@ void model_unused(void *context, const void *data, size_t bytes)
 typedef struct flaws {
 	int count;
 	char first[3][200];
+	const char *prefix; /* of the keys that are looked at */
 } flaws;
 
 static void collect(void *context, flaw f, const char *text)
 {
 	flaws *y = context;
-	if (f == UNEXPECTED) return;
+	if (f == UNEXPECTED || strncmp(text, y->prefix, strlen(y->prefix))) return;
 	if (y->count < 3) snprintf(y->first[y->count], sizeof y->first[0], "%s", text);
 	y->count++;
 }
 
 static bool check_tensors(model *m, error *e)
 {
-	flaws y = { 0 };
+	flaws y = { .prefix = m->autoencoder_only ? m->family.vae_prefix : "" };
 	uint64_t parameters;
 	if (!checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
@@ -133,7 +134,7 @@ static int usable_cpus(void)
 static bool open_tokenizer(model *m, error *e)
 {
 	const text_config *t = &m->family.text;
-	if (t->kind == NO_TEXT) return true;
+	if (t->kind == NO_TEXT || m->autoencoder_only) return true;
 	const char *words = checkpoint_metadata(m->checkpoint, "sumi.vocabulary");
 	if (!strcmp(t->tokenizer, "wordpiece"))
 		m->tokenizer = tokenizer_open(WORDPIECE, words, words ? strlen(words) : 0, e);
@@ -210,6 +211,7 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	m->listener = o->listener;
 	m->threads = o->threads > 0 ? o->threads : usable_cpus();
 	m->max_memory = o->max_memory;
+	m->autoencoder_only = o->autoencoder_only;
 	if (o->threads < 0 || o->threads > 1024) return fail(e, BAD_USAGE, "threads %d: between 1 and 1024", o->threads);
 	return choose_type(m, o->type, e) && copy_text(&m->path, path, e) && copy_text(&m->vae_path, o->vae, e) &&
 	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);

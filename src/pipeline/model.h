@@ -19,7 +19,8 @@ struct sumi_model {
 	weights *vae, *taesd; /* NULL: the checkpoint's own */
 	char *vae_path, *taesd_path;
 	taesd_config tiny;
-	tokenizer *tokenizer; /* NULL: the family reads no text */
+	bool autoencoder_only; /* nothing else need be in the checkpoint */
+	tokenizer *tokenizer;  /* NULL: the family reads no text */
 	dtype compute;
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */

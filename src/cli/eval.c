@@ -1,0 +1,146 @@
+/* eval.c - sumi eval: how well a model draws, measured with real pictures. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <errno.h>
+#include <string.h>
+
+typedef struct settings {
+	const char *model, *vae, *data, *heldout, *group, *variant, *space, *json, *grid;
+	const char *negative, *sampler, *schedule, *type;
+	long long samples, shown, steps, seed, threads, max_memory;
+	double guidance, rescale;
+	bool autoencoder, verbose, quiet;
+} settings;
+#define AT(field) offsetof(settings, field)
+
+/* clang-format off */
+static const option table[] = {
+	{ .name = "Real pictures", .kind = HEADING },
+	{ .name = "data", .letter = 'd', .kind = TEXT, AT(data), .argument = "DIR",
+	    .help = "what the model was trained on: a folder with metadata.jsonl" },
+	{ .name = "heldout", .kind = TEXT, AT(heldout), .argument = "DIR", .help = "… and what it never saw" },
+	{ .name = "group-field", .kind = TEXT, AT(group), .argument = "NAME",
+	    .help = "field of metadata.jsonl: what a picture shows, such as base" },
+	{ .name = "variant-field", .kind = TEXT, AT(variant), .argument = "NAME", .help = "… and in which form, such as tone" },
+
+	{ .name = "Model", .kind = HEADING },
+	{ .name = "model", .letter = 'm', .kind = TEXT, AT(model), .argument = "FILE",
+	    .help = "as in sumi generate (the one that ships with Sumi)" },
+	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "autoencoder-only", .kind = FLAG, AT(autoencoder),
+	    .help = "draw nothing; the file may hold an autoencoder alone" },
+
+	{ .name = "How to draw", .kind = HEADING },
+	{ .name = "samples", .letter = 'n', .kind = INTEGER, AT(samples), 0, 1000000, "N", "2000",
+	    "pictures for texts of --data; held-out texts are all drawn" },
+	{ .name = "steps", .kind = INTEGER, AT(steps), 1, 10000, "N", "20", "denoising steps" },
+	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", "7", "how strongly the text leads" },
+	{ .name = "guidance-rescale", .kind = NUMBER, AT(rescale), 0, 1, "X", NULL, "tame the contrast of strong guidance" },
+	{ .name = "negative-prompt", .kind = TEXT, AT(negative), .argument = "WORDS", .help = "what all are led away from" },
+	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME",
+	    .help = "as in sumi generate" },
+	{ .name = "scheduler", .alias = "schedule", .kind = TEXT, AT(schedule), .argument = "NAME", .help = "as in sumi generate" },
+	{ .name = "seed", .letter = 's', .kind = INTEGER, AT(seed), 0, 4e18, "N", "42", "of the first picture; the next has one more" },
+	{ .name = "space", .kind = TEXT, AT(space), .argument = "latent|pixels", .standard = "latent",
+	    .help = "where the nearest picture is looked for" },
+
+	{ .name = "Results", .kind = HEADING },
+	{ .name = "json", .letter = 'j', .kind = TEXT, AT(json), .argument = "FILE", .help = "write the figures and a list of all samples" },
+	{ .name = "grid", .letter = 'o', .kind = TEXT, AT(grid), .argument = "FILE",
+	    .help = "write samples as a picture: drawn, nearest, wanted" },
+	{ .name = "shown", .kind = INTEGER, AT(shown), 1, 1000, "N", "48", "how many samples that shows" },
+
+	{ .name = "Machine", .kind = HEADING },
+	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 where the CPU has it)" },
+	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "as in sumi generate" },
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell of the model" },
+	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
+	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
+};
+/* clang-format on */
+enum { ROWS = sizeof table / sizeof *table };
+
+static int help(void)
+{
+	puts("usage: sumi eval --data DIR [--heldout DIR] [OPTIONS]\n\n"
+	     "Measures a model with real pictures: what its autoencoder loses; whether the picture nearest to a drawn one "
+	     "is\n"
+	     "the one that its text belongs to; and the Fréchet distance between what is drawn and what is real.");
+	print_options(table, ROWS);
+	return 0;
+}
+
+static sumi_options picture_options(const settings *s)
+{
+	sumi_options o = sumi_defaults();
+	o.negative_prompt = s->negative;
+	o.steps = (int)s->steps;
+	o.guidance = s->guidance;
+	o.guidance_rescale = s->rescale;
+	o.sampler = s->sampler;
+	o.schedule = s->schedule;
+	o.seed = s->seed;
+	return o;
+}
+
+static void write_text(const char *path, const char *text, sumi_error *e)
+{
+	if (e->status) return;
+	FILE *f = fopen(path, "wb");
+	bool fine = f && fputs(text, f) >= 0 && fputc('\n', f) >= 0;
+	if (f && fclose(f)) fine = false;
+	if (fine) return;
+	e->status = SUMI_BAD_FILE;
+	snprintf(e->text, sizeof e->text, "%s: %s", path, strerror(errno));
+}
+
+static int measure(const settings *s, const char *path)
+{
+	sumi_error e = { 0 };
+	sumi_evaluation result;
+	progress p;
+	progress_begin(&p, s->verbose, s->quiet);
+	sumi_model_options m = sumi_model_defaults();
+	m.type = s->type;
+	m.threads = (int)s->threads;
+	m.max_memory = (uint64_t)s->max_memory;
+	m.vae = s->vae;
+	m.autoencoder_only = s->autoencoder;
+	m.listener = progress_listener(&p);
+	sumi_options draw = picture_options(s);
+	sumi_evaluation_options o = sumi_evaluation_defaults();
+	o.data = s->data;
+	o.heldout = s->heldout;
+	o.group = s->group;
+	o.variant = s->variant;
+	o.space = s->space;
+	o.autoencoder = s->autoencoder;
+	o.samples = (int)s->samples;
+	o.shown = s->grid ? (int)s->shown : 0;
+	o.draw = &draw;
+	sumi_model *model = sumi_open(path, &m, &e);
+	sumi_evaluate(model, &o, &result, &e);
+	progress_end(&p);
+	if (!e.status) fputs(result.table, stdout);
+	if (s->json) write_text(s->json, result.json, &e);
+	if (s->grid && result.grid && sumi_image_write(result.grid, s->grid, &e)) puts(s->grid);
+	sumi_evaluation_free(&result);
+	sumi_close(model);
+	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
+	return e.status ? complain(e.status, "%s", e.text) : 0;
+}
+
+int command_eval(int argc, char **argv)
+{
+	settings s = { 0 };
+	char path[4096];
+	if (wants_help(argc, argv)) return help();
+	int code = parse_options(table, ROWS, &s, NULL, argc, argv);
+	if (code) return code;
+	if (!s.data) return complain(2, "no pictures: name a folder with --data DIR");
+	sumi_error e = { 0 };
+	if (s.grid && !sumi_image_writable(s.grid, &e)) return complain(e.status, "%s", e.text);
+	if (!find_model(s.model, path, sizeof path)) return 3;
+	return measure(&s, path);
+}
