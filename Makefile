@@ -3,7 +3,7 @@ PROMPT ?= a cat with heart eyes
 MODEL ?=
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup test bench run install format clean
+.PHONY: all setup test bench run model install format clean
 
 all: build/.built
 
@@ -29,6 +29,12 @@ test:
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)
+
+# The model that ships with Sumi, from nothing: hours; goes on where it was stopped.
+model:
+	@tools/setup --quiet model
+	@$(MAKE) all
+	models/recipe.sh
 
 bench: all
 	bench/run
