@@ -136,14 +136,19 @@ typedef struct sumi_options {
 	double guidance_skip_from, guidance_skip_to; /* from this share of the steps to that one it is left out */
 	const char *sampler;                         /* any spelling of sumi_sampler_name(); NULL: the family's default */
 	const char *schedule;                        /* any spelling of sumi_schedule_name(); NULL: the sampler's default */
-	double eta;             /* noise of DDIM and the ancestral samplers; negative: the sampler's own */
-	int64_t seed;           /* 42; -1: a random one, which the picture tells */
-	const char *rng;        /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
-	int clip_skip;          /* how many layers of the text encoder from its end on; 0: the family's own */
-	const sumi_image *init; /* begin from this picture, resized; NULL: from noise */
-	const sumi_image *mask; /* with init: white is painted anew, black stays; NULL: all is */
-	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
-	void *reserved[8];      /* zeros */
+	double eta;      /* noise of DDIM and the ancestral samplers; negative: the sampler's own */
+	int64_t seed;    /* 42; -1: a random one, which the picture tells */
+	const char *rng; /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
+	int clip_skip;   /* how many layers of the text encoder from its end on; 0: the family's own */
+	int64_t
+	    variation_seed; /* with variation_strength: how far the first noise is turned from the seed's to this one's, */
+	double variation_strength; /* 0 … 1, on the sphere where both lie (A1111's variations) */
+	const char *prompt_to;     /* with blend: another prompt, of as many chunks; NULL: none */
+	double blend;              /* 0 … 1: the contexts of both are mixed, this much of prompt_to's */
+	const sumi_image *init;    /* begin from this picture, resized; NULL: from noise */
+	const sumi_image *mask;    /* with init: white is painted anew, black stays; NULL: all is */
+	double strength;           /* 0.75: how much of the way to noise init is taken, 0 … 1 */
+	void *reserved[8];         /* zeros */
 } sumi_options;
 
 SUMI_API sumi_options sumi_defaults(void);

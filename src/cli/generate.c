@@ -8,9 +8,11 @@
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *vae, *taesd, *lora_folder;
-	const char *sampler, *schedule, *rng, *type;
+	const char *sampler, *schedule, *rng, *type, *prompt_to;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
+	long long variation_seed, frames;
+	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
 	bool no_metadata, verbose, quiet;
 } settings;
@@ -79,6 +81,40 @@ static const option table[] = {
 	    .standard = "output.png",
 	    .help = "PNG, JPEG or WebP by its ending; %03d is the picture's number" },
 	{ .name = "disable-image-metadata", .kind = FLAG, AT(no_metadata), .help = "do not write into it how it was made" },
+
+	{ .name = "In between", .kind = HEADING },
+	{ .name = "prompt-to",
+	    .kind = TEXT,
+	    AT(prompt_to),
+	    .argument = "WORDS",
+	    .help = "another prompt: what the encoder makes of both is mixed" },
+	{ .name = "blend", .kind = NUMBER, AT(blend), 0, 1, "X", "0.5", "how much of it" },
+	{ .name = "variation-seed",
+	    .alias = "subseed",
+	    .kind = INTEGER,
+	    AT(variation_seed),
+	    0,
+	    9223372036854774784.0,
+	    "N",
+	    NULL,
+	    "the first noise is turned towards this seed's" },
+	{ .name = "variation-strength",
+	    .alias = "subseed-strength",
+	    .kind = NUMBER,
+	    AT(variation),
+	    0,
+	    1,
+	    "X",
+	    NULL,
+	    "how far" },
+	{ .name = "frames",
+	    .kind = INTEGER,
+	    AT(frames),
+	    2,
+	    100000,
+	    "N",
+	    NULL,
+	    "draw so many pictures, from here to the other prompt, to the other seed, or to both" },
 
 	{ .name = "Model", .kind = HEADING },
 	{ .name = "model",
@@ -299,6 +335,10 @@ static sumi_options picture_options(const settings *s)
 	o.rng = s->rng;
 	o.clip_skip = s->clip_skip < 0 ? 0 : (int)s->clip_skip;
 	o.strength = s->strength;
+	o.prompt_to = s->prompt_to;
+	o.blend = s->prompt_to ? s->blend : 0;
+	o.variation_seed = s->variation_seed < 0 ? 0 : s->variation_seed;
+	o.variation_strength = s->variation;
 	return o;
 }
 
@@ -309,10 +349,19 @@ static void forget_parameters(sumi_image *picture)
 	picture->parameters = NULL;
 }
 
+/* Picture i of a way to the other prompt, and to the other seed. */
+static void go_on(sumi_options *o, const settings *s, int i)
+{
+	double share = (double)i / (double)(s->frames - 1);
+	if (s->prompt_to) o->blend = share;
+	if (s->variation_seed >= 0) o->variation_strength = share;
+}
+
 static void draw(sumi_model *model, const settings *s, sumi_options o, progress *p, sumi_error *e)
 {
 	char path[4096];
 	for (int i = 0; i < s->count && !e->status; i++) {
+		if (s->frames) go_on(&o, s, i);
 		sumi_image *picture = sumi_generate(model, &o, e);
 		progress_end(p);
 		if (picture && o.seed < 0) {
@@ -324,7 +373,7 @@ static void draw(sumi_model *model, const settings *s, sumi_options o, progress 
 		if (sumi_image_write(picture, path, e)) puts(path);
 		fflush(stdout);
 		sumi_image_free(picture);
-		o.seed++;
+		if (!s->frames) o.seed++;
 	}
 }
 
@@ -351,7 +400,7 @@ static int generate(const settings *s, const char *model_path)
 
 int command_generate(int argc, char **argv)
 {
-	settings s = { .eta = -1 };
+	settings s = { .eta = -1, .variation_seed = -1 };
 	text_list words = { 0 };
 	char model[4096], path[4096], *from_file = NULL;
 	if (wants_help(argc, argv)) return help();
@@ -363,6 +412,10 @@ int command_generate(int argc, char **argv)
 		return complain(2, "two prompts: give one of -p and --prompt-file");
 	if (words.count) s.prompt = words.item[0];
 	if (!s.prompt && !s.prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
+	if (s.frames && !s.prompt_to && s.variation_seed < 0)
+		return complain(2, "--frames needs --prompt-to or --variation-seed: where to go");
+	if (s.frames && s.count > 1) return complain(2, "--frames says how many pictures: no --batch-count beside it");
+	if (s.frames) s.count = s.frames;
 	if (s.mask && !s.init) return complain(2, "--mask needs --init-img");
 	if (!output_path(path, sizeof path, s.output, 1, (int)s.count))
 		return complain(2, "--output: the path is too long");

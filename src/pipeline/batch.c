@@ -139,7 +139,7 @@ static bool read_prompt(batch *b, int i, const char *prompt, error *e)
 	const char *negative = o->negative_prompt ? o->negative_prompt : "";
 	int skip = o->clip_skip ? o->clip_skip - 1 : -1;
 	conditioning_free(c);
-	if (!conditioning_read(c, &b->own, prompt, negative, o->guidance != 1, o->steps, e) ||
+	if (!conditioning_read(c, &b->own, prompt, negative, b->shared.text.unconditional, o->steps, e) ||
 	    !conditioning_compile(c, &b->own, skip, e) || !conditioning_encode(c, &b->own, e))
 		return false;
 	if (c->branches == b->branches && c->tokens >= b->tokens && c->weights[b->branches - 1] == 1) return true;

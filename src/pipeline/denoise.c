@@ -51,8 +51,15 @@ static void write_contexts(denoiser *d, int step)
 	const conditioning *c = d->text;
 	size_t n = (size_t)c->tokens * (size_t)c->width;
 	if (!c->tokens || d->context_step == step) return;
-	for (int b = 0; b < c->branches; b++)
-		memcpy(d->contexts + (size_t)b * n, conditioning_context(c, step, b), n * sizeof(float));
+	for (int b = 0; b < c->branches; b++) {
+		const float *from = conditioning_context(c, step, b);
+		const float *to = d->text_to ? conditioning_context(d->text_to, step, b) : from;
+		float *out = d->contexts + (size_t)b * n;
+		if (to == from)
+			memcpy(out, from, n * sizeof *out);
+		else
+			for (size_t i = 0; i < n; i++) out[i] = (float)((1 - d->blend) * from[i] + d->blend * to[i]);
+	}
 	stage_write(&d->stage, d->stage.in[2], d->contexts);
 	d->context_step = step;
 }

@@ -13,6 +13,8 @@ typedef struct denoiser {
 	int width, height;   /* of the latent */
 	int channels, extra; /* of the latent; what an inpainting model reads beside it */
 	const conditioning *text;
+	const conditioning *text_to; /* its contexts are mixed in; NULL: none */
+	double blend;                /* how much of them, 0 … 1 */
 	guidance guidance;
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
 	/* What stays where a mask is black; NULL: there is no mask. Borrowed; [places] and [C][places]. */

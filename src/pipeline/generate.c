@@ -36,7 +36,7 @@ bool job_compile(job *j, error *e)
 	j->decoder.name = "decode";
 	int skip = j->o->clip_skip ? j->o->clip_skip - 1 : -1;
 	bool reads_picture = j->o->init || j->denoiser.extra;
-	return conditioning_compile(&j->text, m, skip, e) &&
+	return conditioning_compile(&j->text, m, skip, e) && conditioning_compile(&j->text_to, m, skip, e) &&
 	       (!reads_picture || stage_compile(&j->encoder, m, build_encoder, j, e)) &&
 	       denoiser_compile(&j->denoiser, e) && stage_compile(&j->decoder, m, build_decoder, j, e);
 }
@@ -64,7 +64,7 @@ static void note_stage(const job *j, const stage *s)
 
 bool job_plan(job *j, error *e)
 {
-	const stage *stages[] = { &j->text.stage, &j->encoder, &j->denoiser.stage, &j->decoder };
+	const stage *stages[] = { &j->text.stage, &j->encoder, &j->denoiser.stage, &j->decoder, &j->text_to.stage };
 	uint64_t most = 0, limit = j->m->max_memory;
 	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
 		uint64_t bytes = stage_bytes(stages[i]) + (i == 1 || i == 3 ? picture_bytes(j) : 0);
@@ -152,6 +152,20 @@ static bool after_step(void *context, int done, int calls, const float *x, const
 	return model_progress(j->m, "denoise", done, j->path.count, NULL);
 }
 
+/* Turns the noise towards that of another seed. */
+static bool vary_noise(job *j, error *e)
+{
+	size_t n = j->places * (size_t)j->channels;
+	float *other = malloc(n * sizeof *other);
+	noise source;
+	if (!other) return fail(e, NO_MEMORY, "out of memory for a latent");
+	noise_seed(&source, j->cuda, (uint64_t)j->o->variation_seed);
+	noise_draw(&source, other, n);
+	noise_turn(j->latent, other, j->o->variation_strength, j->channels, j->latent_height, j->latent_width);
+	free(other);
+	return true;
+}
+
 /* The first latent: noise as strong as the path begins, on the picture's latent if there is one. */
 static bool begin_latent(job *j, error *e)
 {
@@ -160,6 +174,7 @@ static bool begin_latent(job *j, error *e)
 	if (!j->latent) return fail(e, NO_MEMORY, "out of memory for a latent");
 	noise_seed(&j->noise, j->cuda, (uint64_t)j->seed);
 	noise_draw(&j->noise, j->latent, n);
+	if (j->o->variation_strength > 0 && !vary_noise(j, e)) return false;
 	for (size_t i = 0; i < n; i++)
 		j->latent[i] = j->original
 		                   ? (float)(j->start.alpha * (double)j->original[i] + j->start.sigma * (double)j->latent[i])
@@ -223,7 +238,7 @@ static bool decode(job *j, error *e)
 
 bool job_run(job *j, error *e)
 {
-	if (!conditioning_encode(&j->text, j->m, e)) return false;
+	if (!conditioning_encode(&j->text, j->m, e) || !conditioning_encode(&j->text_to, j->m, e)) return false;
 	measure(j);
 	if (!encode_pictures(j, e) || !denoise(j, e) || !decode(j, e)) return false;
 	model_note(
@@ -234,6 +249,7 @@ bool job_run(job *j, error *e)
 void job_free(job *j)
 {
 	conditioning_free(&j->text);
+	conditioning_free(&j->text_to);
 	stage_free(&j->encoder);
 	denoiser_free(&j->denoiser);
 	stage_free(&j->decoder);
@@ -266,6 +282,14 @@ static void describe(const job *j, parameters *p)
 	if (!timesteps) parameters_text(p, "Schedule type", spacing_name(j->spacing));
 	parameters_number(p, "CFG scale", o->guidance);
 	parameters_integer(p, "Seed", j->seed);
+	if (o->variation_strength > 0) {
+		parameters_integer(p, "Variation seed", o->variation_seed);
+		parameters_number(p, "Variation seed strength", o->variation_strength);
+	}
+	if (j->text_to.branches) {
+		parameters_text(p, "Prompt to", o->prompt_to);
+		parameters_number(p, "Blend", o->blend);
+	}
 	snprintf(text, sizeof text, "%dx%d", j->width, j->height);
 	parameters_text(p, "Size", text);
 	if (file_hash(m->path, text)) {

@@ -29,7 +29,8 @@ typedef struct job {
 	adapted *adapters;
 
 	conditioning text;
-	stage encoder; /* of a picture; not needed without one */
+	conditioning text_to; /* that is blended in; no branches: there is none */
+	stage encoder;        /* of a picture; not needed without one */
 	denoiser denoiser;
 	stage decoder;
 	uint64_t before, planned, measured; /* bytes */

@@ -16,5 +16,8 @@ typedef struct noise {
 bool noise_kind(const char *rng, bool *cuda, error *e);
 void noise_seed(noise *n, bool cuda, uint64_t seed);
 void noise_draw(noise *n, float *out, size_t count); /* unit normal */
+/* Turns noise `a` [channels][height][width] towards `b`, by this share of the angle between them: for each channel and
+ * column, over the rows, as A1111 does it (modules/rng.py, slerp). Nearly parallel noise is mixed instead. */
+void noise_turn(float *a, const float *b, double share, int channels, int height, int width);
 
 #endif

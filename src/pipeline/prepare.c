@@ -55,7 +55,10 @@ static bool check_numbers(const sumi_options *o, error *e)
 	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
 	       within("eta", o->eta, -HUGE_VAL, 1, e) && within("clip skip", o->clip_skip, 0, 64, e) &&
-	       within("strength", o->strength, 0, 1, e) &&
+	       within("strength", o->strength, 0, 1, e) && within("blend", o->blend, 0, 1, e) &&
+	       within("variation strength", o->variation_strength, 0, 1, e) &&
+	       (o->variation_seed >= 0 ||
+	           fail(e, BAD_USAGE, "variation seed %lld: at least 0", (long long)o->variation_seed)) &&
 	       (o->seed >= -1 || fail(e, BAD_USAGE, "seed %lld: at least 0, or -1 for a random one", (long long)o->seed));
 }
 
@@ -162,6 +165,19 @@ static bool read_prompts(job *j, error *e)
 	    &j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "", guided, o->steps, e);
 }
 
+/* The prompt that is blended in: as many branches and tokens, so that contexts can be mixed one by one. */
+static bool read_blend(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	if (!o->prompt_to || o->blend <= 0) return true;
+	if (!conditioning_read(&j->text_to, j->m, o->prompt_to, o->negative_prompt ? o->negative_prompt : "",
+	        j->text.unconditional, o->steps, e))
+		return false;
+	if (j->text_to.branches == j->text.branches && j->text_to.tokens == j->text.tokens) return true;
+	return fail(e, BAD_USAGE, "prompts that are blended must be alike in length: %d and %d tokens, %d and %d branches",
+	    j->text.tokens, j->text_to.tokens, j->text.branches, j->text_to.branches);
+}
+
 static bool check_pictures(job *j, error *e)
 {
 	const sumi_options *o = j->o;
@@ -188,6 +204,8 @@ static bool set_up_denoiser(job *j, error *e)
 		.channels = j->channels,
 		.extra = extra,
 		.text = &j->text,
+		.text_to = j->text_to.branches ? &j->text_to : NULL,
+		.blend = o->blend,
 		.guidance = { .scale = o->guidance,
 		    .rescale = o->guidance_rescale,
 		    .skip_from = o->guidance_skip_from,
@@ -206,6 +224,6 @@ bool job_prepare(job *j, model *m, const sumi_options *o, error *e)
 	j->o = o;
 	return check_numbers(o, e) && choose_size(j, e) && check_pictures(j, e) && choose_seed(j, e) &&
 	       noise_kind(o->rng, &j->cuda, e) && choose_prediction(j, e) && choose_sampler(j, e) && make_schedule(j, e) &&
-	       make_path(j, e) && read_prompts(j, e) && add_prompt_loras(j, e) &&
+	       make_path(j, e) && read_prompts(j, e) && read_blend(j, e) && add_prompt_loras(j, e) &&
 	       adapters_join(&m->lasting, &j->of_prompt, &j->adapters, &m->adapter_count, e) && set_up_denoiser(j, e);
 }

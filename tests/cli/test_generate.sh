@@ -70,6 +70,33 @@ differ again.png a.png
 draw kept.png -p 'a red fox' -i a.png --strength 0 -W 64 -H 64
 is_png kept.png 64 64
 
+# In between: the ends are the pictures of both prompts and both seeds, and frames go from one to the other.
+plain() { draw "$@" -W 64 -H 64 --disable-image-metadata; }
+plain fox.png -p 'a red fox'
+plain cup.png -p 'a blue cup'
+plain fox43.png -p 'a red fox' -s 43
+plain 'way%d.png' -p 'a red fox' --prompt-to 'a blue cup' --frames 3
+same way1.png fox.png
+same way3.png cup.png
+differ way2.png fox.png
+differ way2.png cup.png
+plain half.png -p 'a red fox' --prompt-to 'a blue cup'
+same half.png way2.png
+plain 'turn%d.png' -p 'a red fox' --variation-seed 43 --frames 3
+same turn1.png fox.png
+same turn3.png fox43.png
+differ turn2.png fox.png
+plain turned.png -p 'a red fox' --subseed 43 --subseed-strength 0.5
+same turned.png turn2.png
+expect 2 'where to go' generate -m "$model" -p x --frames 3
+expect 2 'blend' generate -m "$model" -p x --prompt-to y --blend 1.5
+expect 0 'strip.png' grid way1.png way2.png way3.png -o strip.png --gap 2
+is_png strip.png 196 64
+expect 0 'two.png' grid way1.png way2.png tiny.png -c 2 -o two.png
+is_png two.png 132 132
+expect 2 'no pictures' grid
+expect 3 'nowhere.png' grid nowhere.png
+
 # A diffusers folder holds the same model.
 draw bare.png -p 'a red fox' -W 64 -H 64 --disable-image-metadata
 draw folder.png -m "$golden/sd1/diffusers" -p 'a red fox' -W 64 -H 64 --disable-image-metadata
