@@ -131,8 +131,9 @@ typedef struct sumi_options {
 	const char *negative_prompt; /* what the picture is led away from; NULL: "" */
 	int width, height;           /* multiples of 8 from 8 on; 0: what the model was made for */
 	int steps;                   /* 20; 1 … 10000 */
-	double guidance;             /* 7: how strongly the prompt leads (cfg scale); at 1 nothing is led away from */
-	double guidance_rescale;     /* 0: off … 1: as much contrast as without guidance */
+	double guidance;         /* how strongly the prompt leads (cfg scale); at 1 nothing is led away from; negative: as
+	                          * the model is best, 7 for Stable Diffusion */
+	double guidance_rescale; /* 0: off … 1: as much contrast as without guidance */
 	double guidance_skip_from, guidance_skip_to; /* from this share of the steps to that one it is left out */
 	const char *sampler;                         /* any spelling of sumi_sampler_name(); NULL: the family's default */
 	const char *schedule;                        /* any spelling of sumi_schedule_name(); NULL: the sampler's default */

@@ -156,8 +156,8 @@ static const option table[] = {
 	    0,
 	    1000,
 	    "X",
-	    "7",
-	    "how strongly the prompt leads; 1: not guided" },
+	    NULL,
+	    "how strongly the prompt leads; 1: not guided (the model's, 7 for Stable Diffusion)" },
 	{ .name = "guidance-rescale",
 	    .kind = NUMBER,
 	    AT(rescale),
@@ -400,7 +400,7 @@ static int generate(const settings *s, const char *model_path)
 
 int command_generate(int argc, char **argv)
 {
-	settings s = { .eta = -1, .variation_seed = -1 };
+	settings s = { .eta = -1, .guidance = -1, .variation_seed = -1 };
 	text_list words = { 0 };
 	char model[4096], path[4096], *from_file = NULL;
 	if (wants_help(argc, argv)) return help();

@@ -96,7 +96,7 @@
 #define PREFIXES(text) .unet_prefix = "model.diffusion_model", .vae_prefix = "first_stage_model", .text_prefix = text
 #define TRAINED(what, pixels)                                                                                          \
 	.beta_schedule = "scaled_linear", .beta_start = 0.00085, .beta_end = 0.012, .timesteps = 1000, .prediction = what, \
-	.latent_scale = 0.18215f, .size = pixels
+	.latent_scale = 0.18215f, .guidance = 7, .size = pixels
 #define HUGGING_FACE "cond_stage_model.transformer"
 #define OPEN_CLIP "cond_stage_model.model"
 

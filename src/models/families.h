@@ -34,7 +34,8 @@ typedef struct family {
 	char prediction[NAME_LENGTH]; /* "epsilon", "v_prediction" or "flow" */
 	float latent_scale;           /* what the denoiser sees = (latent − shift)·scale */
 	float latent_shift;
-	int size; /* of the pictures that it was trained on, pixels */
+	float guidance; /* by default, when sampling */
+	int size;       /* of the pictures that it was trained on, pixels */
 } family;
 
 /* The families that Sumi knows, by number from 0; NULL past the last. */

@@ -25,6 +25,7 @@ char *family_to_json(const family *f)
 	set_text(j, "prediction_type", f->prediction);
 	set_real(j, "scale_factor", (double)f->latent_scale);
 	set_real(j, "shift_factor", (double)f->latent_shift);
+	set_real(j, "guidance_scale", (double)f->guidance);
 	set_int(j, "size", f->size);
 	char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	json_decref(j);
@@ -60,6 +61,7 @@ static bool read_family(const json_t *j, family *f, error *e)
 	json_text(j, "prediction_type", f->prediction, f->prediction, sizeof f->prediction, e);
 	f->latent_scale = (float)json_number(j, "scale_factor", (double)f->latent_scale, e);
 	f->latent_shift = (float)json_number(j, "shift_factor", 0, e);
+	f->guidance = (float)json_number(j, "guidance_scale", (double)f->guidance, e);
 	int image_size = json_int(json_object_get(j, "unet"), "image_size", 64, e);
 	if (image_size < 1 || image_size > 4096) return fail(e, BAD_FILE, "configuration: 'image_size' is %d", image_size);
 	f->size = json_int(j, "size", image_size * vae_factor(&f->vae), e);

@@ -97,7 +97,7 @@ bool sumi_image_writable(const char *path, sumi_error *e)
 
 sumi_options sumi_defaults(void)
 {
-	return (sumi_options){ .prompt = "", .steps = 20, .guidance = 7, .eta = -1, .seed = 42, .strength = 0.75 };
+	return (sumi_options){ .prompt = "", .steps = 20, .guidance = -1, .eta = -1, .seed = 42, .strength = 0.75 };
 }
 
 sumi_image *sumi_generate(sumi_model *m, const sumi_options *options, sumi_error *e)

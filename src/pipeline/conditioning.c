@@ -1,5 +1,6 @@
 /* conditioning.c - reads prompts, encodes their chunks, and brings all contexts to one length. */
 #include "pipeline/conditioning.h"
+#include "text/prompt.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,44 +9,118 @@ enum { MOST_CHUNKS = 16, MOST_REPEATED = 48, MOST_AT_ONCE = 8 };
 
 /* ── reading ── */
 
-/* Chunks of `count` tokens, each between a begin and an end; what is left of the last is padding. */
-static bool fill_chunks(chunked *y, const model *m, int length, const int32_t *tokens, size_t count, error *e)
+/* A text's tokens, with the stress of each, and where chunks must begin. */
+typedef struct token_run {
+	int32_t *ids;
+	float *weights;
+	bool *begins; /* a chunk */
+	size_t count, room;
+} token_run;
+
+static void free_run(token_run *r)
+{
+	free(r->ids);
+	free(r->weights);
+	free(r->begins);
+}
+
+static bool add_piece(token_run *r, const model *m, const char *text, const prompt_piece *piece, error *e)
+{
+	size_t left = r->room - r->count, count;
+	if (!tokenizer_encode(m->tokenizer, text + piece->first, piece->length, r->ids + r->count, left, &count, e))
+		return false;
+	if (count > left) {
+		model_note(m, SUMI_WARNING, "the prompt has more than the %zu tokens that are read", r->room);
+		count = left;
+	}
+	for (size_t i = 0; i < count; i++) {
+		r->weights[r->count + i] = piece->weight;
+		r->begins[r->count + i] = piece->new_chunk && i == 0;
+	}
+	r->count += count;
+	return true;
+}
+
+static bool read_run(token_run *r, const model *m, int length, const char *text, error *e)
+{
+	prompt_pieces p;
+	if (!prompt_pieces_read(&p, text, e)) return false;
+	*r = (token_run){ .room = (size_t)(length - 2) * MOST_CHUNKS };
+	r->ids = malloc(r->room * sizeof *r->ids);
+	r->weights = malloc(r->room * sizeof *r->weights);
+	r->begins = malloc(r->room * sizeof *r->begins);
+	bool fine = (r->ids && r->weights && r->begins) || fail(e, NO_MEMORY, "out of memory for the prompt");
+	for (size_t i = 0; fine && i < p.count && r->count < r->room; i++) fine = add_piece(r, m, p.text, &p.list[i], e);
+	prompt_pieces_free(&p);
+	return fine;
+}
+
+/* How many tokens, from `at` on, one chunk of so many takes. */
+static size_t chunk_tokens(const token_run *r, size_t at, size_t most)
+{
+	size_t n = 0;
+	while (n < most && at + n < r->count && !(n && r->begins[at + n])) n++;
+	return n;
+}
+
+/* Chunks, each between a begin and an end; what is left of one is padding. */
+static bool fill_chunks(chunked *y, const model *m, size_t length, const token_run *r, error *e)
 {
 	const text_config *t = &m->family.text;
-	int inner = length - 2, end = t->end < 0 ? tokenizer_end(m->tokenizer) : t->end;
-	y->chunks = count ? (int)((count + (size_t)inner - 1) / (size_t)inner) : 1;
-	y->ids = malloc((size_t)y->chunks * (size_t)length * sizeof *y->ids);
-	if (!y->ids) return fail(e, NO_MEMORY, "out of memory for the prompt");
+	size_t inner = length - 2, at = 0;
+	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizer) : t->end;
+	bool stressed = false;
+	y->chunks = 0;
+	for (size_t i = 0; i < r->count; i++) stressed |= r->weights[i] != 1;
+	do y->chunks++, at += chunk_tokens(r, at, inner);
+	while (at < r->count && y->chunks < MOST_CHUNKS);
+	size_t all = (size_t)y->chunks * length;
+	y->ids = malloc(all * sizeof *y->ids);
+	y->emphasis = stressed ? malloc(all * sizeof *y->emphasis) : NULL;
+	if (!y->ids || (stressed && !y->emphasis)) return fail(e, NO_MEMORY, "out of memory for the prompt");
+	at = 0;
 	for (int k = 0; k < y->chunks; k++) {
-		int32_t *ids = y->ids + k * length;
-		int here = (int)count - k * inner;
-		if (here > inner) here = inner;
+		int32_t *ids = y->ids + (size_t)k * length;
+		size_t here = chunk_tokens(r, at, inner);
 		ids[0] = t->begin;
-		if (here) memcpy(ids + 1, tokens + k * inner, (size_t)here * sizeof *ids);
+		for (size_t i = 0; i < here; i++) ids[1 + i] = r->ids[at + i];
 		ids[here + 1] = end;
-		for (int i = here + 2; i < length; i++) ids[i] = t->padding;
+		for (size_t i = here + 2; i < length; i++) ids[i] = t->padding;
+		for (size_t i = 0; stressed && i < length; i++)
+			y->emphasis[(size_t)k * length + i] = i && i <= here ? r->weights[at + i - 1] : 1;
+		at += here;
 	}
 	return true;
 }
 
-static bool read_text(conditioning *c, const model *m, const char *text, int *index, error *e)
+/* The number of the text among those that are encoded; −1: failed. */
+static int read_text(conditioning *c, const model *m, const char *text, error *e)
 {
-	for (*index = 0; *index < c->text_count; ++*index)
-		if (!strcmp(c->texts[*index].text, text)) return true;
-	size_t most = (size_t)(c->length - 2) * MOST_CHUNKS, count = 0;
+	for (int i = 0; i < c->text_count; i++)
+		if (!strcmp(c->texts[i].text, text)) return i;
 	chunked *more = realloc(c->texts, ((size_t)c->text_count + 1) * sizeof *more);
-	int32_t *tokens = malloc(most * sizeof *tokens);
-	bool fine = (more && tokens) || fail(e, NO_MEMORY, "out of memory for the prompt");
-	if (more) {
-		c->texts = more;
-		more[c->text_count++] = (chunked){ .text = strdup(text) };
+	if (!more) return fail(e, NO_MEMORY, "out of memory for the prompt"), -1;
+	c->texts = more;
+	chunked *y = &more[c->text_count++];
+	*y = (chunked){ .text = strdup(text) };
+	token_run run = { 0 };
+	bool fine = (y->text || fail(e, NO_MEMORY, "out of memory for the prompt")) &&
+	            read_run(&run, m, c->length, text, e) && fill_chunks(y, m, (size_t)c->length, &run, e);
+	free_run(&run);
+	return fine ? c->text_count - 1 : -1;
+}
+
+/* What a branch reads in each step. */
+static bool read_steps(conditioning *c, const model *m, int branch, const char *prompt, error *e)
+{
+	for (int s = 0; s < c->steps; s++) {
+		char *text = prompt_at_step(prompt, s + 1, c->steps, e);
+		int index = text ? read_text(c, m, text, e) : -1;
+		free(text);
+		if (index < 0) return false;
+		c->chosen[s * c->branches + branch] = index;
 	}
-	fine = fine && tokenizer_encode(m->tokenizer, text, strlen(text), tokens, most, &count, e);
-	if (fine && count > most)
-		model_note(m, SUMI_WARNING, "the prompt has %zu tokens; the first %zu are read", count, most);
-	fine = fine && fill_chunks(&c->texts[c->text_count - 1], m, c->length, tokens, count < most ? count : most, e);
-	free(tokens);
-	return fine;
+	return true;
 }
 
 static int common_multiple(int a, int b)
@@ -71,25 +146,35 @@ static int common_chunks(const conditioning *c)
 	return all <= MOST_REPEATED ? all : most;
 }
 
-bool conditioning_read(
-    conditioning *c, const model *m, const char *prompt, const char *negative, bool guided, int steps, error *e)
+/* The unconditional branch reads the negative prompt; the others are those that AND parts. */
+static bool read_branches(conditioning *c, const model *m, const prompt_branch *list, const char *negative, error *e)
 {
-	c->steps = steps;
-	c->branches = 1 + guided;
-	c->unconditional = guided;
-	for (int b = 0; b < c->branches; b++) c->weights[b] = 1;
-	c->chosen = calloc((size_t)steps * (size_t)c->branches, sizeof *c->chosen);
-	if (!c->chosen) return fail(e, NO_MEMORY, "out of memory for %d steps", steps);
+	int first = c->unconditional ? 1 : 0;
+	c->chosen = calloc((size_t)c->steps * (size_t)c->branches, sizeof *c->chosen);
+	if (!c->chosen) return fail(e, NO_MEMORY, "out of memory for %d steps", c->steps);
+	for (int b = 0; b < c->branches; b++) c->weights[b] = b < first ? 1 : list[b - first].weight;
 	if (!m->tokenizer || !m->family.unet.context) return true;
 	c->length = m->family.text.length;
 	c->width = family_context_width(&m->family);
-	int index[2] = { 0 };
-	if (guided && !read_text(c, m, negative, &index[0], e)) return false;
-	if (!read_text(c, m, prompt, &index[guided], e)) return false;
-	for (int s = 0; s < steps; s++)
-		for (int b = 0; b < c->branches; b++) c->chosen[s * c->branches + b] = index[b];
+	if (first && !read_steps(c, m, 0, negative, e)) return false;
+	for (int b = first; b < c->branches; b++)
+		if (!read_steps(c, m, b, list[b - first].text, e)) return false;
 	c->tokens = c->length * common_chunks(c);
 	return true;
+}
+
+bool conditioning_read(
+    conditioning *c, const model *m, const char *prompt, const char *negative, bool guided, int steps, error *e)
+{
+	prompt_branch list[MOST_BRANCHES - 1];
+	int count = prompt_branches(prompt, list, MOST_BRANCHES - 1, e);
+	if (count < 0) return false;
+	c->steps = steps;
+	c->branches = count + guided;
+	c->unconditional = guided;
+	bool fine = read_branches(c, m, list, negative, e);
+	for (int i = 0; i < count; i++) free(list[i].text);
+	return fine;
 }
 
 /* ── encoding ── */

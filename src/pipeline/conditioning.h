@@ -4,6 +4,8 @@
 #define SUMI_PIPELINE_CONDITIONING_H
 #include "pipeline/stage.h"
 
+enum { MOST_BRANCHES = 16 };
+
 typedef struct chunked { /* a text as the encoder reads it */
 	char *text;          /* owned */
 	int chunks;
@@ -14,8 +16,8 @@ typedef struct chunked { /* a text as the encoder reads it */
 typedef struct conditioning {
 	int branches; /* of a batch: the unconditional one first, if there is one */
 	bool unconditional;
-	double weights[16]; /* of each branch; the unconditional one's is not used */
-	int tokens, width;  /* of a context; 0: the denoiser reads none */
+	double weights[MOST_BRANCHES]; /* of each branch; the unconditional one's is not used */
+	int tokens, width;             /* of a context; 0: the denoiser reads none */
 	int steps;
 	int *chosen; /* [steps][branches]: the text of each */
 	chunked *texts;

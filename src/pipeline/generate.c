@@ -280,7 +280,7 @@ static void describe(const job *j, parameters *p)
 	parameters_integer(p, "Steps", o->steps);
 	parameters_text(p, "Sampler", sampler_name(j->sampler));
 	if (!timesteps) parameters_text(p, "Schedule type", spacing_name(j->spacing));
-	parameters_number(p, "CFG scale", o->guidance);
+	parameters_number(p, "CFG scale", j->guidance);
 	parameters_integer(p, "Seed", j->seed);
 	if (o->variation_strength > 0) {
 		parameters_integer(p, "Variation seed", o->variation_seed);

@@ -20,6 +20,7 @@ typedef struct job {
 	sigma_spacing spacing;
 	sampler_options settings;
 	prediction prediction;
+	double guidance;
 	noise_schedule schedule;
 	trajectory path;
 	int skipped;      /* steps of the path that image to image leaves out */

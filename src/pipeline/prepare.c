@@ -1,10 +1,13 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/generate.h"
+#include "text/prompt.h"
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 /* ── sizes ── */
 
@@ -50,7 +53,7 @@ static bool within(const char *name, double value, double low, double high, erro
 
 static bool check_numbers(const sumi_options *o, error *e)
 {
-	return within("steps", o->steps, 1, 10000, e) && within("guidance", o->guidance, 0, 1000, e) &&
+	return within("steps", o->steps, 1, 10000, e) && within("guidance", o->guidance, -HUGE_VAL, 1000, e) &&
 	       within("guidance rescale", o->guidance_rescale, 0, 1, e) &&
 	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
@@ -149,20 +152,28 @@ static bool make_path(job *j, error *e)
 
 /* ── the prompt ── */
 
-static bool add_prompt_loras(job *j, error *e)
+/* <lora:NAME:WEIGHT> is NAME.safetensors in the folder of LoRAs. A prompt may come from a stranger: a name is no path.
+ */
+static bool add_prompt_lora(void *context, const char *name, double strength, error *e)
 {
-	(void)j, (void)e;
-	return true;
+	job *j = context;
+	char path[PATH_MAX];
+	const char *folder = j->m->lora_folder, *file = j->m->path, *slash = strrchr(file, '/');
+	int length = (int)(folder ? strlen(folder) : slash ? (size_t)(slash - file) : 1);
+	if (!folder) folder = slash ? file : ".";
+	if (strchr(name, '/') || name[0] == '.') return fail(e, BAD_USAGE, "<lora:%s>: a name is no path", name);
+	if ((size_t)snprintf(path, sizeof path, "%.*s/%s.safetensors", length, folder, name) >= sizeof path)
+		return fail(e, BAD_USAGE, "<lora:%s>: the path is too long", name);
+	if (access(path, R_OK)) return fail(e, BAD_FILE, "<lora:%s>: there is no %s", name, path);
+	return model_add_lora(j->m, &j->of_prompt, path, (float)strength, e);
 }
 
 static bool read_prompts(job *j, error *e)
 {
 	const sumi_options *o = j->o;
-	bool guided = o->guidance != 1;
-	j->prompt = strdup(o->prompt ? o->prompt : "");
-	if (!j->prompt) return fail(e, NO_MEMORY, "out of memory for the prompt");
-	return conditioning_read(
-	    &j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "", guided, o->steps, e);
+	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, j, e);
+	return j->prompt && conditioning_read(&j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "",
+	                        j->guidance != 1, o->steps, e);
 }
 
 /* The prompt that is blended in: as many branches and tokens, so that contexts can be mixed one by one. */
@@ -206,7 +217,7 @@ static bool set_up_denoiser(job *j, error *e)
 		.text = &j->text,
 		.text_to = j->text_to.branches ? &j->text_to : NULL,
 		.blend = o->blend,
-		.guidance = { .scale = o->guidance,
+		.guidance = { .scale = j->guidance,
 		    .rescale = o->guidance_rescale,
 		    .skip_from = o->guidance_skip_from,
 		    .skip_to = o->guidance_skip_to },
@@ -222,8 +233,9 @@ bool job_prepare(job *j, model *m, const sumi_options *o, error *e)
 {
 	j->m = m;
 	j->o = o;
+	j->guidance = o->guidance < 0 ? (double)m->family.guidance : o->guidance;
 	return check_numbers(o, e) && choose_size(j, e) && check_pictures(j, e) && choose_seed(j, e) &&
 	       noise_kind(o->rng, &j->cuda, e) && choose_prediction(j, e) && choose_sampler(j, e) && make_schedule(j, e) &&
-	       make_path(j, e) && read_prompts(j, e) && read_blend(j, e) && add_prompt_loras(j, e) &&
+	       make_path(j, e) && read_prompts(j, e) && read_blend(j, e) &&
 	       adapters_join(&m->lasting, &j->of_prompt, &j->adapters, &m->adapter_count, e) && set_up_denoiser(j, e);
 }

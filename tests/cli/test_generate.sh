@@ -63,6 +63,25 @@ draw huge.png --prompt-file huge -W 16 -H 16
 expect 2 'UTF-8' generate -m "$model" -p "$(printf 'caf\351 \377\376')" -W 16 -H 16 --steps 1
 draw syntax.png -p '((a)) [b] (c:1.3) [d:e:0.5] [f|g] \( BREAK h AND i:0.5 (((' -W 16 -H 16 --steps 4
 
+# The syntax changes the picture as it says; what was asked for stands in the file, so it is left out to compare.
+draw plain.png -p 'a red fox' -W 64 -H 64 --disable-image-metadata
+draw stress.png -p 'a red (fox:1.4)' -W 64 -H 64
+differ a.png stress.png
+draw escaped.png -p 'a (red:1) fox' -W 64 -H 64
+differ stress.png escaped.png
+draw late.png -p 'a [blue:red:0] fox' -W 64 -H 64 --disable-image-metadata
+same plain.png late.png
+draw turns.png -p 'a [red|blue] fox' -W 64 -H 64
+differ a.png turns.png
+draw both.png -p 'a red fox AND snow:0.5' -W 64 -H 64
+differ a.png both.png
+draw lora.png -p 'a red fox<lora:kohya:1>' --lora-model-dir "$golden/lora" -W 64 -H 64
+differ a.png lora.png
+draw none.png -p 'a red fox<lora:kohya:0>' --lora-model-dir "$golden/lora" -W 64 -H 64 --disable-image-metadata
+same plain.png none.png
+expect 3 'kohya.safetensors' generate -m "$model" -p '<lora:kohya:1>' -W 16 -H 16
+expect 2 'no path' generate -m "$model" -p '<lora:../lora/kohya:1>' -W 16 -H 16
+
 # From a picture.
 draw again.png -p 'a red fox' -i a.png --strength 0.5 -W 64 -H 64
 is_png again.png 64 64
