@@ -83,9 +83,10 @@ typedef struct sumi_model_options {
 	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
 	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
 	int lora_count;
-	bool autoencoder_only;  /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
-	sumi_listener listener; /* for this model's calls, from opening to closing; its context must live as long */
-	void *reserved[8];      /* zeros */
+	bool autoencoder_only;        /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
+	sumi_listener listener;       /* for this model's calls, from opening to closing; its context must live as long */
+	const char *embedding_folder; /* of words learned by textual inversion, each a file by its name; NULL: none */
+	void *reserved[7];            /* zeros */
 } sumi_model_options;
 
 SUMI_API sumi_model_options sumi_model_defaults(void);
@@ -172,8 +173,9 @@ SUMI_API bool sumi_dump(
 /* ── training ── */
 
 /* A run that trains a model: "autoencoder" (pictures to latents and back), "diffusion" (text encoder and denoiser, from
- * nothing or from a checkpoint) or "lora". Its options have the names of diffusers' and kohya's scripts and take their
- * values as text; `sumi train JOB --help` lists them, and sumi_training_option_at() tells them to a program.
+ * nothing or from a checkpoint), "lora" or "embedding" (a new word: textual inversion). Its options have the names of
+ * diffusers' and kohya's scripts and take their values as text; `sumi train JOB --help` lists them, and
+ * sumi_training_option_at() tells them to a program.
  *
  *     sumi_training *run = sumi_training_new("diffusion", &e);
  *     sumi_training_set(run, "model", "v1-5.safetensors", &e);

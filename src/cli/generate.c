@@ -7,7 +7,7 @@
 
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
-	const char *init, *mask, *vae, *taesd, *lora_folder;
+	const char *init, *mask, *vae, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *prompt_to;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
@@ -139,6 +139,11 @@ static const option table[] = {
 	    AT(lora_folder),
 	    .argument = "DIR",
 	    .help = "where <lora:name:weight> finds its file (the model's folder)" },
+	{ .name = "embd-dir",
+	    .kind = TEXT,
+	    AT(embedding_folder),
+	    .argument = "DIR",
+	    .help = "words learned by textual inversion: NAME.safetensors is used where the prompt says NAME" },
 	{ .name = "clip-skip",
 	    .kind = INTEGER,
 	    AT(clip_skip),
@@ -310,6 +315,7 @@ static sumi_model_options model_options(const settings *s, progress *p)
 	o.vae = s->vae;
 	o.taesd = s->taesd;
 	o.lora_folder = s->lora_folder;
+	o.embedding_folder = s->embedding_folder;
 	o.loras = s->loras.item;
 	o.lora_count = s->loras.count;
 	o.listener = progress_listener(p);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const jobs[] = { "autoencoder", "diffusion", "lora" };
+static const char *const jobs[] = { "autoencoder", "diffusion", "lora", "embedding" };
 enum { JOBS = sizeof jobs / sizeof *jobs };
 static const char *job_name(int i) { return i < JOBS ? jobs[i] : NULL; }
 
@@ -17,7 +17,8 @@ static int help(void)
 	     "Trains a model and writes it as a checkpoint that sumi generate opens.\n\n"
 	     "  autoencoder   pictures to latents and back\n"
 	     "  diffusion     text encoder and denoiser on latents, from nothing or from a checkpoint\n"
-	     "  lora          a small file that changes a checkpoint\n\n"
+	     "  lora          a small file that changes a checkpoint\n"
+	     "  embedding     a new word for a checkpoint (textual inversion)\n\n"
 	     "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
 	     "wins. SIGINT saves a checkpoint and leaves; --resume_from_checkpoint latest goes on to the same bytes.");
 	return 0;
@@ -130,12 +131,13 @@ static int read_arguments(sumi_training *run, const char *job, int argc, char **
 
 static int find_job(int argc, char **argv)
 {
-	if (argc < 2) return complain(2, "train what? autoencoder, diffusion or lora; sumi train --help tells more");
+	if (argc < 2)
+		return complain(2, "train what? autoencoder, diffusion, lora or embedding; sumi train --help tells more");
 	for (int i = 0; i < JOBS; i++)
 		if (!strcmp(argv[1], jobs[i])) return 0;
 	const char *near = nearest_name(job_name, argv[1]);
 	if (near) return complain(2, "no training job %.80s; did you mean %s?", argv[1], near);
-	return complain(2, "no training job %.80s: autoencoder, diffusion or lora", argv[1]);
+	return complain(2, "no training job %.80s: autoencoder, diffusion, lora or embedding", argv[1]);
 }
 
 int command_train(int argc, char **argv)

@@ -132,6 +132,44 @@ static bool make_steps(graph *g, const backend *b, int threads, bool *done, erro
 	return true;
 }
 
+/* Every kernel that packs a weight does so as soon as the weight is folded, though its step comes late (in a backward
+ * pass): so the unpacked form of one weight at a time is in memory, not of all. */
+typedef struct folding {
+	fold fold;
+	int after; /* the place in the list that it waits for */
+	int place;
+} folding;
+
+static int by_place(const void *a, const void *b)
+{
+	const folding *x = a, *y = b;
+	return x->after != y->after ? x->after - y->after : x->place - y->place;
+}
+
+static bool gather_packs(graph *g, error *e)
+{
+	int *place_of = malloc((size_t)g->count * sizeof *place_of);
+	folding *list = malloc(((size_t)g->fold_count + 1) * sizeof *list);
+	if (!place_of || !list) {
+		free(place_of);
+		free(list);
+		return fail(e, NO_MEMORY, "out of memory for %d constants", g->fold_count);
+	}
+	for (int i = 0; i < g->count; i++) place_of[i] = -1; /* a parameter, there from the beginning */
+	for (int f = 0; f < g->fold_count; f++)
+		if (!g->folds[f].pack) place_of[g->constant_steps[g->folds[f].step].node] = f;
+	for (int f = 0; f < g->fold_count; f++) {
+		bool pack = g->folds[f].pack;
+		tensor weight = pack ? g->places[g->steps[g->folds[f].step].call.y->in[1]].base : 0;
+		list[f] = (folding){ g->folds[f], pack ? place_of[weight] : f, f };
+	}
+	qsort(list, (size_t)g->fold_count, sizeof *list, by_place);
+	for (int f = 0; f < g->fold_count; f++) g->folds[f] = list[f].fold;
+	free(place_of);
+	free(list);
+	return true;
+}
+
 bool graph_compile(graph *g, const backend *b, int threads, error *e)
 {
 	if (failed(&g->error)) return fail(e, g->error.status, "%s", g->error.text);
@@ -151,7 +189,8 @@ bool graph_compile(graph *g, const backend *b, int threads, error *e)
 	if (!fine)
 		fail(e, NO_MEMORY, "out of memory for the steps of %zu nodes", n);
 	else
-		fine = check_parameters(g, e) && make_steps(g, b, threads > 0 ? threads : 1, done, e) && plan(g, e);
+		fine = check_parameters(g, e) && make_steps(g, b, threads > 0 ? threads : 1, done, e) && gather_packs(g, e) &&
+		       plan(g, e);
 	if (fine) link_watchers(g);
 	free(done);
 	return fine;

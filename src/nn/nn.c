@@ -104,15 +104,27 @@ tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon)
 	return y;
 }
 
+/* A token is of one table or of the other: row 0 of the further table is zeros, and `old` is 1 where it is meant. */
+static tensor with_new_words(nn *n, tensor y, int width)
+{
+	graph *g = n->g;
+	tensor rows = cast(g, param(g, "new_words", shape2(n->new_words, width)), REAL);
+	tensor old = concat(g, fill(g, REAL, shape2(1, 1), 1), fill(g, REAL, shape2(n->new_words, 1), 0), 0);
+	rows = concat(g, fill(g, REAL, shape2(1, width), 0), rows, 0);
+	y = mul(g, y, embedding(g, old, n->new_word_ids));
+	return add(g, y, embedding(g, rows, n->new_word_ids));
+}
+
 tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width)
 {
 	graph *g = n->g;
 	push(g, "%s", name);
 	/* 0.02 is where CLIP and the LDM transformer start */
 	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL_START, 0.02f });
-	tensor y = cast(g, embedding(g, table, ids), graph_compute(g)); /* the rows alone are converted, not the table */
+	tensor y = embedding(g, table, ids); /* the rows alone are converted, not the table */
+	if (n->new_words) y = with_new_words(n, y, width);
 	pop(g);
-	return y;
+	return cast(g, y, graph_compute(g));
 }
 
 tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner)

@@ -19,6 +19,11 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	const adapted *adapters; /* merged into the weights in this order */
 	int adapter_count;
 	const lora_training *training; /* adds trainable low-rank paths; NULL: none */
+	/* Words learned later (text/new_words.h): rows beside a table of tokens, the parameter "<table>.new_words"
+	 * [new_words,width]. new_word_ids I32, of the ids' shape: 1 + row, or 0 where the id is the table's own. 0: none.
+	 */
+	int new_words;
+	tensor new_word_ids;
 	/* Told each parameter that a layer names, each time, with its whole name; NULL: nobody asks. */
 	void (*parameter)(void *context, const char *name, shape s, initial i);
 	/* Told the result of each block, with the block's scope; NULL: nobody asks. */

@@ -27,7 +27,8 @@ static void free_run(token_run *r)
 static bool add_piece(token_run *r, const model *m, const char *text, const prompt_piece *piece, error *e)
 {
 	size_t left = r->room - r->count, count;
-	if (!tokenizer_encode(m->tokenizer, text + piece->first, piece->length, r->ids + r->count, left, &count, e))
+	if (!new_words_encode(m->words.words, m->words.count, m->tokenizer, text + piece->first, piece->length,
+	        r->ids + r->count, left, &count, e))
 		return false;
 	if (count > left) {
 		model_note(m, SUMI_WARNING, "the prompt has more than the %zu tokens that are read", r->room);
@@ -187,7 +188,10 @@ typedef struct shapes {
 static void build(nn *n, const model *m, stage *s, const void *context)
 {
 	const shapes *y = context;
-	s->in[0] = input(n->g, "ids", I32, shape2(y->c->batch, y->c->length));
+	shape ids = shape2(y->c->batch, y->c->length);
+	s->in[0] = input(n->g, "ids", I32, ids);
+	n->new_words = y->c->new_words ? m->words.row_count : 0;
+	if (n->new_words) n->new_word_ids = s->in[1] = input(n->g, "new_words", I32, ids);
 	s->out = family_encode_text(n, &m->family, s->in[0], y->skip);
 }
 
@@ -196,7 +200,11 @@ bool conditioning_compile(conditioning *c, const model *m, int skip, error *e)
 	c->stage.name = "encode";
 	if (!c->text_count) return true;
 	int all = 0;
-	for (int i = 0; i < c->text_count; i++) all += c->texts[i].chunks;
+	for (int i = 0; i < c->text_count; i++) {
+		all += c->texts[i].chunks;
+		for (int k = 0; k < c->texts[i].chunks * c->length; k++)
+			c->new_words |= c->texts[i].ids[k] >= tokenizer_size(m->tokenizer);
+	}
 	c->batch = all < MOST_AT_ONCE ? all : MOST_AT_ONCE;
 	return stage_compile(&c->stage, m, build, &(shapes){ c, skip }, e);
 }
@@ -218,15 +226,20 @@ static void emphasise(float *states, const float *emphasis, int length, int widt
 }
 
 /* Runs the chunks of all texts through the encoder, a batch at a time: states [chunks][length][width]. */
-static bool encode_all(conditioning *c, float *states, int chunks, const int32_t **ids, error *e)
+static bool encode_all(conditioning *c, const model *m, float *states, int chunks, const int32_t **ids, error *e)
 {
 	size_t one = (size_t)c->length * (size_t)c->width;
-	int32_t *batch = calloc((size_t)c->batch * (size_t)c->length, sizeof *batch);
+	size_t ids_count = (size_t)c->batch * (size_t)c->length;
+	int32_t *batch = calloc(2 * ids_count, sizeof *batch);
 	float *out = malloc((size_t)c->batch * one * sizeof *out);
 	bool fine = (batch && out) || fail(e, NO_MEMORY, "out of memory for %d chunks of text", chunks);
 	for (int first = 0; fine && first < chunks; first += c->batch) {
 		int n = chunks - first < c->batch ? chunks - first : c->batch;
 		for (int i = 0; i < n; i++) memcpy(batch + i * c->length, ids[first + i], (size_t)c->length * sizeof *batch);
+		if (c->new_words) {
+			new_words_split(m->tokenizer, batch, batch + ids_count, ids_count);
+			stage_write_ids(&c->stage, c->stage.in[1], batch + ids_count);
+		}
 		stage_write_ids(&c->stage, c->stage.in[0], batch);
 		fine = stage_run(&c->stage, e);
 		if (fine) stage_read(&c->stage, out);
@@ -251,12 +264,12 @@ static void spread_contexts(conditioning *c, const float *states)
 	}
 }
 
-static bool encode_texts(conditioning *c, float *states, const int32_t **ids, int chunks, error *e)
+static bool encode_texts(conditioning *c, const model *m, float *states, const int32_t **ids, int chunks, error *e)
 {
 	int at = 0;
 	for (int i = 0; i < c->text_count; i++)
 		for (int k = 0; k < c->texts[i].chunks; k++) ids[at++] = c->texts[i].ids + k * c->length;
-	if (!encode_all(c, states, chunks, ids, e)) return false;
+	if (!encode_all(c, m, states, chunks, ids, e)) return false;
 	at = 0;
 	for (int i = 0; i < c->text_count; i++)
 		for (int k = 0; k < c->texts[i].chunks; k++, at++)
@@ -278,7 +291,7 @@ bool conditioning_encode(conditioning *c, const model *m, error *e)
 	c->contexts = malloc((size_t)c->text_count * (size_t)c->tokens * (size_t)c->width * sizeof *c->contexts);
 	bool fine = (ids && states && c->contexts) || fail(e, NO_MEMORY, "out of memory for %d chunks of text", chunks);
 	fine = fine && stage_allocate(&c->stage, m, e) && model_progress(m, "encode", 0, 1, e) &&
-	       encode_texts(c, states, ids, chunks, e) && model_progress(m, "encode", 1, 1, e);
+	       encode_texts(c, m, states, ids, chunks, e) && model_progress(m, "encode", 1, 1, e);
 	stage_free(&c->stage);
 	free(ids);
 	free(states);

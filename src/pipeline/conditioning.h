@@ -25,7 +25,8 @@ typedef struct conditioning {
 	int length;      /* tokens of a chunk */
 	float *contexts; /* [text_count][tokens][width] after conditioning_encode() */
 	stage stage;
-	int batch; /* chunks that the encoder reads at once */
+	bool new_words; /* some text holds a learned word */
+	int batch;      /* chunks that the encoder reads at once */
 } conditioning;
 
 /* Reads the prompts for this many steps; what is then known: branches, tokens, width. guided: there is to be an

@@ -63,7 +63,14 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 {
 	const model *m = context;
 	const weight *w;
+	size_t length = strlen(name);
+	if (length > 10 && !strcmp(name + length - 10, ".new_words")) {
+		*d = F32;
+		*data = m->words.rows;
+		return true;
+	}
 	if (lora_bind(m->adapters, m->adapter_count, name, d, data)) return true;
+	if (m->bind) return m->bind(m->bind_context, name, s, d, data, e);
 	if (m->taesd && !strncmp(name, "taesd.", 6))
 		w = find_tiny(m, name + 6);
 	else if ((w = find_replaced(m, name)) == NULL)
@@ -79,7 +86,7 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 void model_unused(void *context, const void *data, size_t bytes)
 {
 	const model *m = context;
-	checkpoint_advise_unused(m->checkpoint, data, bytes);
+	if (m->checkpoint) checkpoint_advise_unused(m->checkpoint, data, bytes);
 	if (m->vae) weights_advise_unused(m->vae, data, bytes);
 }
 
@@ -217,6 +224,16 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }
 
+static void note_detail(void *context, const char *line) { model_note(context, SUMI_DETAIL, "%s", line); }
+
+static bool read_words(model *m, const char *folder, error *e)
+{
+	if (!m->tokenizer) return true;
+	if (!embeddings_read(&m->words, folder, family_context_width(&m->family), note_detail, m, e)) return false;
+	model_note(m, SUMI_DETAIL, "%s: %d learned words", folder, m->words.count);
+	return true;
+}
+
 static bool open_files(model *m, const sumi_model_options *o, error *e)
 {
 	name_model(m);
@@ -227,6 +244,7 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	if (!check_tensors(m, e) || !open_tokenizer(m, e)) return false;
 	if (m->vae_path && !(m->vae = weights_open(m->vae_path, e))) return false;
 	if (m->taesd_path && !open_tiny(m, e)) return false;
+	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;
 	for (int i = 0; i < o->lora_count; i++)
 		if (!add_lora(m, o->loras[i], e)) return false;
 	return true;
@@ -251,6 +269,7 @@ void model_close(model *m)
 	if (!m) return;
 	adapters_close(&m->lasting);
 	tokenizer_close(m->tokenizer);
+	embeddings_free(&m->words);
 	weights_close(m->vae);
 	weights_close(m->taesd);
 	checkpoint_close(m->checkpoint);

@@ -6,7 +6,7 @@
 #include "models/taesd.h"
 #include "pipeline/adapters.h"
 #include "pipeline/checkpoint.h"
-#include "text/tokenizer.h"
+#include "pipeline/embeddings.h"
 #include <sumi.h>
 
 typedef struct sumi_model model;
@@ -21,6 +21,7 @@ struct sumi_model {
 	taesd_config tiny;
 	bool autoencoder_only; /* nothing else need be in the checkpoint */
 	tokenizer *tokenizer;  /* NULL: the family reads no text */
+	embeddings words;      /* learned ones, beside the tokenizer's */
 	dtype compute;
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */
@@ -29,6 +30,9 @@ struct sumi_model {
 	const adapted *adapters; /* those that graphs are built with now; of `lasting` and of a prompt */
 	int adapter_count;
 	sumi_listener listener;
+	/* Where the weights lie in memory (a training run looks at its own): in place of checkpoint_find(). */
+	bind_fn *bind;
+	void *bind_context;
 };
 
 model *model_open(const char *path, const sumi_model_options *options, error *e);

@@ -15,7 +15,7 @@ static bool job_by_name(const char *name, training_job *job, error *e)
 		*job = (training_job)i;
 		if (!strcmp(name, training_job_name(*job))) return true;
 	}
-	return fail(e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion or lora", name ? name : "");
+	return fail(e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora or embedding", name ? name : "");
 }
 
 sumi_training *sumi_training_new(const char *job, sumi_error *e)
@@ -85,13 +85,22 @@ bool sumi_training_run(const sumi_training *t, const sumi_training_listener *lis
 	return tell_caller(e, &own);
 }
 
+/* A heading has a meaning for the jobs of the options under it. */
+static bool means(const train_option *o, int at, training_job job)
+{
+	if (o->kind != OPTION_HEADING) return o->jobs & 1u << job;
+	while ((o = train_option_at(++at)) && o->kind != OPTION_HEADING)
+		if (o->jobs & 1u << job) return true;
+	return false;
+}
+
 bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
 {
 	training_job j;
 	const train_option *o;
 	if (!job_by_name(job, &j, NULL)) return false;
 	for (int k = 0; (o = train_option_at(k)); k++)
-		if (o->jobs & 1u << j && i-- == 0) {
+		if (means(o, k, j) && i-- == 0) {
 			bool heading = o->kind == OPTION_HEADING;
 			*option = (sumi_training_option){ .name = heading ? o->help : o->name,
 				.value = heading                  ? NULL

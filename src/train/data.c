@@ -182,6 +182,16 @@ static bool check_options(const data_options *o, error *e)
 	return true;
 }
 
+static bool read_set(data_set *s, const data_options *o, error *e)
+{
+	bool class = o->class_path && *o->class_path;
+	if (!data_set_read(s, o->path, o->log, o->context, e)) return false;
+	if (class && !data_set_add_class(s, o->class_path, o->log, o->context, e)) return false;
+	int64_t own = class ? s->class_first : s->count;
+	return data_set_caption(s, 0, own, o->caption ? o->caption : "", e) &&
+	       data_set_caption(s, own, s->count, o->class_caption ? o->class_caption : "", e);
+}
+
 data *data_open(const data_options *o, error *e)
 {
 	if (!check_options(o, e)) return NULL;
@@ -198,7 +208,7 @@ data *data_open(const data_options *o, error *e)
 	pthread_cond_init(&d->work, NULL);
 	pthread_cond_init(&d->done, NULL);
 	d->next_slot = o->batch;
-	bool fine = data_set_read(&d->set, o->path, o->log, o->context, e);
+	bool fine = read_set(&d->set, o, e);
 	if (fine) {
 		size_t n = (size_t)d->set.count;
 		for (int i = 0; i < 2; i++) d->order[i] = malloc(n * sizeof *d->order[i]);
@@ -248,6 +258,7 @@ void data_close(data *d)
 	free(d);
 }
 
+int64_t data_class_first(const data *d) { return d->set.class_first; }
 int64_t data_count(const data *d) { return d->set.count; }
 data_counts data_counted(const data *d) { return d->counts; }
 

@@ -25,6 +25,10 @@ typedef struct data data;
 /* The strings belong to the caller and live as long as the data. */
 typedef struct data_options {
 	const char *path;
+	const char *caption; /* of pictures that have none; NULL: "" */
+	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
+	 * repeated), and the caption of those that have none. NULL or "": none. */
+	const char *class_path, *class_caption;
 	int resolution;   /* the shorter side after resizing (Lanczos or better when shrinking); 8 … 4096 */
 	int crop;         /* side of the square cut from it, at most resolution; 0: resolution */
 	bool random_crop; /* else from the centre */
@@ -68,7 +72,8 @@ void data_close(data *d); /* NULL is fine */
 /* The next batch, decoded in the background since the last call. Fails where nothing in the set can be read. */
 bool data_next(data *d, data_batch *b, error *e);
 
-int64_t data_count(const data *d); /* pictures of an epoch; −1: a stream */
+int64_t data_class_first(const data *d); /* indices from here on are of class pictures; −1: there are none */
+int64_t data_count(const data *d);       /* pictures of an epoch; −1: a stream */
 /* Picture `index` of a set that is not streamed, resized, cropped from the centre and not flipped, to
  * [resolution or crop squared, 3] floats in `pixels`; may be called from several threads. For what is computed once
  * (cached latents) and for held-out pictures. */

@@ -226,7 +226,7 @@ bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, 
 {
 	reader r = { s, log, context, e };
 	char path[LONGEST_PATH];
-	*s = (data_set){ 0 };
+	*s = (data_set){ .class_first = -1 };
 	if (snprintf(path, sizeof path, "%s/metadata.jsonl", folder) >= LONGEST_PATH)
 		return fail(e, BAD_USAGE, "the path of the training set has more than %d bytes", LONGEST_PATH);
 	FILE *f = fopen(path, "rb");
@@ -237,4 +237,50 @@ bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, 
 		    "%s: no pictures; expected .png, .jpg or .webp files, a metadata.jsonl, or .tar shards", folder);
 	if (!fine) data_set_free(s);
 	return fine;
+}
+
+/* ── DreamBooth ── */
+static bool copy_item(reader *r, const item *from)
+{
+	item i = *from;
+	i.path = strdup(from->path);
+	i.caption = strdup(from->caption);
+	i.keywords = NULL;
+	i.keyword_count = 0;
+	if (from->keyword_count && !(i.keywords = calloc((size_t)from->keyword_count, sizeof *i.keywords)))
+		return fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", from->path);
+	for (int k = 0; k < from->keyword_count; k++)
+		if ((i.keywords[k] = strdup(from->keywords[k]))) i.keyword_count++;
+	return append(r, i);
+}
+
+bool data_set_add_class(data_set *s, const char *folder, log_fn *log, void *context, error *e)
+{
+	data_set class;
+	if (!data_set_read(&class, folder, log, context, e)) return false;
+	reader r = { s, log, context, e };
+	int64_t own = s->count, each = own > class.count ? own : class.count;
+	bool fine = true;
+	for (int64_t i = own; fine && i < each; i++) {
+		item from = s->items[i - own]; /* the list may move */
+		fine = copy_item(&r, &from);
+	}
+	for (int64_t i = 0; fine && i < each; i++) fine = copy_item(&r, &class.items[i % class.count]);
+	s->class_first = each;
+	data_set_free(&class);
+	if (!fine) data_set_free(s);
+	return fine;
+}
+
+bool data_set_caption(data_set *s, int64_t first, int64_t last, const char *caption, error *e)
+{
+	for (int64_t i = first; *caption && i < last; i++) {
+		if (*s->items[i].caption) continue;
+		char *copy = strdup(caption);
+		if (!copy) return fail(e, NO_MEMORY, "out of memory for captions");
+		free(s->items[i].caption);
+		s->items[i].caption = copy;
+		s->uncaptioned--;
+	}
+	return true;
 }

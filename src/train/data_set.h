@@ -16,6 +16,7 @@ typedef struct data_set { /* in the order of the paths' bytes, repeats one after
 	item *items;
 	int64_t count, capacity;
 	int64_t uncaptioned;
+	int64_t class_first; /* items from here on are of the class (DreamBooth); −1: there are none */
 } data_set;
 
 typedef void log_fn(void *context, const char *line);
@@ -23,6 +24,11 @@ typedef void log_fn(void *context, const char *line);
 /* Reads a folder: metadata.jsonl where it lies in its root, else pictures with captions beside them, subfolders
  * included, N_TOKEN folders repeated. What cannot be used is told to log (may be NULL). */
 bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, error *e);
+/* Adds the folder's pictures as those of the class. Of the two kinds the fewer are repeated until there are as many as
+ * of the other. */
+bool data_set_add_class(data_set *s, const char *folder, log_fn *log, void *context, error *e);
+/* Items first … last−1 that have no caption get this one. */
+bool data_set_caption(data_set *s, int64_t first, int64_t last, const char *caption, error *e);
 void data_set_free(data_set *s);
 bool is_picture_name(const char *name); /* .png .jpg .jpeg .webp, in any case */
 bool is_utf8(const char *text, size_t length);

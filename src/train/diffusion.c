@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "train/jobs.h"
 #include "train/snapshot.h"
+#include "train/validation.h"
 #include "train/vocabulary.h"
 #include <math.h>
 #include <stdlib.h>
@@ -25,8 +26,12 @@ tensor diffusion_build(void *context, nn *n, int count, int height, int width)
 	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1)), words = 0;
 	if (f->unet.context && d->given_context)
 		words = input(g, "context", REAL, shape3(count, d->given_context, f->unet.context));
-	else if (f->unet.context)
-		words = family_encode_text(n, f, input(g, "ids", I32, shape2(count, f->text.length)), -1);
+	else if (f->unet.context) {
+		shape s = shape2(count, f->text.length);
+		n->new_words = d->word.count;
+		if (n->new_words) n->new_word_ids = input(g, "new_words", I32, s);
+		words = family_encode_text(n, f, input(g, "ids", I32, s), -1);
+	}
 	tensor out = family_denoise(n, f, x, t, words, 0);
 	tensor squares = activate(g, sub(g, out, target), SQUARE);
 	return mean_all(g, mul(g, squares, importance));
@@ -50,9 +55,12 @@ static bool write_words(const diffusion *d, graph *g, int i, const char *caption
 {
 	tensor ids = find(g, "ids");
 	if (!ids) return true;
-	int length = d->learner.family.text.length;
-	int32_t *at = (int32_t *)graph_data(g, ids) + (size_t)i * (size_t)length;
-	return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, (size_t)length, NULL, e);
+	size_t length = (size_t)d->learner.family.text.length, first = (size_t)i * length;
+	int32_t *at = (int32_t *)graph_data(g, ids) + first;
+	if (!d->word.count) return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, length, NULL, e);
+	if (!new_words_encode_padded(&d->word, 1, d->tokenizer, caption, at, length, e)) return false;
+	new_words_split(d->tokenizer, at, (int32_t *)graph_data(g, find(g, "new_words")) + first, length);
+	return true;
 }
 
 static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e)
@@ -99,7 +107,9 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 		take_sample(d, &random, moments, places, latent);
 		noise_draw_latent(&d->noising, &random, (int)places, s.d[3], noise, d->scratch);
 		size_t at = (size_t)i * each;
-		loss_weights[i] = (float)noise_latent(&d->noising, t, latent, noise, each, noised + at, target + at);
+		double importance = noise_latent(&d->noising, t, latent, noise, each, noised + at, target + at);
+		if (d->class_first >= 0 && b->index[i] >= d->class_first) importance *= d->options->prior_loss_weight;
+		loss_weights[i] = (float)importance;
 		times[i] = (float)t;
 		bool dropped = (double)drop < d->options->caption_dropout;
 		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
@@ -216,7 +226,7 @@ bool noising_of(const family *f, const train_options *o, noise_schedule *schedul
 
 bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e)
 {
-	*d = (diffusion){ .options = o, .pixel_sizes = true };
+	*d = (diffusion){ .options = o, .pixel_sizes = true, .class_first = -1 };
 	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	return open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e) &&
 	       noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
@@ -257,10 +267,12 @@ bool diffusion_prepare_latents(diffusion *d, data_options *source, const trainin
 		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, vae_factor(&f->vae));
 	bool cached = o->cache_latents && !o->random_crop && !o->random_flip && !o->bucket_step;
 	bool measure = !*o->model && o->latent_scale == 0;
-	data *set = cached || measure ? data_open(source, e) : NULL;
-	if ((cached || measure) && !set) return false;
+	bool class = *o->class_data_dir != 0;
+	data *set = cached || measure || class ? data_open(source, e) : NULL;
+	if ((cached || measure || class) && !set) return false;
 	bool fine = true;
-	if (set && data_count(set) >= 0) {
+	if (class) d->class_first = data_class_first(set);
+	if ((cached || measure) && data_count(set) >= 0) {
 		char path[4096];
 		const char *end = strstr(o->output, ".safetensors");
 		snprintf(path, sizeof path, "%.*s.latents.safetensors", end ? (int)(end - o->output) : (int)strlen(o->output),
@@ -290,6 +302,8 @@ static bool finish(void *context, const char *path, error *e)
 	return learner_write(&d->learner, path, d->options->use_ema, e);
 }
 
+static bool validate(void *context, const char *path, error *e) { return validation_draw(context, NULL, path, e); }
+
 bool train_diffusion(const train_options *o, const training_listener *l, error *e)
 {
 	diffusion d;
@@ -299,6 +313,7 @@ bool train_diffusion(const train_options *o, const training_listener *l, error *
 	task t = {
 		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
 	};
+	if (*o->validation_prompts) t.validate = validate;
 	fine = fine && train(&t, o, &source, l, e);
 	diffusion_close(&d);
 	return fine;

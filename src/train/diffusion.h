@@ -2,7 +2,7 @@
 #ifndef SUMI_TRAIN_DIFFUSION_H
 #define SUMI_TRAIN_DIFFUSION_H
 #include "pipeline/checkpoint.h"
-#include "text/tokenizer.h"
+#include "text/new_words.h"
 #include "train/latents.h"
 #include "train/noising.h"
 #include "train/trainer.h"
@@ -18,10 +18,12 @@ typedef struct diffusion {
 	latent_cache latents; /* empty: pictures are encoded batch by batch */
 	encoder *encoder;
 	dtype compute;
-	bool pixel_sizes;  /* a batch's size is that of pictures; false: of latents */
-	int given_context; /* > 0: contexts of so many tokens are an input, no text encoder is built */
-	float *scratch;    /* three latents */
-	size_t room;       /* elements of one of them */
+	bool pixel_sizes;    /* a batch's size is that of pictures; false: of latents */
+	new_word word;       /* that is learned; no rows: none */
+	int64_t class_first; /* pictures of the set from this index on keep the class as it is; −1: there are none */
+	int given_context;   /* > 0: contexts of so many tokens are an input, no text encoder is built */
+	float *scratch;      /* three latents */
+	size_t room;         /* elements of one of them */
 } diffusion;
 
 /* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. */

@@ -59,6 +59,9 @@ static void log_line(void *context, const char *line) { training_note(context, "
 data_options data_options_of(const train_options *o, const training_listener *l, int side)
 {
 	return (data_options){ .path = o->train_data_dir,
+		.caption = o->instance_prompt,
+		.class_path = o->class_data_dir,
+		.class_caption = o->class_prompt,
 		.resolution = o->resolution ? (int)o->resolution : side,
 		.crop = (int)o->crop,
 		.random_crop = o->random_crop,
@@ -91,6 +94,7 @@ bool train_run(training_job job, const train_options *o, const training_listener
 	case TRAIN_AUTOENCODER: return train_autoencoder(o, l, e);
 	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
 	case TRAIN_LORA: return train_lora(o, l, e);
+	case TRAIN_EMBEDDING: return train_embedding(o, l, e);
 	default: return fail(e, BAD_USAGE, "no training job %d", (int)job);
 	}
 }

@@ -11,6 +11,7 @@ bool train_run(training_job job, const train_options *o, const training_listener
 bool train_autoencoder(const train_options *o, const training_listener *l, error *e);
 bool train_diffusion(const train_options *o, const training_listener *l, error *e);
 bool train_lora(const train_options *o, const training_listener *l, error *e);
+bool train_embedding(const train_options *o, const training_listener *l, error *e);
 
 /* ── shared by the jobs ── */
 /* A family from a known name, a JSON file, or JSON text. */

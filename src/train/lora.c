@@ -4,8 +4,8 @@
 #include "base/random.h"
 #include "models/lora_names.h"
 #include "train/data_sample.h"
-#include "train/diffusion.h"
 #include "train/jobs.h"
+#include "train/validation.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +205,31 @@ static bool finish(void *context, const char *path, error *e)
 	return false;
 }
 
+/* ── what it draws now ── */
+static bool add_factors(const low_rank *j, lora *set, error *e)
+{
+	const learner *m = &j->diffusion.learner;
+	factor f[3];
+	for (int i = 0; i < m->count; i++)
+		for (int k = 0; ends_in(m->weights[i].name, ".lora_down") && factors_of(j, &m->weights[i], k, f); k++)
+			for (int p = 0; p < 3; p++)
+				if (!lora_add(set, f[p].key, F32, f[p].shape, f[p].values, e)) return false;
+	return true;
+}
+
+static bool validate(void *context, const char *path, error *e)
+{
+	const low_rank *j = context;
+	lora *set = lora_new();
+	lora_names *names = lora_names_new(&j->diffusion.learner.family, e);
+	bool fine = (set && names) || fail(e, NO_MEMORY, "no memory to draw samples");
+	fine = fine && add_factors(j, set, e) && lora_resolve(set, lora_names_find, names, e) &&
+	       validation_draw(&j->diffusion, set, path, e);
+	lora_names_free(names);
+	lora_free(set);
+	return fine;
+}
+
 bool train_lora(const train_options *o, const training_listener *l, error *e)
 {
 	low_rank j = { .paths = { .rank = (int)o->network_dim,
@@ -220,6 +245,7 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 	fine = fine && diffusion_prepare_latents(&j.diffusion, &source, l, e);
 	task t = { .learner = &j.diffusion.learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	t.training = &j.paths;
+	if (*o->validation_prompts) t.validate = validate;
 	fine = fine && train(&t, o, &source, l, e);
 	diffusion_close(&j.diffusion);
 	return fine;

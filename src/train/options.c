@@ -7,7 +7,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum { A = 1 << TRAIN_AUTOENCODER, D = 1 << TRAIN_DIFFUSION, L = 1 << TRAIN_LORA, ALL = A | D | L };
+enum {
+	A = 1 << TRAIN_AUTOENCODER,
+	D = 1 << TRAIN_DIFFUSION,
+	L = 1 << TRAIN_LORA,
+	E = 1 << TRAIN_EMBEDDING,
+	WORDS = D | L | E, /* pictures from words */
+	ALL = A | WORDS
+};
 
 #define HEADING(text)                              \
 	{                                              \
@@ -36,9 +43,9 @@ static const train_option table[] = {
 	    "folder of pictures with captions, imagefolder with metadata.jsonl, or WebDataset tars"),
 	TEXT(ALL, output, "", "the model to write, NAME.safetensors"),
 	TEXT(ALL, output_dir, "", "folder for checkpoints, log and samples (default: beside the output, NAME.training)"),
-	TEXT(D | L, model, "", "checkpoint to start from; without it a new model begins from random weights"),
+	TEXT(WORDS, model, "", "checkpoint to start from; without it a new model begins from random weights"),
 	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
-	TEXT(D | L, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
+	TEXT(WORDS, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
 	TEXT(D, vocabulary, "", "WordPiece vocabulary, a token a line (default: learned from the captions)"),
 	TEXT(ALL, resume_from_checkpoint, "", "latest, or a checkpoint of this run"),
 	HEADING("Data"),
@@ -46,11 +53,11 @@ static const train_option table[] = {
 	WHOLE(ALL, crop, "0", 0, 4096, "side of the square cut from it (default: resolution)"),
 	FLAG(ALL, random_crop, "false", "cut at a random place, not from the centre"),
 	FLAG(ALL, random_flip, "false", "mirror half of the pictures"),
-	FLAG(D | L, vary_captions, "true", "where a picture has keywords: name, name and keywords, or keywords, in turn"),
-	FLAG(D | L, cache_latents, "true", "encode every picture once, before the first step"),
-	WHOLE(D | L, bucket_step, "0", 0, 512, "aspect buckets: sizes are multiples of this (0: squares only)"),
-	WHOLE(D | L, bucket_min, "256", 8, 4096, "the shortest side of a bucket"),
-	WHOLE(D | L, bucket_max, "1024", 8, 4096, "the longest side of a bucket"),
+	FLAG(WORDS, vary_captions, "true", "where a picture has keywords: name, name and keywords, or keywords, in turn"),
+	FLAG(WORDS, cache_latents, "true", "encode every picture once, before the first step"),
+	WHOLE(WORDS, bucket_step, "0", 0, 512, "aspect buckets: sizes are multiples of this (0: squares only)"),
+	WHOLE(WORDS, bucket_min, "256", 8, 4096, "the shortest side of a bucket"),
+	WHOLE(WORDS, bucket_max, "1024", 8, 4096, "the longest side of a bucket"),
 	WHOLE(ALL, train_batch_size, "16", 1, 65536, "samples of a step of one process"),
 	WHOLE(ALL, gradient_accumulation_steps, "1", 1, 65536, "batches whose gradients are averaged before a step"),
 	WHOLE(ALL, dataloader_threads, "1", 1, 256, "threads that decode pictures"),
@@ -72,14 +79,14 @@ static const train_option table[] = {
 	FLAG(ALL, use_ema, "false", "average the weights over the steps; the average is the result"),
 	NUMBER(ALL, ema_decay, "0.9999", 0, 1, "at most; the average of step n decays by (1 + n)/(10 + n) at most"),
 	HEADING("Diffusion"),
-	TEXT(D | L, prediction_type, "", "epsilon, v_prediction or flow (default: the model's)"),
-	TEXT(D | L, timestep_sampling, "uniform", "uniform or logit_normal"),
-	NUMBER(D | L, logit_mean, "0", -100, 100, "of logit_normal"),
-	NUMBER(D | L, logit_std, "1", 0, 100, "of logit_normal"),
-	NUMBER(D | L, snr_gamma, "0", 0, 1e6, "min-SNR weighting of the loss, 5 is usual (0: off)"),
-	NUMBER(D | L, noise_offset, "0", 0, 10, "noise that is the same over a channel"),
-	FLAG(D | L, zero_terminal_snr, "false", "the last timestep is noise alone (a new model; of others the file tells)"),
-	NUMBER(D | L, caption_dropout, "0", 0, 1, "share of the captions that are left out, for guidance"),
+	TEXT(WORDS, prediction_type, "", "epsilon, v_prediction or flow (default: the model's)"),
+	TEXT(WORDS, timestep_sampling, "uniform", "uniform or logit_normal"),
+	NUMBER(WORDS, logit_mean, "0", -100, 100, "of logit_normal"),
+	NUMBER(WORDS, logit_std, "1", 0, 100, "of logit_normal"),
+	NUMBER(WORDS, snr_gamma, "0", 0, 1e6, "min-SNR weighting of the loss, 5 is usual (0: off)"),
+	NUMBER(WORDS, noise_offset, "0", 0, 10, "noise that is the same over a channel"),
+	FLAG(WORDS, zero_terminal_snr, "false", "the last timestep is noise alone (a new model; of others the file tells)"),
+	NUMBER(WORDS, caption_dropout, "0", 0, 1, "share of the captions that are left out, for guidance"),
 	NUMBER(D, latent_scale, "0", 0, 1e6,
 	    "latents are multiplied by it (0: a model's own; a new one's is measured, 1/std)"),
 	FLAG(D | L, train_text_encoder, "false", "train the text encoder as well (a new model's transformer always is)"),
@@ -94,13 +101,23 @@ static const train_option table[] = {
 	NUMBER(L, network_dropout, "0", 0, 0.99, "share of the values between down and up that are dropped"),
 	FLAG(L, network_conv, "false", "paths beside the convolutions of residual blocks and samplers as well (LoCon)"),
 	TEXT(L, save_precision, "fp16", "of the file: fp16, bf16 or float"),
+	HEADING("DreamBooth"),
+	TEXT(WORDS, instance_prompt, "", "caption of pictures that have none"),
+	TEXT(WORDS, class_data_dir, "", "pictures of the class at large, which it is not to forget"),
+	TEXT(WORDS, class_prompt, "", "caption of those that have none"),
+	NUMBER(WORDS, prior_loss_weight, "1", 0, 1e6, "how much their loss counts"),
+	HEADING("Textual inversion"),
+	TEXT(E, placeholder_token, "", "the new word, as captions and prompts will have it"),
+	TEXT(E, initializer_token, "", "a known word to begin from"),
+	WHOLE(E, num_vectors, "1", 1, 75, "places that the new word takes in a prompt"),
 	HEADING("The run"),
 	WHOLE(ALL, checkpointing_steps, "500", 1, 1e12, "steps from checkpoint to checkpoint"),
 	WHOLE(ALL, checkpoints_total_limit, "2", 0, 1e6, "the oldest are deleted beyond this (0: never)"),
 	WHOLE(ALL, log_steps, "10", 1, 1e9, "steps from line to line of the log"),
-	TEXT(D | L, validation_prompts, "", "prompts that are drawn from time to time, separated by |"),
-	WHOLE(D | L, validation_steps, "0", 0, 1e12, "steps from drawing to drawing (0: never)"),
-	NUMBER(D | L, validation_guidance, "4", 0, 100, "how strongly the prompt leads there"),
+	TEXT(WORDS, validation_prompts, "", "prompts that are drawn from time to time, separated by |"),
+	WHOLE(WORDS, validation_steps, "500", 0, 1e12, "steps from drawing to drawing (0: never)"),
+	WHOLE(WORDS, validation_inference_steps, "20", 1, 10000, "denoising steps of a drawing"),
+	NUMBER(WORDS, validation_guidance, "4", 0, 100, "how strongly the prompt leads there"),
 	WHOLE(ALL, seed, "0", 0, 9e15, "of everything random"),
 	WHOLE(ALL, threads, "0", 0, 4096, "that compute (0: one for each CPU)"),
 };
@@ -110,7 +127,7 @@ const train_option *train_option_at(int i) { return i >= 0 && i < OPTIONS ? &tab
 
 const char *training_job_name(training_job job)
 {
-	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora" };
+	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora", "embedding" };
 	return job < TRAINING_JOBS ? names[job] : "?";
 }
 
@@ -205,8 +222,9 @@ bool train_options_make(train_options *o, training_job job, error *e)
 	memset(o, 0, sizeof *o);
 	bool fine = true;
 	for (int i = 0; i < OPTIONS; i++) fine = fine && set(o, &table[i], table[i].absent, e);
-	/* A low-rank path tolerates, and needs, larger steps. */
+	/* A low-rank path tolerates, and needs, larger steps; a word's vectors larger ones still. */
 	if (fine && job == TRAIN_LORA) fine = train_options_set(o, job, "learning_rate", "1e-3", e);
+	if (fine && job == TRAIN_EMBEDDING) fine = train_options_set(o, job, "learning_rate", "5e-3", e);
 	if (!fine) train_options_free(o);
 	return fine;
 }
@@ -300,6 +318,12 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	if (!*o->output) return fail(e, BAD_USAGE, "--output is missing: the model to write");
 	if (job == TRAIN_LORA && !*o->model)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that the LoRA is for");
+	if (job == TRAIN_EMBEDDING && !*o->model)
+		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that learns the word");
+	if (job == TRAIN_EMBEDDING && (!*o->placeholder_token || !*o->initializer_token))
+		return fail(e, BAD_USAGE, "--%s is missing: %s",
+		    *o->placeholder_token ? "initializer_token" : "placeholder_token",
+		    *o->placeholder_token ? "a known word to begin from" : "the new word");
 	if (job == TRAIN_DIFFUSION && !*o->model && !*o->model_config)
 		return fail(e, BAD_USAGE, "--model (a checkpoint to start from) or --model_config (a new model) is missing");
 	if (job == TRAIN_AUTOENCODER && !*o->model_config)

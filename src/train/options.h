@@ -6,8 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum training_job { TRAIN_AUTOENCODER, TRAIN_DIFFUSION, TRAIN_LORA, TRAINING_JOBS } training_job;
-const char *training_job_name(training_job job); /* "autoencoder", "diffusion", "lora" */
+typedef enum training_job {
+	TRAIN_AUTOENCODER,
+	TRAIN_DIFFUSION,
+	TRAIN_LORA,
+	TRAIN_EMBEDDING,
+	TRAINING_JOBS
+} training_job;
+const char *training_job_name(training_job job); /* "autoencoder", "diffusion", … */
 
 /* Texts are owned by the struct and never NULL ("" is not given). */
 typedef struct train_options {
@@ -37,8 +43,13 @@ typedef struct train_options {
 	double network_alpha, network_dropout;
 	bool network_conv;
 	char *save_precision;
+	/* DreamBooth, textual inversion */
+	char *instance_prompt, *class_data_dir, *class_prompt, *placeholder_token, *initializer_token;
+	double prior_loss_weight;
+	int64_t num_vectors;
 	/* the run */
-	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, seed, threads;
+	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
+	    threads;
 	char *validation_prompts; /* separated by "|" */
 	double validation_guidance;
 } train_options;

@@ -1,6 +1,7 @@
 /* stepper.c - from a batch to changed weights. */
 #include "train/stepper.h"
 #include "backend/backend.h"
+#include "pipeline/memory.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,45 @@ static bool watch_gradients(const stepper *s, built *b, error *e)
 	return true;
 }
 
+static optimizer_options how_to_optimize(const stepper *s)
+{
+	const train_options *o = s->options;
+	optimizer_options how = { .beta1 = (float)o->adam_beta1,
+		.beta2 = (float)o->adam_beta2,
+		.epsilon = (float)o->adam_epsilon,
+		.weight_decay = (float)o->adam_weight_decay,
+		.momentum = (float)o->momentum,
+		.threads = s->threads };
+	optimizer_from_name(o->optimizer, &how.kind);
+	return how;
+}
+
+static size_t bytes_of(const graph *g)
+{
+	size_t values = graph_arena_bytes(g), setup = graph_setup_bytes(g);
+	return graph_constant_bytes(g) + (values > setup ? values : setup);
+}
+
+/* What does not fit is refused here, with the figure, and not killed after hours. */
+static bool check_room(const stepper *s, const built *b, error *e)
+{
+	uint64_t needed = bytes_of(b->g), available = memory_available();
+	if (!s->optimizer) {
+		const train_options *o = s->options;
+		int copies = o->use_ema + (o->gradient_accumulation_steps > 1);
+		optimizer_options how = how_to_optimize(s);
+		for (int i = 0; i < s->trained; i++) {
+			shape one = s->task->learner->weights[s->indices[i]].shape;
+			needed += optimizer_bytes(&how, 1, &one) + (uint64_t)copies * shape_count(one) * sizeof(float);
+		}
+	}
+	return needed <= available ||
+	       fail(e, NO_MEMORY,
+	           "%.0f MiB more are needed for batches of %d of %dx%d, the system has %.0f MiB: smaller batches, "
+	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
+	           (double)needed / (1 << 20), b->count, b->width, b->height, (double)available / (1 << 20));
+}
+
 static bool build(stepper *s, built *b, error *e)
 {
 	const task *t = s->task;
@@ -118,7 +158,7 @@ static bool build(stepper *s, built *b, error *e)
 	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
 	return add_paths(s, g, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
 	       graph_bind(g, learner_bind, t->learner, e) && graph_compile(g, backend_cpu(), s->threads, e) &&
-	       graph_allocate(g, NULL, NULL, e);
+	       check_room(s, b, e) && graph_allocate(g, NULL, NULL, e);
 }
 
 static built *built_for(stepper *s, int count, int height, int width, error *e)
@@ -139,13 +179,7 @@ static built *built_for(stepper *s, int count, int height, int width, error *e)
 static bool make_state(stepper *s, error *e)
 {
 	const train_options *o = s->options;
-	optimizer_options how = { .beta1 = (float)o->adam_beta1,
-		.beta2 = (float)o->adam_beta2,
-		.epsilon = (float)o->adam_epsilon,
-		.weight_decay = (float)o->adam_weight_decay,
-		.momentum = (float)o->momentum,
-		.threads = s->threads };
-	optimizer_from_name(o->optimizer, &how.kind);
+	optimizer_options how = how_to_optimize(s);
 	shape *shapes = calloc((size_t)s->trained + 1, sizeof *shapes);
 	s->sums = calloc((size_t)s->trained + 1, sizeof *s->sums);
 	s->complete = calloc((size_t)s->trained + 1, sizeof *s->complete);
@@ -200,10 +234,7 @@ const float *stepper_gradient(const stepper *s, int i) { return s->complete[i]; 
 size_t stepper_arena_bytes(const stepper *s)
 {
 	size_t most = 0;
-	for (int i = 0; i < s->graph_count; i++) {
-		size_t bytes = graph_arena_bytes(s->graphs[i].g) + graph_constant_bytes(s->graphs[i].g);
-		most += bytes;
-	}
+	for (int i = 0; i < s->graph_count; i++) most += bytes_of(s->graphs[i].g);
 	return most;
 }
 

@@ -1,0 +1,357 @@
+/* test_train_diffusion.c - training on a small set of coloured squares: a model learns their words, one batch by heart;
+ * a LoRA and a new word change what it draws as their pictures say; a checkpoint comes back in its layout. */
+#include "scratch.h"
+#include "backend/backend.h"
+#include "io/picture.h"
+#include "pipeline/generate.h"
+#include "train/diffusion.h"
+#include "train/jobs.h"
+#include "train/stepper.h"
+#include <sys/stat.h>
+
+enum { SIDE = 16 };
+
+/* A denoiser of one level on latents of 8×8. */
+static const char config[] =
+    "{\"name\":\"tiny\",\"unet\":{\"in_channels\":4,\"out_channels\":4,\"model_channels\":32,"
+    "\"attention_resolutions\":[1],\"num_res_blocks\":1,\"channel_mult\":[1],\"num_heads\":2,"
+    "\"use_spatial_transformer\":true,\"transformer_depth\":1,\"context_dim\":16,\"legacy\":false},"
+    "\"dd\":{\"double_z\":true,\"z_channels\":4,\"resolution\":16,\"in_channels\":3,\"out_ch\":3,\"ch\":32,"
+    "\"ch_mult\":[1,1],\"num_res_blocks\":1,\"attn_resolutions\":[]},"
+    "\"clip\":{\"vocab_size\":49408,\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":1,"
+    "\"num_attention_heads\":2,\"max_position_embeddings\":77,\"hidden_act\":\"quick_gelu\"},\"size\":16}";
+
+/* ── pictures ── */
+static const uint8_t red[] = { 210, 30, 30 }, green[] = { 30, 200, 40 }, blue[] = { 30, 40, 210 };
+
+/* Three squares of about this colour, with the caption beside them. */
+static void write_squares(const char *folder, const char *name, const uint8_t colour[3], const char *caption)
+{
+	error e = { 0 };
+	mkdir(scratch_path(folder), 0777);
+	for (int i = 0; i < 3; i++) {
+		char file[64];
+		picture p;
+		assert_true(picture_new(&p, SIDE, SIDE, &e));
+		for (int k = 0; k < SIDE * SIDE * 3; k++) p.rgb[k] = (uint8_t)(colour[k % 3] + 10 * (i - 1));
+		snprintf(file, sizeof file, "%s/%s%d.png", folder, name, i);
+		assert_true(picture_write(&p, scratch_path(file), NULL, 0, &e));
+		picture_free(&p);
+		snprintf(file, sizeof file, "%s/%s%d.txt", folder, name, i);
+		scratch_write(file, caption, strlen(caption));
+	}
+}
+
+/* ── runs ── */
+/* Options as "name=value", up to NULL; values that name files are in the scratch folder. */
+static void set_options(train_options *o, training_job kind, const char *const *settings)
+{
+	error e = { 0 };
+	static const char *const files[] = { "train_data_dir", "class_data_dir", "output", "model", "vae" };
+	assert_true(train_options_make(o, kind, &e));
+	for (; *settings; settings++) {
+		char name[64];
+		const char *value = strchr(*settings, '=') + 1;
+		snprintf(name, sizeof name, "%.*s", (int)(value - 1 - *settings), *settings);
+		for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+			if (!strcmp(name, files[i]) && *value != '/') value = scratch_path(value);
+		if (!train_options_set(o, kind, name, value, &e)) fail_saying("%s\n", e.text);
+	}
+}
+
+static void run(training_job kind, const char *const *settings)
+{
+	error e = { 0 };
+	train_options o;
+	set_options(&o, kind, settings);
+	if (!train_run(kind, &o, NULL, &e)) fail_saying("%s\n", e.text);
+	train_options_free(&o);
+}
+#define RUN(kind, ...) run(kind, (const char *const[]){ __VA_ARGS__, "threads=1", NULL })
+
+static char model_config[sizeof config + 16];
+
+static int make_base(void **state)
+{
+	if (scratch_make(state)) return -1;
+	write_squares("squares", "red", red, "a red thing");
+	write_squares("squares", "green", green, "a green thing");
+	write_squares("squares", "blue", blue, "a blue thing");
+	snprintf(model_config, sizeof model_config, "model_config=%s", config);
+	RUN(TRAIN_AUTOENCODER, model_config, "train_data_dir=squares", "output=vae.safetensors", "max_train_steps=120",
+	    "train_batch_size=8", "learning_rate=3e-3");
+	RUN(TRAIN_DIFFUSION, model_config, "train_data_dir=squares", "vae=vae.safetensors", "output=base.safetensors",
+	    "train_batch_size=8", "max_train_steps=200", "learning_rate=3e-3", "train_text_encoder=true",
+	    "prediction_type=flow", "validation_prompts=a red thing|a green thing", "validation_steps=200",
+	    "validation_guidance=1", "validation_inference_steps=8");
+	return 0;
+}
+
+/* ── what a model draws ── */
+typedef struct colour {
+	double r, g, b;
+} colour;
+
+static double redness(colour c) { return c.r - (c.g + c.b) / 2; }
+
+static colour mean(const uint8_t *rgb, int x, int y, int stride)
+{
+	double sum[3] = { 0 };
+	for (int i = 0; i < SIDE * SIDE * 3; i++)
+		sum[i % 3] += rgb[((y + i / 3 / SIDE) * stride + x + i / 3 % SIDE) * 3 + i % 3];
+	return (colour){ sum[0] / (SIDE * SIDE), sum[1] / (SIDE * SIDE), sum[2] / (SIDE * SIDE) };
+}
+
+/* Over some seeds. lora and words may be NULL. */
+static colour drawn(const char *file, const char *prompt, const char *added, const char *words)
+{
+	error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.threads = 1;
+	how.type = "f32";
+	how.embedding_folder = words;
+	how.loras = &added;
+	how.lora_count = added != NULL;
+	model *m = model_open(file, &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	sumi_options o = sumi_defaults();
+	o.prompt = prompt;
+	o.steps = 8;
+	o.guidance = 1;
+	colour all = { 0 };
+	for (o.seed = 0; o.seed < 3; o.seed++) {
+		sumi_image *image = generate(m, &o, &e);
+		if (!image) fail_saying("%s\n", e.text);
+		colour c = mean(image->pixels, 0, 0, SIDE);
+		all = (colour){ all.r + c.r / 3, all.g + c.g / 3, all.b + c.b / 3 };
+		sumi_image_free(image);
+	}
+	model_close(m);
+	return all;
+}
+
+static void test_words_are_learned(void **state)
+{
+	(void)state;
+	const char *base = scratch_path("base.safetensors");
+	assert_true(redness(drawn(base, "a red thing", NULL, NULL)) > 80);
+	assert_true(redness(drawn(base, "a green thing", NULL, NULL)) < 0);
+	assert_true(redness(drawn(base, "a blue thing", NULL, NULL)) < 0);
+}
+
+static void test_samples_are_one_picture(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	picture p;
+	assert_true(picture_read(&p, scratch_path("base.training/sample-200.png"), 1 << 20, &e));
+	assert_int_equal(p.width, 2 * SIDE);
+	assert_int_equal(p.height, SIDE);
+	assert_true(redness(mean(p.rgb, 0, 0, p.width)) > 80);
+	assert_true(redness(mean(p.rgb, SIDE, 0, p.width)) < 0);
+	picture_free(&p);
+}
+
+/* The pictures say that what is called green is red. */
+static void test_lora_changes_the_picture(void **state)
+{
+	(void)state;
+	write_squares("lora", "red", red, "a green thing");
+	RUN(TRAIN_LORA, "model=base.safetensors", "train_data_dir=lora", "output=lora.safetensors", "train_batch_size=8",
+	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_alpha=4", "network_conv=true",
+	    "network_dropout=0.1", "train_text_encoder=true");
+	const char *base = scratch_path("base.safetensors"), *file = scratch_path("lora.safetensors");
+	char half[200];
+	snprintf(half, sizeof half, "%s:0", file);
+	double without = redness(drawn(base, "a green thing", NULL, NULL));
+	assert_true(redness(drawn(base, "a green thing", file, NULL)) > without + 100);
+	assert_true(redness(drawn(base, "a green thing", half, NULL)) < without + 1);
+}
+
+static void test_lora_file_is_kohyas(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	weights *w = weights_open(scratch_path("lora.safetensors"), &e);
+	assert_non_null(w);
+	assert_string_equal(weights_metadata(w, "ss_network_dim"), "4");
+	assert_string_equal(weights_metadata(w, "ss_network_alpha"), "4");
+	assert_string_equal(weights_metadata(w, "ss_network_module"), "networks.lora");
+	const weight *down =
+	    weights_find(w, "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight");
+	const weight *conv = weights_find(w, "lora_unet_down_blocks_0_resnets_0_conv1.lora_down.weight");
+	const weight *up = weights_find(w, "lora_unet_down_blocks_0_resnets_0_conv1.lora_up.weight");
+	const weight *alpha = weights_find(w, "lora_te_text_model_encoder_layers_0_mlp_fc1.alpha");
+	assert_true(down && conv && up && alpha);
+	assert_true(down->ndims == 2 && down->shape[0] == 4 && down->shape[1] == 32 && down->dtype == F16);
+	assert_true(conv->ndims == 4 && conv->shape[0] == 4 && conv->shape[2] == 3);
+	assert_true(up->ndims == 4 && up->shape[0] == 32 && up->shape[1] == 4 && up->shape[3] == 1);
+	assert_int_equal(alpha->ndims, 0);
+	weights_close(w);
+}
+
+static void test_new_word(void **state)
+{
+	(void)state;
+	write_squares("word", "red", red, "a zork thing");
+	mkdir(scratch_path("words"), 0777);
+	RUN(TRAIN_EMBEDDING, "model=base.safetensors", "train_data_dir=word", "output=words/zork.safetensors",
+	    "train_batch_size=8", "max_train_steps=100", "learning_rate=2e-2", "placeholder_token=zork",
+	    "initializer_token=green", "num_vectors=2", "adam_weight_decay=0");
+	const char *base = scratch_path("base.safetensors"), *words = scratch_path("words");
+	double before = redness(drawn(base, "a green green thing", NULL, NULL));
+	assert_true(redness(drawn(base, "a Zork thing", NULL, words)) > before + 100);
+	double green_now = redness(drawn(base, "a green green thing", NULL, words));
+	assert_true(green_now < before + 1 && green_now > before - 1); /* other words mean what they meant */
+}
+
+/* One batch: eight pictures with their captions, and to each its own noise, time and sample of the latent, the same in
+ * every step, since all are drawn from the sample's seed. The loss is the mean squared error of what the model is to
+ * answer, over the batch. */
+static void test_one_batch_by_heart(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	train_options o;
+	diffusion d;
+	set_options(&o, TRAIN_DIFFUSION,
+	    (const char *const[]){ model_config, "vae=vae.safetensors", "train_data_dir=squares", "output=o.safetensors",
+	        "train_batch_size=8", "train_text_encoder=true", "threads=1", "seed=3", NULL });
+	assert_true(diffusion_open(&d, &o, true, NULL, &e));
+	data_options source = data_options_of(&o, NULL, SIDE);
+	assert_true(diffusion_prepare_latents(&d, &source, NULL, &e));
+	data *pictures = data_open(&source, &e);
+	data_batch batch;
+	assert_true(pictures && data_next(pictures, &batch, &e));
+	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill };
+	team *alone = team_join(&e);
+	stepper *s = stepper_new(&t, &o, alone, 1, &e);
+	double first = 0, last = 0;
+	for (int step = 0; step < 400 && (!step || last > 0.01 * first); step++) {
+		step_result r = { 0 };
+		assert_true(stepper_gradients(s, &batch, &r.loss, &e));
+		assert_true(stepper_apply(s, step, step < 200 ? 4e-3 : 1e-3, 1, &r, &e));
+		last = r.loss;
+		if (!step) first = last;
+	}
+	if (!(last < 0.01 * first)) fail_saying("from %g to %g\n", first, last);
+	stepper_free(s);
+	team_leave(alone);
+	data_close(pictures);
+	diffusion_close(&d);
+	train_options_free(&o);
+}
+
+/* ── class pictures ── */
+static void test_class_pictures(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	train_options o;
+	diffusion d;
+	write_squares("own", "red", red, "");
+	write_squares("class", "green", green, "");
+	write_squares("class", "blue", blue, "a blue thing");
+	set_options(&o, TRAIN_DIFFUSION,
+	    (const char *const[]){ "model=base.safetensors", "train_data_dir=own", "class_data_dir=class",
+	        "instance_prompt=a zork", "class_prompt=a thing", "prior_loss_weight=0.25", "output=c.safetensors",
+	        "train_batch_size=12", "threads=1", NULL });
+	assert_true(diffusion_open(&d, &o, true, NULL, &e));
+	data_options source = data_options_of(&o, NULL, SIDE);
+	assert_true(diffusion_prepare_latents(&d, &source, NULL, &e));
+	data *pictures = data_open(&source, &e);
+	data_batch b;
+	assert_true(pictures && data_next(pictures, &b, &e));
+	assert_int_equal(data_count(pictures), 12); /* six of the class, so each of the three others twice */
+	nn n = { .g = graph_new(REAL) };
+	diffusion_build(&d, &n, 12, SIDE, SIDE);
+	assert_true(graph_bind(n.g, learner_bind, &d.learner, &e) && graph_compile(n.g, backend_cpu(), 1, &e) &&
+	            graph_allocate(n.g, NULL, NULL, &e) && diffusion_fill(&d, n.g, &b, &e));
+	const float *importance = graph_data(n.g, find(n.g, "weight"));
+	int own = 0, named = 0;
+	for (int i = 0; i < 12; i++) {
+		bool of_class = b.index[i] >= 6;
+		own += !of_class;
+		assert_true(importance[i] == (of_class ? 0.25f : 1.f));
+		named += !strcmp(b.captions[i], "a blue thing");
+		if (!of_class) assert_string_equal(b.captions[i], "a zork");
+	}
+	assert_int_equal(own, 6);
+	assert_int_equal(named, 3);
+	graph_free(n.g);
+	data_close(pictures);
+	diffusion_close(&d);
+	train_options_free(&o);
+}
+
+/* ── fine-tuning ── */
+static bool is_trained(const char *key) { return !strncmp(key, "model.diffusion_model.", 22); }
+
+/* The golden model as a file and as a folder, f16: trained alike, written with the keys of the single file, what does
+ * not train untouched; and the pipeline opens it. */
+static void test_fine_tuning_keeps_the_layout(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	write_squares("own", "red", red, "a red thing");
+	RUN(TRAIN_DIFFUSION, "model=" GOLDEN_DIR "/sd1/model.safetensors", "train_data_dir=own", "output=file.safetensors",
+	    "train_batch_size=2", "max_train_steps=2", "resolution=32", "gradient_checkpointing=true");
+	RUN(TRAIN_DIFFUSION, "model=" GOLDEN_DIR "/sd1/diffusers", "train_data_dir=own", "output=folder.safetensors",
+	    "train_batch_size=2", "max_train_steps=2", "resolution=32", "gradient_checkpointing=true");
+	weights *old = weights_open(GOLDEN_DIR "/sd1/model.safetensors", &e);
+	weights *a = weights_open(scratch_path("file.safetensors"), &e),
+	        *b = weights_open(scratch_path("folder.safetensors"), &e);
+	assert_true(old && a && b);
+	int changed = 0;
+	for (size_t i = 0; i < weights_count(a); i++) {
+		const weight *x = weights_at(a, i), *y = weights_find(b, x->name), *was = weights_find(old, x->name);
+		assert_true(was != NULL);
+		assert_int_equal(x->dtype, is_trained(x->name) ? F32 : was->dtype);
+		if (!y && strstr(x->name, "position_ids")) continue; /* newer folders lack it */
+		assert_true(y && y->bytes == x->bytes && !memcmp(x->data, y->data, x->bytes));
+		if (!is_trained(x->name)) assert_memory_equal(x->data, was->data, x->bytes);
+		changed += is_trained(x->name);
+	}
+	assert_true(changed > 300);
+	weights_close(old);
+	weights_close(a);
+	weights_close(b);
+	model *m = model_open(scratch_path("file.safetensors"), NULL, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	model_close(m);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	static const char *const lists[][4] = {
+		{ "train_data_dir=squares", "output=x.safetensors", NULL },
+		{ "train_data_dir=squares", "output=x.safetensors", "model=missing.safetensors", NULL },
+		{ "train_data_dir=none", "output=x.safetensors", "model=base.safetensors", NULL },
+	};
+	static const char *const words[] = { "--model", "missing.safetensors", "none" };
+	for (int i = 0; i < 3; i++) {
+		error e = { 0 };
+		train_options o;
+		set_options(&o, TRAIN_LORA, lists[i]);
+		assert_false(train_run(TRAIN_LORA, &o, NULL, &e));
+		assert_says(e, words[i]);
+		train_options_free(&o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words_are_learned),
+		cmocka_unit_test(test_samples_are_one_picture),
+		cmocka_unit_test(test_lora_changes_the_picture),
+		cmocka_unit_test(test_lora_file_is_kohyas),
+		cmocka_unit_test(test_new_word),
+		cmocka_unit_test(test_one_batch_by_heart),
+		cmocka_unit_test(test_class_pictures),
+		cmocka_unit_test(test_fine_tuning_keeps_the_layout),
+		cmocka_unit_test(test_refusals),
+	};
+	return cmocka_run_group_tests(tests, make_base, scratch_remove);
+}
