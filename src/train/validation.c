@@ -2,6 +2,7 @@
 #include "train/validation.h"
 #include "io/picture.h"
 #include "pipeline/generate.h"
+#include "pipeline/grid.h"
 #include "train/jobs.h"
 #include <stdlib.h>
 #include <string.h>
@@ -30,40 +31,33 @@ static embeddings words_of(const diffusion *d)
 	return (embeddings){ 0 };
 }
 
-/* Rows of as many as make the whole about square. */
-static bool place(picture *grid, const sumi_image *one, int number, int count, error *e)
-{
-	int columns = 1;
-	while (columns * columns < count) columns++;
-	int rows = (count + columns - 1) / columns;
-	if (!grid->rgb) {
-		if (!picture_new(grid, columns * one->width, rows * one->height, e)) return false;
-		memset(grid->rgb, 255, (size_t)grid->width * (size_t)grid->height * 3);
-	}
-	size_t line = (size_t)one->width * 3, left = (size_t)(number % columns) * line;
-	size_t top = (size_t)(number / columns * one->height);
-	for (size_t y = 0; y < (size_t)one->height; y++)
-		memcpy(grid->rgb + (top + y) * (size_t)grid->width * 3 + left, one->pixels + y * line, line);
-	return true;
-}
-
-static bool draw_all(model *m, const train_options *o, char *prompts, picture *grid, error *e)
+/* One after the other; returns how many. */
+static int draw_all(model *m, const train_options *o, char *prompts, sumi_image **pictures, error *e)
 {
 	sumi_options how = sumi_defaults();
 	how.steps = (int)o->validation_inference_steps;
 	how.guidance = o->validation_guidance;
 	how.seed = o->seed & 0xffffffff;
-	int count = 1, number = 0;
-	for (const char *c = prompts; *c; c++) count += *c == '|';
-	for (char *at = prompts, *next; at; at = next, number++) {
+	int count = 0;
+	for (char *at = prompts, *next; at; at = next) {
 		if ((next = strchr(at, '|'))) *next++ = 0;
 		how.prompt = at;
-		sumi_image *one = generate(m, &how, e);
-		bool fine = one && place(grid, one, number, count, e);
-		sumi_image_free(one);
-		if (!fine) return false;
+		if (!(pictures[count] = generate(m, &how, e))) break;
+		count++;
 	}
-	return true;
+	return count;
+}
+
+/* In rows of as many as make the whole about square. */
+static bool write_grid(sumi_image **pictures, int count, const char *path, error *e)
+{
+	int columns = 1;
+	while (columns * columns < count) columns++;
+	sumi_image *grid = image_grid((const sumi_image *const *)pictures, count, columns, 0, e);
+	picture p = { grid ? grid->width : 0, grid ? grid->height : 0, grid ? grid->pixels : NULL };
+	bool fine = grid && picture_write(&p, path, NULL, 0, e);
+	sumi_image_free(grid);
+	return fine;
 }
 
 bool validation_draw(const diffusion *d, lora *trained, const char *path, error *e)
@@ -80,11 +74,15 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 		.lasting = { &file, trained != NULL },
 		.bind = bind_current,
 		.bind_context = (void *)(uintptr_t)&d->learner };
-	picture grid = { 0 };
+	size_t most = 1;
+	for (const char *c = o->validation_prompts; *c; c++) most += *c == '|';
 	char *prompts = strdup(o->validation_prompts);
-	bool fine = prompts || fail(e, NO_MEMORY, "no memory for prompts");
-	fine = fine && draw_all(&m, o, prompts, &grid, e) && picture_write(&grid, path, NULL, 0, e);
+	sumi_image **pictures = calloc(most, sizeof *pictures);
+	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");
+	int count = fine ? draw_all(&m, o, prompts, pictures, e) : 0;
+	fine = fine && (size_t)count == most && write_grid(pictures, count, path, e);
+	for (int i = 0; i < count; i++) sumi_image_free(pictures[i]);
+	free(pictures);
 	free(prompts);
-	picture_free(&grid);
 	return fine;
 }
