@@ -53,8 +53,8 @@ convert() {
 
 measure() {
 	"$sumi" eval -m "$models/emoji.safetensors" --data "$run/data/train" --heldout "$run/data/heldout" \
-		--group-field base --variant-field tone --samples 2000 --steps 20 --cfg-scale "${CFG_SCALE:-4}" --seed 42 \
-		--threads "$threads" --json "$run/eval.json" --grid "$run/eval.png" >"$run/eval.txt"
+		--group-field base --variant-field tone --samples 2000 --steps 20 --seed 42 \
+		${CFG_SCALE:+--cfg-scale "$CFG_SCALE"} --threads "$threads" --json "$run/eval.json" --grid "$run/eval.png" >"$run/eval.txt"
 	cat "$run/eval.txt"
 }
 

@@ -34,7 +34,8 @@ static const option table[] = {
 	{ .name = "samples", .letter = 'n', .kind = INTEGER, AT(samples), 0, 1000000, "N", "2000",
 	    "pictures for texts of --data; held-out texts are all drawn" },
 	{ .name = "steps", .kind = INTEGER, AT(steps), 1, 10000, "N", "20", "denoising steps" },
-	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", "7", "how strongly the text leads" },
+	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", NULL,
+	    "how strongly the text leads (the model's, 7 for Stable Diffusion)" },
 	{ .name = "guidance-rescale", .kind = NUMBER, AT(rescale), 0, 1, "X", NULL, "tame the contrast of strong guidance" },
 	{ .name = "negative-prompt", .kind = TEXT, AT(negative), .argument = "WORDS", .help = "what all are led away from" },
 	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME",
@@ -133,7 +134,7 @@ static int measure(const settings *s, const char *path)
 
 int command_eval(int argc, char **argv)
 {
-	settings s = { 0 };
+	settings s = { .guidance = -1 };
 	char path[4096];
 	if (wants_help(argc, argv)) return help();
 	int code = parse_options(table, ROWS, &s, NULL, argc, argv);

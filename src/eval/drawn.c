@@ -3,6 +3,7 @@
 #include "eval/evaluate.h"
 #include "pipeline/batch.h"
 #include "pipeline/picture.h"
+#include "text/prompt.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static bool keep_cells(evaluation *v, sumi_image *picture, const drawn *s, error
 typedef struct studio {
 	batch *batch;
 	int size;
-	const char **texts;
+	char **texts; /* as prompts, in which captions' brackets stand for themselves */
 	int64_t *seeds;
 	sumi_image **pictures;
 	float *values, *features[SPACES];
@@ -114,9 +115,12 @@ static bool studio_new(studio *s, const evaluation *v, error *e)
 static void studio_free(studio *s)
 {
 	batch_free(s->batch);
+	for (int i = 0; i < s->size; i++) {
+		if (s->texts) free(s->texts[i]);
+		if (s->pictures) sumi_image_free(s->pictures[i]);
+	}
 	free(s->texts);
 	free(s->seeds);
-	for (int i = 0; s->pictures && i < s->size; i++) sumi_image_free(s->pictures[i]);
 	free(s->pictures);
 	free(s->values);
 	for (int k = 0; k < SPACES; k++) free(s->features[k]);
@@ -151,10 +155,13 @@ static bool judge_batch(evaluation *v, studio *s, int first, int count, error *e
 static bool draw_batch(evaluation *v, studio *s, int first, int count, error *e)
 {
 	for (int i = 0; i < count; i++) {
-		s->texts[i] = v->set.at[v->samples[first + i].wanted].text;
+		free(s->texts[i]);
+		s->texts[i] = prompt_escaped(v->set.at[v->samples[first + i].wanted].text);
 		s->seeds[i] = v->samples[first + i].seed;
+		if (!s->texts[i]) return fail(e, NO_MEMORY, "out of memory for a prompt");
 	}
-	bool fine = batch_draw(s->batch, s->texts, s->seeds, count, s->pictures, e) && judge_batch(v, s, first, count, e);
+	bool fine = batch_draw(s->batch, (const char *const *)s->texts, s->seeds, count, s->pictures, e) &&
+	            judge_batch(v, s, first, count, e);
 	for (int i = 0; i < s->size; i++) {
 		sumi_image_free(s->pictures[i]);
 		s->pictures[i] = NULL;

@@ -117,6 +117,7 @@ static bool prepare(evaluation *v, error *e)
 	if (o->shown < 0 || o->shown > 1000) return fail(e, BAD_USAGE, "shown %d: between 0 and 1000", o->shown);
 	v->draw = o->draw ? *o->draw : sumi_defaults();
 	v->draw.width = v->draw.height = 0;
+	if (v->draw.guidance < 0) v->draw.guidance = (double)v->m->family.guidance;
 	if (v->draw.seed < 0)
 		return fail(e, BAD_USAGE, "seed %lld: an evaluation needs a seed of at least 0", (long long)v->draw.seed);
 	if (!choose_space(v, e) || !example_set_read(&v->set, o->data, o->group, o->variant, e)) return false;

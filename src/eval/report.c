@@ -62,7 +62,8 @@ char *report_table(const evaluation *v)
 
 static void set_share(json_t *o, const char *name, share s)
 {
-	if (s.of) json_object_set_new(o, name, json_pack("{s:f, s:i, s:i}", "share", share_of(s), "hits", s.hits, "of", s.of));
+	if (s.of)
+		json_object_set_new(o, name, json_pack("{s:f, s:i, s:i}", "share", share_of(s), "hits", s.hits, "of", s.of));
 }
 
 static json_t *json_of_judge(const evaluation *v)

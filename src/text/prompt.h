@@ -54,4 +54,7 @@ typedef struct prompt_pieces {
 bool prompt_pieces_read(prompt_pieces *p, const char *prompt, error *e);
 void prompt_pieces_free(prompt_pieces *p);
 
+/* A text that is no prompt as one: brackets stand for themselves. The caller frees; NULL: no memory. */
+char *prompt_escaped(const char *text);
+
 #endif

@@ -142,3 +142,14 @@ void prompt_pieces_free(prompt_pieces *p)
 	free(p->list);
 	*p = (prompt_pieces){ 0 };
 }
+
+char *prompt_escaped(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *to = out;
+	for (; out && *text; text++) {
+		if (strchr("()[]\\", *text)) *to++ = '\\';
+		*to++ = *text;
+	}
+	if (out) *to = 0;
+	return out;
+}

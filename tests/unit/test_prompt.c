@@ -155,10 +155,31 @@ static void stays_linear(void **state)
 	assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 20);
 }
 
+static void escaped_texts_stand_for_themselves(void **state)
+{
+	static const char *const texts[] = { "A button (blood type)", "[a|b] [c:d:0.5] (e:2) ((f", "back\\slash \\( ]",
+		"" };
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		prompt_pieces p;
+		error e = { 0 };
+		char *escaped = prompt_escaped(texts[i]), *text = prompt_at_step(escaped, 1, 20, &e);
+		assert_true(prompt_pieces_read(&p, text, &e));
+		for (size_t k = 0; k < p.count; k++) assert_true(p.list[k].weight == 1);
+		assert_true(p.count <= 1);
+		if (p.count) assert_int_equal(p.list[0].length, strlen(texts[i]));
+		if (p.count) assert_memory_equal(p.text, texts[i], strlen(texts[i]));
+		prompt_pieces_free(&p);
+		free(text);
+		free(escaped);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stresses),
+		cmocka_unit_test(escaped_texts_stand_for_themselves),
 		cmocka_unit_test(breaks),
 		cmocka_unit_test(changes_with_steps),
 		cmocka_unit_test(parts_branches),
