@@ -182,7 +182,7 @@ static bool begin_latent(job *j, error *e)
 	return true;
 }
 
-static bool denoise(job *j, error *e)
+bool job_denoise(job *j, error *e)
 {
 	size_t n = j->places * (size_t)j->channels;
 	denoiser *d = &j->denoiser;
@@ -212,7 +212,7 @@ static bool denoise(job *j, error *e)
 	return fine;
 }
 
-static bool decode(job *j, error *e)
+bool job_decode(job *j, error *e)
 {
 	size_t n = j->places * (size_t)j->channels;
 	const family *f = &j->m->family;
@@ -240,7 +240,7 @@ bool job_run(job *j, error *e)
 {
 	if (!conditioning_encode(&j->text, j->m, e) || !conditioning_encode(&j->text_to, j->m, e)) return false;
 	measure(j);
-	if (!encode_pictures(j, e) || !denoise(j, e) || !decode(j, e)) return false;
+	if (!encode_pictures(j, e) || !job_denoise(j, e) || !job_decode(j, e)) return false;
 	model_note(
 	    j->m, SUMI_DETAIL, "memory: peak %.1f MiB planned, %.1f MiB measured", mib(j->planned), mib(j->measured));
 	return true;

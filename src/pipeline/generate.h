@@ -49,7 +49,10 @@ bool job_prepare(job *j, model *m, const sumi_options *o, error *e);
 bool job_compile(job *j, error *e);
 /* Compares what the stages will take with what there is; tells the listener. */
 bool job_plan(job *j, error *e);
-bool job_run(job *j, error *e); /* → picture, latent */
+/* Reads the words and the pictures, then: */
+bool job_run(job *j, error *e);
+bool job_denoise(job *j, error *e); /* texts, original → latent */
+bool job_decode(job *j, error *e);  /* latent → picture */
 void job_free(job *j);
 
 /* What sumi_generate() and sumi_dump() do. */

@@ -6,19 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#pragma weak golden_rng
-#pragma weak golden_schedules
-#pragma weak golden_samplers
-#pragma weak golden_tokenizers
-#pragma weak golden_text
-#pragma weak golden_unet
-#pragma weak golden_timesteps
-#pragma weak golden_vae
-#pragma weak golden_lora
-#pragma weak golden_pipeline
-#pragma weak golden_train
-#pragma weak golden_manifests
-
 static const struct {
 	const char *name;
 	void (*run)(const char *, report *);
