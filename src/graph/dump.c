@@ -12,13 +12,24 @@ static void print_shape(FILE *to, const node *n)
 	fprintf(to, "%-4s %s%*s", dtype_name(n->dtype), text, 24 - at + n->shape.n - 1, "");
 }
 
+static void print_rate(FILE *to, double flop, double seconds)
+{
+	if (flop > 0 && seconds > 0)
+		fprintf(to, " %7.1f GFLOP/s", 1e-9 * flop / seconds);
+	else
+		fprintf(to, "%16s", "");
+}
+
 static void print_step(const graph *g, FILE *to, const step *s, const char *where)
 {
 	const node *n = s->call.y;
 	fprintf(to, "%6u %-18s ", s->node, operations[n->op].name);
 	print_shape(to, n);
 	fprintf(to, " %s+%-11zu %-22s", where, g->places[s->node].at, s->kernel->name);
-	if (g->profile) fprintf(to, " %9.3f ms", 1e3 * s->seconds);
+	if (g->profile) {
+		fprintf(to, " %9.3f ms", 1e3 * s->seconds);
+		print_rate(to, call_flop(&s->call), s->seconds);
+	}
 	fprintf(to, "  %s(", n->name);
 	for (int k = 0; k < n->inputs; k++)
 		if (n->in[k]) fprintf(to, "%s%u", k ? " " : "", n->in[k]);
@@ -28,7 +39,7 @@ static void print_step(const graph *g, FILE *to, const step *s, const char *wher
 typedef struct share {
 	opcode op;
 	const char *kernel;
-	double seconds;
+	double seconds, flop;
 	int count;
 } share;
 
@@ -48,15 +59,19 @@ static void print_shares(const graph *g, FILE *to)
 		int k = 0;
 		while (k < n && (list[k].op != s->call.y->op || strcmp(list[k].kernel, s->kernel->name))) k++;
 		if (k == 2 * OPS) continue;
-		if (k == n) list[n++] = (share){ s->call.y->op, s->kernel->name, 0, 0 };
+		if (k == n) list[n++] = (share){ s->call.y->op, s->kernel->name, 0, 0, 0 };
 		list[k].seconds += s->seconds;
+		list[k].flop += call_flop(&s->call);
 		list[k].count++;
 		total += s->seconds;
 	}
 	qsort(list, (size_t)n, sizeof *list, by_seconds);
-	for (int k = 0; k < n; k++)
-		fprintf(to, "%-18s %-22s %5d steps %10.3f ms %5.1f %%\n", operations[list[k].op].name, list[k].kernel,
+	for (int k = 0; k < n; k++) {
+		fprintf(to, "%-18s %-22s %5d steps %10.3f ms %5.1f %%", operations[list[k].op].name, list[k].kernel,
 		    list[k].count, 1e3 * list[k].seconds, total > 0 ? 100 * list[k].seconds / total : 0);
+		print_rate(to, list[k].flop, list[k].seconds);
+		fprintf(to, "\n");
+	}
 }
 
 void graph_dump(const graph *g, FILE *to)

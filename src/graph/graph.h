@@ -219,6 +219,9 @@ typedef struct backend { /* rows are tried in order: the first that fits wins */
 	const struct backend *fallback; /* tried after the rows; NULL: none */
 } backend;
 
+/* Multiplications and additions of a product, a convolution, attention or their gradients; 0 for anything else. */
+double call_flop(const call *c);
+
 /* ── compile and run ── */
 /* Gives a parameter its memory: sets *d and *data (owned by the caller, alive as long as the graph runs). False: a
  * failure that it has recorded in e. */
@@ -226,6 +229,7 @@ typedef bool bind_fn(void *context, const char *name, shape s, dtype *d, const v
 bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e);
 /* Fuses, orders, picks kernels, places every value. Fails with the first building error. threads ≥ 1. */
 bool graph_compile(graph *g, const backend *b, int threads, error *e);
+double graph_flop(const graph *g);           /* multiplications and additions of one run's products */
 size_t graph_arena_bytes(const graph *g);    /* values of one run, scratch included */
 size_t graph_constant_bytes(const graph *g); /* packed and folded weights */
 size_t graph_setup_bytes(const graph *g);    /* needed only while graph_allocate folds the weights */
@@ -241,8 +245,8 @@ typedef bool watch_fn(void *context, tensor t, void *data, error *e);
 void graph_watch(graph *g, tensor t); /* before compile; also takes back keep() */
 bool graph_run(graph *g, watch_fn *done, void *context, error *e);
 
-/* A line for each node: shape, dtype, place, kernel; with the time of each after graph_profile(g, true) and a run,
- * and then a table of the sums by kernel. */
+/* A line for each node: shape, dtype, place, kernel; with the time of each (and GFLOP/s of a product) after
+ * graph_profile(g, true) and a run, and then a table of the sums by kernel. */
 void graph_profile(graph *g, bool on);
 void graph_dump(const graph *g, FILE *to);
 

@@ -267,23 +267,6 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Multiplications and additions of a node; 0 for those that only move memory. */
-static double operations_of(const call *c)
-{
-	double out = (double)shape_count(c->y->shape), in0 = c->x[0] ? (double)shape_count(c->x[0]->shape) : 0;
-	double keys = c->y->op == ATTENTION || c->y->op == ATTENTION_GRAD ? c->x[1]->shape.d[1] : 0;
-	const int *w = c->x[1] ? c->x[1]->shape.d : NULL;
-	switch (c->y->op) {
-	case MATMUL: return 2 * in0 * c->y->shape.d[c->y->shape.n - 1];
-	case CONV: return 2 * out * w[1] * w[2] * w[3];
-	case CONV_DX: return 2 * in0 * w[1] * w[2] * w[3];
-	case CONV_DW: return 2 * in0 / c->y->shape.d[0] * out;
-	case ATTENTION: return 4 * in0 * keys / (c->y->a[1] ? 2 : 1);
-	case ATTENTION_GRAD: return 10 * in0 * keys / (c->y->a[1] ? 2 : 1);
-	default: return 0;
-	}
-}
-
 static double memory_of(const call *c)
 {
 	double bytes = (double)bytes_of(c->y);
@@ -308,7 +291,7 @@ static void time_row(const kernel *row, const call *c)
 		if (seconds < best) best = seconds;
 		if (now() > until + 4) break;
 	}
-	double flop = operations_of(c);
+	double flop = call_flop(c);
 	char dims[48] = "";
 	for (int i = 0, n = 0; i < c->y->shape.n; i++)
 		n += snprintf(dims + n, sizeof dims - (size_t)n, i ? " %d" : "%d", c->y->shape.d[i]);

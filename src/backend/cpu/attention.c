@@ -4,9 +4,10 @@
 #include <omp.h>
 
 /* The best code for this CPU; NULL: none. */
-static const attention_code *code(void)
+static const attention_code *code(dtype d, bool backward)
 {
 #if defined __x86_64__
+	if (d == BF16 && !backward && __builtin_cpu_supports("avx512bf16")) return &attention_avx512bf16;
 	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return &attention_avx512;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &attention_avx2;
 #endif
@@ -23,28 +24,26 @@ static attention_shape shape_for(const call *c)
 
 static bool fits(const call *c)
 {
-	if (!code() || (c->y->dtype != F32 && c->y->dtype != BF16)) return false;
+	if (!code(F32, true) || (c->y->dtype != F32 && c->y->dtype != BF16)) return false;
 	for (int i = 0; i < c->y->inputs; i++)
 		if (c->x[i]->dtype != c->y->dtype) return false;
 	return true;
 }
 
-static size_t packed_floats(const attention_shape *s) { return aligned(code()->packed_floats(s)); }
-static size_t forward_floats(const attention_shape *s) { return aligned(code()->forward_floats(s)); }
-static size_t backward_floats(const attention_shape *s) { return aligned(code()->backward_floats(s)); }
-
 static size_t forward_scratch(const call *c)
 {
 	attention_shape s = shape_for(c);
-	return (s.batch * s.heads * packed_floats(&s) + (size_t)c->threads * forward_floats(&s)) * sizeof(float);
+	const attention_code *k = code(s.dtype, false);
+	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
+	return (s.batch * s.heads * packed + (size_t)c->threads * room) * sizeof(float);
 }
 
 static bool forward(const call *c)
 {
 	attention_shape s = shape_for(c);
-	const attention_code *k = code();
+	const attention_code *k = code(s.dtype, false);
 	size_t heads = s.batch * s.heads, blocks = (s.queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-	size_t packed = packed_floats(&s), room = forward_floats(&s);
+	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
 	float *panels = c->scratch, *rooms = panels + heads * packed;
 #pragma omp parallel num_threads(c->threads)
 	{
@@ -64,14 +63,14 @@ static bool forward(const call *c)
 static size_t backward_scratch(const call *c)
 {
 	attention_shape s = shape_for(c);
-	return (size_t)c->threads * backward_floats(&s) * sizeof(float);
+	return (size_t)c->threads * aligned(code(s.dtype, true)->backward_floats(&s)) * sizeof(float);
 }
 
 static bool backward(const call *c)
 {
 	attention_shape s = shape_for(c);
-	const attention_code *k = code();
-	size_t size = dtype_size(s.dtype), room = backward_floats(&s);
+	const attention_code *k = code(s.dtype, true);
+	size_t size = dtype_size(s.dtype), room = aligned(k->backward_floats(&s));
 	char *dq = c->out, *dk = dq + count_of(c->x[0]) * size, *dv = dk + count_of(c->x[1]) * size;
 	void *const out[] = { dq, dk, dv };
 #pragma omp parallel for num_threads(c->threads) schedule(dynamic)

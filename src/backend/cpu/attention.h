@@ -27,5 +27,6 @@ typedef struct attention_code {
 } attention_code;
 
 extern const attention_code attention_avx2, attention_avx512;
+extern const attention_code attention_avx512bf16; /* BF16 forward alone: no backward */
 
 #endif

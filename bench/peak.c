@@ -1,0 +1,108 @@
+/* peak.c - the loop for each set of instructions. Sums are many enough to cover the latency, and nothing is loaded. */
+#include "peak.h"
+#include <omp.h>
+#include <time.h>
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
+
+enum { SUMS = 16, ROUNDS = 200000, BURSTS = 8 };
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A loop runs ROUNDS · SUMS instructions and returns something that depends on all of them. */
+typedef struct loop {
+	float (*run)(float seed);
+	int flop; /* of one instruction */
+} loop;
+
+#if defined __x86_64__
+__attribute__((target("avx512f,avx512bf16"))) static float run_bf16(float seed)
+{
+	__m512 sum[SUMS];
+	__m512bh x = _mm512_cvtne2ps_pbh(_mm512_set1_ps(seed), _mm512_set1_ps(seed));
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++) sum[i] = _mm512_set1_ps((float)i);
+	for (int k = 0; k < ROUNDS; k++)
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++) sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+	return _mm512_reduce_add_ps(sum[0]);
+}
+
+__attribute__((target("avx512f"))) static float run_avx512(float seed)
+{
+	__m512 sum[SUMS], x = _mm512_set1_ps(seed);
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++) sum[i] = _mm512_set1_ps((float)i);
+	for (int k = 0; k < ROUNDS; k++)
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++) sum[i] = _mm512_fmadd_ps(sum[i], x, x);
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+	return _mm512_reduce_add_ps(sum[0]);
+}
+
+__attribute__((target("avx2,fma"))) static float run_avx2(float seed)
+{
+	enum { FEW = 12 }; /* of 16 registers */
+	__m256 sum[FEW], x = _mm256_set1_ps(seed);
+#pragma GCC unroll 16
+	for (int i = 0; i < FEW; i++) sum[i] = _mm256_set1_ps((float)i);
+	for (int k = 0; k < ROUNDS * SUMS / FEW; k++)
+#pragma GCC unroll 16
+		for (int i = 0; i < FEW; i++) sum[i] = _mm256_fmadd_ps(sum[i], x, x);
+#pragma GCC unroll 16
+	for (int i = 1; i < FEW; i++) sum[0] = _mm256_add_ps(sum[0], sum[i]);
+	float parts[8], all = 0;
+	_mm256_storeu_ps(parts, sum[0]);
+	for (int i = 0; i < 8; i++) all += parts[i];
+	return all;
+}
+#endif
+
+/* Without an instruction set that is known: what the compiler makes of it. */
+static float run_plain(float seed)
+{
+	float sum[SUMS];
+	for (int i = 0; i < SUMS; i++) sum[i] = (float)i;
+	for (int k = 0; k < ROUNDS; k++)
+		for (int i = 0; i < SUMS; i++) sum[i] = sum[i] * seed + seed;
+	for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+	return sum[0];
+}
+
+static loop loop_for(dtype d)
+{
+#if defined __x86_64__
+	if (d == BF16) return __builtin_cpu_supports("avx512bf16") ? (loop){ run_bf16, 64 } : (loop){ NULL, 0 };
+	if (__builtin_cpu_supports("avx512f")) return (loop){ run_avx512, 32 };
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return (loop){ run_avx2, 16 };
+#endif
+	return d == F32 ? (loop){ run_plain, 2 } : (loop){ NULL, 0 };
+}
+
+double peak(dtype d, int threads)
+{
+	loop l = loop_for(d);
+	double best = 0;
+	volatile float sink = 0;
+	if (!l.run) return 0;
+	for (int burst = 0; burst < BURSTS; burst++) {
+		double start = now();
+		float all = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : all)
+		all += l.run(0.5f);
+		double seconds = now() - start;
+		sink = sink + all;
+		double rate = (double)threads * ROUNDS * SUMS * l.flop / seconds;
+		if (rate > best) best = rate;
+	}
+	return best;
+}

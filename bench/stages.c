@@ -1,0 +1,97 @@
+/* stages.c - how near each stage of a picture comes to what the machine can do.
+ *
+ *     stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [--type f32|bf16]
+ *
+ * Each stage is compiled as `sumi generate` compiles it and run a few times; before and after every run the peak is
+ * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both. */
+#include "peak.h"
+#include "pipeline/generate.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct timing {
+	double load, seconds, flop; /* to allocate and fold the weights; the best run; of a run */
+} timing;
+
+static bool time_stage(stage *s, const model *m, int runs, double *best_peak, timing *t, error *e)
+{
+	double start = now();
+	if (!stage_allocate(s, m, e)) return false;
+	*t = (timing){ .load = now() - start, .seconds = 1e30, .flop = graph_flop(s->g) };
+	for (int i = 0; i <= runs; i++) { /* one more, which warms up */
+		double machine = peak(m->compute, m->threads);
+		if (machine > *best_peak) *best_peak = machine;
+		start = now();
+		if (!stage_run(s, e)) return false;
+		if (i && now() - start < t->seconds) t->seconds = now() - start;
+	}
+	stage_free(s);
+	return true;
+}
+
+static void print_stage(const char *name, const timing *t, double machine)
+{
+	double rate = t->flop / t->seconds;
+	printf("%-8s %10.2f %10.3f %10.3f %10.1f", name, 1e-9 * t->flop, t->load, t->seconds, 1e-9 * rate);
+	if (machine > 0)
+		printf(" %8.1f %%\n", 100 * rate / machine);
+	else
+		printf("          –\n");
+}
+
+static bool bench(const char *path, const sumi_model_options *how, const sumi_options *o, int runs, error *e)
+{
+	job j = { 0 };
+	timing times[3];
+	double machine = 0;
+	model *m = model_open(path, how, e);
+	bool fine = m && job_prepare(&j, m, o, e) && job_compile(&j, e);
+	stage *stages[] = { &j.text.stage, &j.denoiser.stage, &j.decoder };
+	for (int i = 0; fine && i < 3; i++) fine = time_stage(stages[i], m, runs, &machine, &times[i], e);
+	if (fine) {
+		printf("%s, %d×%d, %s, %d threads; ", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads);
+		if (machine > 0)
+			printf("peak %.1f GFLOP/s\n", 1e-9 * machine);
+		else
+			printf("no instruction multiplies this type here\n");
+		printf("%-8s %10s %10s %10s %10s %10s\n", "stage", "GFLOP", "load s", "run s", "GFLOP/s", "of the peak");
+		for (int i = 0; i < 3; i++) print_stage(stages[i]->name, &times[i], machine);
+	}
+	j.m = m;
+	if (m) job_free(&j);
+	model_close(m);
+	return fine;
+}
+
+int main(int argc, char **argv)
+{
+	sumi_model_options how = sumi_model_defaults();
+	sumi_options o = sumi_defaults();
+	error e = { 0 };
+	int runs = 3;
+	o.prompt = "a red fox in the snow";
+	for (int i = 2; i + 1 < argc; i += 2) {
+		const char *value = argv[i + 1];
+		if (!strcmp(argv[i], "-W")) o.width = atoi(value);
+		if (!strcmp(argv[i], "-H")) o.height = atoi(value);
+		if (!strcmp(argv[i], "-t")) how.threads = atoi(value);
+		if (!strcmp(argv[i], "-r")) runs = atoi(value) > 0 ? atoi(value) : 1;
+		if (!strcmp(argv[i], "--type")) how.type = value;
+	}
+	if (argc < 2 || argc % 2) {
+		fprintf(stderr, "usage: stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [--type f32|bf16]\n");
+		return 2;
+	}
+	if (bench(argv[1], &how, &o, runs, &e)) return 0;
+	fprintf(stderr, "stages: %s\n", e.text);
+	return (int)e.status;
+}
