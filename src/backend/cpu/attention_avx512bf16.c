@@ -123,8 +123,14 @@ static inline __m512 power_of_2(__m512 x)
 	return _mm512_scalef_ps(p, n);
 }
 
+static inline __m512 widened(__m256i bf16)
+{
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
+}
+
 /* One block's share of a query's softmax: the scores become probabilities to the running maximum, in bf16, and sum and
- * result so far are brought to the new maximum. scale takes the scores to powers of 2; sum is LANES partial ones. */
+ * result so far are brought to the new maximum. scale takes the scores to powers of 2; sum is LANES partial ones, of
+ * the probabilities as they are rounded: so their errors cancel in what all values share. */
 static void soften(const float *score, size_t visible, float scale, uint16_t *probability, float *most, float *sum,
     float *result, size_t width)
 {
@@ -150,8 +156,9 @@ static void soften(const float *score, size_t visible, float scale, uint16_t *pr
 		size_t left = visible > j * LANES ? smaller(visible - j * LANES, LANES) : 0;
 		__m512 p =
 		    _mm512_maskz_mov_ps((__mmask16)((1u << left) - 1), power_of_2(_mm512_sub_ps(x[j], _mm512_set1_ps(now))));
-		total = _mm512_add_ps(total, p);
-		_mm256_storeu_si256((__m256i *)(void *)(probability + j * LANES), (__m256i)_mm512_cvtneps_pbh(p));
+		__m256i rounded_p = (__m256i)_mm512_cvtneps_pbh(p);
+		_mm256_storeu_si256((__m256i *)(void *)(probability + j * LANES), rounded_p);
+		total = _mm512_add_ps(total, widened(rounded_p));
 	}
 	_mm512_storeu_ps(sum, total);
 }
