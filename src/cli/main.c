@@ -1,6 +1,7 @@
 /* main.c - sumi COMMAND …: finds the command, and tells what there is. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ static int close_output(int code)
 
 int main(int argc, char **argv)
 {
+	signal(SIGXFSZ, SIG_IGN); /* a limit to the size of files is a failure of writing like others */
 	if (argc < 2) {
 		command_help(1, argv);
 		return close_output(2);

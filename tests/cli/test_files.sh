@@ -15,6 +15,8 @@ head -c $((size - 1000)) "$model" >data-cut.safetensors
 broken data-cut.safetensors data-cut
 { printf '\377\377\377\377\377\377\377\177' && tail -c +9 "$model"; } >length.safetensors
 broken length.safetensors length.safetensors
+{ printf '\000\000\000\001\000\000\000\000' && tail -c +9 "$model"; } >length-end.safetensors
+broken length-end.safetensors 'length-end.*cut short'
 sed 's/time_embed\.0\.weight/time_embed.0.weighx/' "$model" >missing.safetensors
 broken missing.safetensors 'time_embed.0.weight'
 sed 's/"shape":\[128,32\]/"shape":[32,128]/' "$model" >shape.safetensors
@@ -25,6 +27,20 @@ sed 's/"data_offsets":\[0,8192\]/"data_offsets":[9,8201]/' "$model" >overlap.saf
 broken overlap.safetensors overlap
 sed 's/"data_offsets":\[0,8192\]/"data_offsets":[0,9192]/' "$model" >long.safetensors
 broken long.safetensors long
+crafted() { # crafted FILE TENSOR: this tensor and 8 bytes of data
+	header="{\"a\":{$2}}"
+	printf "$(printf '\\%03o' ${#header})\\000\\000\\000\\000\\000\\000\\000%s12345678" "$header" >"$1"
+}
+crafted fine.safetensors '"dtype":"F32","shape":[2],"data_offsets":[0,8]'
+broken fine.safetensors 'family\|fine.safetensors'
+crafted overflow.safetensors '"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551624]'
+broken overflow.safetensors 'overflow.safetensors.*too big'
+crafted far.safetensors '"dtype":"F32","shape":[2],"data_offsets":[9223372036854775799,9223372036854775807]'
+broken far.safetensors 'far.safetensors.*belong to none'
+crafted shape-overflow.safetensors '"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]'
+broken shape-overflow.safetensors 'no number of bytes'
+crafted negative.safetensors '"dtype":"F32","shape":[-2],"data_offsets":[0,8]'
+broken negative.safetensors 'not a size'
 sed 's/"data_offsets":\[0,8192\]/"data_offsets":[8192,0]/' "$model" >order.safetensors
 broken order.safetensors order
 : >empty.safetensors
@@ -50,6 +66,15 @@ same a.png d.png
 expect 0 '' convert wide.safetensors narrow.safetensors --type f16
 picture narrow.safetensors e.png
 same a.png e.png
+# A disk that is full: one line, and nothing is left.
+(
+	ulimit -f 1000
+	expect 3 'full\.safetensors' convert "$model" full.safetensors --type f32
+	expect 3 'full\.safetensors' init sd1 -o full.safetensors
+	finish
+) || failures=1
+[ -n "$(find . -name '*full.safetensors*')" ] && wrong 'a piece of a model was left'
+expect 3 'device' init sd1 -o /dev/full
 expect 3 'no-such' convert no-such-file x.safetensors
 expect 3 'no-such' convert "$model" no-such-folder/x.safetensors
 finish

@@ -123,9 +123,13 @@ same bare.png folder.png
 
 # Memory that is not there is refused; a disk that is full leaves nothing behind.
 expect 4 'memory' generate -m "$model" -p x -W 64 -H 64 --max-memory 2M
-expect 0 'peak' generate -m "$model" -p x -W 16 -H 16 --steps 1 -v -o v.png
+expect 0 'peak' generate -m "$model" -p x -W 256 -H 256 --steps 1 -v -o v.png
+# What was planned is what was taken, within 5 %.
+sed -n 's/.*peak \([0-9]*\)\.[0-9]* MiB planned, \([0-9]*\)\.[0-9]* MiB measured.*/\1 \2/p' err >peaks
+read -r planned measured <peaks || wrong "no peak was measured: $(cat err)"
+[ $((measured * 100)) -le $((planned * 105)) ] && [ $((measured * 105)) -ge $((planned * 100)) ] ||
+	wrong "$planned MiB were planned, $measured taken"
 (
-	trap '' XFSZ
 	ulimit -f 1
 	"$sumi" generate -m "$model" -p x --steps 1 -W 128 -H 128 -o full.png >out 2>err
 	[ $? -eq 3 ] || wrong "full disk: $(cat err)"

@@ -42,6 +42,10 @@ mkdir x.png
 expect 3 'x.png' $draw -o x.png
 expect 3 'no model\|such' generate -m no-such-model.safetensors -p x
 expect 3 'such' $draw -i no-such-picture.png
+expect 3 'such' $draw --mask no-such-picture.png -i no-such-picture.png
+# Found before the work: no stage has begun.
+expect 3 'no-such-folder' $draw -o no-such-folder/x.png
+grep -q 'encode\|denoise' err && wrong 'an output that cannot be written was found after the work'
 [ -e output.png ] && wrong 'something was written'
 
 expect 0 'generate' help
