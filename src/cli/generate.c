@@ -171,7 +171,14 @@ static const option table[] = {
 	    "X",
 	    NULL,
 	    "tame the contrast of strong guidance" },
-	{ .name = "guidance-start", .kind = NUMBER, AT(skip_from), 0, 1, "X", "0", "guide from this share of the steps" },
+	{ .name = "guidance-skip-from",
+	    .kind = NUMBER,
+	    AT(skip_from),
+	    0,
+	    1,
+	    "X",
+	    "0",
+	    "leave guidance out from this share of the steps" },
 	{ .name = "guidance-skip-to", .kind = NUMBER, AT(skip_to), 0, 1, "X", NULL, "… to this one" },
 	{ .name = "sampling-method",
 	    .alias = "sampler",
@@ -229,8 +236,9 @@ static void print_names(const char *title, const char *(*name)(int))
 	int column = printf("\n%s:", title);
 	for (int i = 0; name(i); i++) {
 		int length = (int)strlen(name(i)) + 2;
+		if (i) column += printf(",");
 		if (column + length > 96) column = printf("\n   ") - 1;
-		column += printf("%s %s", i ? "," : "", name(i));
+		column += printf(" %s", name(i));
 	}
 	putchar('\n');
 }
