@@ -2,6 +2,7 @@
 PROMPT ?= a cat with heart eyes
 MODEL ?=
 JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
 
 .PHONY: all setup test bench run model install format clean
 
@@ -40,7 +41,7 @@ bench: all
 	bench/run
 
 install: all
-	cmake --install build
+	cmake --install build --prefix "$(PREFIX)"
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
