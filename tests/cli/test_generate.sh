@@ -12,9 +12,13 @@ draw b.png -p 'a red fox' -W 64 -H 64
 is_png a.png 64 64
 same a.png b.png
 draw one.png -p 'a red fox' -W 64 -H 64 -t 1
-draw two.png -p 'a red fox' -W 64 -H 64 -t 2
-same one.png two.png
 same a.png one.png
+# Large enough that steps are shared among threads; three do not divide what there is.
+for type in f32 bf16; do
+	for threads in 1 2 3; do draw "$type-$threads.png" -p 'a red fox' -W 192 -H 128 -t $threads --type $type --steps 1; done
+	same "$type-1.png" "$type-2.png"
+	same "$type-1.png" "$type-3.png"
+done
 draw c.png -p 'a red fox' -W 64 -H 64 -s 43
 differ a.png c.png
 draw d.png -p 'a blue fox' -W 64 -H 64
