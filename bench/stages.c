@@ -1,6 +1,6 @@
 /* stages.c - how near each stage of a picture comes to what the machine can do.
  *
- *     stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [--type f32|bf16]
+ *     stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [-s STAGE] [--type f32|bf16]
  *
  * Each stage is compiled as `sumi generate` compiles it and run a few times; before and after every run the peak is
  * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both. */
@@ -43,28 +43,30 @@ static void print_stage(const char *name, const timing *t, double machine)
 	double rate = t->flop / t->seconds;
 	printf("%-8s %10.2f %10.3f %10.3f %10.1f", name, 1e-9 * t->flop, t->load, t->seconds, 1e-9 * rate);
 	if (machine > 0)
-		printf(" %8.1f %%\n", 100 * rate / machine);
+		printf(" %10.1f %9.1f %%\n", 1e-9 * machine, 100 * rate / machine);
 	else
-		printf("          –\n");
+		printf(" %10s %10s\n", "–", "–");
+	fflush(stdout);
 }
 
-static bool bench(const char *path, const sumi_model_options *how, const sumi_options *o, int runs, error *e)
+static bool bench(
+    const char *path, const sumi_model_options *how, const sumi_options *o, const char *only, int runs, error *e)
 {
 	job j = { 0 };
-	timing times[3];
 	double machine = 0;
 	model *m = model_open(path, how, e);
 	bool fine = m && job_prepare(&j, m, o, e) && job_compile(&j, e);
 	stage *stages[] = { &j.text.stage, &j.denoiser.stage, &j.decoder };
-	for (int i = 0; fine && i < 3; i++) fine = time_stage(stages[i], m, runs, &machine, &times[i], e);
 	if (fine) {
-		printf("%s, %d×%d, %s, %d threads; ", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads);
-		if (machine > 0)
-			printf("peak %.1f GFLOP/s\n", 1e-9 * machine);
-		else
-			printf("no instruction multiplies this type here\n");
-		printf("%-8s %10s %10s %10s %10s %10s\n", "stage", "GFLOP", "load s", "run s", "GFLOP/s", "of the peak");
-		for (int i = 0; i < 3; i++) print_stage(stages[i]->name, &times[i], machine);
+		printf("%s, %d×%d, %s, %d threads\n", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads);
+		printf("%-8s %10s %10s %10s %10s %10s %11s\n", "stage", "GFLOP", "load s", "run s", "GFLOP/s", "peak", "share");
+	}
+	for (int i = 0; fine && i < 3; i++) {
+		timing t;
+		const char *name = stages[i]->name;
+		if (!stages[i]->g || (only && strcmp(only, name))) continue;
+		fine = time_stage(stages[i], m, runs, &machine, &t, e);
+		if (fine) print_stage(name, &t, machine);
 	}
 	j.m = m;
 	if (m) job_free(&j);
@@ -77,6 +79,7 @@ int main(int argc, char **argv)
 	sumi_model_options how = sumi_model_defaults();
 	sumi_options o = sumi_defaults();
 	error e = { 0 };
+	const char *only = NULL;
 	int runs = 3;
 	o.prompt = "a red fox in the snow";
 	for (int i = 2; i + 1 < argc; i += 2) {
@@ -85,13 +88,15 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "-H")) o.height = atoi(value);
 		if (!strcmp(argv[i], "-t")) how.threads = atoi(value);
 		if (!strcmp(argv[i], "-r")) runs = atoi(value) > 0 ? atoi(value) : 1;
+		if (!strcmp(argv[i], "-s")) only = value;
 		if (!strcmp(argv[i], "--type")) how.type = value;
 	}
 	if (argc < 2 || argc % 2) {
-		fprintf(stderr, "usage: stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [--type f32|bf16]\n");
+		fprintf(stderr, "usage: stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [-s encode|denoise|decode] "
+		                "[--type f32|bf16]\n");
 		return 2;
 	}
-	if (bench(argv[1], &how, &o, runs, &e)) return 0;
+	if (bench(argv[1], &how, &o, only, runs, &e)) return 0;
 	fprintf(stderr, "stages: %s\n", e.text);
 	return (int)e.status;
 }
