@@ -103,6 +103,7 @@ static void on_note(void *context, sumi_level level, const char *line)
 {
 	progress *p = context;
 	if (p->quiet || (level == SUMI_DETAIL && !p->verbose)) return;
+	if (p->steps && p->step == p->steps) progress_end(p); /* what is noted comes after it */
 	if (p->terminal) fputs("\r\033[K", stderr);
 	fprintf(stderr, "%s%s\n", level == SUMI_WARNING ? "note: " : "", line);
 	if (p->terminal && p->open) draw(p);

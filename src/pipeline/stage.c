@@ -15,7 +15,8 @@ bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes
 
 bool stage_allocate(stage *s, const model *m, error *e)
 {
-	return model_progress(m, "load", 0, 0, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e);
+	return model_progress(m, "load", 0, 1, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e) &&
+	       model_progress(m, "load", 1, 1, e);
 }
 
 bool stage_run(stage *s, error *e) { return graph_run(s->g, NULL, NULL, e); }
