@@ -159,13 +159,19 @@ static void test_lora_changes_the_picture(void **state)
 	write_squares("lora", "red", red, "a green thing");
 	RUN(TRAIN_LORA, "model=base.safetensors", "train_data_dir=lora", "output=lora.safetensors", "train_batch_size=8",
 	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_alpha=4", "network_conv=true",
-	    "network_dropout=0.1", "train_text_encoder=true");
+	    "network_dropout=0.1", "train_text_encoder=true", "validation_prompts=a green thing", "validation_steps=60",
+	    "validation_guidance=1", "validation_inference_steps=8");
 	const char *base = scratch_path("base.safetensors"), *file = scratch_path("lora.safetensors");
 	char half[200];
 	snprintf(half, sizeof half, "%s:0", file);
 	double without = redness(drawn(base, "a green thing", NULL, NULL));
 	assert_true(redness(drawn(base, "a green thing", file, NULL)) > without + 100);
 	assert_true(redness(drawn(base, "a green thing", half, NULL)) < without + 1);
+	error e = { 0 };
+	picture p; /* what was drawn from memory before the file was written */
+	assert_true(picture_read(&p, scratch_path("lora.training/sample-60.png"), 1 << 20, &e));
+	assert_true(redness(mean(p.rgb, 0, 0, SIDE)) > without + 100);
+	picture_free(&p);
 }
 
 static void test_lora_file_is_kohyas(void **state)
