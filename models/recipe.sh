@@ -5,7 +5,8 @@
 #
 #     models/recipe.sh [STEP]        one of data, autoencoder, diffusion, convert, measure; default: all in this order
 #
-# RUN is the folder it works in (about 300 MB), SUMI and EMOJI_DATASET are the programs, THREADS computes with so many.
+# RUN is the folder it works in (about 800 MB), SUMI and EMOJI_DATASET are the programs, THREADS computes with so many,
+# CFG_SCALE measures with another guidance than the model's own.
 # The packages: tools/setup model.
 set -eu
 models=$(cd "$(dirname "$0")" && pwd)
@@ -41,18 +42,19 @@ diffusion() {
 	"$sumi" train diffusion --train_data_dir "$run/data/train" --output "$run/dm.safetensors" \
 		--model_config "$models/emoji.json" --vae "$run/ae.safetensors" --vocabulary_size 2000 \
 		--resume_from_checkpoint latest --seed 1 --threads "$threads" \
-		--train_batch_size 32 --max_train_steps 5500 --caption_dropout 0.1 --snr_gamma 5 \
+		--train_batch_size 32 --max_train_steps 5500 --caption_dropout 0.1 \
 		--learning_rate 1e-3 --lr_scheduler cosine --lr_warmup_steps 200 --adam_weight_decay 0.01 \
-		--mixed_precision bf16 --use_ema --ema_decay 0.999 --checkpointing_steps 250 --log_steps 50
+		--mixed_precision bf16 --use_ema --ema_decay 0.998 --checkpointing_steps 250 --log_steps 50
 }
 
 convert() {
-	[ "$models/emoji.safetensors" -nt "$run/dm.safetensors" ] && return
-	"$sumi" convert "$run/dm.safetensors" "$models/emoji.safetensors" --type bf16
+	[ "$run/emoji.safetensors" -nt "$run/dm.safetensors" ] ||
+		"$sumi" convert "$run/dm.safetensors" "$run/emoji.safetensors" --type bf16
+	cmp -s "$run/emoji.safetensors" "$models/emoji.safetensors" || cp "$run/emoji.safetensors" "$models/"
 }
 
 measure() {
-	"$sumi" eval -m "$models/emoji.safetensors" --data "$run/data/train" --heldout "$run/data/heldout" \
+	"$sumi" eval -m "$run/emoji.safetensors" --data "$run/data/train" --heldout "$run/data/heldout" \
 		--group-field base --variant-field tone --samples 2000 --steps 20 --seed 42 \
 		${CFG_SCALE:+--cfg-scale "$CFG_SCALE"} --threads "$threads" --json "$run/eval.json" --grid "$run/eval.png" >"$run/eval.txt"
 	cat "$run/eval.txt"
