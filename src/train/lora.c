@@ -163,11 +163,11 @@ static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 	error own = { 0 };
 	say(w, &own, "ss_network_module", "networks.lora");
 	say(w, &own, "ss_network_dim", "%lld", (long long)o->network_dim);
-	say(w, &own, "ss_network_alpha", "%g", o->network_alpha);
+	say(w, &own, "ss_network_alpha", "%g", (double)j->paths.alpha);
 	say(w, &own, "ss_network_dropout", "%g", o->network_dropout);
 	if (o->network_conv)
 		say(w, &own, "ss_network_args", "{\"conv_dim\": \"%lld\", \"conv_alpha\": \"%g\"}", (long long)o->network_dim,
-		    o->network_alpha);
+		    (double)j->paths.alpha);
 	say(w, &own, "ss_base_model_version", "%s", second ? "sd_v2" : !strncmp(f->name, "sd1", 3) ? "sd_v1" : f->name);
 	say(w, &own, "ss_v2", "%s", truth(second));
 	say(w, &own, "ss_v_parameterization", "%s", truth(!strcmp(f->prediction, "v_prediction")));
@@ -233,7 +233,7 @@ static bool validate(void *context, const char *path, error *e)
 bool train_lora(const train_options *o, const training_listener *l, error *e)
 {
 	low_rank j = { .paths = { .rank = (int)o->network_dim,
-		               .alpha = (float)o->network_alpha,
+		               .alpha = (float)(o->network_alpha > 0 ? o->network_alpha : (double)o->network_dim),
 		               .dropout = (float)o->network_dropout,
 		               .wants = wants } };
 	j.paths.context = &j;

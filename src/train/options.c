@@ -97,7 +97,7 @@ static const train_option table[] = {
 	NUMBER(A, logvar_init, "0", -100, 100, "start of the learned log-variance of the reconstruction"),
 	HEADING("LoRA"),
 	WHOLE(L, network_dim, "16", 1, 4096, "rank"),
-	NUMBER(L, network_alpha, "16", 0, 1e6, "the path is scaled by alpha/rank"),
+	NUMBER(L, network_alpha, "0", 0, 1e6, "the path is scaled by alpha/rank (0: alpha is the rank)"),
 	NUMBER(L, network_dropout, "0", 0, 0.99, "share of the values between down and up that are dropped"),
 	FLAG(L, network_conv, "false", "paths beside the convolutions of residual blocks and samplers as well (LoCon)"),
 	TEXT(L, save_precision, "fp16", "of the file: fp16, bf16 or float"),

@@ -158,9 +158,9 @@ static void test_lora_changes_the_picture(void **state)
 	(void)state;
 	write_squares("lora", "red", red, "a green thing");
 	RUN(TRAIN_LORA, "model=base.safetensors", "train_data_dir=lora", "output=lora.safetensors", "train_batch_size=8",
-	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_alpha=4", "network_conv=true",
-	    "network_dropout=0.1", "train_text_encoder=true", "validation_prompts=a green thing", "validation_steps=60",
-	    "validation_guidance=1", "validation_inference_steps=8");
+	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_conv=true", "network_dropout=0.1",
+	    "train_text_encoder=true", "validation_prompts=a green thing", "validation_steps=60", "validation_guidance=1",
+	    "validation_inference_steps=8");
 	const char *base = scratch_path("base.safetensors"), *file = scratch_path("lora.safetensors");
 	char half[200];
 	snprintf(half, sizeof half, "%s:0", file);
