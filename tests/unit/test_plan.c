@@ -199,6 +199,28 @@ static tensor random_graph(graph *g, uint64_t seed, tensor *d, int *count)
 	return loss;
 }
 
+/* A frozen weight is packed for the forward and for the backward pass while it is unpacked once: of many layers only
+ * one unpacked weight at a time is in memory. */
+static void test_weights_are_packed_one_by_one(void **state)
+{
+	(void)state;
+	enum { LAYERS = 12, WIDTH = 256 };
+	weights w = { .dtype = F16 };
+	graph *g = graph_new(BF16);
+	tensor x = input(g, "x", BF16, shape2(64, WIDTH)), y = x, dx;
+	for (int i = 0; i < LAYERS; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "w%d", i);
+		y = activate(g, linear(g, y, cast(g, param(g, name, shape2(WIDTH, WIDTH)), BF16), 0), SILU);
+	}
+	assert_true(gradients(g, mean_all(g, activate(g, y, SQUARE)), &x, 1, &dx));
+	make_ready(g, &w, backend_cpu());
+	run(g);
+	assert_true(graph_setup_bytes(g) <= 3 * WIDTH * WIDTH * dtype_size(BF16));
+	graph_free(g);
+	free_weights(&w);
+}
+
 static void test_random_graphs(void **state)
 {
 	(void)state;
@@ -238,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_dead_nodes_are_dropped),
 		cmocka_unit_test(test_fusion_changes_no_value),
 		cmocka_unit_test(test_constants_are_folded),
+		cmocka_unit_test(test_weights_are_packed_one_by_one),
 		cmocka_unit_test(test_random_graphs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
