@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST_CAPTION = 4096 };
+
 typedef struct inversion {
 	diffusion diffusion;
 	char rows[200]; /* the name of the vectors among the weights; "": not built yet */
-	char caption[4096];
 } inversion;
 
 /* The vector of the first token of --initializer_token. */
@@ -64,27 +65,32 @@ static tensor build(void *context, nn *n, int count, int height, int width)
 }
 
 /* A caption that does not hold the word gets it in front; none at all is "a photo of" it. */
+static const char *name_word(const inversion *j, const char *caption, char *room)
+{
+	const new_word *word = &j->diffusion.word;
+	if (new_words_in(word, 1, caption)) return caption;
+	if (*caption)
+		snprintf(room, LONGEST_CAPTION, "%s %s", word->name, caption);
+	else
+		snprintf(room, LONGEST_CAPTION, "a photo of %s", word->name);
+	return room;
+}
+
 static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 {
 	inversion *j = context;
-	const new_word *word = &j->diffusion.word;
-	size_t room = sizeof j->caption;
-	char *texts = malloc((size_t)b->count * room);
+	int64_t class_first = j->diffusion.class_first;
+	char *room = malloc((size_t)b->count * LONGEST_CAPTION);
 	const char **captions = malloc((size_t)b->count * sizeof *captions);
-	bool fine = (texts && captions) || fail(e, NO_MEMORY, "no memory for captions");
+	bool fine = (room && captions) || fail(e, NO_MEMORY, "no memory for captions");
 	for (int i = 0; fine && i < b->count; i++) {
-		const char *given = b->captions[i];
-		captions[i] = given;
-		bool class = j->diffusion.class_first >= 0 && b->index[i] >= j->diffusion.class_first;
-		if (class || new_words_in(word, 1, given)) continue;
-		snprintf(texts + (size_t)i * room, room, *given ? "%s%s %s" : "%s%s", *given ? "" : "a photo of ", word->name,
-		    given);
-		captions[i] = texts + (size_t)i * room;
+		bool of_class = class_first >= 0 && b->index[i] >= class_first;
+		captions[i] = of_class ? b->captions[i] : name_word(j, b->captions[i], room + (size_t)i * LONGEST_CAPTION);
 	}
 	data_batch named = *b;
 	named.captions = captions;
 	fine = fine && diffusion_fill(&j->diffusion, g, &named, e);
-	free(texts);
+	free(room);
 	free(captions);
 	return fine;
 }
@@ -112,17 +118,15 @@ static bool validate(void *context, const char *path, error *e)
 
 bool train_embedding(const train_options *o, const training_listener *l, error *e)
 {
-	inversion *j = calloc(1, sizeof *j);
-	if (!j) return fail(e, NO_MEMORY, "no memory for a training run");
-	diffusion *d = &j->diffusion;
+	inversion j = { 0 };
+	diffusion *d = &j.diffusion;
 	bool fine = diffusion_open(d, o, false, l, e);
 	d->word = (new_word){ o->placeholder_token, 0, (int)o->num_vectors };
 	data_options source = data_options_of(o, l, d->learner.family.size);
 	fine = fine && diffusion_prepare_latents(d, &source, l, e);
-	task t = { .learner = &d->learner, .context = j, .build = build, .fill = fill_inputs, .finish = finish };
+	task t = { .learner = &d->learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	if (*o->validation_prompts) t.validate = validate;
 	fine = fine && train(&t, o, &source, l, e);
 	diffusion_close(d);
-	free(j);
 	return fine;
 }

@@ -320,10 +320,10 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that the LoRA is for");
 	if (job == TRAIN_EMBEDDING && !*o->model)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that learns the word");
-	if (job == TRAIN_EMBEDDING && (!*o->placeholder_token || !*o->initializer_token))
-		return fail(e, BAD_USAGE, "--%s is missing: %s",
-		    *o->placeholder_token ? "initializer_token" : "placeholder_token",
-		    *o->placeholder_token ? "a known word to begin from" : "the new word");
+	if (job == TRAIN_EMBEDDING && !*o->placeholder_token)
+		return fail(e, BAD_USAGE, "--placeholder_token is missing: the new word");
+	if (job == TRAIN_EMBEDDING && !*o->initializer_token)
+		return fail(e, BAD_USAGE, "--initializer_token is missing: a known word to begin from");
 	if (job == TRAIN_DIFFUSION && !*o->model && !*o->model_config)
 		return fail(e, BAD_USAGE, "--model (a checkpoint to start from) or --model_config (a new model) is missing");
 	if (job == TRAIN_AUTOENCODER && !*o->model_config)
