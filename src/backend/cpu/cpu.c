@@ -32,7 +32,7 @@ static const kernel *const by_onednn[] = { &onednn_conv_forward, &onednn_conv_dx
 	NULL };
 static const kernel *const by_tiles[] = { &igemm_conv, &igemm_conv_dx, &igemm_conv_dw, &igemm_matmul,
 	&igemm_matmul_transposed, NULL };
-static const kernel *const vectors[] = { &vector_add, &vector_mul, &vector_affine, &vector_activation,
+static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul, &vector_affine, &vector_activation,
 	&vector_activation_grad, &vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm,
 	&vector_group_norm_dx, &vector_group_norm_dw, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
 	NULL };

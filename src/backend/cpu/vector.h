@@ -16,8 +16,8 @@ const float *block_in(const call *c, int k, size_t at, size_t n, float *room);
 float *block_out(const call *c, size_t at, float *room);
 void block_done(const call *c, size_t at, size_t n, const float *room);
 
-extern const kernel vector_add, vector_mul, vector_affine, vector_activation, vector_activation_grad, vector_geglu,
-    vector_geglu_grad, vector_sum_to;
+extern const kernel vector_cast, vector_add, vector_mul, vector_affine, vector_activation, vector_activation_grad,
+    vector_geglu, vector_geglu_grad, vector_sum_to;
 extern const kernel vector_group_norm, vector_group_norm_dx, vector_group_norm_dw;
 extern const kernel vector_layer_norm, vector_layer_norm_dx, vector_layer_norm_dw;
 

@@ -1,0 +1,47 @@
+/* cast_avx2.c - conversions between f32, bf16 and f16: weights of every training step, and of a file once. */
+#include "backend/cpu/vector.h"
+#include "backend/reference/plain.h"
+#include <immintrin.h>
+#include <string.h>
+
+static bool is_float(dtype d) { return d == F32 || d == BF16 || d == F16; }
+
+static bool fits(const call *c)
+{
+	return vector_supported() && __builtin_cpu_supports("f16c") && is_float(c->x[0]->dtype) && is_float(c->y->dtype) &&
+	       c->y->dtype != F16;
+}
+
+static const float *floats_of(const call *c, size_t at, size_t n, float *room)
+{
+	if (c->x[0]->dtype != F16) return block_in(c, 0, at, n, room);
+	const uint16_t *from = (const uint16_t *)c->in[0] + at;
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8) _mm256_storeu_ps(room + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(from + i))));
+	for (; i < n; i++) room[i] = _cvtsh_ss(from[i]);
+	return room;
+}
+
+static bool run(const call *c)
+{
+	size_t n = shape_count(c->y->shape), size = dtype_size(c->x[0]->dtype);
+	bool aligned = (uintptr_t)c->in[0] % size == 0; /* a mapped file promises nothing */
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+	for (size_t at = 0; at < n; at += BLOCK) {
+		float rooms[2][BLOCK];
+		size_t m = n - at < BLOCK ? n - at : BLOCK;
+		if (!aligned) {
+			convert_any((char *)c->out + at * dtype_size(c->y->dtype), c->y->dtype, (const char *)c->in[0] + at * size,
+			    c->x[0]->dtype, m);
+			continue;
+		}
+		const float *x = floats_of(c, at, m, rooms[0]);
+		if (c->y->dtype == F32)
+			memmove((float *)c->out + at, x, m * sizeof *x);
+		else
+			block_done(c, at, m, x);
+	}
+	return true;
+}
+
+const kernel vector_cast = { CAST, "vector", fits, NULL, NULL, NULL, NULL, run, NULL };
