@@ -26,6 +26,7 @@ void over_white(uint8_t *rgb, const uint8_t *rgba, size_t width);
 bool read_png(picture *p, const source *s, error *e);
 bool read_jpeg(picture *p, const source *s, error *e);
 bool read_webp(picture *p, const source *s, error *e);
+bool webp_size(const source *s, int64_t *width, int64_t *height);
 void encode_png(sink *out, const picture *p, const char *text, error *e);
 void encode_jpeg(sink *out, const picture *p, const char *text, int quality, error *e);
 void encode_webp(sink *out, const picture *p, const char *text, int quality, error *e);

@@ -107,6 +107,57 @@ bool picture_decode(picture *p, const void *data, size_t bytes, const char *name
 	return ok;
 }
 
+static uint32_t big_endian(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* JPEG: the first start-of-frame segment. */
+static bool jpeg_size(const uint8_t *data, size_t n, int64_t *width, int64_t *height)
+{
+	for (size_t at = 2; at + 9 <= n && data[at] == 0xff;) {
+		uint8_t marker = data[at + 1];
+		if (marker == 0xff) {
+			at++;
+			continue;
+		}
+		bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+		if (frame) {
+			*height = data[at + 5] << 8 | data[at + 6];
+			*width = data[at + 7] << 8 | data[at + 8];
+			return true;
+		}
+		at += 2 + (size_t)(data[at + 2] << 8 | data[at + 3]);
+	}
+	return false;
+}
+
+bool picture_size_of(const void *data, size_t bytes, int *width, int *height)
+{
+	source s = { data, bytes, "", 0 };
+	exif x;
+	int orientation = 1;
+	int64_t w = 0, h = 0;
+	switch (format_by_content(data, bytes)) {
+	case PNG:
+		if (bytes >= 24) w = big_endian(s.data + 16), h = big_endian(s.data + 20);
+		break;
+	case JPEG:
+		jpeg_size(data, bytes, &w, &h);
+		if (jpeg_exif(&s, &x)) orientation = exif_orientation(&x);
+		break;
+	case WEBP:
+		if (!webp_size(&s, &w, &h)) return false;
+		if (webp_exif(&s, &x)) orientation = exif_orientation(&x);
+		break;
+	default: return false;
+	}
+	if (w < 1 || h < 1 || w > 65535 || h > 65535) return false;
+	*width = (int)(orientation >= 5 ? h : w);
+	*height = (int)(orientation >= 5 ? w : h);
+	return true;
+}
+
 bool picture_read(picture *p, const char *path, int64_t max_pixels, error *e)
 {
 	mapping m;

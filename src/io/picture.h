@@ -24,6 +24,8 @@ void picture_free(picture *p); /* leaves it empty; an empty one is fine */
 bool picture_read(picture *p, const char *path, int64_t max_pixels, error *e);
 /* From memory; `name` is what messages call it. */
 bool picture_decode(picture *p, const void *data, size_t bytes, const char *name, int64_t max_pixels, error *e);
+/* Width and height as picture_decode would give them, from the first bytes alone; false where they cannot be told. */
+bool picture_size_of(const void *data, size_t bytes, int *width, int *height);
 /* What the text under `parameters` (PNG) or in EXIF's UserComment (JPEG, WebP) says, UTF-8; the caller frees it. NULL
  * where there is none: then e says why only if the file could not be read at all. */
 char *picture_text(const char *path, error *e);

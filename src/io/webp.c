@@ -48,6 +48,15 @@ bool read_webp(picture *p, const source *s, error *e)
 	return fail(e, BAD_FILE, "%s: the WebP is damaged: %s", s->name, what_went_wrong(code));
 }
 
+bool webp_size(const source *s, int64_t *width, int64_t *height)
+{
+	int w, h;
+	if (!WebPGetInfo(s->data, s->size, &w, &h)) return false;
+	*width = w;
+	*height = h;
+	return true;
+}
+
 bool webp_exif(const source *s, exif *x)
 {
 	for (size_t at = 12; s->size >= 8 && at <= s->size - 8;) {

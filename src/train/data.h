@@ -2,8 +2,8 @@
  *
  * Sample k is a function of the set, the options and k alone, whatever the threads, the batch size and the number of
  * processes: epoch k / count in an order drawn from (seed, epoch), its crop, flip and caption drawn from (seed, k). So
- * the place in the data is one number, a run that is resumed at sample k sees what it would have seen, and n processes
- * with batches of b see what one process with batches of n·b sees.
+ * the place in the data is one number, a run that is resumed at a batch sees what it would have seen, and n processes
+ * with batches of b see what one process with batches of n·b sees (of a stream, each process sees its own part).
  *
  * A set is one of
  *   a folder of pictures (PNG, JPEG, WebP), read with its subfolders, captions beside them as NAME.txt or NAME.caption;
@@ -11,7 +11,7 @@
  *   the same with metadata.jsonl: {"file_name": …, "text": …, "keywords": […]}; keywords and any other key optional
  *   WebDataset tars as img2dataset writes them (KEY.jpg, KEY.txt, KEY.json), a folder of them or one file: streamed
  *     through a shuffle buffer, tars split among the processes; resuming skips through the headers without decoding
- *   a file or folder that `sumi cache` wrote is no set of pictures: see cache.h
+ *   a folder that `sumi cache` wrote (cache.h): captions as above, without pictures
  * What cannot be read (a broken picture, one of more than MOST_PIXELS or under 2×2, a caption that is not UTF-8, a tar
  * that ends early) is counted, named once through `log`, and the next sample takes its place. */
 #ifndef SUMI_TRAIN_DATA_H
@@ -41,6 +41,8 @@ typedef struct data_options {
 	 * ", "; keywords alone: a third each. false: the text. */
 	bool vary_captions;
 	bool pixels;        /* false: captions and indices only, nothing is decoded (latents are cached) */
+	bool once;          /* every sample once, in the set's order, for one process: batches may be smaller, and an
+	                     * empty one is the end; what is broken is left out */
 	int batch;          /* samples of one data_next() of this process, ≥ 1 */
 	int rank, ranks;    /* this process and how many; 0 and 1 for one: batch i of rank r is samples
 	                     * (i·ranks + r)·batch … + batch − 1 of a set that is not streamed */
@@ -69,14 +71,14 @@ typedef struct data_batch {
  * BAD_FILE. NULL: failed. */
 data *data_open(const data_options *o, error *e);
 void data_close(data *d); /* NULL is fine */
-/* The next batch, decoded in the background since the last call. Fails where nothing in the set can be read. */
+/* The next batch, decoded in the background since the last call. Fails where nothing in the set can be read. Batches
+ * hold one size: of pictures, or of what a cache made of them, in pixels. */
 bool data_next(data *d, data_batch *b, error *e);
 
 int64_t data_class_first(const data *d); /* indices from here on are of class pictures; −1: there are none */
 int64_t data_count(const data *d);       /* pictures of an epoch; −1: a stream */
 /* Picture `index` of a set that is not streamed, resized, cropped from the centre and not flipped, to
- * [resolution or crop squared, 3] floats in `pixels`; may be called from several threads. For what is computed once
- * (cached latents) and for held-out pictures. */
+ * [resolution or crop squared, 3] floats in `pixels`; may be called from several threads. */
 bool data_picture(const data *d, int64_t index, float *pixels, error *e);
 /* Tells every text of the set once (captions, and keywords where captions vary), for learning a vocabulary. Of streams:
  * the first `most` samples. false from `each` ends it. */
@@ -84,7 +86,7 @@ bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *t
 
 typedef struct data_counts {
 	uint64_t samples;             /* given so far by this process */
-	uint64_t broken, uncaptioned; /* of those met so far */
+	uint64_t broken, uncaptioned; /* of those met so far; broken: pictures, and tars that were cut or damaged */
 	double waited;   /* seconds that data_next waited for the background: 0 means that the loader keeps up */
 	double decoding; /* seconds of work in all background threads together */
 } data_counts;

@@ -1,5 +1,6 @@
 /* data_sample.c - pixels and captions of one sample; all that is random comes from one number. */
 #include "train/data_sample.h"
+#include "base/file.h"
 #include "io/picture.h"
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,7 @@ void shuffle(int64_t *order, int64_t count, uint64_t seed, uint64_t epoch)
 	}
 }
 
-/* The size that makes the shorter side `resolution`, and at least covers the crop. */
+/* The smallest size that covers the crop and, where resolution is not 0, whose shorter side is not less than that. */
 static void fitted_size(const picture *p, int resolution, int height, int width, int *h, int *w)
 {
 	double scale = (double)resolution / (p->width < p->height ? p->width : p->height);
@@ -55,18 +56,33 @@ static void write_pixels(const picture *p, int top, int left, int height, int wi
 		}
 }
 
+bool sample_size(const picture_source *from, int *width, int *height)
+{
+	if (from->data) return picture_size_of(from->data, from->bytes, width, height);
+	mapping m;
+	if (!map_file(&m, from->name, NULL)) return false;
+	bool told = picture_size_of(m.data, m.size, width, height);
+	unmap_file(&m);
+	return told;
+}
+
+static bool read_picture(picture *p, const picture_source *from, error *e)
+{
+	bool fine = from->data ? picture_decode(p, from->data, from->bytes, from->name, MOST_PIXELS, e)
+	                       : picture_read(p, from->name, MOST_PIXELS, e);
+	if (!fine || (p->width >= 2 && p->height >= 2)) return fine;
+	fail(e, BAD_FILE, "%s: %d×%d pixels, expected at least 2×2", from->name, p->width, p->height);
+	picture_free(p);
+	return false;
+}
+
 bool sample_pixels(
-    const data_options *o, const char *path, uint64_t random, int height, int width, float *out, error *e)
+    const data_options *o, const picture_source *source, uint64_t random, int height, int width, float *out, error *e)
 {
 	picture p = { 0 }, fitted = { 0 };
-	if (!picture_read(&p, path, MOST_PIXELS, e)) return false;
-	if (p.width < 2 || p.height < 2) {
-		fail(e, BAD_FILE, "%s: %d×%d pixels, expected at least 2×2", path, p.width, p.height);
-		picture_free(&p);
-		return false;
-	}
+	if (!read_picture(&p, source, e)) return false;
 	int h, w;
-	fitted_size(&p, o->resolution, height, width, &h, &w);
+	fitted_size(&p, o->bucket_step ? 0 : o->resolution, height, width, &h, &w);
 	const picture *from = &p;
 	if (h != p.height || w != p.width) {
 		if (!picture_resize(&fitted, &p, w, h, LANCZOS, e)) {

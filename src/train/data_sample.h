@@ -12,11 +12,19 @@ uint64_t draw_below(uint64_t *state, uint64_t n); /* 0 … n−1, n ≥ 1 */
 /* The order of an epoch: a permutation of 0 … count−1 drawn from (seed, epoch). */
 void shuffle(int64_t *order, int64_t count, uint64_t seed, uint64_t epoch);
 
+/* A picture's bytes: in memory, or, where data is NULL, in the file `name`. Messages call it `name`. */
+typedef struct picture_source {
+	const char *name;
+	const void *data;
+	size_t bytes;
+} picture_source;
+
 /* Reads, resizes, crops and flips one picture to [height,width,3] in −1…1. `random` 0: centre crop, no flip; else what
- * is random is drawn from it. The crop is height×width, the shorter side is first made o->resolution (or, for buckets,
- * what covers the crop). */
+ * is random is drawn from it. The shorter side is first made o->resolution, or, in buckets, the picture is made as
+ * small as the crop allows. */
 bool sample_pixels(
-    const data_options *o, const char *path, uint64_t random, int height, int width, float *out, error *e);
+    const data_options *o, const picture_source *from, uint64_t random, int height, int width, float *out, error *e);
+bool sample_size(const picture_source *from, int *width, int *height); /* as its header tells; false: it does not */
 
 /* Writes the caption of one use of an item, cut at the room there is. */
 void sample_caption(const data_options *o, const item *i, uint64_t random, char *out, size_t room);

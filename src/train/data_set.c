@@ -188,6 +188,12 @@ static bool add_keywords(item *i, const json_t *list)
 	return true;
 }
 
+static int json_side(const json_t *o, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(o, key));
+	return n > 0 && n < 65536 ? (int)n : 0;
+}
+
 static bool read_line(reader *r, const char *folder, const char *line, size_t length, int number)
 {
 	json_error_t why;
@@ -202,6 +208,8 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 		char path[LONGEST_PATH];
 		snprintf(path, sizeof path, "%s/%s", folder, file);
 		item i = { .path = strdup(path), .caption = strdup(text ? text : "") };
+		i.height = json_side(o, "height");
+		i.width = i.height ? json_side(o, "width") : 0;
 		bool keywords = add_keywords(&i, json_object_get(o, "keywords"));
 		if (!keywords) fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", path);
 		fine = keywords && append(r, i);

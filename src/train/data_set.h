@@ -10,6 +10,7 @@ typedef struct item {
 	char *caption;   /* never NULL; "" where there is none */
 	char **keywords; /* NULL where there are none */
 	int keyword_count;
+	int height, width; /* of the picture, or of what a cache made of it; 0: not known yet, -1: cannot be told */
 } item;
 
 typedef struct data_set { /* in the order of the paths' bytes, repeats one after the other */
