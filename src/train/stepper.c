@@ -31,6 +31,7 @@ struct stepper {
 	float **complete; /* [trained] the gradients of the last run; NULL: none */
 	const built *running;
 	bool accumulating, last; /* in the running batch */
+	bool profiled;
 };
 
 /* ── building ── */
@@ -171,6 +172,7 @@ static built *built_for(stepper *s, int count, int height, int width, error *e)
 	built *b = &s->graphs[s->graph_count];
 	*b = (built){ .count = count, .height = height, .width = width };
 	if (!build(s, b, e)) return free_built(b), NULL;
+	graph_profile(b->g, s->profiled);
 	s->graph_count++;
 	return b;
 }
@@ -249,6 +251,21 @@ size_t stepper_state_bytes(const stepper *s)
 			bytes += shape_count(p.shape) * dtype_size(p.dtype);
 	}
 	return bytes;
+}
+
+void stepper_profile(stepper *s)
+{
+	s->profiled = true;
+	for (int i = 0; i < s->graph_count; i++) graph_profile(s->graphs[i].g, true);
+}
+
+void stepper_dump(const stepper *s, FILE *to)
+{
+	for (int i = 0; i < s->graph_count; i++) {
+		const built *b = &s->graphs[i];
+		fprintf(to, "%s%d samples of %d×%d\n", i ? "\n" : "", b->count, b->width, b->height);
+		graph_dump(b->g, to);
+	}
 }
 
 /* ── running ── */

@@ -5,6 +5,7 @@
 #include "train/optimizer.h"
 #include "train/team.h"
 #include "train/trainer.h"
+#include <stdio.h>
 
 typedef struct stepper stepper;
 
@@ -30,6 +31,9 @@ optimizer *stepper_optimizer(const stepper *s);
 const float *stepper_gradient(const stepper *s, int i); /* of trained weight i after stepper_gradients; NULL: none */
 /* Bytes: of values while running, of masters, averages and optimizer. Known after the first graph is built. */
 size_t stepper_arena_bytes(const stepper *s), stepper_state_bytes(const stepper *s);
+/* From now on the time of each node is kept; and the graphs that have run, as graph_dump() tells them. */
+void stepper_profile(stepper *s);
+void stepper_dump(const stepper *s, FILE *to);
 /* Builds the graph for a shape now, so that what does not fit is found before the first step. */
 bool stepper_prepare(stepper *s, int count, int height, int width, error *e);
 

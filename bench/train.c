@@ -1,0 +1,144 @@
+/* train.c - how near a step of training comes to what the machine can do.
+ *
+ *     bench-train MODEL [-s SIDE] [-b BATCH] [-t THREADS] [-r STEPS] [--type f32|bf16] [--recompute] [--profile FILE]
+ *
+ * MODEL: "small" (19 M parameters, self-attention at its two lower levels), or a family or JSON file as --model_config
+ * takes it. A step is what `sumi train diffusion` does with cached latents and text states: forward, backward,
+ * clipping, AdamW; the numbers are random, for time does not depend on them. What counts as work is three times the
+ * forward products, whatever is computed again; the peak (peak.h) is measured before every step, and best is set
+ * against best: others on the machine cost both. */
+#include "peak.h"
+#include "backend/backend.h"
+#include "train/diffusion.h"
+#include "train/jobs.h"
+#include "train/stepper.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WORDS = 77 };
+
+static const char small_model[] = "{\"unet\": {\"model_channels\": 96, \"channel_mult\": [1, 2, 3], "
+                                  "\"num_res_blocks\": 1, \"attention_resolutions\": [2, 4],"
+                                  " \"num_heads\": 4, \"context_dim\": 256}, \"dd\": {\"ch_mult\": [1, 2, 4, 4]}}";
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool fill_random(void *context, graph *g, const data_batch *b, error *e)
+{
+	static const char *const names[] = { "x", "target", "context", "t", "weight" };
+	generator random;
+	generator_seed(&random, b->seeds[0]);
+	for (int i = 0; i < 5; i++) {
+		tensor t = find(g, names[i]);
+		size_t n = t ? shape_count(shape_of(g, t)) : 0;
+		float *to = t ? graph_data(g, t) : NULL;
+		if (i < 3) random_normal(&random, to, n);
+		for (size_t k = 0; i >= 3 && k < n; k++) to[k] = i == 3 ? (float)(k * 97 % 1000) : 1;
+	}
+	(void)context, (void)e;
+	return true;
+}
+
+/* FLOP of the forward pass alone. */
+static double forward_flop(diffusion *d, int batch, int side, dtype compute, error *e)
+{
+	graph *g = graph_new(compute);
+	nn n = { .g = g };
+	keep(g, diffusion_build(d, &n, batch, side, side));
+	double flop = 0;
+	if (graph_bind(g, learner_bind, &d->learner, e) && graph_compile(g, backend_cpu(), 1, e)) flop = graph_flop(g);
+	graph_free(g);
+	return flop;
+}
+
+typedef struct settings {
+	const char *model, *profile;
+	int side, batch, steps;
+} settings;
+
+static bool bench(const settings *s, train_options *o, error *e)
+{
+	diffusion d = { .options = o, .given_context = WORDS };
+	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
+	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
+	int threads = threads_of(o);
+	team *alone = team_join(e);
+	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
+	            learner_add_part(&d.learner, UNET_PART, true, NULL, NULL, 1, e);
+	double flop = fine ? 3 * forward_flop(&d, s->batch, s->side, compute, e) : 0;
+	stepper *steps = fine ? stepper_new(&t, o, alone, threads, e) : NULL;
+	double machine = 0, best = 1e30;
+	fine = steps && stepper_prepare(steps, s->batch, s->side, s->side, e);
+	if (fine && s->profile) stepper_profile(steps);
+	for (int i = 0; fine && i <= s->steps; i++) { /* one more, which warms up */
+		double burst = peak(compute, threads), start = now();
+		if (burst > machine) machine = burst;
+		uint64_t seed = (uint64_t)i;
+		data_batch b = { .count = s->batch, .height = s->side, .width = s->side, .seeds = &seed };
+		step_result r = { .samples = s->batch };
+		fine = stepper_gradients(steps, &b, &r.loss, e) && stepper_apply(steps, i, 1e-4, 1, &r, e);
+		if (i && now() - start < best) best = now() - start;
+	}
+	if (fine) {
+		printf(
+		    "%s, %.1f M parameters, %d latents of %d×%d, %s, %d threads, %.2f GB: %.2f images/s, %.1f GFLOP in %.3f s",
+		    s->model, 1e-6 * (double)learner_parameters(&d.learner, true), s->batch, s->side, s->side,
+		    dtype_name(compute), threads, 1e-9 * (double)(stepper_arena_bytes(steps) + stepper_state_bytes(steps)),
+		    s->batch / best, 1e-9 * flop, best);
+		printf(machine > 0 ? ", %.1f GFLOP/s: %.1f %% of the peak, %.1f\n" : ", %.1f GFLOP/s\n", 1e-9 * flop / best,
+		    100 * flop / best / machine, 1e-9 * machine);
+	}
+	FILE *to = fine && s->profile ? fopen(s->profile, "w") : NULL;
+	if (to) stepper_dump(steps, to), fclose(to);
+	stepper_free(steps);
+	team_leave(alone);
+	diffusion_close(&d);
+	return fine;
+}
+
+int main(int argc, char **argv)
+{
+	settings s = { .side = 32, .batch = 4, .steps = 3 };
+	train_options o;
+	error e = { 0 };
+	bool fine = train_options_make(&o, TRAIN_DIFFUSION, &e) &&
+	            train_options_set(&o, TRAIN_DIFFUSION, "mixed_precision", "bf16", &e);
+	for (int i = 1; fine && i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+		if (argv[i][0] != '-')
+			s.model = argv[i];
+		else if (!strcmp(argv[i], "--recompute"))
+			o.gradient_checkpointing = true;
+		else if (!strcmp(argv[i], "-s"))
+			s.side = atoi(value), i++;
+		else if (!strcmp(argv[i], "-b"))
+			s.batch = atoi(value), i++;
+		else if (!strcmp(argv[i], "-r"))
+			s.steps = atoi(value), i++;
+		else if (!strcmp(argv[i], "-t"))
+			o.threads = atoi(value), i++;
+		else if (!strcmp(argv[i], "--profile"))
+			s.profile = value, i++;
+		else if (!strcmp(argv[i], "--type")) {
+			fine = train_options_set(&o, TRAIN_DIFFUSION, "mixed_precision", strcmp(value, "bf16") ? "no" : "bf16", &e);
+			i++;
+		} else
+			s.model = NULL, i = argc;
+	}
+	if (!s.model || s.side < 1 || s.batch < 1 || s.steps < 1) {
+		fprintf(stderr, "usage: bench-train small|FAMILY|FILE.json [-s SIDE] [-b BATCH] [-t THREADS] [-r STEPS] "
+		                "[--type f32|bf16] [--recompute] [--profile FILE]\n");
+		return 2;
+	}
+	fine = fine && bench(&s, &o, &e);
+	if (!fine) fprintf(stderr, "bench-train: %s\n", e.text);
+	train_options_free(&o);
+	return (int)e.status;
+}
