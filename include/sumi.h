@@ -211,7 +211,10 @@ typedef struct sumi_training_option { /* static texts */
 	bool heading, flag;               /* flag: its value is true or false */
 } sumi_training_option;
 
-/* With the job's defaults. NULL: it failed. Free with sumi_training_free(). */
+/* A fourth job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and the
+ * captions by its text encoder) into the folder `output`, which other runs take as their train_data_dir. Its progress
+ * counts pictures; steps is 0 where their number is not known.
+ * With the job's defaults. NULL: it failed. Free with sumi_training_free(). */
 SUMI_API sumi_training *sumi_training_new(const char *job, sumi_error *e);
 SUMI_API void sumi_training_free(sumi_training *run);
 /* '-' and '_' in names are one. An unknown name or a value out of its range is a SUMI_BAD_USAGE. */

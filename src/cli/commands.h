@@ -9,6 +9,7 @@ int command_info(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_train(int argc, char **argv);
+int command_cache(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_grid(int argc, char **argv);
 

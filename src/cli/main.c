@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
 	{ "generate", command_generate, "make pictures from words" },
 	{ "train", command_train, "train a model: from nothing, from a checkpoint, or a LoRA" },
+	{ "cache", command_cache, "encode a training set once: latents and text states" },
 	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
 	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
 	{ "info", command_info, "say what a model file is, and what is wrong with it" },

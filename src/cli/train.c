@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of train; cache is a command of its own. */
 static const char *const jobs[] = { "autoencoder", "diffusion", "lora", "embedding" };
 enum { JOBS = sizeof jobs / sizeof *jobs };
 static const char *job_name(int i) { return i < JOBS ? jobs[i] : NULL; }
@@ -26,13 +27,21 @@ static int help(void)
 
 static int job_help(const char *job)
 {
-	printf("usage: sumi train %s [--config FILE] [OPTIONS]\n", job);
+	bool cache = !strcmp(job, "cache");
+	printf("usage: sumi %s%s [--config FILE] [OPTIONS]\n", cache ? "" : "train ", job);
+	if (cache)
+		puts("\nEncodes a training set once: latents by a model's autoencoder, text states by its text encoder. The "
+		     "folder\n"
+		     "is then given to sumi train diffusion or lora as --train_data_dir, in place of the pictures.");
 	sumi_training_option o;
+	const char *heading = NULL;
 	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
 		if (o.heading) {
-			printf("\n%s:\n", o.name);
+			heading = o.name;
 			continue;
 		}
+		if (heading) printf("\n%s:\n", heading);
+		heading = NULL;
 		char left[80];
 		snprintf(left, sizeof left, "  --%s %s", o.name, o.flag ? "" : o.value);
 		printf("%-36s %s", left, o.help);
@@ -47,7 +56,7 @@ static int job_help(const char *job)
 /* ── progress ── */
 
 typedef struct display {
-	bool terminal, quiet, open;
+	bool terminal, quiet, open, cache;
 	double told; /* seconds of the clock */
 } display;
 
@@ -60,9 +69,13 @@ static int on_progress(void *context, const sumi_training_progress *p)
 	if (!d->quiet && (last || now - d->told >= (d->terminal ? 0.1 : 30))) {
 		char left[32];
 		print_duration(left, sizeof left, p->seconds_left);
-		fprintf(stderr, "%sstep %lld/%lld  loss %.5g  lr %.3g  %.1f images/s  %s left%s", d->terminal ? "\r" : "",
-		    (long long)p->step, (long long)p->steps, p->smoothed_loss, p->learning_rate, p->images_per_second, left,
-		    d->terminal ? "\033[K" : "\n");
+		fprintf(stderr, "%s%s %lld", d->terminal ? "\r" : "", d->cache ? "picture" : "step", (long long)p->step);
+		if (p->steps) fprintf(stderr, "/%lld", (long long)p->steps);
+		if (!d->cache) fprintf(stderr, "  loss %.5g  lr %.3g", p->smoothed_loss, p->learning_rate);
+		fprintf(stderr, "  %.1f images/s", p->images_per_second);
+		if (p->waited >= 0.005) fprintf(stderr, "  %.0f %% waiting for data", 100 * p->waited);
+		if (p->steps) fprintf(stderr, "  %s left", left);
+		fputs(d->terminal ? "\033[K" : "\n", stderr);
 		d->told = now;
 		d->open = d->terminal;
 	}
@@ -118,7 +131,7 @@ static int take_argument(sumi_training *run, const char *job, int argc, char **a
 static int read_arguments(sumi_training *run, const char *job, int argc, char **argv, bool *quiet)
 {
 	for (int pass = 0; pass < 2; pass++) /* configuration files first: the command line wins */
-		for (int i = 2; i < argc; i++) {
+		for (int i = 1; i < argc; i++) {
 			if (!strcmp(argv[i], "--quiet") || !strcmp(argv[i], "-q")) {
 				*quiet = true;
 				continue;
@@ -140,19 +153,15 @@ static int find_job(int argc, char **argv)
 	return complain(2, "no training job %.80s: autoencoder, diffusion, lora or embedding", argv[1]);
 }
 
-int command_train(int argc, char **argv)
+/* argv[0] is the job's name. */
+static int run_job(int argc, char **argv)
 {
-	bool helped = wants_help(argc, argv);
-	if (helped && (argc < 3 || argv[1][0] == '-')) return help();
-	int code = find_job(argc, argv);
-	if (code) return code;
-	if (helped) return job_help(argv[1]);
 	sumi_error e = { 0 };
-	display d = { 0 };
+	display d = { .cache = !strcmp(argv[0], "cache") };
 	progress p; /* for its signals and what it knows of the terminal */
-	sumi_training *run = sumi_training_new(argv[1], &e);
+	sumi_training *run = sumi_training_new(argv[0], &e);
 	if (!run) return complain(e.status, "%s", e.text);
-	code = read_arguments(run, argv[1], argc, argv, &d.quiet);
+	int code = read_arguments(run, argv[0], argc, argv, &d.quiet);
 	if (!code) {
 		progress_begin(&p, false, d.quiet);
 		d.terminal = p.terminal;
@@ -164,3 +173,14 @@ int command_train(int argc, char **argv)
 	sumi_training_free(run);
 	return code;
 }
+
+int command_train(int argc, char **argv)
+{
+	bool helped = wants_help(argc, argv);
+	if (helped && (argc < 3 || argv[1][0] == '-')) return help();
+	int code = find_job(argc, argv);
+	if (code) return code;
+	return helped ? job_help(argv[1]) : run_job(argc - 1, argv + 1);
+}
+
+int command_cache(int argc, char **argv) { return wants_help(argc, argv) ? job_help("cache") : run_job(argc, argv); }

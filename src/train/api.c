@@ -15,7 +15,8 @@ static bool job_by_name(const char *name, training_job *job, error *e)
 		*job = (training_job)i;
 		if (!strcmp(name, training_job_name(*job))) return true;
 	}
-	return fail(e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora or embedding", name ? name : "");
+	return fail(
+	    e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora, embedding or cache", name ? name : "");
 }
 
 sumi_training *sumi_training_new(const char *job, sumi_error *e)

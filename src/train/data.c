@@ -1,11 +1,13 @@
 /* data.c - batches without end. While a batch is used, threads decode the next; which samples it holds is settled
  * before, so neither their number nor their order of arrival matters. */
+#include "base/sha256.h"
 #include "train/data_order.h"
 #include "train/data_sample.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { LONGEST_CAPTION = 4096, MOST_THREADS = 64 };
@@ -372,13 +374,45 @@ void data_close(data *d)
 	free(d);
 }
 
-int64_t data_class_first(const data *d) { return d->set.class_first; }
+int64_t data_class_first(const data *d) { return d->stream ? -1 : d->set.class_first; }
 int64_t data_count(const data *d) { return d->stream ? -1 : d->set.count; }
 
-bool data_picture(const data *d, int64_t index, float *pixels, error *e)
+int data_keywords(const data *d, int64_t index, const char *const **words)
 {
-	int side = d->o.crop ? d->o.crop : d->o.resolution;
-	return sample_pixels(&d->o, &(picture_source){ .name = d->set.items[index].path }, 0, side, side, pixels, e);
+	*words = index < 0 ? NULL : (const char *const *)d->set.items[index].keywords;
+	return index < 0 ? 0 : d->set.items[index].keyword_count;
+}
+
+static void hash_item(sha256 *h, const item *i)
+{
+	struct stat info = { 0 };
+	stat(i->path, &info);
+	int64_t numbers[] = { info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec, i->keyword_count };
+	sha256_add(h, i->path, strlen(i->path) + 1);
+	sha256_add(h, i->caption, strlen(i->caption) + 1);
+	sha256_add(h, numbers, sizeof numbers);
+	for (int k = 0; k < i->keyword_count; k++) sha256_add(h, i->keywords[k], strlen(i->keywords[k]) + 1);
+}
+
+bool data_fingerprint(const data_options *o, char hex[65], error *e)
+{
+	data_set set;
+	sha256 h;
+	uint8_t digest[32];
+	*hex = 0;
+	if (is_stream(o->path)) return true;
+	data_options quiet = *o;
+	quiet.log = NULL;
+	if (!read_set(&set, &quiet, e)) return false;
+	int how[] = { o->resolution, o->crop ? o->crop : o->resolution, o->bucket_step, o->bucket_min, o->bucket_max };
+	sha256_begin(&h);
+	sha256_add(&h, how, o->bucket_step ? sizeof how : 2 * sizeof *how);
+	sha256_add(&h, &set.class_first, sizeof set.class_first);
+	for (int64_t i = 0; i < set.count; i++) hash_item(&h, &set.items[i]);
+	data_set_free(&set);
+	sha256_end(&h, digest);
+	sha256_hex(digest, hex);
+	return true;
 }
 
 data_counts data_counted(const data *d)

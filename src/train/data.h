@@ -77,9 +77,11 @@ bool data_next(data *d, data_batch *b, error *e);
 
 int64_t data_class_first(const data *d); /* indices from here on are of class pictures; −1: there are none */
 int64_t data_count(const data *d);       /* pictures of an epoch; −1: a stream */
-/* Picture `index` of a set that is not streamed, resized, cropped from the centre and not flipped, to
- * [resolution or crop squared, 3] floats in `pixels`; may be called from several threads. */
-bool data_picture(const data *d, int64_t index, float *pixels, error *e);
+/* The keywords of a picture of a set, which live as long as the data; 0: none, or a stream. */
+int data_keywords(const data *d, int64_t index, const char *const **words);
+/* SHA-256 in hexadecimal of what a set holds (names, sizes and times of files, captions) and of how it is cropped; ""
+ * of a stream. Two sets that agree give the same pictures and captions. */
+bool data_fingerprint(const data_options *o, char hex[65], error *e);
 /* Tells every text of the set once (captions, and keywords where captions vary), for learning a vocabulary. Of streams:
  * the first `most` samples. false from `each` ends it. */
 bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *text), void *context, error *e);

@@ -210,6 +210,7 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 		item i = { .path = strdup(path), .caption = strdup(text ? text : "") };
 		i.height = json_side(o, "height");
 		i.width = i.height ? json_side(o, "width") : 0;
+		if (json_is_true(json_object_get(o, "class")) && r->set->class_first < 0) r->set->class_first = r->set->count;
 		bool keywords = add_keywords(&i, json_object_get(o, "keywords"));
 		if (!keywords) fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", path);
 		fine = keywords && append(r, i);

@@ -3,6 +3,7 @@
  * its own seed; the network sees them as inputs, so its graph is the same for every way of training. */
 #include "train/diffusion.h"
 #include "base/file.h"
+#include "train/data_stream.h"
 #include "train/jobs.h"
 #include "train/snapshot.h"
 #include "train/validation.h"
@@ -65,7 +66,6 @@ static bool write_words(const diffusion *d, graph *g, int i, const char *caption
 
 static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e)
 {
-	if (d->latents.moments) return NULL;
 	if (d->encoder && !encoder_fits(d->encoder, b->count, b->height, b->width)) {
 		encoder_free(d->encoder);
 		d->encoder = NULL;
@@ -75,10 +75,18 @@ static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e
 	return d->encoder ? encoder_run(d->encoder, b->pixels, e) : NULL;
 }
 
+static void write_cached_words(const diffusion *d, graph *g, int i, int64_t sample)
+{
+	tensor words = find(g, "context");
+	if (!words || !d->cache) return;
+	size_t each = shape_count(shape_of(g, words)) / (size_t)dim(g, words, 0);
+	cache_words(d->cache, sample, (float *)graph_data(g, words) + (size_t)i * each);
+}
+
 static bool make_room(diffusion *d, size_t each, error *e)
 {
 	if (each <= d->room) return true;
-	float *scratch = realloc(d->scratch, 3 * each * sizeof *scratch);
+	float *scratch = realloc(d->scratch, 5 * each * sizeof *scratch);
 	if (!scratch) return fail(e, NO_MEMORY, "no memory for latents");
 	d->scratch = scratch;
 	d->room = each;
@@ -91,14 +99,14 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 	tensor x = find(g, "x");
 	shape s = shape_of(g, x);
 	size_t places = (size_t)s.d[1] * (size_t)s.d[2], each = places * (size_t)s.d[3];
-	const float *encoded = moments_of_batch(d, b, e);
-	if ((!encoded && !d->latents.moments) || !make_room(d, each, e)) return false;
+	const float *encoded = d->cache ? NULL : moments_of_batch(d, b, e);
+	if ((!encoded && !d->cache) || !make_room(d, each, e)) return false;
 	float *noised = graph_data(g, x), *target = graph_data(g, find(g, "target"));
 	float *times = graph_data(g, find(g, "t")), *loss_weights = graph_data(g, find(g, "weight"));
-	float *latent = d->scratch + each, *noise = d->scratch + 2 * each;
+	float *latent = d->scratch + each, *noise = d->scratch + 2 * each, *cached = d->scratch + 3 * each;
 	for (int i = 0; i < b->count; i++) {
-		const float *moments =
-		    encoded ? encoded + (size_t)i * 2 * each : d->latents.moments + (size_t)b->index[i] * 2 * each;
+		if (d->cache && !cache_moments(d->cache, b->index[i], s.d[1], s.d[2], cached, e)) return false;
+		const float *moments = encoded ? encoded + (size_t)i * 2 * each : cached;
 		generator random;
 		generator_seed(&random, b->seeds[i]);
 		float drop;
@@ -112,6 +120,7 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 		loss_weights[i] = (float)importance;
 		times[i] = (float)t;
 		bool dropped = (double)drop < d->options->caption_dropout;
+		write_cached_words(d, g, i, dropped ? -1 : b->index[i]);
 		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
 	}
 	return true;
@@ -238,7 +247,7 @@ void diffusion_close(diffusion *d)
 	tokenizer_close(d->tokenizer);
 	checkpoint_close(d->source);
 	weights_close(d->vae);
-	latents_free(&d->latents);
+	cache_close(d->cache);
 	encoder_free(d->encoder);
 	noise_schedule_free(&d->schedule);
 	free(d->scratch);
@@ -250,50 +259,131 @@ typedef struct counting {
 	int64_t told;
 } counting;
 
-static void count_latents(void *context, int64_t done, int64_t of)
+static bool count_latents(void *context, int64_t done, int64_t of, const data_counts *counts)
 {
 	counting *c = context;
-	if (done < of && done - c->told < 500) return;
+	(void)counts;
+	if (done < of && done - c->told < 500) return true;
 	c->told = done;
 	training_note(c->l, "encoded %lld of %lld pictures", (long long)done, (long long)of);
+	return true;
+}
+
+static bool trains_words(const diffusion *d)
+{
+	const learner *m = &d->learner;
+	size_t n = strlen(m->family.text_prefix);
+	for (int i = 0; i < m->count; i++)
+		if (m->weights[i].trained && !strncmp(m->weights[i].name, m->family.text_prefix, n)) return true;
+	return d->options->train_text_encoder || d->word.count > 0;
+}
+
+/* A cache is of use to the models that made it alone. */
+static bool check_cache(diffusion *d, const training_listener *l, error *e)
+{
+	const cache_origin *found = cache_origin_in(d->cache);
+	cache_origin ours;
+	bool words = found->words[0] && !trains_words(d) && d->tokenizer;
+	if (!cache_origin_of(&d->learner, words, NULL, &ours, e)) return false;
+	if (strcmp(found->autoencoder, ours.autoencoder))
+		return fail(e, BAD_FILE, "%s: was made with another autoencoder (%.12s…) than this run's (%.12s…)",
+		    d->cache_folder, found->autoencoder, ours.autoencoder);
+	if (words && strcmp(found->words, ours.words))
+		return fail(e, BAD_FILE, "%s: was made with another text encoder (%.12s…) than this run's (%.12s…)",
+		    d->cache_folder, found->words, ours.words);
+	int width;
+	if (words) d->given_context = cache_tokens(d->cache, &width);
+	training_note(l, "%lld cached latents%s", (long long)cache_count(d->cache),
+	    words             ? " and text states"
+	    : found->words[0] ? "; the text states beside them are not used, for the text encoder is trained"
+	                      : "");
+	return true;
+}
+
+static bool open_given_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
+{
+	snprintf(d->cache_folder, sizeof d->cache_folder, "%s", source->path);
+	if (source->random_crop || source->random_flip)
+		return fail(e, BAD_USAGE, "%s: cached latents can be neither cropped nor mirrored anew", d->cache_folder);
+	return (d->cache = cache_open(d->cache_folder, e)) && check_cache(d, l, e);
+}
+
+/* The cache of this run: beside the output, made anew where it is of other pictures or of another autoencoder. */
+static bool make_own_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
+{
+	const train_options *o = d->options;
+	const char *end = strstr(o->output, ".safetensors");
+	snprintf(d->cache_folder, sizeof d->cache_folder, "%.*s.cache", end ? (int)(end - o->output) : 4000, o->output);
+	cache_origin wanted;
+	if (!cache_origin_of(&d->learner, false, source, &wanted, e)) return false;
+	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
+	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted)) return true;
+	cache_close(d->cache);
+	counting told = { .l = l };
+	cache_options how = { .folder = d->cache_folder,
+		.stored = F32,
+		.compute = d->compute,
+		.threads = threads_of(o),
+		.progress = count_latents,
+		.context = &told };
+	d->cache = NULL;
+	return cache_write(&how, &d->learner, NULL, source, e) && (d->cache = cache_open(d->cache_folder, e));
+}
+
+static bool settle_scale(diffusion *d, bool measure, error *e)
+{
+	family *f = &d->learner.family;
+	if (d->options->latent_scale > 0) f->latent_scale = (float)d->options->latent_scale;
+	if (!measure) return true;
+	double deviation = cache_deviation(d->cache);
+	f->latent_scale = (float)(1 / deviation);
+	return (deviation > 0 && isfinite(deviation)) ||
+	       fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
+}
+
+/* From which picture on they are of the class at large. */
+static bool find_class(diffusion *d, const data_options *source, error *e)
+{
+	if (!d->cache && !*d->options->class_data_dir) return true;
+	data_options names = *source;
+	names.pixels = false;
+	data *set = data_open(&names, e);
+	if (set) d->class_first = data_class_first(set);
+	data_close(set);
+	return set != NULL;
 }
 
 bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e)
 {
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
-	int side = source->crop ? source->crop : source->resolution;
-	if (side % vae_factor(&f->vae))
-		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, vae_factor(&f->vae));
-	bool cached = o->cache_latents && !o->random_crop && !o->random_flip && !o->bucket_step;
+	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->vae);
+	if (side % factor || source->bucket_step % factor)
+		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d",
+		    side % factor ? side : source->bucket_step, factor);
+	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
+	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);
 	bool measure = !*o->model && o->latent_scale == 0;
-	bool class = *o->class_data_dir != 0;
-	data *set = cached || measure || class ? data_open(source, e) : NULL;
-	if ((cached || measure || class) && !set) return false;
-	bool fine = true;
-	if (class) d->class_first = data_class_first(set);
-	if ((cached || measure) && data_count(set) >= 0) {
-		char path[4096];
-		const char *end = strstr(o->output, ".safetensors");
-		snprintf(path, sizeof path, "%.*s.latents.safetensors", end ? (int)(end - o->output) : (int)strlen(o->output),
-		    o->output);
-		fine = latents_of_set(&d->latents, set, &d->learner, side, d->compute, threads_of(o), path, count_latents,
-		    &(counting){ .l = l }, e);
-	} else if (measure) {
-		fine = fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
+	if (measure && streamed) return fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
+	if (given && !open_given_cache(d, source, l, e)) return false;
+	if (given) {
+		int height, width;
+		cache_size(d->cache, &height, &width);
+		if (height == width) source->resolution = source->crop = side = height * factor;
 	}
-	data_close(set);
-	if (!fine) return false;
-	double deviation = measure ? latents_deviation(&d->latents) : 0;
-	if (measure && !(deviation > 0 && isfinite(deviation)))
-		return fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
-	if (o->latent_scale > 0) f->latent_scale = (float)o->latent_scale;
-	if (measure) f->latent_scale = (float)(1 / deviation);
+	if (!given && (wanted || measure) && !make_own_cache(d, source, l, e)) return false;
+	if (!settle_scale(d, measure, e)) return false;
 	training_note(l, "latents are scaled by %g", (double)f->latent_scale);
-	if (!cached) latents_free(&d->latents);
-	source->pixels = d->latents.moments == NULL;
 	f->size = side;
-	return true;
+	if (wanted) {
+		source->path = d->cache_folder;
+		source->pixels = false;
+		source->caption = source->class_path = source->class_caption = NULL; /* the cache has them */
+	} else {
+		cache_close(d->cache);
+		d->cache = NULL;
+	}
+	return find_class(d, source, e);
 }
 
 static bool finish(void *context, const char *path, error *e)

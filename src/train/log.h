@@ -1,5 +1,6 @@
-/* log.h - the numbers of a run as a table that grows: log.csv in its folder. A resumed run cuts what the stopped one
- * wrote after its last checkpoint, so the table reads as if nothing had happened. */
+/* log.h - the numbers of a run as a table that grows, log.csv in its folder, and as TensorBoard's events beside it. A
+ * resumed run cuts what the stopped one wrote after its last checkpoint, so the table reads as if nothing had happened.
+ */
 #ifndef SUMI_TRAIN_LOG_H
 #define SUMI_TRAIN_LOG_H
 #include "base/error.h"
@@ -7,11 +8,14 @@
 
 typedef struct run_log run_log;
 
-/* Opens PATH and cuts it to `bytes` (0: begins anew with the line of names). NULL: failed. */
-run_log *run_log_open(const char *path, int64_t bytes, error *e);
+/* Opens FOLDER/log.csv and cuts it to `bytes` (0: begins anew with the line of names). step: how many were done before;
+ * tensorboard: whether its events are written too. NULL: failed. */
+run_log *run_log_open(const char *folder, int64_t bytes, int64_t step, bool tensorboard, error *e);
 void run_log_close(run_log *l); /* NULL is fine */
 bool run_log_line(run_log *l, int64_t step, double loss, double smoothed, double rate, double gradient_norm,
     double images_per_second, double seconds, error *e);
+/* The samples drawn after a step, a PNG file, for TensorBoard. */
+bool run_log_picture(run_log *l, int64_t step, const char *path, error *e);
 int64_t run_log_bytes(run_log *l);
 
 #endif

@@ -13,12 +13,14 @@ enum {
 	L = 1 << TRAIN_LORA,
 	E = 1 << TRAIN_EMBEDDING,
 	WORDS = D | L | E, /* pictures from words */
-	ALL = A | WORDS
+	C = 1 << TRAIN_CACHE,
+	ALL = A | WORDS,
+	EVERY = ALL | C
 };
 
-#define HEADING(text)                              \
-	{                                              \
-		"", OPTION_HEADING, ALL, 0, "", 0, 0, text \
+#define HEADING(text)                                \
+	{                                                \
+		"", OPTION_HEADING, EVERY, 0, "", 0, 0, text \
 	}
 #define TEXT(jobs, field, absent, help)                                               \
 	{                                                                                 \
@@ -39,28 +41,30 @@ enum {
 
 static const train_option table[] = {
 	HEADING("Files"),
-	TEXT(ALL, train_data_dir, "",
+	TEXT(EVERY, train_data_dir, "",
 	    "folder of pictures with captions, imagefolder with metadata.jsonl, or WebDataset tars"),
-	TEXT(ALL, output, "", "the model to write, NAME.safetensors"),
+	TEXT(EVERY, output, "", "the model to write, NAME.safetensors; of cache the folder"),
 	TEXT(ALL, output_dir, "", "folder for checkpoints, log and samples (default: beside the output, NAME.training)"),
-	TEXT(WORDS, model, "", "checkpoint to start from; without it a new model begins from random weights"),
+	TEXT(WORDS | C, model, "", "checkpoint to start from; without it a new model begins from random weights"),
 	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
-	TEXT(WORDS, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
+	TEXT(WORDS | C, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
 	TEXT(D, vocabulary, "", "WordPiece vocabulary, a token a line (default: learned from the captions)"),
 	TEXT(ALL, resume_from_checkpoint, "", "latest, or a checkpoint of this run"),
 	HEADING("Data"),
-	WHOLE(ALL, resolution, "0", 0, 4096, "the shorter side of a picture after resizing (default: the model's size)"),
-	WHOLE(ALL, crop, "0", 0, 4096, "side of the square cut from it (default: resolution)"),
+	WHOLE(EVERY, resolution, "0", 0, 4096, "the shorter side of a picture after resizing (default: the model's size)"),
+	WHOLE(EVERY, crop, "0", 0, 4096, "side of the square cut from it (default: resolution)"),
 	FLAG(ALL, random_crop, "false", "cut at a random place, not from the centre"),
 	FLAG(ALL, random_flip, "false", "mirror half of the pictures"),
 	FLAG(WORDS, vary_captions, "true", "where a picture has keywords: name, name and keywords, or keywords, in turn"),
-	FLAG(WORDS, cache_latents, "true", "encode every picture once, before the first step"),
-	WHOLE(WORDS, bucket_step, "0", 0, 512, "aspect buckets: sizes are multiples of this (0: squares only)"),
-	WHOLE(WORDS, bucket_min, "256", 8, 4096, "the shortest side of a bucket"),
-	WHOLE(WORDS, bucket_max, "1024", 8, 4096, "the longest side of a bucket"),
+	FLAG(WORDS, cache_latents, "true", "encode every picture once, before the first step, to NAME.cache"),
+	FLAG(C, cache_text, "true", "keep the states of the model's text encoder too (not for one that will be trained)"),
+	TEXT(C, cache_precision, "f16", "what is kept as: f32, f16 or bf16"),
+	WHOLE(WORDS | C, bucket_step, "0", 0, 512, "aspect buckets: sizes are multiples of this (0: squares only)"),
+	WHOLE(WORDS | C, bucket_min, "256", 8, 4096, "the shortest side of a bucket"),
+	WHOLE(WORDS | C, bucket_max, "1024", 8, 4096, "the longest side of a bucket"),
 	WHOLE(ALL, train_batch_size, "16", 1, 65536, "samples of a step of one process"),
 	WHOLE(ALL, gradient_accumulation_steps, "1", 1, 65536, "batches whose gradients are averaged before a step"),
-	WHOLE(ALL, dataloader_threads, "1", 1, 256, "threads that decode pictures"),
+	WHOLE(EVERY, dataloader_threads, "1", 1, 256, "threads that decode pictures"),
 	WHOLE(ALL, shuffle_buffer, "2000", 1, 1000000, "samples of a stream among which is shuffled"),
 	HEADING("Optimization"),
 	TEXT(ALL, optimizer, "adamw", "adamw, adamw8bit, adafactor or sgd"),
@@ -74,7 +78,7 @@ static const train_option table[] = {
 	NUMBER(ALL, adam_weight_decay, "0.01", 0, 100, "decoupled weight decay"),
 	NUMBER(ALL, momentum, "0.9", 0, 0.999999, "of sgd"),
 	NUMBER(ALL, max_grad_norm, "1", 0, 1e30, "gradients are shortened to this norm (0: never)"),
-	TEXT(ALL, mixed_precision, "no", "no (f32) or bf16; the weights that are trained stay f32"),
+	TEXT(EVERY, mixed_precision, "no", "no (f32) or bf16; the weights that are trained stay f32"),
 	FLAG(ALL, gradient_checkpointing, "false", "recompute blocks in the backward pass: less memory, more time"),
 	FLAG(ALL, use_ema, "false", "average the weights over the steps; the average is the result"),
 	NUMBER(ALL, ema_decay, "0.9999", 0, 1, "at most; the average of step n decays by (1 + n)/(10 + n) at most"),
@@ -102,9 +106,9 @@ static const train_option table[] = {
 	FLAG(L, network_conv, "false", "paths beside the convolutions of residual blocks and samplers as well (LoCon)"),
 	TEXT(L, save_precision, "fp16", "of the file: fp16, bf16 or float"),
 	HEADING("DreamBooth"),
-	TEXT(WORDS, instance_prompt, "", "caption of pictures that have none"),
-	TEXT(WORDS, class_data_dir, "", "pictures of the class at large, which it is not to forget"),
-	TEXT(WORDS, class_prompt, "", "caption of those that have none"),
+	TEXT(WORDS | C, instance_prompt, "", "caption of pictures that have none"),
+	TEXT(WORDS | C, class_data_dir, "", "pictures of the class at large, which it is not to forget"),
+	TEXT(WORDS | C, class_prompt, "", "caption of those that have none"),
 	NUMBER(WORDS, prior_loss_weight, "1", 0, 1e6, "how much their loss counts"),
 	HEADING("Textual inversion"),
 	TEXT(E, placeholder_token, "", "the new word, as captions and prompts will have it"),
@@ -114,12 +118,15 @@ static const train_option table[] = {
 	WHOLE(ALL, checkpointing_steps, "500", 1, 1e12, "steps from checkpoint to checkpoint"),
 	WHOLE(ALL, checkpoints_total_limit, "2", 0, 1e6, "the oldest are deleted beyond this (0: never)"),
 	WHOLE(ALL, log_steps, "10", 1, 1e9, "steps from line to line of the log"),
+	FLAG(ALL, tensorboard, "true", "write the log for TensorBoard too, into output_dir"),
+	WHOLE(ALL, profile, "0", 0, 1e9, "after so many steps the time of each node is written to profile.txt (0: never)"),
+	WHOLE(ALL, benchmark_loader, "0", 0, 1e9, "read so many batches, tell how fast, and train nothing"),
 	TEXT(WORDS, validation_prompts, "", "prompts that are drawn from time to time, separated by |"),
 	WHOLE(WORDS, validation_steps, "500", 0, 1e12, "steps from drawing to drawing (0: never)"),
 	WHOLE(WORDS, validation_inference_steps, "20", 1, 10000, "denoising steps of a drawing"),
 	NUMBER(WORDS, validation_guidance, "4", 0, 100, "how strongly the prompt leads there"),
 	WHOLE(ALL, seed, "0", 0, 9e15, "of everything random"),
-	WHOLE(ALL, threads, "0", 0, 4096, "that compute (0: one for each CPU)"),
+	WHOLE(EVERY, threads, "0", 0, 4096, "that compute (0: one for each CPU)"),
 };
 enum { OPTIONS = sizeof table / sizeof *table };
 
@@ -127,7 +134,7 @@ const train_option *train_option_at(int i) { return i >= 0 && i < OPTIONS ? &tab
 
 const char *training_job_name(training_job job)
 {
-	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora", "embedding" };
+	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora", "embedding", "cache" };
 	return job < TRAINING_JOBS ? names[job] : "?";
 }
 
@@ -244,7 +251,7 @@ bool train_options_set(train_options *o, training_job job, const char *name, con
 	for (int i = 0; i < OPTIONS; i++) {
 		if (table[i].kind == OPTION_HEADING || !same_name(name, table[i].name)) continue;
 		if (!(table[i].jobs & 1u << job))
-			return fail(e, BAD_USAGE, "--%s has no meaning for 'train %s'", name, training_job_name(job));
+			return fail(e, BAD_USAGE, "--%s has no meaning for '%s'", name, training_job_name(job));
 		return set(o, &table[i], value, e);
 	}
 	return fail(e, BAD_USAGE, "no option --%s: did you mean --%s?", name, nearest_option(name, job));
@@ -313,9 +320,13 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	static const char *const predictions[] = { "", "epsilon", "v_prediction", "flow", NULL };
 	static const char *const samplings[] = { "uniform", "logit_normal", NULL };
 	static const char *const save_precisions[] = { "fp16", "bf16", "float", NULL };
+	static const char *const stored[] = { "f32", "f16", "bf16", NULL };
 	static const char *const losses[] = { "l1", "l2", NULL };
 	if (!*o->train_data_dir) return fail(e, BAD_USAGE, "--train_data_dir is missing: the folder of pictures");
-	if (!*o->output) return fail(e, BAD_USAGE, "--output is missing: the model to write");
+	if (!*o->output)
+		return fail(e, BAD_USAGE, "--output is missing: the %s to write", job == TRAIN_CACHE ? "folder" : "model");
+	if (job == TRAIN_CACHE && !*o->model && !*o->vae)
+		return fail(e, BAD_USAGE, "--model is missing: the checkpoint whose latents are to be kept");
 	if (job == TRAIN_LORA && !*o->model)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that the LoRA is for");
 	if (job == TRAIN_EMBEDDING && !*o->model)
@@ -336,5 +347,6 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	       one_of("prediction_type", o->prediction_type, predictions, e) &&
 	       one_of("timestep_sampling", o->timestep_sampling, samplings, e) &&
 	       one_of("save_precision", o->save_precision, save_precisions, e) &&
+	       one_of("cache_precision", o->cache_precision, stored, e) &&
 	       one_of("reconstruction_loss", o->reconstruction_loss, losses, e);
 }

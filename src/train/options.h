@@ -11,6 +11,7 @@ typedef enum training_job {
 	TRAIN_DIFFUSION,
 	TRAIN_LORA,
 	TRAIN_EMBEDDING,
+	TRAIN_CACHE,
 	TRAINING_JOBS
 } training_job;
 const char *training_job_name(training_job job); /* "autoencoder", "diffusion", … */
@@ -22,7 +23,8 @@ typedef struct train_options {
 	char *resume_from_checkpoint; /* "latest", a file, or "" */
 	/* data */
 	int64_t resolution, crop, train_batch_size, gradient_accumulation_steps, dataloader_threads, shuffle_buffer;
-	bool random_crop, random_flip, vary_captions, cache_latents;
+	bool random_crop, random_flip, vary_captions, cache_latents, cache_text;
+	char *cache_precision;
 	int64_t bucket_step, bucket_min, bucket_max;
 	/* optimization */
 	char *optimizer, *lr_scheduler, *mixed_precision;
@@ -49,7 +51,8 @@ typedef struct train_options {
 	int64_t num_vectors;
 	/* the run */
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
-	    threads;
+	    threads, profile, benchmark_loader;
+	bool tensorboard;
 	char *validation_prompts; /* separated by "|" */
 	double validation_guidance;
 } train_options;

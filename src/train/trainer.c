@@ -1,6 +1,7 @@
 /* trainer.c - the loop: steps, averages, log, checkpoints, and an orderly end. */
 #include "train/trainer.h"
 #include "base/file.h"
+#include "train/benchmark.h"
 #include "train/snapshot.h"
 #include "train/log.h"
 #include "train/rate.h"
@@ -122,11 +123,13 @@ static bool start(run *r, const data_options *source, error *e)
 	r->rates.warmup = o->lr_warmup_steps;
 	r->rates.steps = o->max_train_steps;
 	int side = source->crop ? source->crop : source->resolution;
+	if (source->bucket_step) side -= side % source->bucket_step;
 	r->state = (training_state){ .seed = o->seed };
 	if (!(r->team = team_join(e)) || !make_folder(r, e) ||
 	    !(r->stepper = stepper_new(r->task, o, r->team, r->threads, e)) ||
 	    !stepper_prepare(r->stepper, source->batch, side, side, e) || !resume(r, e) || !open_data(r, source, e))
 		return false;
+	if (o->profile) stepper_profile(r->stepper);
 	r->state.ranks = team_size(r->team);
 	r->state.batch = whole_batch(r);
 	const learner *m = r->task->learner;
@@ -134,11 +137,10 @@ static bool start(run *r, const data_options *source, error *e)
 	    "%.2f M parameters, %.2f M of them trained; memory: %.0f MB of values, %.0f MB of weights and optimizer",
 	    1e-6 * (double)learner_parameters(m, false), 1e-6 * (double)learner_parameters(m, true),
 	    1e-6 * (double)stepper_arena_bytes(r->stepper), 1e-6 * (double)stepper_state_bytes(r->stepper));
-	char path[4096];
-	snprintf(path, sizeof path, "%s/log.csv", r->dir);
 	r->began = r->reported = now();
 	r->began_step = r->state.step;
-	return team_rank(r->team) > 0 || (r->log = run_log_open(path, r->state.log_bytes, e));
+	return team_rank(r->team) > 0 ||
+	       (r->log = run_log_open(r->dir, r->state.log_bytes, r->state.step, o->tensorboard, e));
 }
 
 /* ── while running ── */
@@ -211,7 +213,21 @@ static bool validate(run *r, error *e)
 	if (!r->task->validate || every < 1 || r->state.step % every || team_rank(r->team)) return true;
 	char path[4096];
 	snprintf(path, sizeof path, "%s/sample-%lld.png", r->dir, (long long)r->state.step);
-	return r->task->validate(r->task->context, path, e);
+	return r->task->validate(r->task->context, path, e) && run_log_picture(r->log, r->state.step, path, e);
+}
+
+/* The times of all nodes, once. */
+static bool write_profile(const run *r, error *e)
+{
+	char path[4096];
+	if (!r->options->profile || r->state.step != r->began_step + r->options->profile || team_rank(r->team)) return true;
+	snprintf(path, sizeof path, "%s/profile.txt", r->dir);
+	FILE *to = fopen(path, "w");
+	if (!to) return fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
+	stepper_dump(r->stepper, to);
+	if (fclose(to)) return fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
+	training_note(r->listener, "the time of each node: %s", path);
+	return true;
 }
 
 static bool step(run *r, bool *go_on, error *e)
@@ -225,7 +241,7 @@ static bool step(run *r, bool *go_on, error *e)
 	state->batches += r->options->gradient_accumulation_steps;
 	r->samples += (double)s.samples * team_size(r->team);
 	if (r->options->use_ema) average(r);
-	if (!log_step(r, &s, rate, e)) return false;
+	if (!log_step(r, &s, rate, e) || !write_profile(r, e)) return false;
 	double stop = !report(r, &s, rate); /* all processes stop where one was asked to */
 	if (!team_sum(r->team, &stop, 1, e)) return false;
 	*go_on = stop == 0;
@@ -236,6 +252,7 @@ static bool step(run *r, bool *go_on, error *e)
 
 bool train(const task *t, const train_options *o, const data_options *source, const training_listener *l, error *e)
 {
+	if (o->benchmark_loader) return benchmark_loader(source, o->benchmark_loader, l, e);
 	run r = { .task = t, .options = o, .listener = l };
 	bool go_on = true, fine = start(&r, source, e);
 	while (fine && go_on && r.state.step < o->max_train_steps) fine = step(&r, &go_on, e);
