@@ -1,4 +1,5 @@
 /* run.c - memory and running. Nothing is allocated while a graph runs. */
+#include "base/memory.h"
 #include "graph/internal.h"
 #include <stdlib.h>
 #include <time.h>
@@ -7,12 +8,6 @@ size_t graph_arena_bytes(const graph *g) { return g->arena_bytes; }
 size_t graph_constant_bytes(const graph *g) { return g->constant_bytes; }
 size_t graph_setup_bytes(const graph *g) { return g->setup_bytes; }
 void graph_profile(graph *g, bool on) { g->profile = on; }
-
-static char *allocate(size_t bytes)
-{
-	size_t whole = (bytes + 63) & ~(size_t)63;
-	return aligned_alloc(64, whole ? whole : 64);
-}
 
 static char *memory_of(const graph *g, tensor t)
 {
@@ -90,9 +85,9 @@ static bool fold_all(graph *g, char *setup, unused_fn *unused, void *context, er
 
 bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 {
-	g->arena = allocate(g->arena_bytes);
-	g->constants = allocate(g->constant_bytes);
-	char *setup = allocate(g->setup_bytes);
+	g->arena = memory_new(g->arena_bytes);
+	g->constants = memory_new(g->constant_bytes);
+	char *setup = memory_new(g->setup_bytes);
 	if (!g->arena || !g->constants || !setup) {
 		free(setup);
 		return fail(e, NO_MEMORY,

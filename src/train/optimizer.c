@@ -1,5 +1,6 @@
 /* optimizer.c - keeps each tensor's state and hands a step to the rule; the arithmetic shared by all of training. */
 #include "train/optimizer_rules.h"
+#include "base/memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,8 +57,10 @@ optimizer *optimizer_new(const optimizer_options *options, int count, const shap
 		optimizer_piece pieces[PIECES];
 		o->shapes[o->count] = shapes[o->count];
 		int n = rules[options->kind].pieces(options, shapes[o->count], pieces);
-		for (int p = 0; p < n; p++)
-			if (!(o->states[o->count][p] = calloc(1, piece_bytes(&pieces[p])))) goto no_memory;
+		for (int p = 0; p < n; p++) {
+			if (!(o->states[o->count][p] = memory_new(piece_bytes(&pieces[p])))) goto no_memory;
+			memset(o->states[o->count][p], 0, piece_bytes(&pieces[p]));
+		}
 	}
 	return o;
 no_memory:
