@@ -258,6 +258,24 @@ static bool check_case(const operation_case *c, dtype compute)
 	return fine;
 }
 
+/* Every row of this machine must have been tried: a kernel that no case fits is one that nobody has checked. */
+static int count_untried(void)
+{
+	int untried = 0;
+	for (const backend *b = tested(); b; b = b->fallback)
+		for (int i = 0; i < b->count; i++) {
+			bool tried = false;
+			for (int k = 0; k < tally_count && !tried; k++)
+				tried = tallies[k].op == b->rows[i].op && !strcmp(tallies[k].row, b->rows[i].name) &&
+				        !strcmp(tallies[k].backend, b->name);
+			bool leaf = b->rows[i].op == INPUT || b->rows[i].op == PARAM || b->rows[i].op == VIEW;
+			if (tried || leaf) continue;
+			printf("FAILED: no case tries %s %s (%s)\n", operations[b->rows[i].op].name, b->rows[i].name, b->name);
+			untried++;
+		}
+	return untried;
+}
+
 /* ── timing ── */
 
 static double now(void)
@@ -362,6 +380,7 @@ int main(int argc, char **argv)
 		bad += !check_case(c, BF16);
 	}
 	bad += print_tallies();
+	if (argc < 2) bad += count_untried();
 	printf(bad ? "%d failures\n" : "every row agrees with the reference\n", bad);
 	return bad != 0;
 }
