@@ -30,18 +30,14 @@ static int job_help(const char *job)
 	bool cache = !strcmp(job, "cache");
 	printf("usage: sumi %s%s [--config FILE] [OPTIONS]\n", cache ? "" : "train ", job);
 	if (cache)
-		puts("\nEncodes a training set once: latents by a model's autoencoder, text states by its text encoder. The "
-		     "folder\n"
-		     "is then given to sumi train diffusion or lora as --train_data_dir, in place of the pictures.");
+		puts("\nEncodes a training set once: latents by a model's autoencoder, text states by its text encoder.\n"
+		     "The folder is then given to sumi train diffusion or lora as --train_data_dir, for the pictures.");
 	sumi_training_option o;
-	const char *heading = NULL;
 	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
 		if (o.heading) {
-			heading = o.name;
+			printf("\n%s:\n", o.name);
 			continue;
 		}
-		if (heading) printf("\n%s:\n", heading);
-		heading = NULL;
 		char left[80];
 		snprintf(left, sizeof left, "  --%s %s", o.name, o.flag ? "" : o.value);
 		printf("%-36s %s", left, o.help);
