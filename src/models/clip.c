@@ -61,7 +61,7 @@ static tensor embed(nn *n, const clip_config *c, tensor ids)
 {
 	graph *g = n->g;
 	const initial start = { NORMAL_START, 0.01f };
-	tensor x = nn_embedding(n, names_of(c)->token, ids, c->vocabulary, c->width);
+	tensor x = nn_embedding(n, names_of(c)->token, ids, c->vocabulary, c->width, 0.02f);
 	const char *name = c->fused ? "positional_embedding" : "embeddings.position_embedding.weight";
 	tensor table = cast(g, nn_parameter(n, name, shape2(c->positions, c->width), start), graph_compute(g));
 	int count = dim(g, ids, -1);

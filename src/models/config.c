@@ -270,6 +270,7 @@ static bool read_transformer(const json_t *j, text_config *t, error *e)
 		.head_width = json_int(j, "dim_head", 64, e),
 		.widening = json_int(j, "ff_mult", 4, e),
 		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e),
+		.start = (float)json_number(j, "initializer_range", 0.02, e),
 		.logits = json_flag(j, "logits", true, e) };
 	t->begin = json_int(j, "bos_token_id", 101, e);
 	t->end = json_int(j, "eos_token_id", 102, e);

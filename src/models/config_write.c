@@ -106,6 +106,7 @@ static void write_transformer(json_t *j, const text_config *t)
 	set_int(j, "heads", c->heads);
 	set_int(j, "dim_head", c->head_width);
 	set_int(j, "ff_mult", c->widening);
+	json_object_set_new(j, "initializer_range", json_real((double)c->start));
 	set_flag(j, "logits", c->logits);
 	json_object_set_new(j, "layer_norm_eps", json_real((double)c->epsilon));
 	set_int(j, "bos_token_id", t->begin);

@@ -61,6 +61,7 @@
 			.head_width = 64,                                                                                     \
 			.widening = 4,                                                                                        \
 			.epsilon = 1e-5f,                                                                                     \
+			.start = 0.02f,                                                                                       \
 			.logits = true                                                                                        \
 		}                                                                                                         \
 	}
@@ -89,7 +90,8 @@
 			.heads = 4,                                                                                       \
 			.head_width = 48,                                                                                 \
 			.widening = 4,                                                                                    \
-			.epsilon = 1e-5f                                                                                  \
+			.epsilon = 1e-5f,                                                                                 \
+			.start = 1                                                                                        \
 		}                                                                                                     \
 	}
 

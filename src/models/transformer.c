@@ -29,8 +29,8 @@ tensor transformer_encode(nn *n, const transformer_config *c, tensor ids)
 	graph *g = n->g;
 	int count = dim(g, ids, -1);
 	if (count > c->positions) graph_fail(g, "%d tokens, the text encoder takes %d", count, c->positions);
-	tensor x = nn_embedding(n, "token_emb", ids, c->vocabulary, c->width);
-	const initial start = { NORMAL_START, 0.02f };
+	tensor x = nn_embedding(n, "token_emb", ids, c->vocabulary, c->width, c->start);
+	const initial start = { NORMAL_START, c->start };
 	tensor table = nn_parameter(n, "pos_emb.emb.weight", shape2(c->positions, c->width), start);
 	x = add(g, x, slice(g, cast(g, table, graph_compute(g)), 0, 0, count));
 	push(g, "attn_layers.layers");

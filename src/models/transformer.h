@@ -10,6 +10,7 @@ typedef struct transformer_config {
 	int heads, head_width; /* their product is the attention's inner width, whatever `width` is */
 	int widening;          /* the feed-forward's inner width as a multiple of `width` */
 	float epsilon;
+	float start; /* standard deviation of new embeddings; the paper's 0.02 drowns words in a short training */
 	bool logits; /* the file also holds to_logits, which nothing reads */
 } transformer_config;
 

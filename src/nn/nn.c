@@ -115,12 +115,11 @@ static tensor with_new_words(nn *n, tensor y, int width)
 	return add(g, y, embedding(g, rows, n->new_word_ids));
 }
 
-tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width)
+tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width, float deviation)
 {
 	graph *g = n->g;
 	push(g, "%s", name);
-	/* 0.02 is where CLIP and the LDM transformer start */
-	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL_START, 0.02f });
+	tensor table = nn_parameter(n, "weight", shape2(rows, width), (initial){ NORMAL_START, deviation });
 	tensor y = embedding(g, table, ids); /* the rows alone are converted, not the table */
 	if (n->new_words) y = with_new_words(n, y, width);
 	pop(g);

@@ -49,8 +49,8 @@ tensor nn_conv2d_strided(
     nn *n, const char *name, tensor x, int out, int size, int stride, int before, int after, bool bias);
 tensor nn_group_norm(nn *n, const char *name, tensor x, int groups, float epsilon, activation a);
 tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon);
-/* ids (I32) [..] → [..,width]; weight [rows,width] */
-tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width);
+/* ids (I32) [..] → [..,width]; weight [rows,width], which starts as normal values of this standard deviation */
+tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width, float deviation);
 /* GEGLU to `inner` and back, as "net.0.proj" and "net.2" under `name` */
 tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner);
 /* to_q, to_k, to_v without bias, attention, to_out (named `out_name`, with bias); context 0: x itself.
