@@ -1,38 +1,31 @@
 /* stages.c - how near each stage of a picture comes to what the machine can do.
  *
- *     stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [-s STAGE] [--type f32|bf16]
+ *     stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [-s STAGE] [-c wall|processor] [--type f32|bf16]
  *
  * Each stage is compiled as `sumi generate` compiles it and run a few times; before and after every run the peak is
- * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both. */
+ * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both.
+ * Where they leave no quiet moment, -t 1 -c processor measures one core by the time that it worked. */
 #include "peak.h"
 #include "pipeline/generate.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct timing {
 	double load, seconds, flop; /* to allocate and fold the weights; the best run; of a run */
 } timing;
 
-static bool time_stage(stage *s, const model *m, int runs, double *best_peak, timing *t, error *e)
+static bool time_stage(stage *s, const model *m, const watch *w, int runs, double *best_peak, timing *t, error *e)
 {
-	double start = now();
+	double start = seconds(w);
 	if (!stage_allocate(s, m, e)) return false;
-	*t = (timing){ .load = now() - start, .seconds = 1e30, .flop = graph_flop(s->g) };
+	*t = (timing){ .load = seconds(w) - start, .seconds = 1e30, .flop = graph_flop(s->g) };
 	for (int i = 0; i <= runs; i++) { /* one more, which warms up */
-		double machine = peak(m->compute, m->threads);
+		double machine = peak(m->compute, w);
 		if (machine > *best_peak) *best_peak = machine;
-		start = now();
+		start = seconds(w);
 		if (!stage_run(s, e)) return false;
-		if (i && now() - start < t->seconds) t->seconds = now() - start;
+		if (i && seconds(w) - start < t->seconds) t->seconds = seconds(w) - start;
 	}
 	stage_free(s);
 	return true;
@@ -49,23 +42,25 @@ static void print_stage(const char *name, const timing *t, double machine)
 	fflush(stdout);
 }
 
-static bool bench(
-    const char *path, const sumi_model_options *how, const sumi_options *o, const char *only, int runs, error *e)
+static bool bench(const char *path, const sumi_model_options *how, const sumi_options *o, const char *only,
+    bool processor, int runs, error *e)
 {
 	job j = { 0 };
 	double machine = 0;
 	model *m = model_open(path, how, e);
 	bool fine = m && job_prepare(&j, m, o, e) && job_compile(&j, e);
+	watch w = { processor, m ? m->threads : 1 };
 	stage *stages[] = { &j.text.stage, &j.denoiser.stage, &j.decoder };
 	if (fine) {
-		printf("%s, %d×%d, %s, %d threads\n", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads);
+		printf("%s, %d×%d, %s, %d threads%s\n", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads,
+		    processor ? ", processor time" : "");
 		printf("%-8s %10s %10s %10s %10s %10s %11s\n", "stage", "GFLOP", "load s", "run s", "GFLOP/s", "peak", "share");
 	}
 	for (int i = 0; fine && i < 3; i++) {
 		timing t;
 		const char *name = stages[i]->name;
 		if (!stages[i]->g || (only && strcmp(only, name))) continue;
-		fine = time_stage(stages[i], m, runs, &machine, &t, e);
+		fine = time_stage(stages[i], m, &w, runs, &machine, &t, e);
 		if (fine) print_stage(name, &t, machine);
 	}
 	j.m = m;
@@ -80,6 +75,7 @@ int main(int argc, char **argv)
 	sumi_options o = sumi_defaults();
 	error e = { 0 };
 	const char *only = NULL;
+	bool processor = false;
 	int runs = 3;
 	o.prompt = "a red fox in the snow";
 	for (int i = 2; i + 1 < argc; i += 2) {
@@ -89,14 +85,15 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "-t")) how.threads = atoi(value);
 		if (!strcmp(argv[i], "-r")) runs = atoi(value) > 0 ? atoi(value) : 1;
 		if (!strcmp(argv[i], "-s")) only = value;
+		if (!strcmp(argv[i], "-c")) processor = *value == 'p';
 		if (!strcmp(argv[i], "--type")) how.type = value;
 	}
 	if (argc < 2 || argc % 2) {
 		fprintf(stderr, "usage: stages MODEL [-W WIDTH] [-H HEIGHT] [-t THREADS] [-r RUNS] [-s encode|denoise|decode] "
-		                "[--type f32|bf16]\n");
+		                "[-c wall|processor] [--type f32|bf16]\n");
 		return 2;
 	}
-	if (bench(argv[1], &how, &o, only, runs, &e)) return 0;
+	if (bench(argv[1], &how, &o, only, processor, runs, &e)) return 0;
 	fprintf(stderr, "stages: %s\n", e.text);
 	return (int)e.status;
 }
