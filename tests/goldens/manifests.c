@@ -107,7 +107,7 @@ static void compare_folder(const char *dir, report *r)
 	json_t *scheduler = json_of(path_of(dir, "sd1/diffusers/scheduler/scheduler_config.json"));
 	family f;
 	error e = { 0 };
-	if (unet && vae) {
+	if (unet && vae && exists(path_of(dir, "sd1/diffusers/unet/diffusion_pytorch_model.safetensors"))) {
 		bool fine = family_from_diffusers(unet, vae, text, scheduler, &f, &e);
 		if (!fine) printf("      sd1/diffusers: %s\n", e.text);
 		int wrong = !fine;

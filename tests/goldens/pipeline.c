@@ -197,6 +197,7 @@ void golden_pipeline(const char *dir, report *r)
 {
 	run_all(dir, "f32", r);
 	run_all(dir, "bf16", r);
-	if (exists(path_of(dir, "sd1/model.safetensors")) && exists(path_of(dir, "sd1/diffusers/model_index.json")))
+	if (exists(path_of(dir, "sd1/model.safetensors")) &&
+	    exists(path_of(dir, "sd1/diffusers/unet/diffusion_pytorch_model.safetensors")))
 		compare_folder(dir, r);
 }
