@@ -4,6 +4,7 @@ set -u
 sumi=$1
 golden=$2
 model=$golden/sd1/model.safetensors # a complete, tiny Stable Diffusion 1
+unit_pictures=$(cd "$(dirname "$0")/../unit/pictures" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/sumi-cli-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

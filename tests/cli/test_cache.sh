@@ -4,10 +4,10 @@
 pictures=$work/pictures
 mkdir "$pictures" empty
 for name in plain turned palette; do # any three pictures
-	cp "$golden/../unit/pictures/$name.reference.png" "$pictures/$name.png"
+	cp "$unit_pictures/$name.reference.png" "$pictures/$name.png"
 	echo "a picture called $name" >"$pictures/$name.txt"
 done
-head -c 300 "$golden/../unit/pictures/plain.jpg" >"$pictures/truncated.jpg"
+head -c 300 "$unit_pictures/plain.jpg" >"$pictures/truncated.jpg"
 
 expect 0 '^  --cache_precision' cache --help
 expect 2 'train_data_dir is missing' cache --model "$model"

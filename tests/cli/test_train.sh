@@ -4,7 +4,7 @@
 pictures=$work/pictures
 mkdir "$pictures"
 for name in plain turned palette; do # any three pictures
-	cp "$golden/../unit/pictures/$name.reference.png" "$pictures/$name.png"
+	cp "$unit_pictures/$name.reference.png" "$pictures/$name.png"
 	echo "a picture called $name" >"$pictures/$name.txt"
 done
 
