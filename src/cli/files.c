@@ -55,7 +55,8 @@ int command_init(int argc, char **argv)
 	progress p;
 	char path[256];
 	if (wants_help(argc, argv)) {
-		puts("usage: sumi init FAMILY [OPTIONS]\n\nWrites a new model with random weights, in its published layout.\n");
+		puts("usage: sumi init FAMILY|CONFIG.json [OPTIONS]\n\nWrites a new model with random weights, in its "
+		     "published layout; or one that a JSON file\ndescribes (docs/models.md).\n");
 		print_options(init_table, INIT_ROWS);
 		fputs("\nFamilies:", stdout);
 		for (int i = 0; sumi_family_name(i); i++) printf("%s %s", i ? "," : "", sumi_family_name(i));
@@ -65,7 +66,9 @@ int command_init(int argc, char **argv)
 	int code = parse_options(init_table, INIT_ROWS, &s, &words, argc, argv);
 	if (code) return code;
 	if (words.count != 1) return complain(2, "sumi init takes one family; --help lists them");
-	snprintf(path, sizeof path, "%.200s.safetensors", words.item[0]);
+	snprintf(path, sizeof path - 16, "%.200s", words.item[0]);
+	char *json = strstr(path, ".json");
+	strcpy(json ? json : strchr(path, 0), ".safetensors");
 	if (!s.output) s.output = path;
 	progress_begin(&p, s.verbose, s.quiet);
 	sumi_listener listener = progress_listener(&p);

@@ -198,14 +198,31 @@ int diffusers_pieces(const family *f, part which, const char *key, shape s, piec
 	return snprintf(p->name, sizeof p->name, "%s", key) < (int)sizeof p->name ? one_piece(p, s) : 0;
 }
 
-family diffusers_layout(const family *f)
+family diffusers_part(const family *f)
 {
 	family g = *f;
 	if (f->text.kind != CLIP_TEXT || !f->text.clip.fused) return g;
-	g.text.clip.fused = false;
 	g.text.clip.layers -= f->text.skip;
 	g.text.clip.projection = 0;
 	g.text.skip = 0;
+	return g;
+}
+
+family diffusers_layout(const family *f)
+{
+	family g = diffusers_part(f);
+	if (f->text.kind != CLIP_TEXT || !f->text.clip.fused) return g;
+	g.text.clip.fused = false;
 	strcpy(g.text_prefix, "cond_stage_model.transformer");
+	return g;
+}
+
+family single_layout(const family *f)
+{
+	family g = *f;
+	if (f->text.kind != CLIP_TEXT || f->text.clip.fused || f->text.clip.activation != GELU) return g;
+	g.text.clip.fused = true;
+	g.text.clip.projection = 0;
+	strcpy(g.text_prefix, "cond_stage_model.model");
 	return g;
 }

@@ -23,8 +23,18 @@ const char *diffusers_folder(part p); /* "unet", "vae", "text_encoder" */
 
 /* The family as a folder holds it: the text encoder in Hugging Face's names, without the blocks that it skips. */
 family diffusers_layout(const family *f);
+/* The other way: a folder's family in the single-file layout, so with OpenCLIP's names where it is SD 2's encoder. */
+family single_layout(const family *f);
+/* The part of a family that a folder can hold: without the blocks that it skips and without the projection. */
+family diffusers_part(const family *f);
 /* From the config.json of each folder and scheduler_config.json; text and scheduler may be NULL. */
 bool family_from_diffusers(
     const json_t *unet, const json_t *vae, const json_t *text, const json_t *scheduler, family *f, error *e);
+/* What the folder's tokenizer/ says: padding and length. Both may be NULL. */
+bool family_from_tokenizer(const json_t *special_tokens_map, const json_t *tokenizer_config, family *f, error *e);
+
+/* The JSON files of a folder for this family, model_index.json last. BAD_USAGE where they could not say all of it. */
+typedef bool diffusers_file(void *context, const char *name, const char *text, error *e);
+bool diffusers_configurations(const family *f, diffusers_file *tell, void *context, error *e);
 
 #endif

@@ -167,3 +167,32 @@ bool family_from_diffusers(
 	set_name(f);
 	return !failed(e);
 }
+
+static const char *token_text(const json_t *token)
+{
+	return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
+}
+
+bool family_from_tokenizer(const json_t *special, const json_t *config, family *f, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	text_config *t = &f->text;
+	if (t->kind != CLIP_TEXT) return true;
+	const char *class_name = json_string_value(json_object_get(config, "tokenizer_class"));
+	if (class_name && strncmp(class_name, "CLIPTokenizer", 13))
+		return fail(
+		    e, BAD_FILE, "configuration: 'tokenizer_class' is '%.60s', Sumi reads CLIPTokenizer alone", class_name);
+	const char *padding = token_text(json_object_get(special, "pad_token"));
+	if (!padding) padding = token_text(json_object_get(config, "pad_token"));
+	if (padding && !strcmp(padding, "!"))
+		t->padding = 0;
+	else if (padding && !strcmp(padding, "<|endoftext|>"))
+		t->padding = t->end;
+	else if (padding)
+		return fail(e, BAD_FILE, "configuration: 'pad_token' is '%.60s', expected <|endoftext|> or !", padding);
+	const json_t *length = json_object_get(config, "model_max_length"); /* 1e30 where nobody cared */
+	if (json_is_integer(length) && json_integer_value(length) >= 3 && json_integer_value(length) <= t->clip.positions)
+		t->length = (int)json_integer_value(length);
+	return true;
+}

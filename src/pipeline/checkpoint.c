@@ -70,6 +70,13 @@ const weight *checkpoint_find(const checkpoint *c, const char *key)
 	return NULL;
 }
 
+bool checkpoint_is_folder(const checkpoint *c) { return c->folder; }
+
+const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name)
+{
+	return c->folder && c->files[p] ? weights_find(c->files[p], name) : NULL;
+}
+
 const char *checkpoint_metadata(const checkpoint *c, const char *key)
 {
 	const char *value = NULL;
@@ -143,9 +150,9 @@ checkpoint *checkpoint_open(const char *path, error *e)
 		return NULL;
 	}
 	struct stat s;
-	bool folder = path && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-	if (folder ? checkpoint_read_folder(c, path, e) && index_entries(c, e)
-	           : read_single(c, path, e) && tell_family(c, path, e))
+	c->folder = path && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+	if (c->folder ? checkpoint_read_folder(c, path, e) && index_entries(c, e)
+	              : read_single(c, path, e) && tell_family(c, path, e))
 		return c;
 	checkpoint_close(c);
 	return NULL;

@@ -19,6 +19,9 @@ const char *checkpoint_evidence(const checkpoint *c);
 size_t checkpoint_count(const checkpoint *c);
 const weight *checkpoint_at(const checkpoint *c, size_t i, const char **key);
 const weight *checkpoint_find(const checkpoint *c, const char *key); /* NULL: none */
+bool checkpoint_is_folder(const checkpoint *c);
+/* Of a folder: by the name that it has in the file of this part. */
+const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name);
 const char *checkpoint_metadata(const checkpoint *c, const char *key);
 void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t bytes);
 

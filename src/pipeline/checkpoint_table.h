@@ -15,6 +15,7 @@ struct checkpoint {
 	size_t count, room;
 	family family;
 	const char *evidence;
+	bool folder;
 };
 
 bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e);

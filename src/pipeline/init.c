@@ -1,9 +1,11 @@
 /* init.c - sumi_init: a new model, tensor by tensor. */
+#include "base/file.h"
 #include "io/weights.h"
 #include "models/families.h"
 #include "pipeline/files.h"
 #include "pipeline/types.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct work {
 	weights_writer *out;
@@ -51,12 +53,29 @@ static void write_one(void *context, const parameter *p)
 		fail(w->e, STOPPED, "stopped");
 }
 
+/* A known family, or one that a JSON file describes. */
+static bool find_family(const char *name, family *f, error *e)
+{
+	size_t n = strlen(name);
+	if (n < 5 || strcmp(name + n - 5, ".json")) {
+		const family *known = family_by_name(name, e);
+		if (known) *f = *known;
+		return known != NULL;
+	}
+	char *text = whole_file(name, 1 << 20, NULL, e);
+	error wrong = { 0 };
+	bool fine = text && family_from_json(text, f, &wrong);
+	if (text && !fine) fail(e, wrong.status, "%s: %s", name, wrong.text);
+	free(text);
+	return fine;
+}
+
 bool file_init(const char *name, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, error *e)
 {
-	const family *f = family_by_name(name, e);
+	family found, *f = &found;
 	work w = { .listener = listener, .type = F32, .seed = seed, .zeros = zeros, .e = e };
-	if (!f || (type && !type_from_name(type, &w.type, e))) return false;
+	if (!find_family(name, f, e) || (type && !type_from_name(type, &w.type, e))) return false;
 	char *config = family_to_json(f);
 	w.out = config ? weights_writer_new(path, e) : NULL;
 	if (!config) fail(e, NO_MEMORY, "out of memory");

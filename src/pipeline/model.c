@@ -1,6 +1,8 @@
 /* model.c - opens a model: its file, its family, what is put in the place of its parts. */
 #include "pipeline/model.h"
 #include "backend/backend.h"
+#include "models/diffusers.h"
+#include "pipeline/folder.h"
 #include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -30,15 +32,23 @@ void model_note(const model *m, sumi_level level, const char *format, ...)
 
 /* ── weights ── */
 
-/* A weight of another autoencoder, whose keys have the checkpoint's prefix or none. */
-static const weight *find_replaced(const model *m, const char *name)
+/* A weight of another autoencoder. Its keys have the checkpoint's prefix or none, or are those of a diffusers file. */
+static const weight *find_replaced(const model *m, const char *name, shape s)
 {
 	size_t n = strlen(m->family.vae_prefix);
-	if (m->vae && !strncmp(name, m->family.vae_prefix, n) && name[n] == '.') {
-		const weight *w = weights_find(m->vae, name);
-		return w ? w : weights_find(m->vae, name + n + 1);
-	}
-	return NULL;
+	const weight *w = weights_find(m->vae, name);
+	if (!w) w = weights_find(m->vae, name + n + 1);
+	piece pieces[MAX_PIECES];
+	char old[sizeof pieces[0].name];
+	if (w || diffusers_pieces(&m->family, VAE_PART, name, s, pieces) != 1) return w;
+	w = weights_find(m->vae, pieces[0].name);
+	return !w && diffusers_old_name(pieces[0].name, old, sizeof old) ? weights_find(m->vae, old) : w;
+}
+
+static bool is_replaced(const model *m, const char *name)
+{
+	size_t n = strlen(m->family.vae_prefix);
+	return m->vae && !strncmp(name, m->family.vae_prefix, n) && name[n] == '.';
 }
 
 /* The tiny autoencoder's decoder is built in the scope "taesd": numbers in its own files, with a prefix in others. */
@@ -73,8 +83,8 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 	if (m->bind) return m->bind(m->bind_context, name, s, d, data, e);
 	if (m->taesd && !strncmp(name, "taesd.", 6))
 		w = find_tiny(m, name + 6);
-	else if ((w = find_replaced(m, name)) == NULL)
-		w = checkpoint_find(m->checkpoint, name);
+	else
+		w = is_replaced(m, name) ? find_replaced(m, name, s) : checkpoint_find(m->checkpoint, name);
 	if (!w) return fail(e, BAD_FILE, "%s: no tensor '%s'", m->path, name);
 	if (!dtype_is_float(w->dtype)) return fail(e, BAD_FILE, "'%s' has dtype %s: not a float type", name, w->type_name);
 	if (!shape_agrees(w, s)) return fail(e, BAD_FILE, "'%s' has another shape than the family's network", name);
@@ -155,10 +165,35 @@ static bool open_tokenizer(model *m, error *e)
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
 }
 
+typedef struct vae_check {
+	const model *m;
+	error *e;
+} vae_check;
+
+static void check_vae_weight(void *context, const parameter *p)
+{
+	const vae_check *c = context;
+	const weight *w = find_replaced(c->m, p->name, p->shape);
+	const char *own = p->name + strlen(c->m->family.vae_prefix) + 1;
+	if (!w)
+		fail(c->e, BAD_FILE, "%s: not an autoencoder for %s: no tensor '%s'", c->m->vae_path, c->m->family.name, own);
+	else if (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype))
+		fail(c->e, BAD_FILE, "%s: not an autoencoder for %s: '%s' has another shape or type", c->m->vae_path,
+		    c->m->family.name, own);
+}
+
+/* Every weight must be there: half of one autoencoder and half of another would draw nonsense. */
+static bool open_vae(model *m, error *e)
+{
+	vae_check check = { m, e };
+	m->vae = weights_open_folder(m->vae_path, "vae", e);
+	return m->vae && family_parameters(&m->family, VAE_PART, check_vae_weight, &check, e) && !failed(e);
+}
+
 /* TAESD's width is the size of the bias of its first convolution. */
 static bool open_tiny(model *m, error *e)
 {
-	m->taesd = weights_open(m->taesd_path, e);
+	m->taesd = weights_open_folder(m->taesd_path, "vae", e);
 	if (!m->taesd) return false;
 	const weight *bias = find_tiny(m, "1.bias");
 	if (!bias || bias->ndims != 1 || bias->shape[0] < 1 || bias->shape[0] > 65536)
@@ -242,8 +277,7 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	if (!m->checkpoint) return false;
 	m->family = *checkpoint_family(m->checkpoint);
 	if (!check_tensors(m, e) || !open_tokenizer(m, e)) return false;
-	if (m->vae_path && !(m->vae = weights_open(m->vae_path, e))) return false;
-	if (m->taesd_path && !open_tiny(m, e)) return false;
+	if ((m->vae_path && !open_vae(m, e)) || (m->taesd_path && !open_tiny(m, e))) return false;
 	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;
 	for (int i = 0; i < o->lora_count; i++)
 		if (!add_lora(m, o->loras[i], e)) return false;

@@ -17,4 +17,8 @@ void byte_pair_close(byte_pair *b);
 bool byte_pair_encode(
     const byte_pair *b, const codepoints *text, const char *start, const char *end, token_sink *out, error *e);
 
+/* As the files of Hugging Face's CLIPTokenizer: vocab.json and merges.txt. The caller frees; NULL: no memory. */
+char *byte_pair_vocabulary(error *e);
+char *byte_pair_merges(error *e);
+
 #endif
