@@ -185,7 +185,7 @@ static const option table[] = {
 	    .kind = TEXT,
 	    AT(sampler),
 	    .argument = "NAME",
-	    .help = "see the list below (the family's)" },
+	    .help = "see the list below; model: a diffusers folder's own scheduler (the family's)" },
 	{ .name = "scheduler",
 	    .alias = "schedule",
 	    .kind = TEXT,

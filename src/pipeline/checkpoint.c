@@ -72,6 +72,8 @@ const weight *checkpoint_find(const checkpoint *c, const char *key)
 
 bool checkpoint_is_folder(const checkpoint *c) { return c->folder; }
 
+const json_t *checkpoint_scheduler(const checkpoint *c) { return c->scheduler; }
+
 const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name)
 {
 	return c->folder && c->files[p] ? weights_find(c->files[p], name) : NULL;
@@ -163,6 +165,7 @@ void checkpoint_close(checkpoint *c)
 	if (!c) return;
 	for (int i = 0; i < PARTS; i++) weights_close(c->files[i]);
 	for (size_t i = 0; i < c->count; i++) free(c->entries[i].key);
+	json_decref(c->scheduler);
 	free(c->entries);
 	free(c->sorted);
 	free(c);

@@ -4,6 +4,7 @@
 #define SUMI_PIPELINE_CHECKPOINT_H
 #include "io/weights.h"
 #include "models/families.h"
+#include <jansson.h>
 
 typedef struct checkpoint checkpoint;
 
@@ -22,6 +23,8 @@ const weight *checkpoint_find(const checkpoint *c, const char *key); /* NULL: no
 bool checkpoint_is_folder(const checkpoint *c);
 /* Of a folder: by the name that it has in the file of this part. */
 const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name);
+/* scheduler/scheduler_config.json; NULL: there is none. */
+const json_t *checkpoint_scheduler(const checkpoint *c);
 const char *checkpoint_metadata(const checkpoint *c, const char *key);
 void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t bytes);
 

@@ -46,17 +46,16 @@ static bool read_configuration(checkpoint *c, const char *path, error *e)
 	json_t *unet = folder_json(path, "unet/config.json", true, e);
 	json_t *vae = unet ? folder_json(path, "vae/config.json", true, e) : NULL;
 	json_t *text = vae ? folder_json(path, "text_encoder/config.json", false, e) : NULL;
-	json_t *scheduler = vae ? folder_json(path, "scheduler/scheduler_config.json", false, e) : NULL;
+	c->scheduler = vae ? folder_json(path, "scheduler/scheduler_config.json", false, e) : NULL;
 	json_t *special = vae ? folder_json(path, "tokenizer/special_tokens_map.json", false, e) : NULL;
 	json_t *tokenizer = vae ? folder_json(path, "tokenizer/tokenizer_config.json", false, e) : NULL;
-	bool fine = vae && !failed(e) && family_from_diffusers(unet, vae, text, scheduler, &c->family, e) &&
+	bool fine = vae && !failed(e) && family_from_diffusers(unet, vae, text, c->scheduler, &c->family, e) &&
 	            family_from_tokenizer(special, tokenizer, &c->family, e);
 	json_decref(special);
 	json_decref(tokenizer);
 	json_decref(unet);
 	json_decref(vae);
 	json_decref(text);
-	json_decref(scheduler);
 	c->evidence = "the folder's configuration";
 	return fine;
 }

@@ -16,6 +16,7 @@ struct checkpoint {
 	family family;
 	const char *evidence;
 	bool folder;
+	json_t *scheduler; /* of a folder; NULL: none */
 };
 
 bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e);

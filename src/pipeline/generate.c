@@ -191,6 +191,7 @@ bool job_denoise(job *j, error *e)
 		memcpy(j->latent, j->original, n * sizeof *j->latent);
 		return true;
 	}
+	j->tree = brownian_tree_over(&j->path, (uint64_t)j->seed);
 	trajectory_skip(&j->path, j->skipped);
 	d->original = j->mask ? j->original : NULL;
 	d->mask = j->mask && j->original ? j->mask : NULL;
@@ -198,8 +199,8 @@ bool job_denoise(job *j, error *e)
 	sampling hooks = {
 		.denoise = denoiser_call,
 		.denoise_context = d,
-		.noise = draw_noise,
-		.noise_context = &j->noise,
+		.noise = sampler_is_brownian(j->sampler) ? brownian_noise : draw_noise,
+		.noise_context = sampler_is_brownian(j->sampler) ? (void *)&j->tree : &j->noise,
 		.progress = after_step,
 		.progress_context = j,
 		.prediction = j->prediction,
@@ -279,7 +280,7 @@ static void describe(const job *j, parameters *p)
 	parameters_begin(p, o->prompt ? o->prompt : "", o->negative_prompt);
 	parameters_integer(p, "Steps", o->steps);
 	parameters_text(p, "Sampler", sampler_name(j->sampler));
-	if (!timesteps) parameters_text(p, "Schedule type", spacing_name(j->spacing));
+	if (!timesteps && !j->own_scheduler) parameters_text(p, "Schedule type", spacing_name(j->spacing));
 	parameters_number(p, "CFG scale", j->guidance);
 	parameters_integer(p, "Seed", j->seed);
 	if (o->variation_strength > 0) {

@@ -2,6 +2,8 @@
  * each stage freed before the next begins. */
 #ifndef SUMI_PIPELINE_GENERATE_H
 #define SUMI_PIPELINE_GENERATE_H
+#include "diffusion/brownian.h"
+#include "diffusion/diffusers.h"
 #include "pipeline/conditioning.h"
 #include "pipeline/denoise.h"
 #include "pipeline/model.h"
@@ -19,6 +21,8 @@ typedef struct job {
 	sampler_kind sampler;
 	sigma_spacing spacing;
 	sampler_options settings;
+	bool own_scheduler; /* the folder's, on diffusers' trajectories */
+	scheduler scheduler;
 	prediction prediction;
 	double guidance;
 	noise_schedule schedule;
@@ -42,6 +46,7 @@ typedef struct job {
 	float *beside;   /* [1 + C][places] of an inpainting model; NULL */
 	float *picture;  /* [height][width][3], −1 … 1 */
 	noise noise;
+	brownian_tree tree; /* the noise of the SDE samplers */
 } job;
 
 /* Checks the options and fills the upper half; then everything is compiled and nothing allocated. j must be zeros. */

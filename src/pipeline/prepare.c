@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -93,9 +94,33 @@ static bool choose_prediction(job *j, error *e)
 	return fail(e, BAD_FILE, "%s: prediction '%s' is not known", j->m->path, j->m->family.prediction);
 }
 
+/* A folder's own scheduler: where it is asked for as "model", and where nothing is asked and the model was distilled
+ * for it (LCM, TCD), so that others would draw nothing. */
+static bool choose_own_scheduler(job *j, error *e)
+{
+	const char *name = j->o->sampler;
+	const json_t *config = checkpoint_scheduler(j->m->checkpoint);
+	bool asked = name && !strcasecmp(name, "model");
+	if (asked && !config)
+		return fail(
+		    e, BAD_USAGE, "sampler 'model': %s has no scheduler of its own, as a diffusers folder has", j->m->path);
+	if (!config || (name && !asked)) return true;
+	error unknown = { 0 };
+	if (!scheduler_read(&j->scheduler, config, NULL, asked ? e : &unknown)) return !asked;
+	j->own_scheduler = asked || j->scheduler.family == DISTILLED_SCHEDULER;
+	if (!j->own_scheduler) return true;
+	j->sampler = j->scheduler.sampler;
+	j->settings = j->scheduler.options;
+	j->prediction = j->scheduler.prediction;
+	if (j->o->eta >= 0) j->settings.eta = j->o->eta;
+	return true;
+}
+
 static bool choose_sampler(job *j, error *e)
 {
 	const sumi_options *o = j->o;
+	if (!choose_own_scheduler(j, e)) return false;
+	if (j->own_scheduler) return true;
 	bool named = false;
 	const char *standard = j->prediction == PREDICT_FLOW ? "Euler" : "DPM++ 2M";
 	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e)) return false;
@@ -117,7 +142,7 @@ static bool make_schedule(job *j, error *e)
 	};
 	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
 		return fail(e, BAD_FILE, "%s: beta schedule '%s' is not known", j->m->path, f->beta_schedule);
-	return noise_schedule_make(&j->schedule, &c, e);
+	return noise_schedule_make(&j->schedule, j->own_scheduler ? &j->scheduler.betas : &c, e);
 }
 
 /* Rectified flow: sigma falls evenly from 1 to 0. */
@@ -136,10 +161,11 @@ static bool make_flow_path(job *j, error *e)
  * latent is noised as the step before these begins, and samplers on sigmas do that step too. */
 static bool make_path(job *j, error *e)
 {
-	if (j->prediction == PREDICT_FLOW
-	        ? !make_flow_path(j, e)
-	        : !sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, j->o->steps, e))
-		return false;
+	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, j->o->steps, 0, &j->path, e)
+	            : j->prediction == PREDICT_FLOW
+	                ? make_flow_path(j, e)
+	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, j->o->steps, e);
+	if (!made) return false;
 	int count = j->path.count;
 	if (!j->o->init) return true;
 	int left = (int)(fmin(j->o->strength, 0.999) * j->o->steps + 1e-9), noisy = count - left - 1;

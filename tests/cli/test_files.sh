@@ -52,7 +52,9 @@ broken text.safetensors text
 mkdir empty-folder
 broken empty-folder empty-folder
 printf '\200\002cos\nsystem\nq\000U\004echoq\001\205q\002Rq\003.' >system.ckpt
-broken system.ckpt system
+broken system.ckpt 'asks for os.system, which is no part of a model'
+printf 'PK\003\004 and nothing more of an archive' >cut.pt
+broken cut.pt 'without its directory'
 
 expect 0 'known by' info "$model"
 expect 0 'parameters' info "$golden/sd1/diffusers"
@@ -75,6 +77,34 @@ same a.png e.png
 ) || failures=1
 [ -n "$(find . -name '*full.safetensors*')" ] && wrong 'a piece of a model was left'
 expect 3 'device' init sd1 -o /dev/full
+expect 0 'folder' convert "$model" folder --to diffusers
+picture folder f.png
+same a.png f.png
+expect 0 '' convert folder single.safetensors
+picture single.safetensors g.png
+same a.png g.png
+expect 0 '' convert "$golden/sd1/diffusers" half/ --type f16
+picture half h.png
+same a.png h.png
+expect 2 'neither single nor diffusers' convert "$model" x --to zip
+
+# Another autoencoder: in any of its layouts; but a whole one.
+decode() { expect 0 "$1" generate -m "$model" -p 'a red fox' -W 32 -H 32 --steps 2 -o "$1" --disable-image-metadata --vae "$2"; }
+for vae in "$model" "$golden/sd1/diffusers" "$golden/sd1/diffusers/vae/diffusion_pytorch_model.safetensors" folder/vae; do
+	decode vae.png "$vae"
+	same a.png vae.png
+done
+printf '{"unet":{"model_channels":32,"channel_mult":[1],"num_heads":2,"context_dim":32},"dd":{"ch":32,"ch_mult":[1,1,1,2],
+"num_res_blocks":2},"size":64}' >other.json
+expect 0 'other.safetensors' init other.json -s 7
+decode other.png other.safetensors
+differ a.png other.png
+expect 3 'not an autoencoder for' generate -m "$model" -p x --vae "$golden/lora/kohya.safetensors" -o x.png
+expect 0 'taesd.png' generate -m "$model" -p 'a red fox' -W 32 -H 32 --steps 2 -o taesd.png --taesd "$golden/taesd/weights/random4_decoder.safetensors"
+is_png taesd.png 32 32
+differ a.png taesd.png
+expect 3 'not a decoder of TAESD' generate -m "$model" -p x --taesd "$model" -o x.png
+
 expect 3 'no-such' convert no-such-file x.safetensors
 expect 3 'no-such' convert "$model" no-such-folder/x.safetensors
 finish

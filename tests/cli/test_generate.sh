@@ -54,7 +54,7 @@ grep -q "^Steps: 2, Sampler: Euler a, Schedule type: Karras, CFG scale: 7.5, See
 	wrong "parameters: $(grep Steps text)"
 
 # Every sampler draws.
-for sampler in ddim plms euler euler_a 'dpm++2m' 'DPM++ 2M Karras' heun lcm; do
+for sampler in ddim plms euler euler_a 'dpm++2m' 'DPM++ 2M Karras' heun lcm 'DPM++ SDE' 'dpmpp_3m_sde' restart; do
 	draw sampler.png -p x -W 16 -H 16 --steps 3 --sampling-method "$sampler"
 done
 
@@ -124,6 +124,10 @@ expect 3 'nowhere.png' grid nowhere.png
 draw bare.png -p 'a red fox' -W 64 -H 64 --disable-image-metadata
 draw folder.png -m "$golden/sd1/diffusers" -p 'a red fox' -W 64 -H 64 --disable-image-metadata
 same bare.png folder.png
+draw own.png -m "$golden/sd1/diffusers" -p 'a red fox' -W 16 -H 16 --steps 4 --sampling-method model
+draw plms.png -p 'a red fox' -W 16 -H 16 --steps 4 --sampling-method plms
+differ own.png plms.png # PNDM as diffusers has it, and as CompVis has it
+expect 2 'no scheduler of its own' generate -m "$model" -p x --sampling-method model
 
 # Memory that is not there is refused; a disk that is full leaves nothing behind.
 expect 4 'memory' generate -m "$model" -p x -W 64 -H 64 --max-memory 2M

@@ -1,0 +1,310 @@
+/* test_convert.c - models from one file to a diffusers folder and back, and out of PyTorch's files: the same tensors,
+ * to the bit. */
+#include "scratch.h"
+#include "base/file.h"
+#include "models/diffusers.h"
+#include "pipeline/checkpoint.h"
+#include "pipeline/files.h"
+#include "pipeline/folder.h"
+#include <zlib.h>
+
+#define MODEL GOLDEN_DIR "/sd1/model.safetensors"
+
+static void converted(const char *from, const char *to, const char *type, const char *layout)
+{
+	error e = { 0 };
+	if (!file_convert(from, to, type, layout, NULL, &e)) fail_saying("%s\n", e.text);
+}
+
+/* Whether b has all that a has, but for names that hold `but`; returns how many it lacks. */
+static int lacks(const char *a, const char *b, const char *but)
+{
+	error e = { 0 };
+	weights *x = weights_open(a, &e), *y = weights_open(b, &e);
+	if (!x || !y) fail_saying("%s\n", e.text);
+	int lacking = 0;
+	for (size_t i = 0; i < weights_count(x); i++) {
+		const weight *s = weights_at(x, i), *t = weights_find(y, s->name);
+		if (!t && but && !strstr(s->name, but)) fail_saying("no %s\n", s->name);
+		lacking += !t;
+		if (!t) continue;
+		assert_int_equal(s->dtype, t->dtype);
+		assert_int_equal(s->ndims, t->ndims);
+		assert_memory_equal(s->shape, t->shape, sizeof(int64_t) * (size_t)s->ndims);
+		assert_memory_equal(s->data, t->data, s->bytes);
+	}
+	weights_close(x);
+	weights_close(y);
+	return lacking;
+}
+
+/* The tiny Stable Diffusion 1 of the goldens tells its family by a file beside it. */
+static const char *golden_model(void)
+{
+	error e = { 0 };
+	char *text = whole_file(MODEL, 1 << 26, NULL, &e),
+	     *config = whole_file(GOLDEN_DIR "/sd1/config.json", 1 << 16, NULL, &e);
+	assert_true(text && config);
+	size_t n = 0;
+	free(text);
+	text = whole_file(MODEL, 1 << 26, &n, &e);
+	const char *path = scratch_write("model.safetensors", text, n);
+	scratch_write("config.json", config, strlen(config));
+	free(text);
+	free(config);
+	return path;
+}
+
+static void to_a_folder_and_back(void **unused)
+{
+	(void)unused;
+	char model[160], folder[160], path[200];
+	strcpy(model, golden_model());
+	strcpy(folder, scratch_path("folder"));
+	converted(model, folder, NULL, "diffusers");
+	static const char *const parts[] = { "unet/diffusion_pytorch_model.safetensors",
+		"vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors" };
+	for (int i = 0; i < 3; i++) { /* as the original's script writes it */
+		char golden[300];
+		snprintf(path, sizeof path, "%s/%s", folder, parts[i]);
+		snprintf(golden, sizeof golden, GOLDEN_DIR "/sd1/diffusers/%s", parts[i]);
+		assert_int_equal(lacks(golden, path, NULL), 0);
+	}
+	const char *back = scratch_path("back.safetensors");
+	converted(folder, back, NULL, NULL);
+	lacks(back, model, "nothing is lacking");
+	int buffers = lacks(model, back, NULL); /* schedules and EMA counters, which a folder has no place for */
+	assert_int_equal(buffers, 10);
+	/* and again: the same bytes */
+	converted(back, scratch_path("second/"), NULL, NULL);
+	char command[600];
+	snprintf(command, sizeof command, "diff -r '%s' '%s'", folder, scratch_path("second"));
+	assert_int_equal(system(command), 0);
+}
+
+static void families_come_back(const char *json, const char *left_out)
+{
+	error e = { 0 };
+	char config[160], model[160], folder[160];
+	strcpy(config, scratch_write("x.json", json, strlen(json)));
+	strcpy(model, scratch_path("model.safetensors"));
+	strcpy(folder, scratch_path("folder/"));
+	if (!file_init(config, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
+	converted(model, folder, NULL, NULL);
+	const char *back = scratch_path("back.safetensors");
+	converted(folder, back, NULL, "single");
+	lacks(back, model, "nothing is lacking");
+	lacks(model, back, left_out);
+	checkpoint *a = checkpoint_open(model, &e), *b = checkpoint_open(back, &e), *c = checkpoint_open(folder, &e);
+	if (!a || !b || !c) fail_saying("%s\n", e.text);
+	const checkpoint *const others[] = { b, c };
+	for (int i = 0; i < 2; i++) {
+		const family *f = checkpoint_family(a), *g = checkpoint_family(others[i]);
+		assert_memory_equal(&f->vae, &g->vae, sizeof f->vae);
+		assert_string_equal(f->prediction, g->prediction);
+		assert_int_equal(f->size, g->size);
+		assert_int_equal(f->unet.in_channels, g->unet.in_channels);
+		assert_int_equal(f->text.padding, g->text.padding);
+		assert_int_equal(f->text.length, g->text.length);
+		assert_int_equal(f->zero_terminal_snr, g->zero_terminal_snr);
+	}
+	checkpoint_close(a);
+	checkpoint_close(b);
+	checkpoint_close(c);
+}
+
+#define TINY(unet, text, rest)                                                                                      \
+	"{\"unet\":{\"model_channels\":32,\"channel_mult\":[1,2],\"num_res_blocks\":1,\"attention_resolutions\":[1,2]," \
+	"\"context_dim\":32," unet "},\"dd\":{\"ch\":32,\"ch_mult\":[1,2,2],\"num_res_blocks\":1},\"text\":{" text      \
+	"}," rest ",\"size\":64}"
+#define OPEN "\"width\":32,\"heads\":2,\"layers\":3,\"embed_dim\":32,\"vocab_size\":49408"
+#define HUGGING                                                                                                     \
+	"\"hidden_size\":32,\"intermediate_size\":64,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":" \
+	"49408,\"hidden_act\":\"quick_gelu\""
+
+/* OpenCLIP's fused attention is three tensors there; its last block and projection are not kept. */
+static void sd2_comes_back(void **unused)
+{
+	(void)unused;
+	families_come_back(TINY("\"num_head_channels\":16,\"use_linear_in_transformer\":true", OPEN,
+	                       "\"prediction_type\":\"v_prediction\",\"rescale_betas_zero_snr\":true"),
+	    "cond_stage_model.model.");
+}
+
+static void inpainting_comes_back(void **unused)
+{
+	(void)unused;
+	families_come_back(TINY("\"in_channels\":9,\"num_heads\":4", HUGGING, "\"scale_factor\":0.13"), "nothing");
+}
+
+static void refused(const char *json, const char *words)
+{
+	error e = { 0 }, wrong = { 0 };
+	const char *config = scratch_write("x.json", json, strlen(json)), *model = scratch_path("model.safetensors");
+	if (!file_init(config, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
+	assert_false(file_convert(model, scratch_path("folder"), NULL, "diffusers", NULL, &wrong));
+	assert_int_equal(wrong.status, BAD_USAGE);
+	assert_says(wrong, words);
+	assert_int_equal(access(scratch_path("folder"), F_OK), -1);
+}
+
+/* What a folder's configurations cannot say is not written. */
+static void what_a_folder_cannot_say_is_refused(void **unused)
+{
+	(void)unused;
+	refused(TINY("\"num_heads\":4", "\"n_embed\":32,\"n_layer\":1,\"heads\":2,\"dim_head\":16,\"vocab_size\":100",
+	            "\"scale_factor\":0.2"),
+	    "its text encoder is not CLIP's");
+	refused(TINY("\"num_heads\":4", HUGGING ",\"skip\":1", "\"scale_factor\":0.2"), "\"text\" cannot be said");
+}
+
+/* ── from PyTorch's files ── */
+
+typedef struct record {
+	char name[32];
+	uint32_t place, bytes, crc;
+} record;
+
+static void put(FILE *f, uint64_t n, int bytes)
+{
+	for (int i = 0; i < bytes; i++) fputc(i < 8 ? (int)(n >> 8 * i & 255) : 0, f);
+}
+
+static void put_record(FILE *f, const record *r, bool central)
+{
+	put(f, central ? 0x02014b50 : 0x04034b50, 4);
+	put(f, 20, central ? 4 : 2);
+	put(f, 0, 8); /* no flags, stored, no time */
+	put(f, r->crc, 4);
+	put(f, r->bytes, 4);
+	put(f, r->bytes, 4);
+	put(f, strlen(r->name), 4);
+	if (central) put(f, 0, 10), put(f, r->place, 4);
+	fputs(r->name, f);
+}
+
+static void add_record(FILE *f, record *r, const char *name, const void *data, size_t bytes)
+{
+	*r =
+	    (record){ .place = (uint32_t)ftell(f), .bytes = (uint32_t)bytes, .crc = (uint32_t)crc32(0, data, (uInt)bytes) };
+	strcpy(r->name, name);
+	put_record(f, r, false);
+	fwrite(data, 1, bytes, f);
+}
+
+static void put_integers(FILE *f, const int64_t *values, int n)
+{
+	fputc('(', f);
+	for (int i = 0; i < n; i++) fputc('J', f), put(f, (uint64_t)values[i], 4);
+	fputc('t', f);
+}
+
+/* {"state_dict": {name: tensor, …}, "epoch": 3} as torch.save() pickles it. */
+static void put_pickle(FILE *f, const weights *w)
+{
+	fputs("\x80\2}X", f), put(f, 10, 4), fputs("state_dict}(", f);
+	for (size_t i = 0; i < weights_count(w); i++) {
+		const weight *t = weights_at(w, i);
+		char key[24];
+		int64_t stride[WEIGHT_DIMS], one = 1;
+		for (int k = t->ndims - 1; k >= 0; k--) stride[k] = one, one *= t->shape[k];
+		static const char *const storages[DTYPES] = { [F32] = "Float", [F16] = "Half", [I64] = "Long", [I32] = "Int" };
+		snprintf(key, sizeof key, "%zu", i);
+		fputc('X', f), put(f, strlen(t->name), 4), fputs(t->name, f);
+		fputs("ctorch._utils\n_rebuild_tensor_v2\n((X", f), put(f, 7, 4), fputs("storage", f);
+		fprintf(f, "ctorch\n%sStorage\n", storages[t->dtype]);
+		fputc('X', f), put(f, strlen(key), 4), fputs(key, f);
+		fputc('X', f), put(f, 3, 4), fputs("cpuJ", f), put(f, weight_elements(t), 4), fputs("tQ", f);
+		fputs("K", f), put(f, 0, 1), put_integers(f, t->shape, t->ndims), put_integers(f, stride, t->ndims);
+		fputs("\x89"
+		      "ccollections\nOrderedDict\n)RtR",
+		    f);
+	}
+	fputs("usX", f), put(f, 5, 4), fputs("epochK\3s.", f);
+}
+
+static void write_archive(const char *path, const weights *w)
+{
+	FILE *pickle = fopen(scratch_path("data.pkl"), "wb"), *f = fopen(path, "wb");
+	assert_true(pickle && f);
+	put_pickle(pickle, w);
+	fclose(pickle);
+	size_t n, count = weights_count(w);
+	error e = { 0 };
+	char *text = whole_file(scratch_path("data.pkl"), 1 << 24, &n, &e), name[32];
+	record *r = calloc(count + 1, sizeof *r);
+	assert_true(text && r);
+	add_record(f, &r[count], "m/data.pkl", text, n);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(name, sizeof name, "m/data/%zu", i);
+		add_record(f, &r[i], name, weights_at(w, i)->data, weights_at(w, i)->bytes);
+	}
+	long begin = ftell(f);
+	for (size_t i = 0; i <= count; i++) put_record(f, &r[i], true);
+	long end = ftell(f);
+	put(f, 0x06054b50, 8);
+	put(f, count + 1, 2), put(f, count + 1, 2), put(f, (uint64_t)(end - begin), 4), put(f, (uint64_t)begin, 4);
+	put(f, 0, 2);
+	fclose(f);
+	free(text);
+	free(r);
+}
+
+static void out_of_a_checkpoint(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char model[160], ckpt[160];
+	strcpy(model, golden_model());
+	strcpy(ckpt, scratch_path("model.ckpt"));
+	weights *w = weights_open(model, &e);
+	write_archive(ckpt, w);
+	weights_close(w);
+	assert_int_equal(lacks(model, ckpt, NULL), 0);
+	converted(ckpt, scratch_path("again.safetensors"), NULL, NULL);
+	assert_int_equal(lacks(model, scratch_path("again.safetensors"), NULL), 0);
+	converted(ckpt, scratch_path("folder"), NULL, "diffusers");
+	assert_int_equal(lacks(GOLDEN_DIR "/sd1/diffusers/unet/diffusion_pytorch_model.safetensors",
+	                     scratch_path("folder/unet/diffusion_pytorch_model.safetensors"), NULL),
+	    0);
+}
+
+/* ── what lies side by side in a folder ── */
+
+static void chooses_of_variants(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	static const char *const better[] = { "pytorch_model.fp16.bin", "pytorch_model.bin", "model.fp16.safetensors",
+		"model.non_ema.safetensors", "model.safetensors", "model.safetensors.index.json" };
+	char *text;
+	size_t n;
+	text = whole_file(GOLDEN_DIR "/sd1/diffusers/vae/diffusion_pytorch_model.safetensors", 1 << 24, &n, &e);
+	assert_non_null(text);
+	error none = { 0 };
+	assert_null(folder_weights(scratch, "", &none));
+	assert_says(none, "no weights");
+	for (size_t i = 0; i < sizeof better / sizeof *better; i++) {
+		bool index = strstr(better[i], ".index.") != NULL;
+		const char *path =
+		    index ? scratch_write(better[i], "{\"weight_map\":{}}", 17) : scratch_write(better[i], text, n);
+		weights *w = folder_weights(scratch, "", &e);
+		if (!w) fail_saying("%s\n", e.text);
+		if (i != 3) assert_string_equal(weights_path(w), path); /* without EMA: not where there is another */
+		weights_close(w);
+	}
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_SCRATCH(to_a_folder_and_back),
+		IN_SCRATCH(sd2_comes_back),
+		IN_SCRATCH(inpainting_comes_back),
+		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
+		IN_SCRATCH(out_of_a_checkpoint),
+		IN_SCRATCH(chooses_of_variants),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
