@@ -20,9 +20,9 @@ static bool rename_head(const pair *table, const char *lead, const char *key, ch
 
 /* ── U-Net ── */
 static const pair unet_roots[] = { { "time_embed.0", "time_embedding.linear_1" },
-	{ "time_embed.2", "time_embedding.linear_2" }, { "label_emb.0.0", "add_embedding.linear_1" },
-	{ "label_emb.0.2", "add_embedding.linear_2" }, { "input_blocks.0.0", "conv_in" }, { "out.0", "conv_norm_out" },
-	{ "out.2", "conv_out" }, { NULL, NULL } };
+	{ "time_embed.2", "time_embedding.linear_2" }, { "time_embed.cond_proj", "time_embedding.cond_proj" },
+	{ "label_emb.0.0", "add_embedding.linear_1" }, { "label_emb.0.2", "add_embedding.linear_2" },
+	{ "input_blocks.0.0", "conv_in" }, { "out.0", "conv_norm_out" }, { "out.2", "conv_out" }, { NULL, NULL } };
 static const pair unet_residual[] = { { "in_layers.0", "norm1" }, { "in_layers.2", "conv1" },
 	{ "emb_layers.1", "time_emb_proj" }, { "out_layers.0", "norm2" }, { "out_layers.3", "conv2" },
 	{ "skip_connection", "conv_shortcut" }, { NULL, NULL } };

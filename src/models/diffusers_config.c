@@ -89,6 +89,7 @@ static bool read_unet(const json_t *j, unet_config *c, error *e)
 	take(out, "context_dim", j, "cross_attention_dim");
 	take(out, "use_linear_in_transformer", j, "use_linear_projection");
 	take(out, "norm_num_groups", j, "norm_num_groups");
+	take(out, "time_cond_proj_dim", j, "time_cond_proj_dim");
 	if (json_is_string(json_object_get(j, "addition_embed_type"))) {
 		json_object_set_new(out, "num_classes", json_string("sequential"));
 		take(out, "adm_in_channels", j, "projection_class_embeddings_input_dim");
@@ -140,7 +141,7 @@ static void set_name(family *f)
 	for (int i = 0; (known = family_at(i)); i++) {
 		const unet_config *a = &known->unet, *b = &f->unet;
 		if (a->in_channels != b->in_channels || a->channels != b->channels || a->context != b->context ||
-		    a->levels != b->levels || strcmp(known->prediction, f->prediction))
+		    a->guidance != b->guidance || a->levels != b->levels || strcmp(known->prediction, f->prediction))
 			continue;
 		strcpy(f->name, known->name);
 		return;

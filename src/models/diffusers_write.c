@@ -81,6 +81,7 @@ static json_t *unet_json(const family *f)
 	set_each(j, "layers_per_block", c->blocks, c->levels);
 	set_each(j, "transformer_layers_per_block", c->depth, c->levels);
 	set_int(j, "cross_attention_dim", c->context);
+	if (c->guidance) set_int(j, "time_cond_proj_dim", c->guidance);
 	if (c->head_width) /* a list, also where all are the same: that is how a fixed width is told */
 		json_object_set_new(j, "attention_head_dim", widths(1, heads, c->levels));
 	else

@@ -115,6 +115,12 @@ static const family families[] = {
 	    .text = CLIP_L,
 	    PREFIXES(HUGGING_FACE),
 	    TRAINED("epsilon", 512) },
+	{ .name = "sd1-lcm",
+	    .unet = { SD1_UNET, .in_channels = 4, .guidance = 256 },
+	    .vae = KL_F8,
+	    .text = CLIP_L,
+	    PREFIXES(HUGGING_FACE),
+	    TRAINED("epsilon", 512) },
 	{ .name = "sd2.1",
 	    .unet = { SD2_UNET, .in_channels = 4 },
 	    .vae = KL_F8,
@@ -152,6 +158,7 @@ enum { FAMILIES = sizeof families / sizeof *families };
 static const char *const aliases[][2] = {
 	{ "sd1.4", "sd1" },
 	{ "sd1.5", "sd1" },
+	{ "lcm", "sd1-lcm" },
 	{ "sd2", "sd2.1" },
 	{ "sd2.0", "sd2.1" },
 	{ "sd2.0-base", "sd2.1-base" },
@@ -176,13 +183,18 @@ const family *family_by_name(const char *name, error *e)
 }
 
 /* ── recognition ── */
-static bool has(tensor_lookup *lookup, void *context, shape expected, const char *prefix, const char *name)
+static bool find_shape(tensor_lookup *lookup, void *context, const char *prefix, const char *name, shape *s)
 {
 	char key[256];
-	snprintf(key, sizeof key, "%s.%s", prefix, name);
 	dtype d;
+	snprintf(key, sizeof key, "%s.%s", prefix, name);
+	return lookup(context, key, &d, s, NULL);
+}
+
+static bool has(tensor_lookup *lookup, void *context, shape expected, const char *prefix, const char *name)
+{
 	shape s;
-	return lookup(context, key, &d, &s, NULL) && shape_same(s, expected);
+	return find_shape(lookup, context, prefix, name, &s) && shape_same(s, expected);
 }
 
 static bool text_matches(const family *f, tensor_lookup *lookup, void *context)
@@ -204,6 +216,9 @@ static bool matches(const family *f, tensor_lookup *lookup, void *context)
 	snprintf(keys[0], sizeof keys[0], "input_blocks.%d.1.transformer_blocks.0.attn2.to_k.weight", block);
 	snprintf(keys[1], sizeof keys[1], "input_blocks.%d.1.proj_in.weight", block);
 	int width = u->channels * u->multiplier[level];
+	shape guidance;
+	bool guided = find_shape(lookup, context, f->unet_prefix, "time_embed.cond_proj.weight", &guidance);
+	if (guided ? !shape_same(guidance, shape2(u->channels, u->guidance)) : u->guidance) return false;
 	shape projection = { u->linear_projection ? 2 : 4, { width, width, 1, 1 } };
 	return has(lookup, context, shape4(u->channels, u->in_channels, 3, 3), f->unet_prefix, "input_blocks.0.0.weight") &&
 	       has(lookup, context, shape2(width, u->context), f->unet_prefix, keys[0]) &&

@@ -95,7 +95,8 @@ static void build(nn *n, const family *f, part p)
 		int side = 1 << (u->levels > 0 ? u->levels - 1 : 0);
 		tensor x = input(g, "x", REAL, shape4(1, side, side, u->in_channels)), t = input(g, "t", REAL, shape1(1));
 		tensor context = u->context ? input(g, "context", REAL, shape3(1, 1, u->context)) : 0;
-		family_denoise(n, f, x, t, context, u->vector ? input(g, "y", REAL, shape2(1, u->vector)) : 0);
+		int y = u->vector + u->guidance; /* never both */
+		family_denoise(n, f, x, t, context, y ? input(g, "y", REAL, shape2(1, y)) : 0);
 	} else if (p == VAE_PART) {
 		int side = vae_factor(&f->vae);
 		family_encode_image(n, f, input(g, "image", REAL, shape4(1, side, side, f->vae.in_channels)));

@@ -50,6 +50,7 @@ static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
 	int width = 4 * c->channels;
 	tensor e = cast(g, timestep_embedding(g, t, c->channels, 10000), graph_compute(g));
 	push(g, "time_embed");
+	if (c->guidance) e = add(g, e, nn_linear(n, "cond_proj", cast(g, y, graph_compute(g)), c->channels, false));
 	e = nn_linear(n, "2", activate(g, nn_linear(n, "0", e, width, true), SILU), width, true);
 	nn_block(n, e);
 	pop(g);

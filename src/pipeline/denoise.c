@@ -14,13 +14,32 @@ static void build(nn *n, const model *m, stage *s, const void *shapes)
 	s->in[0] = input(n->g, "x", REAL, shape4(batch, d->height, d->width, d->channels + d->extra));
 	s->in[1] = input(n->g, "t", REAL, shape1(batch));
 	s->in[2] = tokens ? input(n->g, "context", REAL, shape3(batch, tokens, width)) : 0;
-	s->out = family_denoise(n, &m->family, s->in[0], s->in[1], s->in[2], 0);
+	s->in[3] = d->embedded ? input(n->g, "guidance", REAL, shape2(batch, d->embedded)) : 0;
+	s->out = family_denoise(n, &m->family, s->in[0], s->in[1], s->in[2], s->in[3]);
 }
 
 bool denoiser_compile(denoiser *d, error *e)
 {
 	d->stage.name = "denoise";
 	return stage_compile(&d->stage, d->model, build, d, e);
+}
+
+/* The scale less 1, in waves like a timestep (Luo et al. 2023; diffusers' get_guidance_scale_embedding): sines first.
+ */
+static bool write_guidance(denoiser *d, error *e)
+{
+	int half = d->embedded / 2, batch = d->text->branches;
+	float *values = malloc((size_t)batch * (size_t)d->embedded * sizeof *values);
+	if (!values) return fail(e, NO_MEMORY, "out of memory for the guidance");
+	for (int b = 0; b < batch; b++)
+		for (int i = 0; i < half; i++) {
+			double x = (d->guidance.scale - 1) * 1000 * exp(-log(10000) * i / (half > 1 ? half - 1 : 1));
+			values[b * d->embedded + i] = (float)sin(x);
+			values[b * d->embedded + half + i] = (float)cos(x);
+		}
+	stage_write(&d->stage, d->stage.in[3], values);
+	free(values);
+	return true;
 }
 
 bool denoiser_allocate(denoiser *d, error *e)
@@ -33,7 +52,7 @@ bool denoiser_allocate(denoiser *d, error *e)
 	d->context_step = -1;
 	if (!d->batch || !d->times || !d->contexts || !d->outputs)
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", d->width, d->height);
-	return stage_allocate(&d->stage, d->model, e);
+	return stage_allocate(&d->stage, d->model, e) && (!d->embedded || write_guidance(d, e));
 }
 
 void denoiser_free(denoiser *d)

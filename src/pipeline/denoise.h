@@ -12,6 +12,7 @@ typedef struct denoiser {
 	stage stage;
 	int width, height;   /* of the latent */
 	int channels, extra; /* of the latent; what an inpainting model reads beside it */
+	int embedded;        /* width of the guidance that a distilled model is told; 0: it is not */
 	const conditioning *text;
 	const conditioning *text_to; /* its contexts are mixed in; NULL: none */
 	double blend;                /* how much of them, 0 … 1 */

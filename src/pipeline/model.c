@@ -106,11 +106,14 @@ typedef struct flaws {
 	int count;
 	char first[3][200];
 	const char *prefix; /* of the keys that are looked at */
+	int unknown;
+	char stranger[200];
 } flaws;
 
 static void collect(void *context, flaw f, const char *text)
 {
 	flaws *y = context;
+	if (f == UNEXPECTED && !y->unknown++) snprintf(y->stranger, sizeof y->stranger, "%s", text);
 	if (f == UNEXPECTED || strncmp(text, y->prefix, strlen(y->prefix))) return;
 	if (y->count < 3) snprintf(y->first[y->count], sizeof y->first[0], "%s", text);
 	y->count++;
@@ -123,6 +126,9 @@ static bool check_tensors(model *m, error *e)
 	if (!checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
 	    (double)parameters / 1e6, checkpoint_evidence(m->checkpoint));
+	if (y.unknown)
+		model_note(m, SUMI_WARNING, "%s: %d of its tensors are not known and not used, such as %s", m->path, y.unknown,
+		    y.stranger);
 	if (!y.count) return true;
 	return fail(e, BAD_FILE, "%s: %d of the tensors of %s %s missing or wrong: %s%s%s%s%s%s", m->path, y.count,
 	    m->family.name, y.count == 1 ? "is" : "are", y.first[0], y.count > 1 ? "; " : "", y.first[1],

@@ -122,7 +122,8 @@ static bool choose_sampler(job *j, error *e)
 	if (!choose_own_scheduler(j, e)) return false;
 	if (j->own_scheduler) return true;
 	bool named = false;
-	const char *standard = j->prediction == PREDICT_FLOW ? "Euler" : "DPM++ 2M";
+	bool distilled = j->m->family.unet.guidance;
+	const char *standard = j->prediction == PREDICT_FLOW ? "Euler" : distilled ? "LCM" : "DPM++ 2M";
 	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e)) return false;
 	if (o->schedule) {
 		if (!spacing_from_name(o->schedule, &j->spacing, e)) return false;
@@ -197,9 +198,10 @@ static bool add_prompt_lora(void *context, const char *name, double strength, er
 static bool read_prompts(job *j, error *e)
 {
 	const sumi_options *o = j->o;
+	bool guided = j->guidance != 1 && !j->m->family.unet.guidance; /* which a distilled model is told instead */
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, j, e);
 	return j->prompt && conditioning_read(&j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "",
-	                        j->guidance != 1, o->steps, e);
+	                        guided, o->steps, e);
 }
 
 /* The prompt that is blended in: as many branches and tokens, so that contexts can be mixed one by one. */
@@ -240,6 +242,7 @@ static bool set_up_denoiser(job *j, error *e)
 		.height = j->latent_height,
 		.channels = j->channels,
 		.extra = extra,
+		.embedded = f->unet.guidance,
 		.text = &j->text,
 		.text_to = j->text_to.branches ? &j->text_to : NULL,
 		.blend = o->blend,

@@ -7,7 +7,7 @@
 typedef struct stage {
 	const char *name; /* "encode", "denoise", …; static */
 	graph *g;         /* NULL: this stage is not needed */
-	tensor in[3], out;
+	tensor in[4], out;
 } stage;
 
 /* A build hands the stage's shapes to a network. `nn` has the graph and the model's adapters. */

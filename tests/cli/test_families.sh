@@ -1,0 +1,60 @@
+# test_families.sh - every kind of family draws from a small model of its own, and a folder of it draws the same.
+. "$(dirname "$0")/lib.sh"
+
+unet='"model_channels":32,"channel_mult":[1,2],"num_res_blocks":1,"attention_resolutions":[1,2],"context_dim":32'
+clip='"hidden_size":32,"intermediate_size":64,"num_hidden_layers":2,"num_attention_heads":2,"vocab_size":49408'
+open='"width":32,"heads":2,"layers":3,"embed_dim":32,"vocab_size":49408'
+bert='"n_embed":32,"n_layer":2,"heads":2,"dim_head":16,"vocab_size":30522'
+
+family() { # family NAME UNET TEXT REST
+	printf '{"unet":{%s,%s},"dd":{"ch":32,"ch_mult":[1,1,2,2],"num_res_blocks":1},"text":{%s},%s"size":64}' \
+		"$unet" "$2" "$3" "$4" >"$1.json"
+	expect 0 "$1.safetensors" init "$1.json" --type f16
+}
+draw() { # draw FILE MODEL OPTIONS…
+	file=$1 from=$2
+	shift 2
+	expect 0 "$file" generate -m "$from" -o "$file" -p 'a red fox' --steps 2 --disable-image-metadata "$@"
+	is_png "$file" 64 64
+}
+
+family sd1 '"num_heads":4' "$clip" ''
+family sd2 '"num_head_channels":16,"use_linear_in_transformer":true' "$open" '"prediction_type":"v_prediction",'
+family inpainting '"num_heads":4,"in_channels":9' "$clip" ''
+family lcm '"num_heads":4,"time_cond_proj_dim":64' "$clip" ''
+family ldm '"num_heads":4' "$bert" ''
+for name in sd1 sd2 inpainting lcm ldm; do
+	draw $name.png $name.safetensors
+	draw words.png $name.safetensors -p 'a blue fox'
+	differ $name.png words.png
+	draw guided.png $name.safetensors --cfg-scale 2
+	differ $name.png guided.png
+	[ $name = ldm ] && continue
+	expect 0 '' convert $name.safetensors $name/
+	draw folder.png $name
+	same $name.png folder.png
+	expect 0 '' convert $name again.safetensors
+	draw again.png again.safetensors
+	same $name.png again.png
+done
+expect 2 "its text encoder is not CLIP's" convert ldm.safetensors ldm/
+
+# Velocity and noise are not the same.
+sed 's/"prediction_type": "v_prediction"/"prediction_type": "epsilon"/' sd2/scheduler/scheduler_config.json >changed
+cp changed sd2/scheduler/scheduler_config.json
+draw noise.png sd2
+differ noise.png sd2.png
+sed 's/DDIMScheduler/ZigzagScheduler/' changed >sd2/scheduler/scheduler_config.json
+expect 3 'ZigzagScheduler' generate -m sd2 -p x --steps 1 --sampling-method model -o x.png
+
+# What a distilled model is told of the guidance, and nothing to be led away from.
+draw a.png lcm.safetensors -n 'blurry'
+same a.png lcm.png
+
+# An inpainting model sees the picture and the mask beside the latent, so also where all is noise.
+draw around.png inpainting.safetensors -i sd1.png --mask words.png --strength 1
+draw other.png inpainting.safetensors -i lcm.png --mask words.png --strength 1
+differ around.png other.png
+draw bare.png inpainting.safetensors -i sd1.png --strength 1
+differ around.png bare.png
+finish
