@@ -1,6 +1,6 @@
-/* fuzz_config.c - any bytes as a configuration: the first chooses between Sumi's own JSON and those of a diffusers
- * folder, as one list [unet, vae, text_encoder, scheduler, model_index]. What is accepted must have parameters that can
- * be listed, and steps that can be walked. */
+/* fuzz_config.c - any bytes as a configuration: of the first, a bit chooses between Sumi's own JSON and those of a
+ * diffusers folder, as one list [unet, vae, text_encoder, scheduler, special_tokens_map, tokenizer_config]; another one
+ * whether what is accepted is built, so that its parameters are listed, which takes long. */
 #include "fuzz.h"
 #include "diffusion/diffusers.h"
 #include "models/diffusers.h"
@@ -36,23 +36,22 @@ static void walk(const json_t *config)
 	noise_schedule_free(&schedule);
 }
 
-static void read_folder(const char *text)
+static void read_folder(const char *text, bool build)
 {
 	error e = { 0 };
 	family f;
 	json_t *j = json_loads(text, 0, NULL);
-	const json_t *part[4];
-	for (size_t i = 0; i < 4; i++) part[i] = json_array_get(j, i);
-	bool fine = family_from_diffusers(part[0], part[1], part[2], part[3], &f, &e);
-	if (fine)
-		list_parameters(&f);
-	else
-		holds_message(&e);
+	const json_t *part[6];
+	for (size_t i = 0; i < 6; i++) part[i] = json_array_get(j, i);
+	bool fine = family_from_diffusers(part[0], part[1], part[2], part[3], &f, &e) &&
+	            family_from_tokenizer(part[4], part[5], &f, &e);
+	if (!fine) holds_message(&e);
+	if (fine && build) list_parameters(&f);
 	walk(part[3]);
 	json_decref(j);
 }
 
-static void read_own(const char *text)
+static void read_own(const char *text, bool build)
 {
 	error e = { 0 };
 	family f;
@@ -60,7 +59,7 @@ static void read_own(const char *text)
 		holds_message(&e);
 		return;
 	}
-	list_parameters(&f);
+	if (build) list_parameters(&f);
 	char *again = family_to_json(&f); /* what we write is what we read */
 	holds(again != NULL);
 	family g;
@@ -74,9 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!text) return 0;
 	memcpy(text, data + 1, size - 1);
 	if (*data & 1)
-		read_folder(text);
+		read_folder(text, *data & 2);
 	else
-		read_own(text);
+		read_own(text, *data & 2);
 	free(text);
 	return 0;
 }
