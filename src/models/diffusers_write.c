@@ -200,7 +200,8 @@ static json_t *comparable(const family *f)
 	if (g.unet.spatial_transformer) g.unet.new_order = false;
 	char *text = family_to_json(&g);
 	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
-	json_object_del(j, "name");
+	json_object_del(j, "name"); /* these two change no picture that names its guidance */
+	json_object_del(j, "guidance_scale");
 	free(text);
 	return j;
 }
