@@ -99,7 +99,8 @@ static bool choose_prediction(job *j, error *e)
 static bool choose_own_scheduler(job *j, error *e)
 {
 	const char *name = j->o->sampler;
-	const json_t *config = checkpoint_scheduler(j->m->checkpoint);
+	const checkpoint *c = j->m->checkpoint; /* NULL while a model is trained */
+	const json_t *config = c ? checkpoint_scheduler(c) : NULL;
 	bool asked = name && !strcasecmp(name, "model");
 	if (asked && !config)
 		return fail(
