@@ -192,11 +192,12 @@ typedef struct sumi_training_progress {
 	double learning_rate, gradient_norm;
 	double images_per_second, seconds_left;
 	double waited; /* share of the time that was spent waiting for data, 0 … 1 */
+	int rank;      /* of this process among those that mpirun started, from 0; the numbers are those of all together */
 } sumi_training_progress;
 
 typedef struct sumi_training_listener {
-	/* After each step, from the thread that called. Nonzero: save a checkpoint, then fail with SUMI_STOPPED. NULL:
-	 * nobody asks. */
+	/* After each step, from the thread that called. Nonzero, in any process: all save a checkpoint together, then
+	 * fail with SUMI_STOPPED. NULL: nobody asks. */
 	int (*progress)(void *context, const sumi_training_progress *p);
 	/* A line without newline at its end. NULL: nobody listens. */
 	void (*note)(void *context, const char *line);

@@ -1,5 +1,6 @@
 /* file.c - mapping, reading, and writing beside and renaming. */
 #include "base/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -264,4 +265,24 @@ bool check_writable(const char *path, error *e)
 	writer *w = writer_open(path, 0, e);
 	writer_abort(w);
 	return w != NULL;
+}
+
+/* Does a name end in ".tmp-" and a process id? */
+static bool is_temporary(const char *name)
+{
+	const char *end = strstr(name, ".tmp-");
+	for (const char *next; end && (next = strstr(end + 1, ".tmp-"));) end = next;
+	return end && end[5] && strspn(end + 5, "0123456789") == strlen(end + 5);
+}
+
+void remove_leftovers(const char *beginning)
+{
+	const char *slash = strrchr(beginning, '/'), *prefix = slash ? slash + 1 : beginning;
+	char *folder = slash ? strndup(beginning, (size_t)(slash - beginning) + 1) : strdup(".");
+	DIR *d = folder ? opendir(folder) : NULL;
+	for (struct dirent *entry; d && (entry = readdir(d));)
+		if (!strncmp(entry->d_name, prefix, strlen(prefix)) && is_temporary(entry->d_name))
+			unlinkat(dirfd(d), entry->d_name, 0);
+	if (d) closedir(d);
+	free(folder);
 }

@@ -40,4 +40,8 @@ bool write_file(const char *path, const void *data, size_t bytes, error *e);
  * must be a regular and writable one. */
 bool check_writable(const char *path, error *e);
 
+/* Removes what writers that were killed left of the paths that begin with `beginning` ("dir/checkpoint-"). Only where
+ * nobody is writing one of them. */
+void remove_leftovers(const char *beginning);
+
 #endif

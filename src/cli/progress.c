@@ -120,6 +120,7 @@ void progress_begin(progress *p, bool verbose, bool quiet)
 	p->blocks = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	signal(SIGUSR1, on_signal); /* what mpirun and batch systems pass on in good time */
 }
 
 sumi_listener progress_listener(progress *p)

@@ -21,7 +21,9 @@ static int help(void)
 	     "  lora          a small file that changes a checkpoint\n"
 	     "  embedding     a new word for a checkpoint (textual inversion)\n\n"
 	     "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
-	     "wins. SIGINT saves a checkpoint and leaves; --resume_from_checkpoint latest goes on to the same bytes.");
+	     "wins. SIGINT, SIGTERM or SIGUSR1 saves a checkpoint and leaves; --resume_from_checkpoint latest goes on to "
+	     "the\n"
+	     "same bytes. mpirun -n N sumi train … trains on N processes, each with its share of every batch.");
 	return 0;
 }
 
@@ -62,7 +64,7 @@ static int on_progress(void *context, const sumi_training_progress *p)
 	display *d = context;
 	double now = seconds_now();
 	bool last = p->step == p->steps;
-	if (!d->quiet && (last || now - d->told >= (d->terminal ? 0.1 : 30))) {
+	if (!d->quiet && !p->rank && (last || now - d->told >= (d->terminal ? 0.1 : 30))) {
 		char left[32];
 		print_duration(left, sizeof left, p->seconds_left);
 		fprintf(stderr, "%s%s %lld", d->terminal ? "\r" : "", d->cache ? "picture" : "step", (long long)p->step);

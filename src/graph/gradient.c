@@ -89,7 +89,7 @@ static void walk(graph *g, tensor loss, const bool *varies, tensor *clone)
 {
 	int block = 0;
 	for (int i = (int)loss; i > 0 && !failed(&g->error); i--) {
-		int b = g->recompute ? g->nodes[i].block : 0;
+		int b = g->recompute && g->wanted[i] ? g->nodes[i].block : 0;
 		if (b && b != block) {
 			int first = i;
 			while (first > 1 && g->nodes[first - 1].block == b) first--;
@@ -103,6 +103,16 @@ static void walk(graph *g, tensor loss, const bool *varies, tensor *clone)
 	}
 }
 
+/* A view that gradients do not pass. */
+tensor detach(graph *g, tensor x)
+{
+	tensor y = emit(g, VIEW, dtype_of(g, x), shape_of(g, x), 1, 1, &x);
+	if (y) edit(g, y)->a[1] = 1;
+	return y;
+}
+
+static bool is_detached(const node *n) { return n->op == VIEW && n->a[1]; }
+
 bool gradients(graph *g, tensor loss, const tensor *wrt, int n, tensor *out)
 {
 	for (int i = 0; i < n; i++) out[i] = 0;
@@ -115,10 +125,10 @@ bool gradients(graph *g, tensor loss, const tensor *wrt, int n, tensor *out)
 	tensor *clone = calloc((size_t)count, sizeof *clone);
 	if (!varies || !clone) fail(&g->error, NO_MEMORY, "out of memory for the gradients of %d nodes", count);
 	if (!failed(&g->error) && reserve(g, (tensor)count)) {
-		for (int i = 0; i < n; i++) g->wanted[wrt[i]] = true;
+		for (int i = 0; i < n; i++) g->wanted[wrt[i]] = wrt[i] != 0;
 		for (int i = 1; i < count; i++)
-			for (int k = 0; k < g->nodes[i].inputs; k++) g->wanted[i] |= g->wanted[g->nodes[i].in[k]];
-		g->wanted[0] = false;
+			for (int k = 0; k < g->nodes[i].inputs && !is_detached(&g->nodes[i]); k++)
+				g->wanted[i] |= g->wanted[g->nodes[i].in[k]];
 		g->gradient[loss] = fill(g, dtype_of(g, loss), shape_of(g, loss), 1);
 		walk(g, loss, varies, clone);
 		for (int i = 0; i < n && !failed(&g->error); i++) {

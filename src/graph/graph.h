@@ -37,7 +37,7 @@ typedef enum opcode {
 	INPUT, /* the caller writes it before each run */
 	PARAM, /* a weight: bound to memory that the caller owns */
 	FILL,  /* f[0] everywhere */
-	VIEW,  /* in[0]'s memory from element a[0] on, read with another shape: costs nothing */
+	VIEW,  /* in[0]'s memory from element a[0] on, read with another shape: costs nothing; a[1]: see detach() */
 	CAST,  /* to this node's dtype; an alias where it is the same */
 
 	ADD,             /* in[0] + in[1]; in[1] is broadcast: its axes, aligned at the last, are equal, 1 or missing */
@@ -181,9 +181,11 @@ tensor timestep_embedding(graph *g, tensor t, int width, float max_period); /* f
 
 /* ── differentiation ── */
 /* Appends the nodes of d loss / d wrt[i] for n tensors (usually parameters; inputs and inner nodes are allowed) and
- * writes them to out, 0 where the loss does not depend on it. loss is [1]. May be called several times. Gradients of
+ * writes them to out, 0 where the loss does not depend on it or wrt[i] is 0. loss is [1]. May be called several times. Gradients of
  * parameters are full precision. Every out node is kept. */
 bool gradients(graph *g, tensor loss, const tensor *wrt, int n, tensor *out);
+/* x, as a constant for gradients(): so that a gradient can itself be part of a loss. */
+tensor detach(graph *g, tensor x);
 /* Gradient checkpointing: after graph_recompute(g, true), what is built between the two is not stored for the backward
  * pass but recomputed there from what the block read. Blocks do not nest: an inner pair does nothing. */
 void graph_recompute(graph *g, bool on);

@@ -66,7 +66,8 @@ static bool on_progress(void *context, const training_progress *p)
 	                                                    .gradient_norm = p->gradient_norm,
 	                                                    .images_per_second = p->images_per_second,
 	                                                    .seconds_left = p->seconds_left,
-	                                                    .waited = p->waited });
+	                                                    .waited = p->waited,
+	                                                    .rank = p->rank });
 }
 
 static void on_note(void *context, const char *line)

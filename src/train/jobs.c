@@ -1,9 +1,10 @@
 /* jobs.c - what the training jobs share: models from files and options, and options of the data. */
 #include "train/jobs.h"
 #include "base/file.h"
+#include "train/team.h"
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_CONFIG = 1 << 20 };
 
@@ -83,13 +84,21 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 int threads_of(const train_options *o)
 {
 	if (o->threads) return (int)o->threads;
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-	return n < 1 ? 1 : (int)n;
+	cpu_set_t set; /* mpirun ties processes to cores */
+	return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
-bool train_run(training_job job, const train_options *o, const training_listener *l, error *e)
+/* What a run that was killed left half written beside the model: its name with another end. */
+static void clean_output(const char *output)
 {
-	if (!train_options_check(o, job, e)) return false;
+	const char *end = strstr(output, ".safetensors");
+	char beginning[4000];
+	snprintf(beginning, sizeof beginning, "%.*s.", end ? (int)(end - output) : (int)strlen(output), output);
+	remove_leftovers(beginning);
+}
+
+static bool run_job(training_job job, const train_options *o, const training_listener *l, error *e)
+{
 	switch (job) {
 	case TRAIN_AUTOENCODER: return train_autoencoder(o, l, e);
 	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
@@ -98,4 +107,17 @@ bool train_run(training_job job, const train_options *o, const training_listener
 	case TRAIN_CACHE: return train_cache(o, l, e);
 	default: return fail(e, BAD_USAGE, "no training job %d", (int)job);
 	}
+}
+
+bool train_run(training_job job, const train_options *o, const training_listener *l, error *e)
+{
+	team *together = train_options_check(o, job, e) ? team_join(e) : NULL;
+	if (!together) return false;
+	training_listener mine = l ? *l : (training_listener){ 0 };
+	if (team_rank(together)) mine.note = NULL; /* the others would say the same */
+	if (!team_rank(together)) clean_output(o->output);
+	error own = { 0 };
+	bool fine = team_wait(together, &own) && run_job(job, o, &mine, &own);
+	team_leave(together, fine || own.status == STOPPED);
+	return fine || fail(e, own.status, "%s", own.text);
 }

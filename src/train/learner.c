@@ -139,7 +139,7 @@ bool learner_start_average(learner *m, error *e)
 	for (int i = 0; i < m->count; i++) {
 		learner_weight *w = &m->weights[i];
 		size_t bytes = shape_count(w->shape) * sizeof(float);
-		if (!w->trained || w->average) continue;
+		if (!w->trained || w->group || w->average) continue;
 		if (!(w->average = malloc(bytes))) return fail(e, NO_MEMORY, "no memory for the average of '%s'", w->name);
 		memcpy(w->average, w->value, bytes);
 	}
@@ -157,7 +157,7 @@ int64_t learner_parameters(const learner *m, bool trained_only)
 {
 	int64_t n = 0;
 	for (int i = 0; i < m->count; i++)
-		if (m->weights[i].trained || (!trained_only && !m->weights[i].buffer))
+		if (!m->weights[i].helper && (m->weights[i].trained || (!trained_only && !m->weights[i].buffer)))
 			n += (int64_t)shape_count(m->weights[i].shape);
 	return n;
 }
@@ -175,9 +175,9 @@ int learner_mark_trained(const learner *m, graph *g, tensor *nodes, int *indices
 {
 	int n = 0;
 	for (int i = 0; i < m->count; i++) {
-		tensor t = m->weights[i].trained ? find(g, m->weights[i].name) : 0;
-		if (!t) continue;
-		set_trainable(g, t, true);
+		if (!m->weights[i].trained) continue;
+		tensor t = find(g, m->weights[i].name);
+		if (t) set_trainable(g, t, true);
 		nodes[n] = t;
 		indices[n++] = i;
 	}

@@ -8,6 +8,8 @@ typedef struct learner_weight {
 	char *name; /* key of the single-file layout */
 	shape shape;
 	bool trained, buffer;
+	bool helper; /* serves training alone: not part of the model that is written */
+	int group;   /* weights of a group are clipped together; 0 is the model, 1 what it plays against, with no average */
 	float *value;      /* f32 master; NULL: frozen */
 	float *average;    /* exponential average of value; NULL: none */
 	const void *bytes; /* of a frozen weight: in a file that is kept open, or owned */
@@ -34,8 +36,8 @@ bool learner_start_average(learner *m, error *e); /* average = value, for all tr
 learner_weight *learner_find(const learner *m, const char *name);                             /* NULL: none */
 int64_t learner_parameters(const learner *m, bool trained_only);                              /* how many numbers */
 bool learner_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e); /* a bind_fn */
-/* The parameters of a graph that are trained: sets their flag, and lists node and index in weights; returns how many,
- * in the order of weights. Both arrays hold `count` elements at least. */
+/* The weights that are trained, in the order of weights: their indices, and their nodes in a graph, whose flag is set;
+ * 0 where a graph does without one. Returns how many. Both arrays hold `count` elements at least. */
 int learner_mark_trained(const learner *m, graph *g, tensor *nodes, int *indices);
 
 #endif

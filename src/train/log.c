@@ -72,5 +72,6 @@ bool run_log_picture(run_log *l, int64_t step, const char *path, error *e)
 int64_t run_log_bytes(run_log *l)
 {
 	fflush(l->file);
+	fsync(fileno(l->file)); /* a checkpoint counts on so many bytes: they must not be lost where it is not */
 	return ftell(l->file);
 }

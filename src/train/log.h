@@ -16,6 +16,6 @@ bool run_log_line(run_log *l, int64_t step, double loss, double smoothed, double
     double images_per_second, double seconds, error *e);
 /* The samples drawn after a step, a PNG file, for TensorBoard. */
 bool run_log_picture(run_log *l, int64_t step, const char *path, error *e);
-int64_t run_log_bytes(run_log *l);
+int64_t run_log_bytes(run_log *l); /* its length, which is on the disk then */
 
 #endif

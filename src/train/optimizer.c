@@ -20,6 +20,7 @@ struct optimizer {
 	int count;
 	int64_t step;
 	shape *shapes;
+	bool *elsewhere;
 	void *(*states)[PIECES];
 };
 
@@ -45,17 +46,20 @@ size_t optimizer_bytes(const optimizer_options *o, int count, const shape *shape
 	return bytes;
 }
 
-optimizer *optimizer_new(const optimizer_options *options, int count, const shape *shapes, error *e)
+optimizer *optimizer_new(
+    const optimizer_options *options, int count, const shape *shapes, const bool *elsewhere, error *e)
 {
 	optimizer *o = calloc(1, sizeof *o);
 	if (!o) goto no_memory;
 	o->options = *options;
 	o->shapes = calloc((size_t)count + 1, sizeof *o->shapes);
 	o->states = calloc((size_t)count + 1, sizeof *o->states);
-	if (!o->shapes || !o->states) goto no_memory;
+	o->elsewhere = calloc((size_t)count + 1, sizeof *o->elsewhere);
+	if (!o->shapes || !o->states || !o->elsewhere) goto no_memory;
 	for (o->count = 0; o->count < count; o->count++) {
 		optimizer_piece pieces[PIECES];
 		o->shapes[o->count] = shapes[o->count];
+		if ((o->elsewhere[o->count] = elsewhere && elsewhere[o->count])) continue;
 		int n = rules[options->kind].pieces(options, shapes[o->count], pieces);
 		for (int p = 0; p < n; p++) {
 			if (!(o->states[o->count][p] = memory_new(piece_bytes(&pieces[p])))) goto no_memory;
@@ -77,6 +81,7 @@ void optimizer_free(optimizer *o)
 		for (int p = 0; p < PIECES; p++) free(o->states[i][p]);
 	free(o->states);
 	free(o->shapes);
+	free(o->elsewhere);
 	free(o);
 }
 
@@ -84,6 +89,7 @@ void optimizer_begin(optimizer *o) { o->step++; }
 
 void optimizer_step(optimizer *o, int index, float *weights, const float *gradient, float scale, float rate)
 {
+	if (o->elsewhere[index]) return;
 	rules[o->options.kind].update(&(update){
 	    .options = &o->options,
 	    .shape = o->shapes[index],

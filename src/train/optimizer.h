@@ -30,8 +30,9 @@ typedef struct optimizer_options {
 
 typedef struct optimizer optimizer;
 
-/* State for `count` tensors of these shapes, zeros. NULL: out of memory. */
-optimizer *optimizer_new(const optimizer_options *o, int count, const shape *shapes, error *e);
+/* State for `count` tensors of these shapes, zeros; only for those with elsewhere[i] false, where `elsewhere` is given:
+ * the others are changed by another process, and optimizer_step() leaves them alone. NULL: out of memory. */
+optimizer *optimizer_new(const optimizer_options *o, int count, const shape *shapes, const bool *elsewhere, error *e);
 void optimizer_free(optimizer *o);
 /* Bytes of state that such an optimizer would have: for the plan before the first step. */
 size_t optimizer_bytes(const optimizer_options *o, int count, const shape *shapes);
@@ -47,7 +48,8 @@ void average_into(float *average, const float *x, size_t n, double decay, int th
 /* sum += x */
 void add_into(float *sum, const float *x, size_t n, int threads);
 
-/* The state as named arrays, to be saved and restored: piece p of tensor i, p = 0, 1, … until false. */
+/* The state as named arrays, to be saved and restored: piece p of tensor i, p = 0, 1, … until false; data is NULL where
+ * the state is elsewhere. */
 typedef struct optimizer_piece {
 	const char *name; /* "exp_avg", "exp_avg_sq", … */
 	dtype dtype;

@@ -80,6 +80,7 @@ static const train_option table[] = {
 	NUMBER(ALL, max_grad_norm, "1", 0, 1e30, "gradients are shortened to this norm (0: never)"),
 	TEXT(EVERY, mixed_precision, "no", "no (f32) or bf16; the weights that are trained stay f32"),
 	FLAG(ALL, gradient_checkpointing, "false", "recompute blocks in the backward pass: less memory, more time"),
+	FLAG(ALL, shard_optimizer, "false", "of many processes each keeps a share of the optimizer's state"),
 	FLAG(ALL, use_ema, "false", "average the weights over the steps; the average is the result"),
 	NUMBER(ALL, ema_decay, "0.9999", 0, 1, "at most; the average of step n decays by (1 + n)/(10 + n) at most"),
 	HEADING("Diffusion"),

@@ -30,7 +30,7 @@ typedef struct train_options {
 	char *optimizer, *lr_scheduler, *mixed_precision;
 	double learning_rate, adam_beta1, adam_beta2, adam_epsilon, adam_weight_decay, momentum, max_grad_norm;
 	int64_t lr_warmup_steps, max_train_steps;
-	bool gradient_checkpointing, use_ema;
+	bool gradient_checkpointing, use_ema, shard_optimizer;
 	double ema_decay;
 	/* diffusion */
 	char *prediction_type, *timestep_sampling;

@@ -95,23 +95,40 @@ static bool array_of(const learner_weight *w, const optimizer *o, int i, int k, 
 	return joined(a->name, sizeof a->name, p.name, w->name, e);
 }
 
+/* Writes an array, which another process may have to send first; the others take their part in that. */
+static bool put_array(weights_writer *w, const array *a, int holder, team *together, error *e)
+{
+	size_t bytes = shape_count(a->shape) * dtype_size(a->dtype);
+	if (team_rank(together)) return !holder || team_bring(together, holder, a->data, bytes, e);
+	if (!holder) return weights_writer_append(w, a->data, bytes, e);
+	void *brought = malloc(bytes);
+	bool fine = (brought || fail(e, NO_MEMORY, "no memory for '%s'", a->name)) &&
+	            team_bring(together, holder, brought, bytes, e) && weights_writer_append(w, brought, bytes, e);
+	free(brought);
+	return fine;
+}
+
 bool snapshot_write(const char *dir, const learner *m, const int *trained, int count, const optimizer *o,
-    const training_state *s, error *e)
+    const int *holder, team *together, const training_state *s, error *e)
 {
 	error own = { 0 };
 	char path[4096];
 	snprintf(path, sizeof path, "%s/checkpoint-%lld.safetensors", dir, (long long)s->step);
-	weights_writer *w = weights_writer_new(path, &own);
-	bool fine = w && put_config(w, m, &own) && put_state(w, s, &own);
-	for (int write = 0; fine && write < 2; write++)
+	bool first = team_rank(together) == 0;
+	weights_writer *w = first ? weights_writer_new(path, &own) : NULL;
+	bool fine = !first || (w && put_config(w, m, &own) && put_state(w, s, &own));
+	for (int write = !first; fine && write < 2; write++)
 		for (int i = 0; fine && i < count; i++) {
+			const learner_weight *x = &m->weights[trained[i]];
 			array a;
-			for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++)
-				fine = write ? weights_writer_append(w, a.data, shape_count(a.shape) * dtype_size(a.dtype), &own)
+			for (int k = 0; fine && array_of(x, o, i, k, &a, &own); k++) {
+				bool shared = k <= (x->average != NULL); /* weight and average: every process has them */
+				fine = write ? put_array(w, &a, shared || !holder ? 0 : holder[i], together, &own)
 				             : declare(w, a.name, a.dtype, a.shape, &own);
+			}
 			fine = fine && !failed(&own);
 		}
-	if (fine) return weights_writer_finish(w, e);
+	if (fine) return !first || weights_writer_finish(w, e);
 	weights_writer_abort(w);
 	return fail(e, own.status, "%s", own.text);
 }
@@ -124,7 +141,7 @@ static bool restore(const weights *w, const array *a, error *e)
 	if (t->dtype != a->dtype || t->bytes != bytes)
 		return fail(e, BAD_FILE, "%s: '%s' is %s of %zu bytes, this run has %s of %zu: other options than then?",
 		    weights_path(w), a->name, t->type_name, t->bytes, dtype_name(a->dtype), bytes);
-	memcpy(a->data, t->data, bytes);
+	if (a->data) memcpy(a->data, t->data, bytes);
 	return true;
 }
 
@@ -193,6 +210,7 @@ bool learner_write(const learner *m, const char *path, bool averages, error *e)
 	for (int write = 0; fine && write < 2; write++)
 		for (int i = 0; fine && i < m->count; i++) {
 			const learner_weight *x = &m->weights[i];
+			if (x->helper) continue;
 			const void *data = x->trained ? (averages && x->average ? x->average : x->value) : x->bytes;
 			dtype d = x->trained ? F32 : x->dtype;
 			fine = write ? weights_writer_append(w, data, shape_count(x->shape) * dtype_size(d), e)

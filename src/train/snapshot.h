@@ -9,6 +9,7 @@
 #define SUMI_TRAIN_SNAPSHOT_H
 #include "train/learner.h"
 #include "train/optimizer.h"
+#include "train/team.h"
 
 typedef struct training_state {
 	int64_t step;      /* steps done */
@@ -23,10 +24,12 @@ typedef struct training_state {
 	int64_t batch; /* samples of a step over all processes; another one is refused */
 } training_state;
 
-/* DIR/checkpoint-STEP.safetensors */
+/* DIR/checkpoint-STEP.safetensors, written by the first process; all call. `holder`: the process that has the
+ * optimizer's state of each trained weight, which it sends; NULL: the first has all. The file is the same. */
 bool snapshot_write(const char *dir, const learner *m, const int *trained, int count, const optimizer *o,
-    const training_state *s, error *e);
-/* Restores trained weights, averages and optimizer, which must exist with the same shapes. */
+    const int *holder, team *together, const training_state *s, error *e);
+/* Restores trained weights, averages and what this process has of the optimizer's state; all must exist with the same
+ * shapes. */
 bool snapshot_read(
     const char *path, learner *m, const int *trained, int count, optimizer *o, training_state *s, error *e);
 /* The one with the highest step, to `path`; false: none (no error), or the folder cannot be read (error). */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GRAPHS = 64 };
+enum { MOST_GRAPHS = 64, GROUPS = 2 };
 
 typedef struct built { /* the graph for one shape of batch */
 	int count, height, width;
@@ -24,7 +24,10 @@ struct stepper {
 	int threads;
 	int trained;
 	int *indices; /* [trained] in the model's weights */
+	int *holder;  /* [trained] the process that keeps its optimizer's state; NULL: each keeps all */
 	optimizer *optimizer;
+	bool later;   /* the step that is made comes after task.changes_at */
+	bool planned; /* the team knows the gradients of these graphs */
 	built graphs[MOST_GRAPHS];
 	int graph_count;
 	float **sums;     /* [trained] accumulated gradients; NULL where nothing is accumulated */
@@ -34,6 +37,8 @@ struct stepper {
 	bool profiled;
 };
 
+static size_t elements(const stepper *s, int i) { return shape_count(s->task->learner->weights[s->indices[i]].shape); }
+
 /* ── building ── */
 static void free_built(built *b)
 {
@@ -42,6 +47,13 @@ static void free_built(built *b)
 	free(b->owner);
 	free(b->of_node);
 	*b = (built){ 0 };
+}
+
+static void forget_graphs(stepper *s)
+{
+	for (int i = 0; i < s->graph_count; i++) free_built(&s->graphs[i]);
+	s->graph_count = 0;
+	s->planned = false;
 }
 
 /* Low-rank paths name their parameters while the graph is built: they are added to the model then. A new path begins as
@@ -154,6 +166,7 @@ static bool build(stepper *s, built *b, error *e)
 	if (!g) return fail(e, NO_MEMORY, "no memory for a graph");
 	nn n = { .g = g, .training = t->training };
 	graph_recompute(g, s->options->gradient_checkpointing);
+	if (t->change) t->change(t->context, s->later);
 	b->loss = t->build(t->context, &n, b->count, b->height, b->width);
 	keep(g, b->loss);
 	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
@@ -177,23 +190,85 @@ static built *built_for(stepper *s, int count, int height, int width, error *e)
 	return b;
 }
 
+/* ── the team ── */
+/* Whole weights are shared out, each to the process that has the fewest numbers so far. */
+static bool choose_holders(stepper *s, error *e)
+{
+	int size = team_size(s->team);
+	if (!s->options->shard_optimizer || size == 1) return true;
+	size_t *held = calloc((size_t)size, sizeof *held);
+	s->holder = calloc((size_t)s->trained + 1, sizeof *s->holder);
+	for (int i = 0; held && s->holder && i < s->trained; i++) {
+		for (int k = 1; k < size; k++)
+			if (held[k] < held[s->holder[i]]) s->holder[i] = k;
+		held[s->holder[i]] += elements(s, i);
+	}
+	bool fine = (held && s->holder) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	free(held);
+	return fine;
+}
+
+/* Gradients will come in the order of their nodes, roughly: they are sorted by them. */
+static bool plan_sums(stepper *s, const built *b, error *e)
+{
+	if (team_size(s->team) == 1 || s->planned) return true;
+	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
+	int *order = calloc((size_t)s->trained + 1, sizeof *order), n = 0;
+	bool fine = (sizes && order) || fail(e, NO_MEMORY, "no memory for the team");
+	for (int t = 1; fine && t <= node_count(b->g); t++)
+		if (b->of_node[t] >= 0) order[n++] = b->of_node[t];
+	for (int i = 0; fine && i < s->trained; i++) sizes[i] = elements(s, i);
+	fine = fine && team_plan(s->team, s->trained, sizes, order, n, e);
+	s->planned = fine;
+	free(sizes);
+	free(order);
+	return fine;
+}
+
+static bool share_weights(const stepper *s, error *e)
+{
+	if (!s->holder) return true;
+	float **values = calloc((size_t)s->trained + 1, sizeof *values);
+	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
+	bool fine = (values && sizes) || fail(e, NO_MEMORY, "no memory for the team");
+	for (int i = 0; fine && i < s->trained; i++) {
+		values[i] = s->task->learner->weights[s->indices[i]].value;
+		sizes[i] = elements(s, i);
+	}
+	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e);
+	free(values);
+	free(sizes);
+	return fine;
+}
+
 /* ── the state ── */
 static bool make_state(stepper *s, error *e)
 {
 	const train_options *o = s->options;
 	optimizer_options how = how_to_optimize(s);
 	shape *shapes = calloc((size_t)s->trained + 1, sizeof *shapes);
+	bool *elsewhere = calloc((size_t)s->trained + 1, sizeof *elsewhere);
 	s->sums = calloc((size_t)s->trained + 1, sizeof *s->sums);
 	s->complete = calloc((size_t)s->trained + 1, sizeof *s->complete);
-	bool fine = (shapes && s->sums && s->complete) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	bool fine = (shapes && elsewhere && s->sums && s->complete) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	fine = fine && choose_holders(s, e);
 	for (int i = 0; fine && i < s->trained; i++) {
 		shapes[i] = s->task->learner->weights[s->indices[i]].shape;
+		elsewhere[i] = s->holder && s->holder[i] != team_rank(s->team);
 		if (o->gradient_accumulation_steps > 1 && !(s->sums[i] = malloc(shape_count(shapes[i]) * sizeof(float))))
 			fine = fail(e, NO_MEMORY, "no memory for accumulated gradients");
 	}
-	fine = fine && (s->optimizer = optimizer_new(&how, s->trained, shapes, e));
+	fine = fine && (s->optimizer = optimizer_new(&how, s->trained, shapes, elsewhere, e));
 	free(shapes);
+	free(elsewhere);
 	return fine && (!o->use_ema || learner_start_average(s->task->learner, e));
+}
+
+void stepper_seek(stepper *s, int64_t number)
+{
+	bool later = s->task->change && number >= s->task->changes_at;
+	if (later != s->later) forget_graphs(s);
+	s->later = later;
 }
 
 bool stepper_prepare(stepper *s, int count, int height, int width, error *e)
@@ -215,11 +290,12 @@ stepper *stepper_new(const task *t, const train_options *o, team *together, int 
 void stepper_free(stepper *s)
 {
 	if (!s) return;
-	for (int i = 0; i < s->graph_count; i++) free_built(&s->graphs[i]);
+	forget_graphs(s);
 	for (int i = 0; s->sums && i < s->trained; i++) free(s->sums[i]);
 	free(s->sums);
 	free(s->complete);
 	free(s->indices);
+	free(s->holder);
 	optimizer_free(s->optimizer);
 	free(s);
 }
@@ -231,6 +307,7 @@ int stepper_trained(const stepper *s, const int **indices)
 }
 
 optimizer *stepper_optimizer(const stepper *s) { return s->optimizer; }
+const int *stepper_holders(const stepper *s) { return s->holder; }
 const float *stepper_gradient(const stepper *s, int i) { return s->complete[i]; }
 
 size_t stepper_arena_bytes(const stepper *s)
@@ -248,7 +325,7 @@ size_t stepper_state_bytes(const stepper *s)
 		bytes += shape_count(w->shape) * sizeof(float) * (1 + (w->average != NULL) + (s->sums[i] != NULL));
 		optimizer_piece p;
 		for (int k = 0; optimizer_state(s->optimizer, i, k, &p); k++)
-			bytes += shape_count(p.shape) * dtype_size(p.dtype);
+			if (p.data) bytes += shape_count(p.shape) * dtype_size(p.dtype);
 	}
 	return bytes;
 }
@@ -269,8 +346,6 @@ void stepper_dump(const stepper *s, FILE *to)
 }
 
 /* ── running ── */
-static size_t elements(const stepper *s, int i) { return shape_count(s->task->learner->weights[s->indices[i]].shape); }
-
 static bool gradient_done(void *context, tensor t, void *values, error *e)
 {
 	stepper *s = context;
@@ -286,13 +361,13 @@ static bool gradient_done(void *context, tensor t, void *values, error *e)
 		g = s->sums[i];
 	}
 	s->complete[i] = g;
-	return !s->last || team_sum_add(s->team, g, n, e);
+	return !s->last || team_sum_add(s->team, i, g, e);
 }
 
 static bool run_batch(stepper *s, const data_batch *b, bool accumulating, bool last, double *loss, error *e)
 {
 	built *made = built_for(s, b->count, b->height, b->width, e);
-	if (!made || (!s->optimizer && !make_state(s, e))) return false;
+	if (!made || (!s->optimizer && !make_state(s, e)) || !plan_sums(s, made, e)) return false;
 	s->running = made;
 	s->accumulating = accumulating;
 	s->last = last;
@@ -324,24 +399,30 @@ static bool explain(const stepper *s, int64_t number, double loss, error *e)
 
 bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, step_result *r, error *e)
 {
-	double parts = (double)batches * team_size(s->team), squares = 0;
-	for (int i = 0; i < s->trained; i++)
-		if (s->complete[i]) squares += sum_of_squares(s->complete[i], elements(s, i), s->threads);
-	r->gradient_norm = sqrt(squares) / parts;
-	if (!isfinite(r->loss) || !isfinite(r->gradient_norm)) return explain(s, number, r->loss, e);
-	double clip = 1, most = s->options->max_grad_norm;
-	if (most > 0) clip = fmin(1, most / (r->gradient_norm + 1e-6)); /* as torch.nn.utils.clip_grad_norm_ */
-	optimizer_begin(s->optimizer);
+	double parts = (double)batches * team_size(s->team), squares[GROUPS] = { 0 }, clip[GROUPS];
+	learner_weight *weights = s->task->learner->weights;
 	for (int i = 0; i < s->trained; i++)
 		if (s->complete[i])
-			optimizer_step(s->optimizer, i, s->task->learner->weights[s->indices[i]].value, s->complete[i],
-			    (float)(clip / parts), (float)rate);
-	return true;
+			squares[weights[s->indices[i]].group] += sum_of_squares(s->complete[i], elements(s, i), s->threads);
+	for (int k = 0; k < GROUPS; k++) {
+		double norm = sqrt(squares[k]) / parts, most = s->options->max_grad_norm;
+		if (!k) r->gradient_norm = norm;
+		if (!isfinite(r->loss) || !isfinite(norm)) return explain(s, number, r->loss, e);
+		clip[k] = most > 0 ? fmin(1, most / (norm + 1e-6)) : 1; /* as torch.nn.utils.clip_grad_norm_ */
+	}
+	optimizer_begin(s->optimizer);
+	for (int i = 0; i < s->trained; i++) {
+		learner_weight *w = &weights[s->indices[i]];
+		if (s->complete[i])
+			optimizer_step(s->optimizer, i, w->value, s->complete[i], (float)(clip[w->group] / parts), (float)rate);
+	}
+	return share_weights(s, e);
 }
 
 bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result *r, error *e)
 {
 	*r = (step_result){ 0 };
+	stepper_seek(s, number);
 	int64_t batches = s->options->gradient_accumulation_steps;
 	for (int64_t i = 0; i < batches; i++) {
 		data_batch b;

@@ -34,6 +34,10 @@ size_t stepper_arena_bytes(const stepper *s), stepper_state_bytes(const stepper 
 /* From now on the time of each node is kept; and the graphs that have run, as graph_dump() tells them. */
 void stepper_profile(stepper *s);
 void stepper_dump(const stepper *s, FILE *to);
+/* The process that keeps the optimizer's state of each trained weight; NULL: each keeps all. */
+const int *stepper_holders(const stepper *s);
+/* What follows belongs to step `number` (from 0); stepper_step() does this itself. */
+void stepper_seek(stepper *s, int64_t number);
 /* Builds the graph for a shape now, so that what does not fit is found before the first step. */
 bool stepper_prepare(stepper *s, int count, int height, int width, error *e);
 

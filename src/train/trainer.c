@@ -2,9 +2,10 @@
 #include "train/trainer.h"
 #include "base/file.h"
 #include "train/benchmark.h"
-#include "train/snapshot.h"
+#include "train/jobs.h"
 #include "train/log.h"
 #include "train/rate.h"
+#include "train/snapshot.h"
 #include "train/stepper.h"
 #include <errno.h>
 #include <math.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 typedef struct run {
 	const task *task;
@@ -63,8 +63,11 @@ static bool make_folder(run *r, error *e)
 		int n = end ? (int)(end - o->output) : (int)strlen(o->output);
 		snprintf(r->dir, sizeof r->dir, "%.*s.training", n, o->output);
 	}
+	if (team_rank(r->team)) return true;
 	if (mkdir(r->dir, 0777) && errno != EEXIST) return fail(e, BAD_FILE, "%s: %s", r->dir, strerror(errno));
 	char probe[4096];
+	snprintf(probe, sizeof probe, "%s/checkpoint-", r->dir);
+	remove_leftovers(probe);
 	snprintf(probe, sizeof probe, "%s/checkpoint-0.safetensors", r->dir);
 	return check_writable(o->output, e) && check_writable(probe, e);
 }
@@ -114,9 +117,7 @@ static bool open_data(run *r, const data_options *source, error *e)
 static bool start(run *r, const data_options *source, error *e)
 {
 	const train_options *o = r->options;
-	r->threads = (int)o->threads;
-	if (!r->threads) r->threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	if (r->threads < 1) r->threads = 1;
+	r->threads = threads_of(o);
 	if (!rate_kind_from_name(o->lr_scheduler, &r->rates))
 		return fail(e, BAD_USAGE, "no schedule '%s'", o->lr_scheduler);
 	r->rates.highest = o->learning_rate;
@@ -127,9 +128,11 @@ static bool start(run *r, const data_options *source, error *e)
 	r->state = (training_state){ .seed = o->seed };
 	if (!(r->team = team_join(e)) || !make_folder(r, e) ||
 	    !(r->stepper = stepper_new(r->task, o, r->team, r->threads, e)) ||
-	    !stepper_prepare(r->stepper, source->batch, side, side, e) || !resume(r, e) || !open_data(r, source, e))
+	    !stepper_prepare(r->stepper, source->batch, side, side, e) || !resume(r, e))
 		return false;
 	if (o->profile) stepper_profile(r->stepper);
+	stepper_seek(r->stepper, r->state.step);
+	if (!stepper_prepare(r->stepper, source->batch, side, side, e) || !open_data(r, source, e)) return false;
 	r->state.ranks = team_size(r->team);
 	r->state.batch = whole_batch(r);
 	const learner *m = r->task->learner;
@@ -146,17 +149,16 @@ static bool start(run *r, const data_options *source, error *e)
 /* ── while running ── */
 static bool save(run *r, error *e)
 {
-	if (team_rank(r->team) == 0) {
-		const int *indices;
-		int count = stepper_trained(r->stepper, &indices);
-		training_state s = r->state;
-		s.log_bytes = run_log_bytes(r->log);
-		s.seconds += now() - r->began;
-		s.optimizer_steps = optimizer_steps(stepper_optimizer(r->stepper));
-		if (!snapshot_write(r->dir, r->task->learner, indices, count, stepper_optimizer(r->stepper), &s, e))
-			return false;
-		snapshot_prune(r->dir, r->options->checkpoints_total_limit);
-	}
+	const int *indices;
+	int count = stepper_trained(r->stepper, &indices);
+	training_state s = r->state;
+	if (r->log) s.log_bytes = run_log_bytes(r->log);
+	s.seconds += now() - r->began;
+	s.optimizer_steps = optimizer_steps(stepper_optimizer(r->stepper));
+	if (!snapshot_write(r->dir, r->task->learner, indices, count, stepper_optimizer(r->stepper),
+	        stepper_holders(r->stepper), r->team, &s, e))
+		return false;
+	if (!team_rank(r->team)) snapshot_prune(r->dir, r->options->checkpoints_total_limit);
 	return team_wait(r->team, e);
 }
 
@@ -181,10 +183,10 @@ static void measure(run *r)
 	r->reported_waited = waited;
 }
 
-/* Tells the listener; whether to go on. */
+/* Tells the listener; whether to go on. Each process may be asked to stop. */
 static bool report(run *r, const step_result *s, double rate)
 {
-	if (!r->listener || !r->listener->progress || team_rank(r->team)) return true;
+	if (!r->listener || !r->listener->progress) return true;
 	double steps = (double)(r->state.step - r->began_step), left = 0;
 	if (steps > 0) left = (now() - r->began) / steps * (double)(r->options->max_train_steps - r->state.step);
 	return r->listener->progress(r->listener->context, &(training_progress){ .step = r->state.step,
@@ -195,7 +197,8 @@ static bool report(run *r, const step_result *s, double rate)
 	                                                       .gradient_norm = s->gradient_norm,
 	                                                       .images_per_second = r->images_per_second,
 	                                                       .seconds_left = left,
-	                                                       .waited = r->waited });
+	                                                       .waited = r->waited,
+	                                                       .rank = team_rank(r->team) });
 }
 
 static bool log_step(run *r, const step_result *s, double rate, error *e)
@@ -263,9 +266,13 @@ bool train(const task *t, const train_options *o, const data_options *source, co
 		data_counts c = data_counted(r.data);
 		if (c.broken) training_note(l, "%llu pictures could not be read", (unsigned long long)c.broken);
 	}
+	team_counts sent = r.team ? team_counted(r.team) : (team_counts){ 0 };
+	if (fine && sent.buckets)
+		training_note(l, "%d processes: %.0f %% of the gradients' sums were there before the backward pass ended",
+		    team_size(r.team), 100 * (double)sent.early / (double)sent.buckets);
 	run_log_close(r.log);
 	data_close(r.data);
 	stepper_free(r.stepper);
-	team_leave(r.team);
+	team_leave(r.team, true);
 	return fine;
 }

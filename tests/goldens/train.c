@@ -255,7 +255,7 @@ static void run_trace(const char *dir, const char *name, report *r)
 	for (int i = 0; t.constant && i < count; i++) free(t.constant[i]);
 	free(t.constant);
 	stepper_free(t.stepper);
-	team_leave(t.team);
+	team_leave(t.team, true);
 	diffusion_close(&t.job);
 	train_options_free(&t.options);
 	arrays_close(&t.start);

@@ -175,6 +175,22 @@ static void reports_a_full_disk(void **state)
 	assert_int_equal(scratch_count(), 0);
 }
 
+static void removes_leftovers(void **state)
+{
+	(void)state;
+	scratch_write("a-1.x.tmp-123", "x", 1);
+	scratch_write("a-2.x.tmp-9", "x", 1);
+	scratch_write("a-3.x", "x", 1);
+	scratch_write("a-4.tmp-name", "x", 1);
+	scratch_write("a-5.tmp-", "x", 1);
+	scratch_write("b-1.x.tmp-123", "x", 1);
+	remove_leftovers(scratch_path("a-"));
+	assert_int_equal(scratch_count(), 4);
+	assert_int_not_equal(access(scratch_path("a-1.x.tmp-123"), F_OK), 0);
+	assert_int_not_equal(access(scratch_path("a-2.x.tmp-9"), F_OK), 0);
+	remove_leftovers("/nowhere/at/all");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +203,7 @@ int main(void)
 		IN_SCRATCH(keeps_a_link),
 		IN_SCRATCH(finds_the_unwritable_early),
 		IN_SCRATCH(reports_a_full_disk),
+		IN_SCRATCH(removes_leftovers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,32 @@ static void test_watched_constants_are_told(void **state)
 	free_weights(&w);
 }
 
+/* What is detached is a constant: d (x · [x²]) = [x²], and a gradient can stand in a loss. */
+static void test_detached(void **state)
+{
+	(void)state;
+	weights w = { .dtype = REAL };
+	graph *g = graph_new(REAL);
+	tensor x = input(g, "x", REAL, shape1(5)), d[2], inner, wrt[2] = { x, 0 };
+	tensor squares = mul(g, x, x);
+	assert_true(gradients(g, mean_all(g, mul(g, squares, x)), &x, 1, &inner)); /* 3x²/5 */
+	assert_true(gradients(g, mean_all(g, mul(g, x, detach(g, squares))), wrt, 2, d));
+	tensor through;
+	assert_true(gradients(g, mean_all(g, mul(g, x, detach(g, inner))), &x, 1, &through));
+	assert_int_equal(d[1], 0);
+	make_ready(g, &w, backend_reference());
+	float *values = graph_data(g, x);
+	for (int i = 0; i < 5; i++) values[i] = (float)(i - 2);
+	run(g);
+	for (int i = 0; i < 5; i++) {
+		double v = i - 2;
+		assert_true(fabs(at(g, d[0], i) - v * v / 5) < 1e-6);
+		assert_true(fabs(at(g, through, i) - 3 * v * v / 25) < 1e-6);
+	}
+	graph_free(g);
+	free_weights(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_gradient_dtypes),
 		cmocka_unit_test(test_watched_gradients_need_less_memory),
 		cmocka_unit_test(test_watched_constants_are_told),
+		cmocka_unit_test(test_detached),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,89 @@
+# test_kill.sh - a training run that is killed (SIGKILL) at random moments and resumed each time ends with the same
+# bytes as one that was never stopped: the model, the last checkpoint, and the log but for its clocks.
+. "$(dirname "$0")/lib.sh"
+kills=0 torn=0 unseen=0
+
+mkdir set
+for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
+	cp "$golden/../unit/pictures/$picture.png" set/
+	echo "a picture of $picture" >"set/$picture.txt"
+done
+cat >tiny.json <<'END'
+{"unet": {"in_channels": 2, "out_channels": 2, "model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1,
+          "attention_resolutions": [2], "num_heads": 2, "context_dim": 16, "norm_num_groups": 4},
+ "dd": {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 2, "embed_dim": 2, "norm_num_groups": 4},
+ "text": {"vocab_size": 200, "n_embed": 16, "n_layer": 1, "heads": 2, "dim_head": 8, "max_seq_len": 8,
+          "logits": false}}
+END
+
+# A checkpoint after every step, so that many kills meet one being written; sums of two batches; averages; crops.
+# In a shell of its own, which becomes the program: so a kill meets it.
+train() { # train JOB OUTPUT OPTIONS…
+	job=$1 output=$2
+	shift 2
+	exec "$sumi" train "$job" --model_config tiny.json --train_data_dir set --output "$output.safetensors" --resolution 16 \
+		--crop 8 --train_batch_size 1 --gradient_accumulation_steps 2 --max_train_steps 30 --checkpointing_steps 1 \
+		--use_ema --lr_warmup_steps 5 --lr_scheduler cosine --log_steps 3 --seed 3 --threads 1 "$@" >out 2>err
+}
+
+moment() { # a time up to half of what a whole run takes
+	od -An -N2 -tu2 /dev/urandom | awk -v whole="$whole" '{ printf "%.3f", 0.02 + $1 / 65535 * 0.5 * whole }'
+}
+
+# killed JOB ROUND KILLS OPTIONS…: is killed and resumed until it comes to its end and has been killed so often.
+killed() {
+	kind=$1 name=$1-$2 wanted=$3
+	shift 3
+	here=0
+	while :; do
+		train "$kind" "$name" --resume_from_checkpoint latest "$@" &
+		process=$!
+		sleep "$(moment)"
+		[ $here -lt "$wanted" ] || [ $torn -eq 0 ] && [ $here -lt 40 ] && more=1 || more=0
+		if [ $more -eq 1 ] && kill -KILL $process 2>/dev/null; then
+			wait $process 2>/dev/null
+			[ $? -eq 137 ] && here=$((here + 1)) || unseen=$((unseen + 1))
+			ls "$name.training" 2>/dev/null | grep -q '\.tmp-' && torn=$((torn + 1))
+		else
+			wait $process || { wrong "$name: $(cat err)"; return; }
+		fi
+		[ -e "$name.safetensors" ] && break
+	done
+	kills=$((kills + here))
+	same "$name.safetensors" "$kind.safetensors"
+	same_run "$name.training" "$kind.training"
+}
+
+# same_run A B: the last checkpoint's arrays, and what the logs say but for their clocks; nothing else lies there.
+same_run() {
+	for run in "$1" "$2"; do
+		ls "$run" >"$run.list"
+		cut -d, -f1-5 "$run/log.csv" >"$run.csv"
+		tail -c 40000 "$run/checkpoint-30.safetensors" >"$run.tail"
+	done
+	same "$1.list" "$2.list"
+	same "$1.csv" "$2.csv"
+	same "$1.tail" "$2.tail"
+}
+
+# rounds JOB OPTIONS…: until there were enough kills in all.
+rounds() {
+	kind=$1 before=$kills round=0
+	shift
+	began=$(date +%s.%N)
+	(train "$kind" "$kind" "$@") || wrong "$kind: $(cat err)"
+	whole=$(date +%s.%N | awk -v began="$began" '{ print $1 - began }')
+	[ "$(wc -l <"$kind.training/log.csv")" -eq 11 ] || wrong "$kind: the log is not as long as the run"
+	while [ $((kills - before)) -lt 12 ] && [ $round -lt 12 ] && [ $failures -eq 0 ]; do
+		round=$((round + 1))
+		killed "$kind" $round 12 "$@"
+	done
+}
+
+rounds autoencoder --random_crop --random_flip
+mv autoencoder.safetensors vae.safetensors
+rounds diffusion --vae vae.safetensors --optimizer adamw8bit --caption_dropout 0.1
+echo "$kills kills, $torn of them while a file was being written"
+[ $kills -ge 20 ] || wrong "only $kills kills met a run"
+[ $torn -ge 1 ] || wrong 'no kill met a checkpoint being written'
+finish

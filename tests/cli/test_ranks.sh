@@ -1,0 +1,117 @@
+# test_ranks.sh - sumi train on two processes: equal to one with batches twice as large, whether each keeps all of the
+# optimizer's state or its share; killed and resumed; stopped by a signal that reaches one of them.
+. "$(dirname "$0")/lib.sh"
+command -v mpirun >/dev/null || { echo 'skipped: no mpirun (Debian: openmpi-bin)'; exit 77; }
+ldd "$sumi" "$(ldd "$sumi" | awk '/libsumi/ { print $3 }')" | grep -q libmpi || { echo 'skipped: built without MPI'; exit 77; }
+
+mkdir set
+for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
+	cp "$golden/../unit/pictures/$picture.png" set/
+	echo "a picture of $picture" >"set/$picture.txt"
+done
+shape() { # shape CHANNELS >FILE.json: a U-Net of so many
+	cat <<END
+{"unet": {"in_channels": 2, "out_channels": 2, "model_channels": $1, "channel_mult": [1, 2], "num_res_blocks": 1,
+          "attention_resolutions": [2], "num_heads": 2, "context_dim": 16, "norm_num_groups": 8},
+ "dd": {"ch": 16, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 2, "embed_dim": 2, "norm_num_groups": 8},
+ "text": {"vocab_size": 200, "n_embed": 16, "n_layer": 1, "heads": 2, "dim_head": 8, "max_seq_len": 8,
+          "logits": false}}
+END
+}
+shape 16 >tiny.json
+shape 64 >wide.json # its gradients fill more than one bucket
+
+# ranks N JOB OUTPUT BATCH OPTIONS…
+ranks() {
+	n=$1 job=$2 output=$3 batch=$4
+	shift 4
+	start=
+	[ "$n" -gt 1 ] && start="mpirun --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n $n"
+	exec $start "$sumi" train "$job" --model_config $config --train_data_dir set --output "$output.safetensors" \
+		--resolution 16 --train_batch_size "$batch" --threads 1 --log_steps 1 --seed 5 --use_ema --max_train_steps 6 \
+		--gradient_accumulation_steps 2 "$@" >out 2>err
+}
+run() { (ranks "$@") || wrong "$*: $(cat err)"; }
+
+# near A B: the same names and shapes, and values that differ by no more than rounding; and so do the losses.
+near() {
+	python3 - "$1" "$2" <<'END' || wrong "$1 and $2: $(cat difference)"
+import array, json, struct, sys
+def read(name):
+    data = open(name + ".safetensors", "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + n])
+    return {k: array.array("f", data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in head.items() if k != "__metadata__" and v["dtype"] == "F32"}
+a, b = read(sys.argv[1]), read(sys.argv[2])
+def losses(name):
+    return [float(line.split(",")[1]) for line in open(name + ".training/log.csv").readlines()[1:]]
+worst = max((abs(x - y), k) for k in a for x, y in zip(a[k], b[k]))
+loss = max(abs(x - y) for x, y in zip(losses(sys.argv[1]), losses(sys.argv[2])))
+open("difference", "w").write("weights differ by %g (%s), losses by %g" % (*worst, loss))
+sys.exit(not (a.keys() == b.keys() and 0 < worst[0] < 2e-6 and loss < 1e-5))
+END
+	echo "$1 and $2: $(cat difference)"
+}
+
+# sgd: Adam's first steps turn the rounding of a gradient that is 0 into whole steps.
+config=tiny.json
+flags='--optimizer sgd --learning_rate 0.01'
+run 1 autoencoder one 4 $flags --random_crop --crop 8
+run 2 autoencoder two 2 $flags --random_crop --crop 8
+near one two
+config=wide.json
+run 1 diffusion words 4 $flags --vae one.safetensors
+run 2 diffusion words-2 2 $flags --vae one.safetensors
+near words words-2
+grep -q '2 processes: [1-9][0-9]* %' err || wrong "no sum arrived before the backward pass ended: $(cat err)"
+[ "$(grep -c 'parameters' err)" -eq 1 ] || wrong 'more than one process talks'
+
+config=tiny.json
+
+# Shares of the optimizer's state: the same file, and each process holds about half.
+for optimizer in adamw adafactor; do
+	run 2 diffusion "whole-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2
+	whole=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
+	run 2 diffusion "share-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2 --shard_optimizer
+	share=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
+	same "whole-$optimizer.safetensors" "share-$optimizer.safetensors"
+	for run in whole share; do tail -c 500000 "$run-$optimizer.training/checkpoint-6.safetensors" >"$run.tail"; done
+	same whole.tail share.tail
+	[ $optimizer != adamw ] || [ "$share" -lt "$whole" ] || wrong "shared: $share MB, whole: $whole MB"
+	# From the middle again, and from a file that was not shared.
+	rm "share-$optimizer.training/checkpoint-6.safetensors" "share-$optimizer.safetensors"
+	run 2 diffusion "share-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2 \
+		--shard_optimizer --resume_from_checkpoint "whole-$optimizer.training/checkpoint-4.safetensors"
+	same "whole-$optimizer.safetensors" "share-$optimizer.safetensors"
+done
+
+# A signal to one process: all save together and leave; what follows is as if nothing had happened.
+long='--vae one.safetensors --max_train_steps 16 --checkpointing_steps 1000'
+run 2 diffusion steady 2 $long
+(ranks 2 diffusion stopped 2 $long) &
+job=$!
+while [ "$(cat stopped.training/log.csv 2>/dev/null | wc -l)" -lt 4 ] && kill -0 $job 2>/dev/null; do sleep 0.05; done
+one=$(ps -e -o pid,args | awk '/[s]umi train diffusion.*stopped/ && !/mpirun/ { pid = $1 } END { print pid }')
+kill -TERM "$one"
+wait $job
+[ $? -eq 130 ] || wrong "stopped: code $?: $(cat err)"
+[ -e stopped.safetensors ] && wrong 'stopped: came to its end'
+ls stopped.training | grep -q '^checkpoint-' || wrong 'stopped: no checkpoint was saved'
+run 2 diffusion stopped 2 $long --resume_from_checkpoint latest
+same steady.safetensors stopped.safetensors
+
+# Killed: likewise.
+(ranks 2 diffusion killed 2 $long --checkpointing_steps 3 --shard_optimizer) &
+job=$!
+while [ ! -e killed.training/checkpoint-6.safetensors ] && kill -0 $job 2>/dev/null; do sleep 0.05; done
+kill -KILL $(ps -e -o pid,args | awk '/[s]umi train diffusion.*killed/ && !/mpirun/ { print $1 }')
+wait $job
+[ -e killed.safetensors ] && wrong 'killed: came to its end'
+run 2 diffusion killed 2 $long --resume_from_checkpoint latest --shard_optimizer
+same steady.safetensors killed.safetensors
+
+# One process that cannot go on ends all.
+(ranks 2 diffusion broken 2 --vae absent.safetensors) && wrong 'an autoencoder that is not there: no failure'
+grep -q 'absent.safetensors' err || wrong "broken: $(cat err)"
+finish
