@@ -134,6 +134,29 @@ bool learner_add(learner *m, const char *name, shape s, float value, error *e)
 	return true;
 }
 
+bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const void *bytes, error *e)
+{
+	learner_weight *w = append(m, name, s, e);
+	if (!w) return false;
+	w->helper = true;
+	w->bytes = bytes;
+	w->dtype = d;
+	return true;
+}
+
+void learner_freeze(learner *m, const char *beginning)
+{
+	for (int i = 0; i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		if (!w->trained || strncmp(w->name, beginning, strlen(beginning))) continue;
+		w->trained = false;
+		w->bytes = w->value;
+		w->dtype = F32;
+		w->owned = true;
+		w->value = NULL;
+	}
+}
+
 bool learner_start_average(learner *m, error *e)
 {
 	for (int i = 0; i < m->count; i++) {

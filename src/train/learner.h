@@ -31,6 +31,10 @@ void learner_free(learner *m);
 bool learner_add_part(learner *m, part p, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
 /* One more trained weight, beside the family's own, with every element `value`. */
 bool learner_add(learner *m, const char *name, shape s, float value, error *e);
+/* A frozen weight that serves training alone; `bytes` stay the caller's. */
+bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const void *bytes, error *e);
+/* What begins so is not trained after all. */
+void learner_freeze(learner *m, const char *beginning);
 bool learner_start_average(learner *m, error *e); /* average = value, for all trained weights */
 
 learner_weight *learner_find(const learner *m, const char *name);                             /* NULL: none */

@@ -45,7 +45,7 @@ static const train_option table[] = {
 	    "folder of pictures with captions, imagefolder with metadata.jsonl, or WebDataset tars"),
 	TEXT(EVERY, output, "", "the model to write, NAME.safetensors; of cache the folder"),
 	TEXT(ALL, output_dir, "", "folder for checkpoints, log and samples (default: beside the output, NAME.training)"),
-	TEXT(WORDS | C, model, "", "checkpoint to start from; without it a new model begins from random weights"),
+	TEXT(ALL | C, model, "", "checkpoint to start from; without it a new model begins from random weights"),
 	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
 	TEXT(WORDS | C, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
 	TEXT(D, vocabulary, "", "WordPiece vocabulary, a token a line (default: learned from the captions)"),
@@ -100,6 +100,14 @@ static const train_option table[] = {
 	TEXT(A, reconstruction_loss, "l1", "l1 or l2"),
 	NUMBER(A, kl_weight, "1e-6", 0, 1e6, "of the KL term"),
 	NUMBER(A, logvar_init, "0", -100, 100, "start of the learned log-variance of the reconstruction"),
+	TEXT(A, lpips, "", "perceptual loss by this file: VGG16 and LPIPS' layers (or two files, with a comma between)"),
+	NUMBER(A, perceptual_weight, "1", 0, 1e6, "of the perceptual loss"),
+	NUMBER(A, disc_weight, "0", 0, 1e6,
+	    "train against a patch discriminator, with this share of the gradient; 0.5 is usual"),
+	WHOLE(A, disc_start, "50001", 0, 1e12, "the step from which it plays"),
+	WHOLE(A, disc_channels, "64", 1, 1024, "of its first layer"),
+	WHOLE(A, disc_layers, "3", 1, 6, "its layers that halve the picture"),
+	FLAG(A, freeze_encoder, "false", "train the decoder alone: latents stay what they are"),
 	HEADING("LoRA"),
 	WHOLE(L, network_dim, "16", 1, 4096, "rank"),
 	NUMBER(L, network_alpha, "0", 0, 1e6, "the path is scaled by alpha/rank (0: alpha is the rank)"),
@@ -338,8 +346,8 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 		return fail(e, BAD_USAGE, "--initializer_token is missing: a known word to begin from");
 	if (job == TRAIN_DIFFUSION && !*o->model && !*o->model_config)
 		return fail(e, BAD_USAGE, "--model (a checkpoint to start from) or --model_config (a new model) is missing");
-	if (job == TRAIN_AUTOENCODER && !*o->model_config)
-		return fail(e, BAD_USAGE, "--model_config is missing: the autoencoder's shape");
+	if (job == TRAIN_AUTOENCODER && !*o->model && !*o->model_config)
+		return fail(e, BAD_USAGE, "--model (an autoencoder to start from) or --model_config (a new one) is missing");
 	if (o->crop > o->resolution && o->resolution)
 		return fail(
 		    e, BAD_USAGE, "--crop is %lld, more than --resolution %lld", (long long)o->crop, (long long)o->resolution);

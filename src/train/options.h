@@ -39,7 +39,10 @@ typedef struct train_options {
 	int64_t vocabulary_size;
 	/* autoencoder */
 	char *reconstruction_loss;
-	double kl_weight, logvar_init;
+	double kl_weight, logvar_init, perceptual_weight, disc_weight;
+	char *lpips;
+	int64_t disc_start, disc_channels, disc_layers;
+	bool freeze_encoder;
 	/* lora */
 	int64_t network_dim;
 	double network_alpha, network_dropout;

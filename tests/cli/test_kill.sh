@@ -22,12 +22,19 @@ train() { # train JOB OUTPUT OPTIONS…
 	job=$1 output=$2
 	shift 2
 	exec "$sumi" train "$job" --model_config tiny.json --train_data_dir set --output "$output.safetensors" --resolution 16 \
-		--crop 8 --train_batch_size 1 --gradient_accumulation_steps 2 --max_train_steps 30 --checkpointing_steps 1 \
+		--crop 8 --train_batch_size 1 --gradient_accumulation_steps 2 --max_train_steps 20 --checkpointing_steps 1 \
 		--use_ema --lr_warmup_steps 5 --lr_scheduler cosine --log_steps 3 --seed 3 --threads 1 "$@" >out 2>err
 }
 
-moment() { # a time up to half of what a whole run takes
-	od -An -N2 -tu2 /dev/urandom | awk -v whole="$whole" '{ printf "%.3f", 0.02 + $1 / 65535 * 0.5 * whole }'
+# moment RUN KILL: waits for a time up to half of what a whole run takes; each third time, for a file being written.
+moment() {
+	if [ $(($2 % 3)) -eq 2 ]; then
+		while kill -0 $process 2>/dev/null; do
+			for file in "$1".training/*.tmp-*; do [ -e "$file" ] && return; done
+		done
+	else
+		sleep "$(od -An -N2 -tu2 /dev/urandom | awk -v whole="$whole" '{ printf "%.3f", 0.02 + $1 / 65535 * 0.5 * whole }')"
+	fi
 }
 
 # killed JOB ROUND KILLS OPTIONS…: is killed and resumed until it comes to its end and has been killed so often.
@@ -38,9 +45,8 @@ killed() {
 	while :; do
 		train "$kind" "$name" --resume_from_checkpoint latest "$@" &
 		process=$!
-		sleep "$(moment)"
-		[ $here -lt "$wanted" ] || [ $torn -eq 0 ] && [ $here -lt 40 ] && more=1 || more=0
-		if [ $more -eq 1 ] && kill -KILL $process 2>/dev/null; then
+		moment "$name" $here
+		if [ $here -lt "$wanted" ] && kill -KILL $process 2>/dev/null; then
 			wait $process 2>/dev/null
 			[ $? -eq 137 ] && here=$((here + 1)) || unseen=$((unseen + 1))
 			ls "$name.training" 2>/dev/null | grep -q '\.tmp-' && torn=$((torn + 1))
@@ -59,7 +65,7 @@ same_run() {
 	for run in "$1" "$2"; do
 		ls "$run" >"$run.list"
 		cut -d, -f1-5 "$run/log.csv" >"$run.csv"
-		tail -c 40000 "$run/checkpoint-30.safetensors" >"$run.tail"
+		tail -c 40000 "$run/checkpoint-20.safetensors" >"$run.tail"
 	done
 	same "$1.list" "$2.list"
 	same "$1.csv" "$2.csv"
@@ -73,14 +79,15 @@ rounds() {
 	began=$(date +%s.%N)
 	(train "$kind" "$kind" "$@") || wrong "$kind: $(cat err)"
 	whole=$(date +%s.%N | awk -v began="$began" '{ print $1 - began }')
-	[ "$(wc -l <"$kind.training/log.csv")" -eq 11 ] || wrong "$kind: the log is not as long as the run"
-	while [ $((kills - before)) -lt 12 ] && [ $round -lt 12 ] && [ $failures -eq 0 ]; do
+	[ "$(wc -l <"$kind.training/log.csv")" -eq 7 ] || wrong "$kind: the log is not as long as the run"
+	while [ $((kills - before)) -lt 10 ] && [ $round -lt 12 ] && [ $failures -eq 0 ]; do
 		round=$((round + 1))
-		killed "$kind" $round 12 "$@"
+		killed "$kind" $round 10 "$@"
 	done
 }
 
-rounds autoencoder --random_crop --random_flip
+# The discriminator begins to play in the middle of the run.
+rounds autoencoder --random_crop --random_flip --disc_weight 0.5 --disc_start 8 --disc_channels 8 --disc_layers 1
 mv autoencoder.safetensors vae.safetensors
 rounds diffusion --vae vae.safetensors --optimizer adamw8bit --caption_dropout 0.1
 echo "$kills kills, $torn of them while a file was being written"

@@ -242,7 +242,7 @@ static void test_one_batch_by_heart(void **state)
 	}
 	if (!(last < 0.01 * first)) fail_saying("from %g to %g\n", first, last);
 	stepper_free(s);
-	team_leave(alone);
+	team_leave(alone, true);
 	data_close(pictures);
 	diffusion_close(&d);
 	train_options_free(&o);
