@@ -1,4 +1,4 @@
-# test_ranks.sh - sumi train on two processes: equal to one with batches twice as large, whether each keeps all of the
+# test_ranks.sh - sumi train on two processes: equal to one with batches twice as large (as are sums of batches), whether each keeps all of the
 # optimizer's state or its share; killed and resumed; stopped by a signal that reaches one of them.
 . "$(dirname "$0")/lib.sh"
 command -v mpirun >/dev/null || { echo 'skipped: no mpirun (Debian: openmpi-bin)'; exit 77; }
@@ -60,6 +60,8 @@ flags='--optimizer sgd --learning_rate 0.01'
 run 1 autoencoder one 4 $flags --random_crop --crop 8
 run 2 autoencoder two 2 $flags --random_crop --crop 8
 near one two
+run 1 autoencoder sums 2 $flags --random_crop --crop 8 --gradient_accumulation_steps 4
+near one sums
 config=wide.json
 run 1 diffusion words 4 $flags --vae one.safetensors
 run 2 diffusion words-2 2 $flags --vae one.safetensors
@@ -70,21 +72,19 @@ grep -q '2 processes: [1-9][0-9]* %' err || wrong "no sum arrived before the bac
 config=tiny.json
 
 # Shares of the optimizer's state: the same file, and each process holds about half.
-for optimizer in adamw; do
-	run 2 diffusion "whole-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2
-	whole=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
-	run 2 diffusion "share-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2 --shard_optimizer
-	share=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
-	same "whole-$optimizer.safetensors" "share-$optimizer.safetensors"
-	for run in whole share; do tail -c 500000 "$run-$optimizer.training/checkpoint-6.safetensors" >"$run.tail"; done
-	same whole.tail share.tail
-	[ $optimizer != adamw ] || [ "$share" -lt "$whole" ] || wrong "shared: $share MB, whole: $whole MB"
-	# From the middle again, and from a file that was not shared.
-	rm "share-$optimizer.training/checkpoint-6.safetensors" "share-$optimizer.safetensors"
-	run 2 diffusion "share-$optimizer" 2 --vae one.safetensors --optimizer $optimizer --checkpointing_steps 2 \
-		--shard_optimizer --resume_from_checkpoint "whole-$optimizer.training/checkpoint-4.safetensors"
-	same "whole-$optimizer.safetensors" "share-$optimizer.safetensors"
-done
+run 2 diffusion whole 2 --vae one.safetensors --checkpointing_steps 2
+whole=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
+run 2 diffusion share 2 --vae one.safetensors --checkpointing_steps 2 --shard_optimizer
+share=$(sed -n 's/.* \([0-9]*\) MB of weights and optimizer/\1/p' err)
+same whole.safetensors share.safetensors
+for run in whole share; do tail -c 500000 "$run.training/checkpoint-6.safetensors" >"$run.tail"; done
+same whole.tail share.tail
+[ "$share" -lt "$whole" ] || wrong "shared: $share MB, whole: $whole MB"
+# From the middle again, and from a file that was not shared.
+rm "share.training/checkpoint-6.safetensors" share.safetensors
+run 2 diffusion share 2 --vae one.safetensors --checkpointing_steps 2 \
+	--shard_optimizer --resume_from_checkpoint "whole.training/checkpoint-4.safetensors"
+same whole.safetensors share.safetensors
 
 # A signal to one process: all save together and leave; what follows is as if nothing had happened.
 long='--vae one.safetensors --max_train_steps 24 --checkpointing_steps 1000'
