@@ -63,7 +63,7 @@ killed() {
 # same_run A B: the last checkpoint's arrays, and what the logs say but for their clocks; nothing else lies there.
 same_run() {
 	for run in "$1" "$2"; do
-		ls "$run" >"$run.list"
+		ls "$run" | grep -v tfevents >"$run.list" # each piece of a run begins a file of events
 		cut -d, -f1-5 "$run/log.csv" >"$run.csv"
 		tail -c 40000 "$run/checkpoint-20.safetensors" >"$run.tail"
 	done
