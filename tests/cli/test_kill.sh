@@ -5,7 +5,7 @@ kills=0 torn=0 unseen=0
 
 mkdir set
 for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
-	cp "$golden/../unit/pictures/$picture.png" set/
+	cp "$unit_pictures/$picture.png" set/
 	echo "a picture of $picture" >"set/$picture.txt"
 done
 cat >tiny.json <<'END'

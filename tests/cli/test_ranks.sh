@@ -6,7 +6,7 @@ ldd "$sumi" "$(ldd "$sumi" | awk '/libsumi/ { print $3 }')" | grep -q libmpi || 
 
 mkdir set
 for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
-	cp "$golden/../unit/pictures/$picture.png" set/
+	cp "$unit_pictures/$picture.png" set/
 	echo "a picture of $picture" >"set/$picture.txt"
 done
 shape() { # shape CHANNELS >FILE.json: a U-Net of so many
