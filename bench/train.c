@@ -23,14 +23,6 @@ static const char small_model[] = "{\"unet\": {\"model_channels\": 96, \"channel
                                   "\"num_res_blocks\": 1, \"attention_resolutions\": [2, 4],"
                                   " \"num_heads\": 4, \"context_dim\": 256}, \"dd\": {\"ch_mult\": [1, 2, 4, 4]}}";
 
-/* Of one thread the processor's time, which others on the machine hardly change; of more the clock's. */
-static double now(int threads)
-{
-	struct timespec t;
-	clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool fill_random(void *context, graph *g, const data_batch *b, error *e)
 {
 	static const char *const names[] = { "x", "target", "context", "t", "weight" };
@@ -70,6 +62,7 @@ static bool bench(const settings *s, train_options *o, error *e)
 	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
 	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	int threads = threads_of(o);
+	watch clock = { threads == 1, threads }; /* one thread is timed by the processor: others may run beside it */
 	team *alone = team_join(e);
 	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
 	            learner_add_part(&d.learner, UNET_PART, true, NULL, NULL, 1, e);
@@ -79,15 +72,15 @@ static bool bench(const settings *s, train_options *o, error *e)
 	fine = steps && stepper_prepare(steps, s->batch, s->side, s->side, e);
 	if (fine && s->profile) stepper_profile(steps);
 	for (int i = 0; fine && i <= s->steps; i++) { /* one more, which warms up */
-		double burst = peak(compute, threads), start = now(threads), middle;
+		double burst = peak(compute, &clock), start = seconds(&clock), middle;
 		if (burst > machine) machine = burst;
 		uint64_t seed = (uint64_t)i;
 		data_batch b = { .count = s->batch, .height = s->side, .width = s->side, .seeds = &seed };
 		step_result r = { .samples = s->batch };
 		fine = stepper_gradients(steps, &b, &r.loss, e);
-		middle = now(threads);
+		middle = seconds(&clock);
 		fine = fine && stepper_apply(steps, i, 1e-4, 1, &r, e);
-		double taken = now(threads) - start;
+		double taken = seconds(&clock) - start;
 		if (i && taken < best) best = taken, gradients_of_best = middle - start;
 	}
 	if (fine) {
@@ -103,7 +96,7 @@ static bool bench(const settings *s, train_options *o, error *e)
 	FILE *to = fine && s->profile ? fopen(s->profile, "w") : NULL;
 	if (to) stepper_dump(steps, to), fclose(to);
 	stepper_free(steps);
-	team_leave(alone);
+	team_leave(alone, true);
 	diffusion_close(&d);
 	return fine;
 }
