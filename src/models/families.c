@@ -96,9 +96,10 @@
 	}
 
 #define PREFIXES(text) .unet_prefix = "model.diffusion_model", .vae_prefix = "first_stage_model", .text_prefix = text
-#define TRAINED(what, pixels)                                                                                          \
+#define TRAINED_FOR(what, pixels, strength)                                                                            \
 	.beta_schedule = "scaled_linear", .beta_start = 0.00085, .beta_end = 0.012, .timesteps = 1000, .prediction = what, \
-	.latent_scale = 0.18215f, .guidance = 7, .size = pixels
+	.latent_scale = 0.18215f, .guidance = strength, .size = pixels
+#define TRAINED(what, pixels) TRAINED_FOR(what, pixels, 7)
 #define HUGGING_FACE "cond_stage_model.transformer"
 #define OPEN_CLIP "cond_stage_model.model"
 
@@ -150,7 +151,7 @@ static const family families[] = {
 	    .vae = EMOJI_VAE,
 	    .text = EMOJI_TEXT,
 	    PREFIXES(HUGGING_FACE),
-	    TRAINED("v_prediction", 128) },
+	    TRAINED_FOR("v_prediction", 128, 4) },
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
