@@ -21,9 +21,9 @@ static inline float exp_f32(float x)
 	p = p * r + 5.0000001201e-1f;
 	p = p * r * r + r + 1;
 	union {
-		int32_t bits;
+		uint32_t bits;
 		float value;
-	} power = { ((int32_t)n + 127) << 23 };
+	} power = { (uint32_t)((int32_t)n + 127) << 23 }; /* unsigned: of a NaN it is any number */
 	return p * power.value;
 }
 
