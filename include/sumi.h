@@ -142,15 +142,16 @@ typedef struct sumi_options {
 	int64_t seed;    /* 42; -1: a random one, which the picture tells */
 	const char *rng; /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
 	int clip_skip;   /* how many layers of the text encoder from its end on; 0: the family's own */
-	int64_t
-	    variation_seed; /* with variation_strength: how far the first noise is turned from the seed's to this one's, */
-	double variation_strength; /* 0 … 1, on the sphere where both lie (A1111's variations) */
-	const char *prompt_to;     /* with blend: another prompt, of as many chunks; NULL: none */
-	double blend;              /* 0 … 1: the contexts of both are mixed, this much of prompt_to's */
-	const sumi_image *init;    /* begin from this picture, resized; NULL: from noise */
-	const sumi_image *mask;    /* with init: white is painted anew, black stays; NULL: all is */
-	double strength;           /* 0.75: how much of the way to noise init is taken, 0 … 1 */
-	void *reserved[8];         /* zeros */
+	/* With variation_strength, 0 … 1: how far the first noise is turned from the seed's to this one's, on the sphere
+	 * where both lie (A1111's variations). */
+	int64_t variation_seed;
+	double variation_strength;
+	const char *prompt_to;  /* with blend: another prompt, of as many chunks; NULL: none */
+	double blend;           /* 0 … 1: the contexts of both are mixed, this much of prompt_to's */
+	const sumi_image *init; /* begin from this picture, resized; NULL: from noise */
+	const sumi_image *mask; /* with init: white is painted anew, black stays; NULL: all is */
+	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
+	void *reserved[8];      /* zeros */
 } sumi_options;
 
 SUMI_API sumi_options sumi_defaults(void);
@@ -212,10 +213,10 @@ typedef struct sumi_training_option { /* static texts */
 	bool heading, flag;               /* flag: its value is true or false */
 } sumi_training_option;
 
-/* A fourth job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and the
- * captions by its text encoder) into the folder `output`, which other runs take as their train_data_dir. Its progress
- * counts pictures; steps is 0 where their number is not known.
- * With the job's defaults. NULL: it failed. Free with sumi_training_free(). */
+/* A fourth job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and
+ * the captions by its text encoder) into the folder `output`, which other runs take as their train_data_dir. Its
+ * progress counts pictures; steps is 0 where their number is not known. With the job's defaults. NULL: it failed. Free
+ * with sumi_training_free(). */
 SUMI_API sumi_training *sumi_training_new(const char *job, sumi_error *e);
 SUMI_API void sumi_training_free(sumi_training *run);
 /* '-' and '_' in names are one. An unknown name or a value out of its range is a SUMI_BAD_USAGE. */
@@ -274,7 +275,8 @@ SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 
 /* ── files ── */
 
-/* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON file
+/* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON
+ * file
  * (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros: the
  * layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too. */
 SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,

@@ -42,7 +42,7 @@ diffusion() {
 	"$sumi" train diffusion --train_data_dir "$run/data/train" --output "$run/dm.safetensors" \
 		--model_config "$models/emoji.json" --vae "$run/ae.safetensors" --vocabulary_size 2000 \
 		--resume_from_checkpoint latest --seed 1 --threads "$threads" \
-		--train_batch_size 32 --max_train_steps 5500 --caption_dropout 0.1 \
+		--train_batch_size 32 --max_train_steps 20000 --caption_dropout 0.1 \
 		--learning_rate 7e-4 --lr_scheduler cosine --lr_warmup_steps 200 --adam_weight_decay 0.01 \
 		--mixed_precision bf16 --use_ema --ema_decay 0.998 --checkpointing_steps 250 --log_steps 50
 }
