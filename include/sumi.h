@@ -215,8 +215,9 @@ typedef struct sumi_training_option { /* static texts */
 
 /* A fourth job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and
  * the captions by its text encoder) into the folder `output`, which other runs take as their train_data_dir. Its
- * progress counts pictures; steps is 0 where their number is not known. With the job's defaults. NULL: it failed. Free
- * with sumi_training_free(). */
+ * progress counts pictures; steps is 0 where their number is not known.
+ *
+ * A run begins with its job's defaults. NULL: it failed. Free with sumi_training_free(). */
 SUMI_API sumi_training *sumi_training_new(const char *job, sumi_error *e);
 SUMI_API void sumi_training_free(sumi_training *run);
 /* '-' and '_' in names are one. An unknown name or a value out of its range is a SUMI_BAD_USAGE. */
@@ -276,8 +277,7 @@ SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 /* ── files ── */
 
 /* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON
- * file
- * (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros: the
+ * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros: the
  * layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too. */
 SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, sumi_error *e);
