@@ -277,8 +277,9 @@ SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 /* ── files ── */
 
 /* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON
- * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros: the
- * layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too. */
+ * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros:
+ * the layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too.
+ */
 SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, sumi_error *e);
 
