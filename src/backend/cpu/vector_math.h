@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /* 2^n·e^r with n = round(x/ln 2): a polynomial on |r| ≤ ½ln 2 (Cephes' coefficients). */
-static inline float exp_f32(float x)
+static inline float exp_within(float x, float least, float most)
 {
-	x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+	x = x < least ? least : x > most ? most : x;
 	float n = x * 1.44269504f + 12582912.0f; /* 1.5·2^23: what is left after the addition is an integer */
 	n -= 12582912.0f;
 	float r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -27,22 +27,29 @@ static inline float exp_f32(float x)
 	return p * power.value;
 }
 
-static inline float sigmoid_f32(float x) { return 1 / (1 + exp_f32(-x)); }
-static inline float tanh_f32(float x) { return 1 - 2 / (1 + exp_f32(2 * x)); }
+static inline float exp_f32(float x) { return exp_within(x, -87, 88); }
+
+/* Where e^x is added to 1 or to erf, what is beyond e^±64 changes nothing that a float or its neighbour would show. A
+ * compiler folds the limits into constants and multiplies by them in every lane; where those are denormal, as 1/e^88 is,
+ * each product takes a CPU some hundred cycles. */
+static inline float exp_small(float x) { return exp_within(x, -64, 64); }
+
+static inline float sigmoid_f32(float x) { return 1 / (1 + exp_small(-x)); }
+static inline float tanh_f32(float x) { return 1 - 2 / (1 + exp_small(2 * x)); }
 
 /* Abramowitz and Stegun 7.1.26. */
 static inline float erf_f32(float x)
 {
 	float a = x < 0 ? -x : x, t = 1 / (1 + 0.3275911f * a);
 	float p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
-	float y = 1 - p * exp_f32(-a * a);
+	float y = 1 - p * exp_small(-a * a);
 	return x < 0 ? -y : y;
 }
 
 static inline float gelu_f32(float x) { return 0.5f * x * (1 + erf_f32(x * 0.70710678f)); }
 static inline float gelu_slope_f32(float x)
 {
-	return 0.5f * (1 + erf_f32(x * 0.70710678f)) + x * 0.39894228f * exp_f32(-0.5f * x * x);
+	return 0.5f * (1 + erf_f32(x * 0.70710678f)) + x * 0.39894228f * exp_small(-0.5f * x * x);
 }
 static inline float silu_f32(float x) { return x * sigmoid_f32(x); }
 static inline float silu_slope_f32(float x)
