@@ -66,8 +66,9 @@ typedef enum opcode {
 	CONV_DW, /* dy, x → dw, full precision */
 
 	GROUP_NORM,    /* x, gamma, beta; a[0] groups, a[1] activation, f[0] epsilon */
-	GROUP_NORM_DX, /* x, dy, gamma, beta → dx */
-	GROUP_NORM_DW, /* x, dy, gamma, beta → [2,C] full precision: dgamma, dbeta */
+	GROUP_NORM_DX, /* x, dy, gamma, beta, sums → dx */
+	GROUP_NORM_SUMS, /* x, dy, gamma, beta → [N,4,C] full precision: Σ dz·x̂, Σ dz, and the mean and 1/σ of the channel's
+	                  * group, where y = act(z), z = γ·x̂ + β */
 	LAYER_NORM,    /* x, gamma, beta (both 0: none) over the last axis; f[0] epsilon */
 	LAYER_NORM_DX, /* x, dy, gamma → dx */
 	LAYER_NORM_DW, /* x, dy → [2,C] full precision: dgamma, dbeta */
@@ -181,8 +182,8 @@ tensor timestep_embedding(graph *g, tensor t, int width, float max_period); /* f
 
 /* ── differentiation ── */
 /* Appends the nodes of d loss / d wrt[i] for n tensors (usually parameters; inputs and inner nodes are allowed) and
- * writes them to out, 0 where the loss does not depend on it or wrt[i] is 0. loss is [1]. May be called several times. Gradients of
- * parameters are full precision. Every out node is kept. */
+ * writes them to out, 0 where the loss does not depend on it or wrt[i] is 0. loss is [1]. May be called several times.
+ * Gradients of parameters are full precision. Every out node is kept. */
 bool gradients(graph *g, tensor loss, const tensor *wrt, int n, tensor *out);
 /* x, as a constant for gradients(): so that a gradient can itself be part of a loss. */
 tensor detach(graph *g, tensor x);

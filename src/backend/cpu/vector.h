@@ -18,7 +18,8 @@ void block_done(const call *c, size_t at, size_t n, const float *room);
 
 extern const kernel vector_cast, vector_add, vector_mul, vector_affine, vector_activation, vector_activation_grad,
     vector_geglu, vector_geglu_grad, vector_sum_to;
-extern const kernel vector_group_norm, vector_group_norm_dx, vector_group_norm_dw;
+extern const kernel vector_group_norm, vector_group_norm_sums, vector_group_norm_dx; /* with AVX2 */
+extern const kernel wide_group_norm, wide_group_norm_sums, wide_group_norm_dx;       /* with AVX-512 */
 extern const kernel vector_layer_norm, vector_layer_norm_dx, vector_layer_norm_dw;
 
 #endif

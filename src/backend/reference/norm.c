@@ -17,7 +17,7 @@ typedef struct norm {
 static norm norm_of(const call *c)
 {
 	const node *y = c->y, *x = c->x[0];
-	bool grouped = y->op == GROUP_NORM || y->op == GROUP_NORM_DX || y->op == GROUP_NORM_DW;
+	bool grouped = y->op == GROUP_NORM || y->op == GROUP_NORM_DX || y->op == GROUP_NORM_SUMS;
 	int affine = y->op == GROUP_NORM || y->op == LAYER_NORM ? 1 : 2; /* where gamma and beta are among the inputs */
 	norm m = { .channels = last_axis(x), .groups = 1, .pixels = 1, .epsilon = (double)y->f[0], .x = c->in[0] };
 	m.items = count_of(x) / m.channels;
@@ -86,7 +86,8 @@ bool plain_norm(const call *c)
 	return true;
 }
 
-/* dx = rstd·(dx̂ − mean(dx̂) − x̂·mean(dx̂·x̂)), dx̂ = γ·dz, means over the group */
+/* dx = rstd·(dx̂ − mean(dx̂) − x̂·mean(dx̂·x̂)), dx̂ = γ·dz, means over the group; all is found anew in double, not taken
+ * from the sums that a group norm's gradients share. */
 bool plain_norm_dx(const call *c)
 {
 	norm m = norm_of(c);
@@ -108,6 +109,32 @@ bool plain_norm_dx(const call *c)
 						slope += d * x;
 					}
 				}
+		}
+	}
+	return true;
+}
+
+/* [items,4,C]: Σ dz·x̂ and Σ dz over an item's pixels, mean, rstd */
+bool plain_norm_sums(const call *c)
+{
+	norm m = norm_of(c);
+#pragma omp parallel for num_threads(c->threads)
+	for (size_t task = 0; task < m.items * m.groups; task++) {
+		size_t i = task / m.groups, g = task % m.groups;
+		statistics s = statistics_of(&m, i, g);
+		for (size_t k = g * m.width; k < (g + 1) * m.width; k++) {
+			real *out = (real *)c->out + i * 4 * m.channels + k;
+			double times = 0, bare = 0;
+			for (size_t p = 0; p < m.pixels; p++) {
+				size_t at = (i * m.pixels + p) * m.channels + k;
+				double x = normalised(s, m.x[at]), d = inner_gradient(&m, k, x, m.dy[at]);
+				times += d * x;
+				bare += d;
+			}
+			out[0] = (real)times;
+			out[m.channels] = (real)bare;
+			out[2 * m.channels] = (real)s.mean;
+			out[3 * m.channels] = (real)s.rstd;
 		}
 	}
 	return true;

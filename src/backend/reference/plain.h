@@ -27,7 +27,7 @@ double dot(const real *a, const real *b, size_t n);
 plain plain_conv, plain_conv_dx, plain_conv_dw;
 plain_scratch conv_scratch;
 /* norm.c */
-plain plain_norm, plain_norm_dx, plain_norm_dw;
+plain plain_norm, plain_norm_dx, plain_norm_dw, plain_norm_sums;
 plain_scratch norm_scratch;
 /* attention.c */
 plain plain_attention, plain_attention_grad;

@@ -30,11 +30,12 @@ tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon)
 	return y;
 }
 
-static void share_affine(graph *g, tensor dw, tensor gamma, tensor beta)
+/* sums begins with the gradients of gamma and beta. */
+static void share_affine(graph *g, tensor sums, tensor gamma, tensor beta)
 {
-	int channels = dim(g, dw, 1);
-	add_gradient(g, gamma, view(g, dw, 0, shape1(channels)));
-	add_gradient(g, beta, view(g, dw, (size_t)channels, shape1(channels)));
+	int channels = dim(g, sums, -1);
+	add_gradient(g, gamma, view(g, sums, 0, shape1(channels)));
+	add_gradient(g, beta, view(g, sums, (size_t)channels, shape1(channels)));
 }
 
 static tensor as_norm(graph *g, tensor t, const node *n)
@@ -46,12 +47,14 @@ static tensor as_norm(graph *g, tensor t, const node *n)
 void gradient_of_group_norm(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
-	tensor in[] = { n.in[0], dy, n.in[1], n.in[2] };
+	tensor in[] = { n.in[0], dy, n.in[1], n.in[2], 0 };
+	shape sums = shape3(n.shape.d[0], 4, n.shape.d[n.shape.n - 1]);
+	in[4] = as_norm(g, emit(g, GROUP_NORM_SUMS, REAL, sums, 4, 4, in), &n);
 	if (wants_gradient(g, n.in[0]))
-		add_gradient(g, n.in[0], as_norm(g, emit(g, GROUP_NORM_DX, n.dtype, n.shape, 4, 4, in), &n));
-	if (wants_gradient(g, n.in[1]) || wants_gradient(g, n.in[2]))
-		share_affine(
-		    g, as_norm(g, emit(g, GROUP_NORM_DW, REAL, shape2(2, dim(g, y, -1)), 4, 4, in), &n), n.in[1], n.in[2]);
+		add_gradient(g, n.in[0], as_norm(g, emit(g, GROUP_NORM_DX, n.dtype, n.shape, 5, 5, in), &n));
+	if (!wants_gradient(g, n.in[1]) && !wants_gradient(g, n.in[2])) return;
+	sums.d[0] = 1;
+	share_affine(g, sum_to(g, in[4], sums), n.in[1], n.in[2]);
 }
 
 void gradient_of_layer_norm(graph *g, tensor y, tensor dy)
