@@ -28,14 +28,15 @@ static bool has_avx512(void)
 }
 
 static const kernel *const thin[] = { &onednn_conv_forward_thin, &onednn_conv_dx_thin, &onednn_conv_dw_thin, NULL };
-static const kernel *const by_onednn[] = { &onednn_conv_forward, &onednn_conv_dx, &onednn_conv_dw, &onednn_matmul_tiles,
-	NULL };
+static const kernel *const by_onednn[] = { &onednn_conv_forward, &onednn_conv_dx, &onednn_conv_dw_columns,
+	&onednn_conv_dw, &onednn_matmul_tiles, NULL };
 static const kernel *const by_tiles[] = { &igemm_conv, &igemm_conv_dx, &igemm_conv_dw, &igemm_matmul,
 	&igemm_matmul_transposed, NULL };
 static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul, &vector_affine, &vector_activation,
 	&vector_activation_grad, &vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm,
-	&vector_group_norm_dx, &vector_group_norm_dw, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
+	&vector_group_norm_sums, &vector_group_norm_dx, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
 	NULL };
+static const kernel *const wide[] = { &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 
 static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, NULL };
 
@@ -55,6 +56,7 @@ static void fill_table(void)
 	append(thin);
 	append(has_avx512() ? by_onednn : by_tiles);
 	append(has_avx512() ? by_tiles : by_onednn);
+	if (has_avx512()) append(wide);
 	append(vectors);
 	append(fused);
 	cpu.fallback = backend_reference();

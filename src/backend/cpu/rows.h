@@ -7,6 +7,9 @@
 extern const kernel onednn_conv_forward, onednn_conv_dx, onednn_conv_dw, onednn_matmul_tiles;
 extern const kernel onednn_conv_forward_thin, onednn_conv_dx_thin, onednn_conv_dw_thin;
 
+/* convolution_columns.c: on small maps */
+extern const kernel onednn_conv_dw_columns;
+
 /* attention.c */
 extern const kernel fused_attention, fused_attention_grad;
 
