@@ -44,6 +44,12 @@ static tensor attend(nn *n, const unet_config *c, const char *name, tensor x, te
 	return spatial_transformer(n, c, name, x, context, depth);
 }
 
+/* The first token of the context, as the vector condition. */
+static tensor pooled(graph *g, tensor context)
+{
+	return reshape(g, slice(g, context, 1, 0, 1), shape2(dim(g, context, 0), dim(g, context, 2)));
+}
+
 static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
 {
 	graph *g = n->g;
@@ -54,7 +60,7 @@ static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
 	e = nn_linear(n, "2", activate(g, nn_linear(n, "0", e, width, true), SILU), width, true);
 	nn_block(n, e);
 	pop(g);
-	if (c->vector) {
+	if (c->vector || c->pooled_context) {
 		push(g, "label_emb.0");
 		tensor h = activate(g, nn_linear(n, "0", cast(g, y, graph_compute(g)), width, true), SILU);
 		e = add(g, e, nn_linear(n, "2", h, width, true));
@@ -146,6 +152,7 @@ tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, ten
 		return 0;
 	}
 	tensor skips[MAX_SKIPS];
+	if (c->pooled_context) y = pooled(g, context);
 	path p = { time_embedding(n, c, t, y), context ? cast(g, context, compute) : 0 };
 	count = go_down(n, c, cast(g, x, compute), p, skips);
 	x = middle(n, c, skips[count - 1], p);

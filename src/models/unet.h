@@ -23,13 +23,14 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	bool scale_shift;            /* use_scale_shift_norm: the time embedding scales and shifts the second norm */
 	int context;                 /* width of the context; 0: none, the transformer attends to itself twice */
 	int vector;                  /* width of the vector condition (adm_in_channels); 0: none */
+	bool pooled_context;         /* that vector is the first token of the context, [CLS], of width `context` */
 	int guidance; /* width of the embedded guidance scale that a distilled model reads (time_cond_proj_dim); 0: none */
 	int groups;   /* of the norms */
 } unet_config;
 
 /* x [N,H,W,in], t [N] (timesteps, may be fractional), context [N,S,context] or 0, y [N,vector] or
- * [N,guidance] or 0, all full precision → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size,
- * the map that comes up is fitted to its skip. */
+ * [N,guidance] or 0 (none, or pooled_context), all full precision → [N,H,W,out] full precision. Any H and W: where
+ * halving leaves an odd size, the map that comes up is fitted to its skip. */
 tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, tensor y);
 /* Whether the original starts this parameter (name without the U-Net's prefix) at zero. */
 bool unet_starts_at_zero(const char *name);

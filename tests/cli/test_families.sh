@@ -23,13 +23,14 @@ family sd2 '"num_head_channels":16,"use_linear_in_transformer":true' "$open" '"p
 family inpainting '"num_heads":4,"in_channels":9' "$clip" ''
 family lcm '"num_heads":4,"time_cond_proj_dim":64' "$clip" ''
 family ldm '"num_heads":4' "$bert" ''
-for name in sd1 sd2 inpainting lcm ldm; do
+family pooled '"num_heads":4,"pooled_context":true,"use_scale_shift_norm":true,"norm_num_groups":8' "$bert" '"prediction_type":"flow",'
+for name in sd1 sd2 inpainting lcm ldm pooled; do
 	draw $name.png $name.safetensors
 	draw words.png $name.safetensors -p 'a blue fox'
 	differ $name.png words.png
 	draw guided.png $name.safetensors --cfg-scale 2
 	differ $name.png guided.png
-	[ $name = ldm ] && continue
+	case $name in ldm | pooled) continue ;; esac
 	expect 0 '' convert $name.safetensors $name/
 	draw folder.png $name
 	same $name.png folder.png

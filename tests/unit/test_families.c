@@ -178,6 +178,11 @@ static void refuses_bad_configurations(void **state)
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"resblock_updown\": true}, " TINY_DD "}",
 		    "resblock_updown" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"num_classes\": 10}, " TINY_DD "}", "num_classes" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"pooled_context\": true}, " TINY_DD "}",
+		    "context_dim" },
+		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"context_dim\": 8, \"pooled_context\": true, "
+		  "\"time_cond_proj_dim\": 8}, " TINY_DD "}",
+		    "more than one" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}}", "autoencoder" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, \"dd\": {\"ch\": 32}}", "ch_mult" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD ", \"clip\": {\"hidden_size\": 10, "

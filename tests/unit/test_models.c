@@ -101,8 +101,8 @@ static const unet_config small = { .in_channels = 4,
 	.context = 8,
 	.groups = 32 };
 
-/* The U-Net's result on fixed inputs; the caller frees. */
-static float *denoise(model *m, const unet_config *c, int height, int width)
+/* The U-Net's result on fixed inputs, or on words [5,context] of the caller's; the caller frees. */
+static float *denoise_words(model *m, const unet_config *c, int height, int width, const float *words)
 {
 	graph *g = graph_new(REAL);
 	nn n = { .g = g, .adapters = m->adapters, .adapter_count = m->adapter_count };
@@ -112,6 +112,7 @@ static float *denoise(model *m, const unet_config *c, int height, int width)
 	keep(g, y);
 	prepare(g, m);
 	fill_input(g, x), fill_input(g, t), fill_input(g, context);
+	if (words) convert(graph_data(g, context), REAL, words, F32, shape_count(shape_of(g, context)));
 	run(g);
 	assert_true(shape_same(shape_of(g, y), shape4(1, height, width, c->out_channels)));
 	size_t count = shape_count(shape_of(g, y));
@@ -120,6 +121,11 @@ static float *denoise(model *m, const unet_config *c, int height, int width)
 	for (size_t i = 0; i < count; i++) assert_true(isfinite(values[i]));
 	graph_free(g);
 	return values;
+}
+
+static float *denoise(model *m, const unet_config *c, int height, int width)
+{
+	return denoise_words(m, c, height, width, NULL);
 }
 
 static void takes_any_size(void **state)
@@ -214,6 +220,31 @@ static void scale_and_shift_of_nothing(void **state)
 	for (int i = 0; i < 4 * 4 * 4; i++) assert_float_equal(a[i], b[i], 1e-4);
 	free(a), free(b);
 	model_free(&m), model_free(&other);
+}
+
+/* Where cross-attention adds nothing, words count through the first of them alone, and only where it is pooled. */
+static void pools_the_first_word(void **state)
+{
+	(void)state;
+	unet_config plain = small, c = small;
+	c.pooled_context = true;
+	for (int pools = 0; pools < 2; pools++) {
+		const unet_config *own = pools ? &c : &plain;
+		model m = { 0 };
+		free(denoise(&m, own, 4, 4));
+		for (made *x = m.list; x; x = x->next)
+			if (strstr(x->name, "attn2.to_v")) memset(x->values, 0, x->count * sizeof *x->values);
+		float words[5 * 8] = { 0 };
+		float *before = denoise_words(&m, own, 4, 4, words);
+		words[8] = 3; /* the second word */
+		float *second = denoise_words(&m, own, 4, 4, words);
+		words[0] = 3;
+		float *first = denoise_words(&m, own, 4, 4, words);
+		assert_memory_equal(before, second, 4 * 4 * 4 * sizeof *before);
+		assert_int_equal(memcmp(second, first, 4 * 4 * 4 * sizeof *before) != 0, pools);
+		free(before), free(second), free(first);
+		model_free(&m);
+	}
 }
 
 /* ── errors ── */
@@ -353,6 +384,7 @@ int main(void)
 		cmocka_unit_test(recomputes_to_the_bit),
 		cmocka_unit_test(orders_of_qkv_agree),
 		cmocka_unit_test(scale_and_shift_of_nothing),
+		cmocka_unit_test(pools_the_first_word),
 		cmocka_unit_test(says_what_does_not_fit),
 		cmocka_unit_test(adapts_rows_of_a_fused_weight),
 		cmocka_unit_test(adds_paths_to_train),
