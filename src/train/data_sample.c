@@ -115,10 +115,11 @@ static void append(char *out, size_t room, const char *text)
 void sample_caption(const data_options *o, const item *i, uint64_t random, char *out, size_t room)
 {
 	uint64_t state = mix(random, 0x63617074696f6eu);
-	int form = o->vary_captions && i->keyword_count ? (int)draw_below(&state, 3) : 0; /* text, text and some, some */
+	enum { TEXT, TEXT_TOO, TEXT_AND_SOME, SOME, FORMS }; /* half of the time the text alone: it is what people write */
+	int form = o->vary_captions && i->keyword_count ? (int)draw_below(&state, FORMS) : TEXT;
 	*out = 0;
-	if (form < 2) append(out, room, i->caption);
-	if (!form) return;
+	if (form != SOME) append(out, room, i->caption);
+	if (form <= TEXT_TOO) return;
 	enum { MOST = 32 };
 	int n = i->keyword_count < MOST ? i->keyword_count : MOST, order[MOST];
 	int taken = 1 + (int)draw_below(&state, (uint64_t)n);

@@ -55,7 +55,7 @@ static const train_option table[] = {
 	WHOLE(EVERY, crop, "0", 0, 4096, "side of the square cut from it (default: resolution)"),
 	FLAG(ALL, random_crop, "false", "cut at a random place, not from the centre"),
 	FLAG(ALL, random_flip, "false", "mirror half of the pictures"),
-	FLAG(WORDS, vary_captions, "true", "where a picture has keywords: name, name and keywords, or keywords, in turn"),
+	FLAG(WORDS, vary_captions, "true", "where a picture has keywords: name (half of the time), name and keywords, or keywords"),
 	FLAG(WORDS, cache_latents, "true", "encode every picture once, before the first step, to NAME.cache"),
 	FLAG(C, cache_text, "true", "keep the states of the model's text encoder too (not for one that will be trained)"),
 	TEXT(C, cache_precision, "f16", "what is kept as: f32, f16 or bf16"),
