@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { CHANNELS = 64 }; /* summed together */
+
 /* A row of the table takes the sum over all places that read it, made at the first of them. */
 bool plain_embedding_grad(const call *c)
 {
@@ -17,11 +19,12 @@ bool plain_embedding_grad(const call *c)
 	for (size_t i = 0; i < n; i++) {
 		bool first = true;
 		for (size_t j = 0; j < i && first; j++) first = ids[j] != ids[i];
-		for (size_t k = 0; first && k < width; k++) {
-			double sum = 0;
+		for (size_t at = 0; first && at < width; at += CHANNELS) {
+			double sum[CHANNELS] = { 0 };
+			size_t m = width - at < CHANNELS ? width - at : CHANNELS;
 			for (size_t j = i; j < n; j++)
-				if (ids[j] == ids[i]) sum += (double)dy[j * width + k];
-			table[(size_t)ids[i] * width + k] = (real)sum;
+				for (size_t k = 0; ids[j] == ids[i] && k < m; k++) sum[k] += (double)dy[j * width + at + k];
+			for (size_t k = 0; k < m; k++) table[(size_t)ids[i] * width + at + k] = (real)sum[k];
 		}
 	}
 	return true;
