@@ -196,6 +196,19 @@ static bool open_model(diffusion *d, error *e)
 	return true;
 }
 
+/* A token is seen in few batches, and its row must go as far as weights that learn from each. */
+static void set_rates(diffusion *d)
+{
+	const train_options *o = d->options;
+	size_t prefix = strlen(d->learner.family.text_prefix);
+	if (o->embedding_lr <= 0 || o->learning_rate <= 0) return;
+	for (int i = 0; i < d->learner.count; i++) {
+		learner_weight *w = &d->learner.weights[i];
+		bool of_text = !strncmp(w->name, d->learner.family.text_prefix, prefix);
+		if (of_text && strstr(w->name, ".token_emb")) w->rate = o->embedding_lr / o->learning_rate;
+	}
+}
+
 static bool add_parts(diffusion *d, bool train_unet, error *e)
 {
 	const train_options *o = d->options;
@@ -237,8 +250,9 @@ bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const
 {
 	*d = (diffusion){ .options = o, .pixel_sizes = true, .class_first = -1 };
 	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
-	return open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e) &&
-	       noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
+	bool fine = open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e);
+	if (fine) set_rates(d);
+	return fine && noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
 }
 
 void diffusion_close(diffusion *d)

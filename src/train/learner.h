@@ -10,6 +10,7 @@ typedef struct learner_weight {
 	bool trained, buffer;
 	bool helper; /* serves training alone: not part of the model that is written */
 	int group;   /* weights of a group are clipped together; 0 is the model, 1 what it plays against, with no average */
+	double rate; /* its learning rate, in the run's; 0 is 1 */
 	float *value;      /* f32 master; NULL: frozen */
 	float *average;    /* exponential average of value; NULL: none */
 	const void *bytes; /* of a frozen weight: in a file that is kept open, or owned */

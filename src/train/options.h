@@ -28,7 +28,7 @@ typedef struct train_options {
 	int64_t bucket_step, bucket_min, bucket_max;
 	/* optimization */
 	char *optimizer, *lr_scheduler, *mixed_precision;
-	double learning_rate, adam_beta1, adam_beta2, adam_epsilon, adam_weight_decay, momentum, max_grad_norm;
+	double learning_rate, embedding_lr, adam_beta1, adam_beta2, adam_epsilon, adam_weight_decay, momentum, max_grad_norm;
 	int64_t lr_warmup_steps, max_train_steps;
 	bool gradient_checkpointing, use_ema, shard_optimizer;
 	double ema_decay;

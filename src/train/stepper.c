@@ -413,8 +413,9 @@ bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, ste
 	optimizer_begin(s->optimizer);
 	for (int i = 0; i < s->trained; i++) {
 		learner_weight *w = &weights[s->indices[i]];
+		double own = w->rate > 0 ? rate * w->rate : rate;
 		if (s->complete[i])
-			optimizer_step(s->optimizer, i, w->value, s->complete[i], (float)(clip[w->group] / parts), (float)rate);
+			optimizer_step(s->optimizer, i, w->value, s->complete[i], (float)(clip[w->group] / parts), (float)own);
 	}
 	return share_weights(s, e);
 }

@@ -3,10 +3,12 @@
 #include "scratch.h"
 #include "backend/backend.h"
 #include "io/picture.h"
+#include "io/weights.h"
 #include "pipeline/generate.h"
 #include "train/diffusion.h"
 #include "train/jobs.h"
 #include "train/stepper.h"
+#include <math.h>
 #include <sys/stat.h>
 
 enum { SIDE = 16 };
@@ -327,6 +329,37 @@ static void test_fine_tuning_keeps_the_layout(void **state)
 	model_close(m);
 }
 
+/* How far a run of one step of plain descent went from the base, in the largest element of a weight. */
+static double moved(const char *file, const char *name)
+{
+	error e = { 0 };
+	weights *from = weights_open(scratch_path("base.safetensors"), &e), *to = weights_open(scratch_path(file), &e);
+	assert_true(from && to);
+	const weight *a = weights_find(from, name), *b = weights_find(to, name);
+	assert_true(a && b && a->dtype == F32 && b->dtype == F32);
+	double most = 0;
+	for (size_t i = 0; i < weight_elements(a); i++)
+		most = fmax(most, fabs((double)((const float *)b->data)[i] - (double)((const float *)a->data)[i]));
+	weights_close(from);
+	weights_close(to);
+	return most;
+}
+
+static void test_tokens_have_a_rate_of_their_own(void **state)
+{
+	(void)state;
+#define ONE_STEP                                                                                                    \
+	"model=base.safetensors", "train_data_dir=squares", "max_train_steps=1", "train_batch_size=8", "optimizer=sgd", \
+	    "momentum=0", "adam_weight_decay=0", "train_text_encoder=true", "learning_rate=0.5"
+#define TABLE(name) "cond_stage_model.transformer.text_model.embeddings." name "_embedding.weight"
+	RUN(TRAIN_DIFFUSION, ONE_STEP, "output=same.safetensors");
+	RUN(TRAIN_DIFFUSION, ONE_STEP, "embedding_lr=2", "output=own.safetensors");
+	double tokens = moved("same.safetensors", TABLE("token")), places = moved("same.safetensors", TABLE("position"));
+	assert_true(tokens > 0 && places > 0);
+	assert_float_equal(moved("own.safetensors", TABLE("token")) / tokens, 4, 0.02);
+	assert_float_equal(moved("own.safetensors", TABLE("position")) / places, 1, 0.02);
+}
+
 static void test_refusals(void **state)
 {
 	(void)state;
@@ -357,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_one_batch_by_heart),
 		cmocka_unit_test(test_class_pictures),
 		cmocka_unit_test(test_fine_tuning_keeps_the_layout),
+		cmocka_unit_test(test_tokens_have_a_rate_of_their_own),
 		cmocka_unit_test(test_refusals),
 	};
 	return cmocka_run_group_tests(tests, make_base, scratch_remove);
