@@ -1,12 +1,8 @@
-/* onednn.c - oneDNN's C API, version 2. */
+/* onednn.c - the users of oneDNN's C API, which is that of version 3 (onednn_api.h). */
 #include "backend/cpu/onednn.h"
-#include <oneapi/dnnl/dnnl.h>
+#include "backend/cpu/onednn_api.h"
 #include <omp.h>
 #include <stdlib.h>
-
-#if DNNL_VERSION_MAJOR != 2
-#error "onednn.c is written for oneDNN 2.x"
-#endif
 
 enum { SRC, WEIGHT, OUT, BIAS, SCRATCH, ROLES };
 
@@ -59,21 +55,33 @@ static bool append_activation(dnnl_post_ops_t list, activation a)
 	case SIGMOID: kind = dnnl_eltwise_logistic; break;
 	default: return false;
 	}
-	return dnnl_post_ops_append_eltwise(list, 1, kind, alpha, 0) == dnnl_success;
+	return dnnl_post_ops_append_eltwise(list, kind, alpha, 0) == dnnl_success;
 }
 
 static dnnl_primitive_attr_t attributes(const after *then)
 {
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_post_ops_t list = NULL;
-	bool fine = dnnl_primitive_attr_create(&attr) == dnnl_success && dnnl_post_ops_create(&list) == dnnl_success &&
-	            dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-	            (!then || !then->residual || dnnl_post_ops_append_sum(list, 1) == dnnl_success) &&
-	            (!then || append_activation(list, then->activation)) &&
-	            dnnl_primitive_attr_set_post_ops(attr, list) == dnnl_success;
+	bool fine =
+	    dnnl_primitive_attr_create(&attr) == dnnl_success && dnnl_post_ops_create(&list) == dnnl_success &&
+	    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+	    (!then || !then->residual || dnnl_post_ops_append_sum(list, 1, 0, dnnl_data_type_undef) == dnnl_success) &&
+	    (!then || append_activation(list, then->activation)) &&
+	    dnnl_primitive_attr_set_post_ops(attr, list) == dnnl_success;
 	if (list) dnnl_post_ops_destroy(list);
 	if (!fine && attr) dnnl_primitive_attr_destroy(attr), attr = NULL;
 	return attr;
+}
+
+static bool describe(
+    dnnl_memory_desc_t *d, int axes, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag)
+{
+	return dnnl_memory_desc_create_with_tag(d, axes, dims, type, tag) == dnnl_success;
+}
+
+static void forget(dnnl_memory_desc_t d)
+{
+	if (d) dnnl_memory_desc_destroy(d);
 }
 
 static onednn *new_primitive(int threads)
@@ -95,10 +103,12 @@ void onednn_free(onednn *p)
 	if (p->reorder) dnnl_primitive_destroy(p->reorder);
 	if (p->stream) dnnl_stream_destroy(p->stream);
 	if (p->engine) dnnl_engine_destroy(p->engine);
+	for (int i = 0; i < ROLES; i++) forget(p->role[i]);
+	forget(p->plain_weight);
 	free(p);
 }
 
-static bool make_reorder(onednn *p, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+static bool make_reorder(onednn *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
 {
 	dnnl_primitive_desc_t d;
 	if (dnnl_reorder_primitive_desc_create(&d, from, p->engine, to, p->engine, NULL) != dnnl_success) return false;
@@ -107,89 +117,90 @@ static bool make_reorder(onednn *p, const dnnl_memory_desc_t *from, const dnnl_m
 	return fine;
 }
 
-static void take_role(onednn *p, const_dnnl_primitive_desc_t d, int role, int argument)
+static bool take_role(onednn *p, const_dnnl_primitive_desc_t d, int role, int argument)
 {
 	p->argument[role] = argument;
-	p->role[role] = *dnnl_primitive_desc_query_md(d, dnnl_query_exec_arg_md, argument);
+	const_dnnl_memory_desc_t its = dnnl_primitive_desc_query_md(d, dnnl_query_exec_arg_md, argument);
+	return dnnl_memory_desc_clone(&p->role[role], its) == dnnl_success;
 }
 
-/* The memory descriptors of a finished primitive, and the reorder between its weight's layout and ours. */
-static bool finish(onednn *p, const_dnnl_primitive_desc_t d, int weight, bool gradient)
+/* The primitive, the memory descriptors of its arguments, and the reorder between its weight's layout and ours. */
+static bool finish(
+    onednn *p, const_dnnl_primitive_desc_t d, const int arguments[OUT + 1], bool bias, int weight, bool gradient)
 {
 	if (dnnl_primitive_create(&p->primitive, d) != dnnl_success) return false;
-	const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(d, dnnl_query_scratchpad_md, 0);
+	for (int i = 0; i <= OUT; i++)
+		if (!take_role(p, d, i, arguments[i])) return false;
+	if (bias && !take_role(p, d, BIAS, DNNL_ARG_BIAS)) return false;
+	const_dnnl_memory_desc_t scratch = dnnl_primitive_desc_query_md(d, dnnl_query_scratchpad_md, 0);
 	p->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-	if (p->scratch_bytes) p->argument[SCRATCH] = DNNL_ARG_SCRATCHPAD, p->role[SCRATCH] = *scratch;
-	if (dnnl_memory_desc_equal(&p->role[weight], &p->plain_weight)) return true;
-	p->packed_bytes = dnnl_memory_desc_get_size(&p->role[weight]);
-	return gradient ? make_reorder(p, &p->role[weight], &p->plain_weight)
-	                : make_reorder(p, &p->plain_weight, &p->role[weight]);
+	if (p->scratch_bytes && !take_role(p, d, SCRATCH, DNNL_ARG_SCRATCHPAD)) return false;
+	if (dnnl_memory_desc_equal(p->role[weight], p->plain_weight)) return true;
+	p->packed_bytes = dnnl_memory_desc_get_size(p->role[weight]);
+	return gradient ? make_reorder(p, p->role[weight], p->plain_weight)
+	                : make_reorder(p, p->plain_weight, p->role[weight]);
 }
 
 typedef struct conv_descriptors {
-	dnnl_memory_desc_t picture, weight, bias, result;
-	dnnl_dims_t strides, before, behind;
+	dnnl_memory_desc_t picture, weight, gradient, bias, result; /* gradient: the weight's */
+	dnnl_dims_t strides, dilates, before, behind;
 } conv_descriptors;
 
-static bool describe_conv(const conv_shape *s, dtype data, dtype weight, dtype plain, conv_descriptors *c, onednn *p)
+static bool describe_conv(const conv_shape *s, dtype data, conv_descriptors *c)
 {
 	dnnl_dims_t picture = { s->images, s->in, s->height, s->width }, bias = { s->out };
 	dnnl_dims_t result = { s->images, s->out, s->result_height, s->result_width };
 	dnnl_dims_t taps = { s->out, s->in, s->kernel_height, s->kernel_width };
-	c->strides[0] = c->strides[1] = s->stride;
-	c->before[0] = s->top, c->before[1] = s->left;
-	c->behind[0] = s->bottom, c->behind[1] = s->right;
 	/* Rows and columns behind the last that a stride reaches are not there for oneDNN. */
-	return dnnl_memory_desc_init_by_tag(&c->picture, 4, picture, type_of(data), dnnl_nhwc) == dnnl_success &&
-	       dnnl_memory_desc_init_by_tag(&c->result, 4, result, type_of(data), dnnl_nhwc) == dnnl_success &&
-	       dnnl_memory_desc_init_by_tag(&c->bias, 1, bias, dnnl_f32, dnnl_x) == dnnl_success &&
-	       dnnl_memory_desc_init_by_tag(&c->weight, 4, taps, type_of(weight), dnnl_format_tag_any) == dnnl_success &&
-	       dnnl_memory_desc_init_by_tag(&p->plain_weight, 4, taps, type_of(plain), dnnl_oihw) == dnnl_success;
+	*c = (conv_descriptors){
+		.strides = { s->stride, s->stride }, .before = { s->top, s->left }, .behind = { s->bottom, s->right }
+	};
+	return describe(&c->picture, 4, picture, type_of(data), dnnl_nhwc) &&
+	       describe(&c->weight, 4, taps, type_of(data), dnnl_format_tag_any) &&
+	       describe(&c->gradient, 4, taps, dnnl_f32, dnnl_format_tag_any) &&
+	       describe(&c->bias, 1, bias, dnnl_f32, dnnl_x) && describe(&c->result, 4, result, type_of(data), dnnl_nhwc);
+}
+
+/* A gradient's primitive is described in view of the forward one. */
+static dnnl_primitive_desc_t conv_primitive(
+    dnnl_engine_t engine, conv_kind kind, const conv_descriptors *c, bool bias, const_dnnl_primitive_attr_t attr)
+{
+	dnnl_primitive_desc_t forward = NULL, d = NULL;
+	bool only = kind == CONV_FORWARD;
+	if (dnnl_convolution_forward_primitive_desc_create(&forward, engine, only ? dnnl_forward_inference : dnnl_forward,
+	        dnnl_convolution_direct, c->picture, c->weight, bias ? c->bias : NULL, c->result, c->strides, c->dilates,
+	        c->before, c->behind, only ? attr : NULL) != dnnl_success)
+		return NULL;
+	if (only) return forward;
+	if (kind == CONV_BY_DATA)
+		dnnl_convolution_backward_data_primitive_desc_create(&d, engine, dnnl_convolution_direct, c->picture, c->weight,
+		    c->result, c->strides, c->dilates, c->before, c->behind, forward, attr);
+	else
+		dnnl_convolution_backward_weights_primitive_desc_create(&d, engine, dnnl_convolution_direct, c->picture,
+		    c->gradient, NULL, c->result, c->strides, c->dilates, c->before, c->behind, forward, attr);
+	dnnl_primitive_desc_destroy(forward);
+	return d;
 }
 
 static bool make_conv(onednn *p, const conv_shape *s, conv_kind kind, dtype data, const after *then)
 {
-	conv_descriptors c, h;
-	dnnl_convolution_desc_t forward, backward;
-	dnnl_primitive_desc_t hint = NULL, d = NULL;
-	dtype weight = kind == CONV_BY_WEIGHT ? F32 : data;
-	if (!describe_conv(s, data, data, weight, &h, p) || !describe_conv(s, data, weight, weight, &c, p)) return false;
-	bool bias = then && then->bias;
-	if (dnnl_convolution_forward_desc_init(&forward, kind == CONV_FORWARD ? dnnl_forward_inference : dnnl_forward,
-	        dnnl_convolution_direct, &h.picture, &h.weight, bias ? &h.bias : NULL, &h.result, h.strides, h.before,
-	        h.behind) != dnnl_success)
-		return false;
+	static const int arguments[][OUT + 1] = {
+		[CONV_FORWARD] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
+		[CONV_BY_DATA] = { DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC },
+		[CONV_BY_WEIGHT] = { DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS },
+	};
+	conv_descriptors c;
+	dnnl_primitive_desc_t d = NULL;
 	dnnl_primitive_attr_t attr = attributes(then);
-	if (!attr) return false;
-	bool fine = false;
-	if (kind == CONV_FORWARD) {
-		fine = dnnl_primitive_desc_create(&d, &forward, attr, p->engine, NULL) == dnnl_success;
-	} else if (dnnl_primitive_desc_create(&hint, &forward, NULL, p->engine, NULL) == dnnl_success) {
-		dnnl_status_t made = kind == CONV_BY_DATA
-		                         ? dnnl_convolution_backward_data_desc_init(&backward, dnnl_convolution_direct,
-		                               &c.picture, &c.weight, &c.result, c.strides, c.before, c.behind)
-		                         : dnnl_convolution_backward_weights_desc_init(&backward, dnnl_convolution_direct,
-		                               &c.picture, &c.weight, NULL, &c.result, c.strides, c.before, c.behind);
-		fine = made == dnnl_success && dnnl_primitive_desc_create(&d, &backward, attr, p->engine, hint) == dnnl_success;
-	}
-	if (fine && kind == CONV_FORWARD) {
-		take_role(p, d, SRC, DNNL_ARG_SRC);
-		take_role(p, d, WEIGHT, DNNL_ARG_WEIGHTS);
-		take_role(p, d, OUT, DNNL_ARG_DST);
-		if (bias) take_role(p, d, BIAS, DNNL_ARG_BIAS);
-	} else if (fine && kind == CONV_BY_DATA) {
-		take_role(p, d, SRC, DNNL_ARG_DIFF_DST);
-		take_role(p, d, WEIGHT, DNNL_ARG_WEIGHTS);
-		take_role(p, d, OUT, DNNL_ARG_DIFF_SRC);
-	} else if (fine) {
-		take_role(p, d, SRC, DNNL_ARG_SRC);
-		take_role(p, d, WEIGHT, DNNL_ARG_DIFF_DST);
-		take_role(p, d, OUT, DNNL_ARG_DIFF_WEIGHTS);
-	}
-	fine = fine && finish(p, d, kind == CONV_BY_WEIGHT ? OUT : WEIGHT, kind == CONV_BY_WEIGHT);
+	bool bias = then && then->bias, gradient = kind == CONV_BY_WEIGHT;
+	dnnl_dims_t taps = { s->out, s->in, s->kernel_height, s->kernel_width };
+	bool fine = attr && describe(&p->plain_weight, 4, taps, type_of(gradient ? F32 : data), dnnl_oihw);
+	fine = describe_conv(s, data, &c) && fine;
+	if (fine) d = conv_primitive(p->engine, kind, &c, bias, attr);
+	fine = d && finish(p, d, arguments[kind], bias, gradient ? OUT : WEIGHT, gradient);
 	if (d) dnnl_primitive_desc_destroy(d);
-	if (hint) dnnl_primitive_desc_destroy(hint);
-	dnnl_primitive_attr_destroy(attr);
+	if (attr) dnnl_primitive_attr_destroy(attr);
+	forget(c.picture), forget(c.weight), forget(c.gradient), forget(c.bias), forget(c.result);
 	return fine;
 }
 
@@ -208,38 +219,27 @@ onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after
 static bool matrix(dnnl_memory_desc_t *d, int rows, int columns, dtype type, size_t row, size_t column)
 {
 	dnnl_dims_t dims = { rows, columns }, strides = { (dnnl_dim_t)row, (dnnl_dim_t)column };
-	return dnnl_memory_desc_init_by_strides(d, 2, dims, type_of(type), strides) == dnnl_success;
+	return dnnl_memory_desc_create_with_strides(d, 2, dims, type_of(type), strides) == dnnl_success;
 }
 
 static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype result, const after *then)
 {
-	dnnl_memory_desc_t a, b, bias, out;
-	dnnl_dims_t weight = { s->k, s->n }, bias_dims = { 1, s->n };
-	dnnl_matmul_desc_t m;
+	static const int arguments[] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST };
+	dnnl_memory_desc_t a = NULL, packed = NULL, bias = NULL, out = NULL;
+	dnnl_dims_t weight_dims = { s->k, s->n }, bias_dims = { 1, s->n };
 	dnnl_primitive_desc_t d = NULL;
-	bool has_bias = then && then->bias;
-	if (!matrix(&a, s->m, s->k, data, s->a_row, s->a_column) ||
-	    !matrix(&p->plain_weight, s->k, s->n, data, s->b_row, s->b_column) ||
-	    !matrix(&out, s->m, s->n, result, s->out_step, 1))
-		return false;
-	b = p->plain_weight;
-	if (s->pack && dnnl_memory_desc_init_by_tag(&b, 2, weight, type_of(data), dnnl_format_tag_any) != dnnl_success)
-		return false;
-	if (dnnl_memory_desc_init_by_tag(&bias, 2, bias_dims, dnnl_f32, dnnl_ab) != dnnl_success ||
-	    dnnl_matmul_desc_init(&m, &a, &b, has_bias ? &bias : NULL, &out) != dnnl_success)
-		return false;
 	dnnl_primitive_attr_t attr = attributes(then);
-	if (!attr) return false;
-	bool fine = dnnl_primitive_desc_create(&d, &m, attr, p->engine, NULL) == dnnl_success;
-	if (fine) {
-		take_role(p, d, SRC, DNNL_ARG_SRC);
-		take_role(p, d, WEIGHT, DNNL_ARG_WEIGHTS);
-		take_role(p, d, OUT, DNNL_ARG_DST);
-		if (has_bias) take_role(p, d, BIAS, DNNL_ARG_BIAS);
-		fine = finish(p, d, WEIGHT, false);
-		dnnl_primitive_desc_destroy(d);
-	}
-	dnnl_primitive_attr_destroy(attr);
+	bool fine = attr && matrix(&a, s->m, s->k, data, s->a_row, s->a_column) &&
+	            matrix(&p->plain_weight, s->k, s->n, data, s->b_row, s->b_column) &&
+	            matrix(&out, s->m, s->n, result, s->out_step, 1) &&
+	            (!s->pack || describe(&packed, 2, weight_dims, type_of(data), dnnl_format_tag_any)) &&
+	            (!then || !then->bias || describe(&bias, 2, bias_dims, dnnl_f32, dnnl_ab)) &&
+	            dnnl_matmul_primitive_desc_create(
+	                &d, p->engine, a, packed ? packed : p->plain_weight, bias, out, attr) == dnnl_success &&
+	            finish(p, d, arguments, bias, WEIGHT, false);
+	if (d) dnnl_primitive_desc_destroy(d);
+	if (attr) dnnl_primitive_attr_destroy(attr);
+	forget(a), forget(packed), forget(bias), forget(out);
 	return fine;
 }
 
@@ -259,7 +259,7 @@ size_t onednn_scratch_bytes(const onednn *p) { return (p->scratch_bytes + 63) & 
 size_t onednn_packed_bytes(const onednn *p) { return p->packed_bytes; }
 
 static bool execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t *list,
-    const dnnl_memory_desc_t *const *descriptors, void *const *data, int n)
+    const const_dnnl_memory_desc_t *descriptors, void *const *data, int n)
 {
 	bool fine = true;
 	int made = 0;
@@ -274,22 +274,22 @@ static bool execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t
 }
 
 static bool reorder(
-    const onednn *p, const dnnl_memory_desc_t *from, const void *src, const dnnl_memory_desc_t *to, void *dst)
+    const onednn *p, const_dnnl_memory_desc_t from, const void *src, const_dnnl_memory_desc_t to, void *dst)
 {
 	dnnl_exec_arg_t list[] = { { DNNL_ARG_FROM, NULL }, { DNNL_ARG_TO, NULL } };
-	const dnnl_memory_desc_t *descriptors[] = { from, to };
+	const_dnnl_memory_desc_t descriptors[] = { from, to };
 	void *data[] = { (void *)src, dst };
 	return execute(p, p->reorder, list, descriptors, data, 2);
 }
 
 bool onednn_pack(const onednn *p, const void *weight, void *packed)
 {
-	return reorder(p, &p->plain_weight, weight, &p->role[WEIGHT], packed);
+	return reorder(p, p->plain_weight, weight, p->role[WEIGHT], packed);
 }
 
 bool onednn_unpack(const onednn *p, const void *packed, void *gradient)
 {
-	return reorder(p, &p->role[OUT], packed, &p->plain_weight, gradient);
+	return reorder(p, p->role[OUT], packed, p->plain_weight, gradient);
 }
 
 bool onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch)
@@ -297,12 +297,12 @@ bool onednn_run(const onednn *p, const void *src, const void *weight, const floa
 	void *data[ROLES] = {
 		[SRC] = (void *)src, [WEIGHT] = (void *)weight, [OUT] = out, [BIAS] = (void *)bias, [SCRATCH] = scratch
 	};
-	const dnnl_memory_desc_t *descriptors[ROLES];
+	const_dnnl_memory_desc_t descriptors[ROLES];
 	dnnl_exec_arg_t list[ROLES];
 	int n = 0;
 	for (int i = 0; i < ROLES; i++) {
 		if (!p->argument[i]) continue;
-		descriptors[n] = &p->role[i];
+		descriptors[n] = p->role[i];
 		data[n] = data[i];
 		list[n++].arg = p->argument[i];
 	}
