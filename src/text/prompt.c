@@ -78,13 +78,13 @@ static const char *find_and(const char *text)
 	return NULL;
 }
 
-/* Takes ":weight" off the end. */
-static bool read_branch(prompt_branch *b, const char *from, const char *end, error *e)
+/* Takes ":weight" off the end; not of a prompt that is alone, where it weighs against nothing: "keycap: 10". */
+static bool read_branch(prompt_branch *b, const char *from, const char *end, bool alone, error *e)
 {
 	const char *colon = end;
 	while (colon > from && colon[-1] != ':' && colon[-1] != ')' && colon[-1] != ']') colon--;
 	b->weight = 1;
-	if (colon > from && colon[-1] == ':' && is_number(colon, end, &b->weight)) end = colon - 1;
+	if (!alone && colon > from && colon[-1] == ':' && is_number(colon, end, &b->weight)) end = colon - 1;
 	b->text = copy_of(from, (size_t)(end - from), e);
 	return b->text != NULL;
 }
@@ -94,7 +94,7 @@ int prompt_branches(const char *prompt, prompt_branch *branches, int most, error
 	int count = 0;
 	for (const char *from = prompt; from; count++) {
 		const char *and = count + 1 < most ? find_and(from) : NULL;
-		if (!read_branch(&branches[count], from, and? and : strchr(from, 0), e)) {
+		if (!read_branch(&branches[count], from, and? and : strchr(from, 0), !count && !and, e)) {
 			while (count--) free(branches[count].text);
 			return -1;
 		}

@@ -28,7 +28,8 @@ typedef struct prompt_branch {
 	double weight;
 } prompt_branch;
 
-/* At most `most` branches; what follows the last belongs to it. How many; −1: no memory. Free each text. */
+/* At most `most` branches; what follows the last belongs to it. One alone has no weight. How many; −1: no memory. Free
+ * each text. */
 int prompt_branches(const char *prompt, prompt_branch *branches, int most, error *e);
 
 /* ── steps ── */

@@ -94,6 +94,10 @@ static void parts_branches(void **state)
 	assert_int_equal(prompt_branches("(a:1.3)", b, 4, &e), 1);
 	assert_string_equal(b[0].text, "(a:1.3)");
 	free(b[0].text);
+	assert_int_equal(prompt_branches("keycap: 10", b, 4, &e), 1);
+	assert_string_equal(b[0].text, "keycap: 10");
+	assert_float_equal(b[0].weight, 1, 0);
+	free(b[0].text);
 	assert_int_equal(prompt_branches("a AND b AND c", b, 2, &e), 2);
 	assert_string_equal(b[1].text, " b AND c");
 	free(b[0].text);
