@@ -25,7 +25,7 @@ grinning face with big eyes
 cat with heart eyes
 red apple
 sunflower
-sports car
+racing car
 hot beverage
 thumbs up: medium skin tone
 woman astronaut: dark skin tone

@@ -26,13 +26,12 @@ data() {
 	mv "$run/data.part" "$run/data"
 }
 
-# Crops of 64×64 are enough for it: it sees no further than that.
 autoencoder() {
 	[ -s "$run/ae.safetensors" ] && return
 	"$sumi" train autoencoder --train_data_dir "$run/data/train" --output "$run/ae.safetensors" \
 		--model_config "$models/emoji.json" --resume_from_checkpoint latest --seed 1 --threads "$threads" \
-		--crop 64 --random_crop --random_flip --train_batch_size 16 --max_train_steps 3000 \
-		--learning_rate 2e-3 --lr_scheduler cosine --lr_warmup_steps 100 --mixed_precision bf16 \
+		--random_flip --train_batch_size 8 --max_train_steps 6000 --logvar_init -2 \
+		--learning_rate 1.5e-3 --lr_scheduler cosine --lr_warmup_steps 100 --mixed_precision bf16 \
 		--use_ema --ema_decay 0.998 --reconstruction_loss l2 --kl_weight 1e-3 \
 		--checkpointing_steps 500 --log_steps 50
 }
@@ -42,9 +41,10 @@ diffusion() {
 	"$sumi" train diffusion --train_data_dir "$run/data/train" --output "$run/dm.safetensors" \
 		--model_config "$models/emoji.json" --vae "$run/ae.safetensors" --vocabulary_size 2000 \
 		--resume_from_checkpoint latest --seed 1 --threads "$threads" \
-		--train_batch_size 32 --max_train_steps 20000 --caption_dropout 0.1 \
-		--learning_rate 7e-4 --lr_scheduler cosine --lr_warmup_steps 200 --adam_weight_decay 0.01 \
-		--mixed_precision bf16 --use_ema --ema_decay 0.998 --checkpointing_steps 250 --log_steps 50
+		--train_batch_size 64 --max_train_steps 20000 --caption_dropout 0.1 \
+		--timestep_sampling logit_normal --logit_mean 0.7 --logit_std 1.5 \
+		--learning_rate 1e-3 --embedding_lr 1e-2 --lr_scheduler cosine --lr_warmup_steps 200 --adam_weight_decay 0.01 \
+		--mixed_precision bf16 --use_ema --ema_decay 0.999 --checkpointing_steps 200 --log_steps 50
 }
 
 convert() {

@@ -70,14 +70,15 @@
  * its training's captions made it; a file tells its own. */
 #define EMOJI_UNET                                                                                                  \
 	{                                                                                                               \
-		.in_channels = 4, .out_channels = 4, .channels = 64, .levels = 3, .multiplier = { 1, 2, 4 },                \
-		.blocks = { 1, 1, 1 }, .attends = { false, true, true }, .depth = { 1, 1, 1 }, .spatial_transformer = true, \
-		.linear_projection = true, .head_width = 32, .context = 192, .groups = 32                                   \
+		.in_channels = 4, .out_channels = 4, .channels = 64, .levels = 3, .multiplier = { 1, 2, 3 },                \
+		.blocks = { 2, 1, 1 }, .attends = { false, true, true }, .depth = { 1, 1, 1 }, .spatial_transformer = true, \
+		.linear_projection = true, .head_width = 32, .context = 192, .scale_shift = true, .pooled_context = true,   \
+		.groups = 8                                                                                                 \
 	}
 #define EMOJI_VAE                                                                                                    \
 	{                                                                                                                \
 		.in_channels = 3, .out_channels = 3, .channels = 32, .levels = 4, .multiplier = { 1, 1, 2, 4 }, .blocks = 1, \
-		.z_channels = 4, .latent_channels = 4, .quant = true, .groups = 32                                           \
+		.z_channels = 4, .latent_channels = 4, .quant = true, .groups = 8                                            \
 	}
 #define EMOJI_TEXT                                                                                            \
 	{                                                                                                         \
@@ -151,7 +152,7 @@ static const family families[] = {
 	    .vae = EMOJI_VAE,
 	    .text = EMOJI_TEXT,
 	    PREFIXES(HUGGING_FACE),
-	    TRAINED_FOR("v_prediction", 128, 4) },
+	    TRAINED_FOR("flow", 128, 3.5f) },
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
