@@ -19,12 +19,13 @@ static tensor block(nn *n, const unet_config *c, int i, int width, tensor x, ten
 	int heads, head_width;
 	heads_of(c, width, &heads, &head_width);
 	push(g, "transformer_blocks.%d", i);
-	tensor h = nn_layer_norm(n, "norm1", x, 1e-5f);
-	x = add(g, nn_attention(n, "attn1", h, 0, heads, head_width, "to_out.0"), x);
-	h = nn_layer_norm(n, "norm2", x, 1e-5f);
-	x = add(g, nn_attention(n, "attn2", h, context, heads, head_width, "to_out.0"), x);
-	h = nn_layer_norm(n, "norm3", x, 1e-5f);
-	x = add(g, nn_feed_forward_geglu(n, "ff", h, 4 * dim(g, x, -1)), x);
+	dtype compute = graph_compute(g), sums = nn_sums(n);
+	tensor h = cast(g, nn_layer_norm(n, "norm1", x, 1e-5f), compute);
+	x = add(g, cast(g, nn_attention(n, "attn1", h, 0, heads, head_width, "to_out.0"), sums), x);
+	h = cast(g, nn_layer_norm(n, "norm2", x, 1e-5f), compute);
+	x = add(g, cast(g, nn_attention(n, "attn2", h, context, heads, head_width, "to_out.0"), sums), x);
+	h = cast(g, nn_layer_norm(n, "norm3", x, 1e-5f), compute);
+	x = add(g, cast(g, nn_feed_forward_geglu(n, "ff", h, 4 * dim(g, x, -1)), sums), x);
 	pop(g);
 	return x;
 }
@@ -38,10 +39,10 @@ tensor spatial_transformer(nn *n, const unet_config *c, const char *name, tensor
 	int axes_of_projection = c->linear_projection ? 2 : 4;
 	push(g, "%s", name);
 	block_begin(g);
-	tensor h = tokens(g, nn_group_norm(n, "norm", x, c->groups, 1e-6f, NO_ACTIVATION));
-	h = nn_pointwise(n, "proj_in", h, heads * head_width, axes_of_projection);
+	tensor h = tokens(g, cast(g, nn_group_norm(n, "norm", x, c->groups, 1e-6f, NO_ACTIVATION), graph_compute(g)));
+	h = cast(g, nn_pointwise(n, "proj_in", h, heads * head_width, axes_of_projection), nn_sums(n));
 	for (int i = 0; i < depth; i++) h = block(n, c, i, width, h, context);
-	h = nn_pointwise(n, "proj_out", h, width, axes_of_projection);
+	h = cast(g, nn_pointwise(n, "proj_out", cast(g, h, graph_compute(g)), width, axes_of_projection), nn_sums(n));
 	x = reshape(g, add(g, h, tokens(g, x)), s); /* added as tokens, so that the sum joins the product */
 	block_end(g);
 	pop(g);
@@ -64,7 +65,7 @@ tensor attention_block(nn *n, const unet_config *c, const char *name, tensor x)
 	initial start = { UNIFORM_START, 1 / sqrtf((float)width) };
 	push(g, "%s", name);
 	block_begin(g);
-	tensor h = tokens(g, nn_group_norm(n, "norm", x, c->groups, 1e-5f, NO_ACTIVATION));
+	tensor h = tokens(g, cast(g, nn_group_norm(n, "norm", x, c->groups, 1e-5f, NO_ACTIVATION), graph_compute(g)));
 	push(g, "qkv");
 	tensor w = nn_weight(n, "weight", shape3(3 * width, width, 1), start), b = nn_vector(n, "bias", 3 * width, start);
 	pop(g);
@@ -74,7 +75,7 @@ tensor attention_block(nn *n, const unet_config *c, const char *name, tensor x)
 	for (int i = 0; i < 3; i++)
 		qkv[i] = linear(g, h, slice(g, w, 0, i * width, width), slice(g, b, 0, i * width, width));
 	h = attention(g, qkv[0], qkv[1], qkv[2], heads, 1 / sqrtf((float)(width / heads)), false);
-	x = reshape(g, add(g, nn_pointwise(n, "proj_out", h, width, 3), tokens(g, x)), s);
+	x = reshape(g, add(g, cast(g, nn_pointwise(n, "proj_out", h, width, 3), nn_sums(n)), tokens(g, x)), s);
 	block_end(g);
 	pop(g);
 	return x;

@@ -21,8 +21,9 @@ static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, 
 	graph *g = n->g;
 	push(g, "%s", name);
 	block_begin(g);
-	tensor h = nn_group_norm(n, "in_layers.0", x, c->groups, 1e-5f, SILU);
-	h = nn_conv2d(n, "in_layers.2", h, out, 3);
+	dtype compute = graph_compute(g), sums = nn_sums(n);
+	tensor h = cast(g, nn_group_norm(n, "in_layers.0", x, c->groups, 1e-5f, SILU), compute);
+	h = cast(g, nn_conv2d(n, "in_layers.2", h, out, 3), sums);
 	tensor e = over_space(g, nn_linear(n, "emb_layers.1", embedding, c->scale_shift ? 2 * out : out, true));
 	if (c->scale_shift) {
 		h = nn_group_norm(n, "out_layers.0", h, c->groups, 1e-5f, NO_ACTIVATION);
@@ -30,9 +31,9 @@ static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, 
 		h = activate(g, add(g, h, slice(g, e, -1, out, out)), SILU);
 	} else
 		h = nn_group_norm(n, "out_layers.0", add(g, h, e), c->groups, 1e-5f, SILU);
-	h = nn_conv2d(n, "out_layers.3", h, out, 3);
-	if (dim(g, x, -1) != out) x = nn_conv2d(n, "skip_connection", x, out, 1);
-	x = add(g, h, x);
+	h = nn_conv2d(n, "out_layers.3", cast(g, h, compute), out, 3);
+	if (dim(g, x, -1) != out) x = cast(g, nn_conv2d(n, "skip_connection", cast(g, x, compute), out, 1), sums);
+	x = add(g, cast(g, h, sums), x);
 	block_end(g);
 	pop(g);
 	return x;
@@ -54,15 +55,15 @@ static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
 {
 	graph *g = n->g;
 	int width = 4 * c->channels;
-	tensor e = cast(g, timestep_embedding(g, t, c->channels, 10000), graph_compute(g));
+	tensor e = cast(g, timestep_embedding(g, t, c->channels, 10000), nn_sums(n));
 	push(g, "time_embed");
-	if (c->guidance) e = add(g, e, nn_linear(n, "cond_proj", cast(g, y, graph_compute(g)), c->channels, false));
+	if (c->guidance) e = add(g, e, nn_linear(n, "cond_proj", cast(g, y, nn_sums(n)), c->channels, false));
 	e = nn_linear(n, "2", activate(g, nn_linear(n, "0", e, width, true), SILU), width, true);
 	nn_block(n, e);
 	pop(g);
 	if (c->vector || c->pooled_context) {
 		push(g, "label_emb.0");
-		tensor h = activate(g, nn_linear(n, "0", cast(g, y, graph_compute(g)), width, true), SILU);
+		tensor h = activate(g, nn_linear(n, "0", cast(g, y, nn_sums(n)), width, true), SILU);
 		e = add(g, e, nn_linear(n, "2", h, width, true));
 		pop(g);
 	}
@@ -88,7 +89,8 @@ static int go_down(nn *n, const unet_config *c, tensor x, path p, tensor *skips)
 		}
 		if (level == c->levels - 1) break;
 		push(g, "input_blocks.%d", count);
-		x = nn_conv2d_strided(n, "0.op", x, dim(g, x, -1), 3, 2, 1, 1, true);
+		x = cast(
+		    g, nn_conv2d_strided(n, "0.op", cast(g, x, graph_compute(g)), dim(g, x, -1), 3, 2, 1, 1, true), nn_sums(n));
 		nn_block(n, skips[count++] = x);
 		pop(g);
 	}
@@ -113,7 +115,7 @@ static tensor upsample(nn *n, const char *name, tensor x)
 	graph *g = n->g;
 	push(g, "%s", name);
 	x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
-	x = nn_conv2d(n, "conv", x, dim(g, x, -1), 3);
+	x = cast(g, nn_conv2d(n, "conv", cast(g, x, graph_compute(g)), dim(g, x, -1), 3), nn_sums(n));
 	pop(g);
 	return x;
 }
@@ -154,7 +156,7 @@ tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, ten
 	tensor skips[MAX_SKIPS];
 	if (c->pooled_context) y = pooled(g, context);
 	path p = { time_embedding(n, c, t, y), context ? cast(g, context, compute) : 0 };
-	count = go_down(n, c, cast(g, x, compute), p, skips);
+	count = go_down(n, c, cast(g, x, nn_sums(n)), p, skips);
 	x = middle(n, c, skips[count - 1], p);
 	x = go_up(n, c, x, p, skips, count);
 	x = nn_group_norm(n, "out.0", x, c->groups, 1e-5f, SILU);

@@ -7,6 +7,8 @@
 static initial fan_in(size_t n) { return (initial){ UNIFORM_START, n ? 1 / sqrtf((float)n) : 0 }; }
 static const initial zeros = { CONSTANT_START, 0 }, ones = { CONSTANT_START, 1 };
 
+dtype nn_sums(const nn *n) { return n->wide_sums ? REAL : graph_compute(n->g); }
+
 tensor nn_parameter(nn *n, const char *name, shape s, initial i)
 {
 	if (n->parameter) {
@@ -17,12 +19,14 @@ tensor nn_parameter(nn *n, const char *name, shape s, initial i)
 	return param(n->g, name, s);
 }
 
-tensor nn_weight(nn *n, const char *name, shape s, initial i)
+static tensor weight_as(nn *n, const char *name, shape s, initial i, dtype d)
 {
 	tensor w = nn_parameter(n, name, s, i);
 	w = lora_merge(n->g, n->adapters, n->adapter_count, name, w);
-	return cast(n->g, w, graph_compute(n->g));
+	return cast(n->g, w, d);
 }
+
+tensor nn_weight(nn *n, const char *name, shape s, initial i) { return weight_as(n, name, s, i, graph_compute(n->g)); }
 
 tensor nn_vector(nn *n, const char *name, int count, initial i)
 {
@@ -38,7 +42,7 @@ static tensor product(nn *n, const char *name, tensor x, shape s, bool bias)
 {
 	graph *g = n->g;
 	push(g, "%s", name);
-	tensor w = nn_weight(n, "weight", s, fan_in((size_t)s.d[1]));
+	tensor w = weight_as(n, "weight", s, fan_in((size_t)s.d[1]), dtype_of(g, x));
 	if (s.n == 3) w = reshape(g, w, shape2(s.d[0], s.d[1]));
 	tensor y = linear(g, x, w, bias ? nn_vector(n, "bias", s.d[0], fan_in((size_t)s.d[1])) : 0);
 	y = lora_linear(g, n->training, "weight", x, y);
@@ -63,7 +67,7 @@ tensor nn_conv2d_strided(
 	int in = dim(g, x, -1);
 	initial start = fan_in((size_t)in * (size_t)size * (size_t)size);
 	push(g, "%s", name);
-	tensor w = nn_weight(n, "weight", shape4(out, in, size, size), start);
+	tensor w = weight_as(n, "weight", shape4(out, in, size, size), start, dtype_of(g, x));
 	tensor b = bias ? nn_vector(n, "bias", out, start) : 0;
 	tensor y;
 	if (size == 1 && stride == 1 && !before && !after) {

@@ -1,7 +1,7 @@
 /* nn.h - layers. Each names its weights once, where it uses them, by the original checkpoint's key relative to the
  * graph's scope: nn_linear(n, "proj_in", x, 320, true) reads "<scope>proj_in.weight" and "<scope>proj_in.bias".
  *
- * Weights are cast to what the graph computes in, biases and the parameters of norms to full precision. Adapters
+ * Weights are cast to what their layer's input is in, biases and the parameters of norms to full precision. Adapters
  * (lora.h) are applied here, so no model knows of them. Activations are channels last, as graph.h says. */
 #ifndef SUMI_NN_H
 #define SUMI_NN_H
@@ -18,6 +18,7 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	graph *g;
 	const adapted *adapters; /* merged into the weights in this order */
 	int adapter_count;
+	bool wide_sums;                /* keeps residual sums in full precision: guidance multiplies their rounding */
 	const lora_training *training; /* adds trainable low-rank paths; NULL: none */
 	/* Words learned later (text/new_words.h): rows beside a table of tokens, the parameter "<table>.new_words"
 	 * [new_words,width]. new_word_ids I32, of the ids' shape: 1 + row, or 0 where the id is the table's own. 0: none.
@@ -30,6 +31,9 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	void (*block)(void *context, const char *scope, tensor result);
 	void *context; /* of both */
 } nn;
+
+/* What residual sums are kept in: full precision, or what the graph computes in. */
+dtype nn_sums(const nn *n);
 
 /* A parameter as it is: cast it. `weight` allows for the adapters and casts to what the graph computes in, `vector`
  * casts to full precision. */

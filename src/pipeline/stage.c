@@ -7,7 +7,7 @@ bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes
 {
 	s->g = graph_new(m->compute);
 	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
-	nn n = { .g = s->g, .adapters = m->adapters, .adapter_count = m->adapter_count };
+	nn n = { .g = s->g, .adapters = m->adapters, .adapter_count = m->adapter_count, .wide_sums = true };
 	build(&n, m, s, shapes);
 	keep(s->g, s->out);
 	return graph_bind(s->g, model_bind, (void *)(uintptr_t)m, e) && graph_compile(s->g, backend_cpu(), m->threads, e);
