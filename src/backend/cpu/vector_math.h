@@ -30,8 +30,8 @@ static inline float exp_within(float x, float least, float most)
 static inline float exp_f32(float x) { return exp_within(x, -87, 88); }
 
 /* Where e^x is added to 1 or to erf, what is beyond e^±64 changes nothing that a float or its neighbour would show. A
- * compiler folds the limits into constants and multiplies by them in every lane; where those are denormal, as 1/e^88 is,
- * each product takes a CPU some hundred cycles. */
+ * compiler folds the limits into constants and multiplies by them in every lane; where those are denormal, as 1/e^88
+ * is, each product takes a CPU some hundred cycles. */
 static inline float exp_small(float x) { return exp_within(x, -64, 64); }
 
 static inline float sigmoid_f32(float x) { return 1 / (1 + exp_small(-x)); }
