@@ -128,9 +128,8 @@ static bool read_condition(const json_t *j, unet_config *c, error *e)
 	c->context = json_int(j, "context_dim", 0, e);
 	if ((c->vector != 0) + (c->guidance != 0) + c->pooled_context > 1)
 		return fail(e, BAD_FILE,
-		    "configuration: more than one of 'num_classes', 'pooled_context' and 'time_cond_proj_dim', which Sumi "
-		    "cannot "
-		    "build");
+		    "configuration: more than one of 'num_classes', 'pooled_context' and 'time_cond_proj_dim', "
+		    "which Sumi cannot build");
 	if (c->pooled_context && !c->context)
 		return fail(e, BAD_FILE, "configuration: 'pooled_context' without 'context_dim'");
 	return in_range("adm_in_channels", c->vector, classes ? 1 : 0, LARGEST, e) &&
