@@ -15,7 +15,7 @@ draw() { # draw FILE OPTIONS…
 	"$sumi" generate -q ${MODEL:+-m "$MODEL"} --seed 42 -o "$file" "$@" >/dev/null
 }
 
-# A row of the grid is a line; the prompts of the last two rows are not in the data.
+# A row of the grid is a line; the prompts of the last row are not in the data.
 n=100
 while read -r prompt; do
 	n=$((n + 1))
