@@ -8,7 +8,9 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #if DNNL_VERSION_MAJOR == 2
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 typedef dnnl_memory_desc_t *onednn_memory_desc; /* what the next line makes of the name from here on */
@@ -78,6 +80,32 @@ static inline dnnl_status_t dnnl_convolution_backward_data_primitive_desc_create
 	return failure ? failure : dnnl_primitive_desc_create(made, &d, attr, engine, forward);
 }
 
+/* Version 2.6's gradient by weight in AMX tiles reads outside the result where its rows have 256 pixels or more. */
+static inline bool reads_outside(const_dnnl_primitive_desc_t d, const_dnnl_memory_desc_t result)
+{
+	const char *name = NULL;
+	return result->dims[result->ndims - 1] >= 256 &&
+	       dnnl_primitive_desc_query(d, dnnl_query_impl_info_str, 0, &name) == dnnl_success && strstr(name, "amx");
+}
+
+/* The first that oneDNN offers for it and that stays inside. */
+static inline dnnl_status_t first_inside(dnnl_primitive_desc_t *made, const dnnl_convolution_desc_t *d,
+    const_dnnl_memory_desc_t result, dnnl_engine_t engine, const_dnnl_primitive_desc_t forward,
+    const_dnnl_primitive_attr_t attr)
+{
+	dnnl_primitive_desc_iterator_t offers;
+	dnnl_status_t failure = dnnl_primitive_desc_iterator_create(&offers, d, attr, engine, forward);
+	if (failure) return failure;
+	*made = dnnl_primitive_desc_iterator_fetch(offers);
+	while (*made && reads_outside(*made, result)) {
+		dnnl_primitive_desc_destroy(*made);
+		failure = dnnl_primitive_desc_iterator_next(offers);
+		*made = failure ? NULL : dnnl_primitive_desc_iterator_fetch(offers);
+	}
+	dnnl_primitive_desc_iterator_destroy(offers);
+	return *made ? dnnl_success : failure ? failure : dnnl_unimplemented;
+}
+
 static inline dnnl_status_t dnnl_convolution_backward_weights_primitive_desc_create(dnnl_primitive_desc_t *made,
     dnnl_engine_t engine, dnnl_alg_kind_t algorithm, const_dnnl_memory_desc_t picture, const_dnnl_memory_desc_t weight,
     const_dnnl_memory_desc_t bias, const_dnnl_memory_desc_t result, const dnnl_dims_t strides,
@@ -87,7 +115,7 @@ static inline dnnl_status_t dnnl_convolution_backward_weights_primitive_desc_cre
 	dnnl_convolution_desc_t d;
 	dnnl_status_t failure = dnnl_dilated_convolution_backward_weights_desc_init(
 	    &d, algorithm, picture, weight, bias, result, strides, dilates, before, behind);
-	return failure ? failure : dnnl_primitive_desc_create(made, &d, attr, engine, forward);
+	return failure ? failure : first_inside(made, &d, result, engine, forward, attr);
 }
 
 #elif DNNL_VERSION_MAJOR != 3
