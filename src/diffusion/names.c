@@ -1,11 +1,12 @@
-/* names.c - spellings and the distance between them. */
+/* names.c - tables of names, by plain spelling. */
 #include "diffusion/names.h"
+#include "base/spelling.h"
 #include <ctype.h>
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
-enum { LONGEST = 64 };
+enum { LONGEST = LONGEST_WORD + 1 };
 
 void plain_spelling(const char *name, char *out, int size)
 {
@@ -36,25 +37,6 @@ int value_of(const struct name *table, const char *name)
 	return -1;
 }
 
-/* Levenshtein's distance, one row at a time. */
-static int distance(const char *a, const char *b)
-{
-	int row[LONGEST + 1], length = (int)strlen(b);
-	for (int j = 0; j <= length; j++) row[j] = j;
-	for (int i = 1; *a; a++, i++) {
-		int diagonal = row[0];
-		row[0] = i;
-		for (int j = 1; j <= length; j++) {
-			int best = diagonal + (*a != b[j - 1]);
-			if (row[j] + 1 < best) best = row[j] + 1;
-			if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[length];
-}
-
 const char *nearest_name(const struct name *table, const char *name)
 {
 	char wanted[LONGEST], known[LONGEST];
@@ -63,7 +45,7 @@ const char *nearest_name(const struct name *table, const char *name)
 	plain_spelling(name, wanted, LONGEST);
 	for (; table->name; table++) {
 		plain_spelling(table->name, known, LONGEST);
-		int d = distance(wanted, known);
+		int d = edit_distance(wanted, known);
 		if (d < least) {
 			least = d;
 			nearest = table->name;

@@ -1,8 +1,11 @@
 /* options.c - the table of training options and its readers. */
 #include "train/options.h"
+#include "base/spelling.h"
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -48,7 +51,8 @@ static const train_option table[] = {
 	TEXT(ALL | C, model, "", "checkpoint to start from; without it a new model begins from random weights"),
 	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
 	TEXT(WORDS | C, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
-	TEXT(D, vocabulary, "", "WordPiece vocabulary, a token a line (default: learned from the captions)"),
+	TEXT(D, vocabulary, "",
+	    "WordPiece vocabulary, a token a line, or the .safetensors that has one (default: learned from the captions)"),
 	TEXT(ALL, resume_from_checkpoint, "", "latest, or a checkpoint of this run"),
 	HEADING("Data"),
 	WHOLE(EVERY, resolution, "0", 0, 4096, "the shorter side of a picture after resizing (default: the model's size)"),
@@ -157,31 +161,17 @@ static bool same_name(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* Levenshtein's distance, of names shorter than 64 bytes. */
-static int distance(const char *a, const char *b)
-{
-	int row[64], n = (int)strnlen(b, 63);
-	for (int j = 0; j <= n; j++) row[j] = j;
-	for (int i = 1; *a; a++, i++) {
-		int diagonal = row[0];
-		row[0] = i;
-		for (int j = 1; j <= n; j++) {
-			int change = diagonal + ((*a == '-' ? '_' : *a) != b[j - 1]);
-			diagonal = row[j];
-			int least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-			row[j] = change < least ? change : least;
-		}
-	}
-	return row[n];
-}
-
 static const char *nearest_option(const char *name, training_job job)
 {
 	const char *best = "";
-	int least = 1 << 30;
+	char wanted[LONGEST_WORD + 1];
+	int least = INT_MAX;
+	snprintf(wanted, sizeof wanted, "%s", name);
+	for (char *c = wanted; *c; c++)
+		if (*c == '-') *c = '_';
 	for (int i = 0; i < OPTIONS; i++) {
 		if (table[i].kind == OPTION_HEADING || !(table[i].jobs & 1u << job)) continue;
-		int d = distance(name, table[i].name);
+		int d = edit_distance(wanted, table[i].name);
 		if (d < least) least = d, best = table[i].name;
 	}
 	return best;
