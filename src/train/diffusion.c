@@ -137,13 +137,26 @@ static char *learned_vocabulary(const diffusion *d, error *e)
 	return lines;
 }
 
+/* That of a model or checkpoint, or a file of nothing else. */
+static char *given_vocabulary(const char *path, error *e)
+{
+	const char *end = strrchr(path, '.');
+	if (!end || strcmp(end, ".safetensors")) return whole_file(path, MOST_VOCABULARY, NULL, e);
+	weights *w = weights_open(path, e);
+	const char *lines = w ? weights_metadata(w, "sumi.vocabulary") : NULL;
+	char *own = lines ? strdup(lines) : NULL;
+	if (w && !own) fail(e, lines ? NO_MEMORY : BAD_FILE, "%s: no vocabulary is in it", path);
+	weights_close(w);
+	return own;
+}
+
 /* A new model reads words by its own vocabulary: the embedding gets as many rows. */
 static bool choose_vocabulary(diffusion *d, error *e)
 {
 	text_config *text = &d->learner.family.text;
 	if (text->kind != TRANSFORMER_TEXT || d->source || d->learner.vocabulary) return true;
 	if (*d->options->vocabulary)
-		d->learner.vocabulary = whole_file(d->options->vocabulary, MOST_VOCABULARY, NULL, e);
+		d->learner.vocabulary = given_vocabulary(d->options->vocabulary, e);
 	else
 		d->learner.vocabulary = learned_vocabulary(d, e);
 	return d->learner.vocabulary != NULL;

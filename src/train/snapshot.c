@@ -145,12 +145,22 @@ static bool restore(const weights *w, const array *a, error *e)
 	return true;
 }
 
+/* Rows of the embedding are tokens by number: with other tokens the run would go on, and all words mean another. */
+static bool same_vocabulary(const weights *w, const learner *m, error *e)
+{
+	const char *then = weights_metadata(w, "sumi.vocabulary");
+	if (!then || !m->vocabulary || !strcmp(then, m->vocabulary)) return true;
+	return fail(e, BAD_USAGE,
+	    "%s was made with another vocabulary than this run's: other captions than then? --vocabulary %s keeps that one",
+	    weights_path(w), weights_path(w));
+}
+
 bool snapshot_read(
     const char *path, learner *m, const int *trained, int count, optimizer *o, training_state *s, error *e)
 {
 	error own = { 0 };
 	weights *w = weights_open(path, &own);
-	bool fine = w && get_state(w, s, &own);
+	bool fine = w && get_state(w, s, &own) && same_vocabulary(w, m, &own);
 	for (int i = 0; fine && i < count; i++) {
 		array a;
 		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++) fine = restore(w, &a, &own);

@@ -1,5 +1,6 @@
 # test_kill.sh - a training run that is killed (SIGKILL) at random moments and resumed each time ends with the same
-# bytes as one that was never stopped: the model, the last checkpoint, and the log but for its clocks.
+# bytes as one that was never stopped: the model, the last checkpoint, and the log but for its clocks. With other words
+# than then it is not resumed.
 . "$(dirname "$0")/lib.sh"
 kills=0 torn=0 unseen=0
 
@@ -93,4 +94,11 @@ rounds diffusion --vae vae.safetensors --optimizer adamw8bit --caption_dropout 0
 echo "$kills kills, $torn of them while a file was being written"
 [ $kills -ge 20 ] || wrong "only $kills kills met a run"
 [ $torn -ge 1 ] || wrong 'no kill met a checkpoint being written'
+
+# Captions that changed since make another vocabulary, by which rows of the embedding would be other words.
+echo 'zigzag zebra, quilted' >set/noise.txt
+set -- diffusion diffusion --vae vae.safetensors --optimizer adamw8bit --resume_from_checkpoint latest
+(train "$@")
+[ $? -eq 2 ] && grep -q 'another vocabulary' err || wrong "another vocabulary was not refused: $(cat err)"
+(train "$@" --vocabulary diffusion.training/checkpoint-20.safetensors) || wrong "the vocabulary of a checkpoint: $(cat err)"
 finish
