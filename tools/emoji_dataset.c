@@ -6,7 +6,9 @@
  * Pictures come from fonts-noto-color-emoji (OFL), shaped by HarfBuzz so that joined sequences, tones and flags find
  * their glyph; names from emoji-test.txt of unicode-data; keywords from unicode-cldr-core. A line of metadata.jsonl:
  *     {"file_name": "1f600.png", "text": "grinning face", "keywords": ["face", "grin"], "base": "grinning face",
- * "tone": ""}
+ *      "tone": "", "repeats": 3}
+ * Most people and hands have six pictures, one a tone, which teach each other; what has one alone comes three times in
+ * an epoch.
  */
 #include <ft2build.h>
 #include FT_FREETYPE_H
@@ -21,7 +23,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SIZE = 128, MOST_POINTS = 12, MOST_EMOJI = 4096, HELD_OUT_SINGLES = 60 };
+enum { SIZE = 128, MOST_POINTS = 12, MOST_EMOJI = 4096, HELD_OUT_SINGLES = 60, REPEATS_ALONE = 3 };
 static const char *font_path = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
 static const char *list_path = "/usr/share/unicode/emoji/emoji-test.txt";
 static const char *keyword_paths[] = { "/usr/share/unicode/cldr/common/annotations/en.xml",
@@ -242,7 +244,15 @@ static bool render(FT_Face face, hb_font_t *font, const emoji *e, uint8_t *rgb)
 	return true;
 }
 
-static void describe(const emoji *e, FILE *to)
+/* Whether no other picture for training shows the same. */
+static bool is_alone(const emoji *list, int n, const emoji *e)
+{
+	for (int i = 0; i < n; i++)
+		if (&list[i] != e && !list[i].held_out && !strcmp(list[i].base, e->base)) return false;
+	return true;
+}
+
+static void describe(const emoji *e, int repeats, FILE *to)
 {
 	json_t *keywords = json_array();
 	char list[sizeof e->keywords];
@@ -255,8 +265,8 @@ static void describe(const emoji *e, FILE *to)
 	}
 	char file[128];
 	snprintf(file, sizeof file, "%s.png", e->id);
-	json_t *line = json_pack("{s:s, s:s, s:o, s:s, s:s}", "file_name", file, "text", e->name, "keywords", keywords,
-	    "base", e->base, "tone", e->tone);
+	json_t *line = json_pack("{s:s, s:s, s:o, s:s, s:s, s:i}", "file_name", file, "text", e->name, "keywords", keywords,
+	    "base", e->base, "tone", e->tone, "repeats", repeats);
 	json_dumpf(line, to, JSON_COMPACT);
 	fputc('\n', to);
 	json_decref(line);
@@ -288,7 +298,7 @@ static void write_set(emoji *list, int n, const char *out)
 		png_image png = { .version = PNG_IMAGE_VERSION, .width = SIZE, .height = SIZE, .format = PNG_FORMAT_RGB };
 		snprintf(path, sizeof path, "%s/%s/%s.png", out, list[i].held_out ? "heldout" : "train", list[i].id);
 		if (!png_image_write_to_file(&png, path, 0, rgb, 0, NULL)) die("cannot write", path);
-		describe(&list[i], metadata[list[i].held_out]);
+		describe(&list[i], is_alone(list, n, &list[i]) ? REPEATS_ALONE : 1, metadata[list[i].held_out]);
 		written[list[i].held_out]++;
 	}
 	if (fclose(metadata[0]) | fclose(metadata[1])) die("cannot write metadata in", out);

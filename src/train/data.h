@@ -8,7 +8,8 @@
  * A set is one of
  *   a folder of pictures (PNG, JPEG, WebP), read with its subfolders, captions beside them as NAME.txt or NAME.caption;
  *     a subfolder named N_TOKEN is repeated N times in each epoch and TOKEN is the caption of those that have none
- *   the same with metadata.jsonl: {"file_name": …, "text": …, "keywords": […]}; keywords and any other key optional
+ *   the same with metadata.jsonl: {"file_name": …, "text": …, "keywords": […], "repeats": N}; keywords, repeats (how
+ *     often it comes in each epoch) and any other key optional
  *   WebDataset tars as img2dataset writes them (KEY.jpg, KEY.txt, KEY.json), a folder of them or one file: streamed
  *     through a shuffle buffer, tars split among the processes; resuming skips through the headers without decoding
  *   a folder that `sumi cache` wrote (cache.h): captions as above, without pictures

@@ -194,12 +194,37 @@ static int json_side(const json_t *o, const char *key)
 	return n > 0 && n < 65536 ? (int)n : 0;
 }
 
+static bool copy_item(reader *r, const item *from)
+{
+	item i = *from;
+	i.path = strdup(from->path);
+	i.caption = strdup(from->caption);
+	i.keywords = NULL;
+	i.keyword_count = 0;
+	if (from->keyword_count && !(i.keywords = calloc((size_t)from->keyword_count, sizeof *i.keywords)))
+		return fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", from->path);
+	for (int k = 0; k < from->keyword_count; k++)
+		if ((i.keywords[k] = strdup(from->keywords[k]))) i.keyword_count++;
+	return append(r, i);
+}
+
+static bool repeat_last(reader *r, json_int_t times)
+{
+	bool fine = true;
+	for (json_int_t k = 1; fine && k < times; k++) {
+		item from = r->set->items[r->set->count - 1]; /* the list may move */
+		fine = copy_item(r, &from);
+	}
+	return fine;
+}
+
 static bool read_line(reader *r, const char *folder, const char *line, size_t length, int number)
 {
 	json_error_t why;
 	json_t *o = json_loadb(line, length, 0, &why);
 	const char *file = json_string_value(json_object_get(o, "file_name")),
 	           *text = json_string_value(json_object_get(o, "text"));
+	json_int_t repeats = json_integer_value(json_object_get(o, "repeats"));
 	bool fine = true;
 	if (!file || !*file || strstr(file, "..") || file[0] == '/')
 		tell(r, "%s/metadata.jsonl: line %d: %s; it is left out", folder, number,
@@ -213,7 +238,7 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 		if (json_is_true(json_object_get(o, "class")) && r->set->class_first < 0) r->set->class_first = r->set->count;
 		bool keywords = add_keywords(&i, json_object_get(o, "keywords"));
 		if (!keywords) fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", path);
-		fine = keywords && append(r, i);
+		fine = keywords && append(r, i) && repeat_last(r, repeats < MOST_REPEATS ? repeats : MOST_REPEATS);
 	}
 	json_decref(o);
 	return fine;
@@ -249,20 +274,6 @@ bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, 
 }
 
 /* ── DreamBooth ── */
-static bool copy_item(reader *r, const item *from)
-{
-	item i = *from;
-	i.path = strdup(from->path);
-	i.caption = strdup(from->caption);
-	i.keywords = NULL;
-	i.keyword_count = 0;
-	if (from->keyword_count && !(i.keywords = calloc((size_t)from->keyword_count, sizeof *i.keywords)))
-		return fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", from->path);
-	for (int k = 0; k < from->keyword_count; k++)
-		if ((i.keywords[k] = strdup(from->keywords[k]))) i.keyword_count++;
-	return append(r, i);
-}
-
 bool data_set_add_class(data_set *s, const char *folder, log_fn *log, void *context, error *e)
 {
 	data_set class;

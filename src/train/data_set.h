@@ -23,7 +23,7 @@ typedef struct data_set { /* in the order of the paths' bytes, repeats one after
 typedef void log_fn(void *context, const char *line);
 
 /* Reads a folder: metadata.jsonl where it lies in its root, else pictures with captions beside them, subfolders
- * included, N_TOKEN folders repeated. What cannot be used is told to log (may be NULL). */
+ * included, N_TOKEN folders and lines with "repeats" repeated. What cannot be used is told to log (may be NULL). */
 bool data_set_read(data_set *s, const char *folder, log_fn *log, void *context, error *e);
 /* Adds the folder's pictures as those of the class. Of the two kinds the fewer are repeated until there are as many as
  * of the other. */

@@ -231,6 +231,27 @@ static void test_repeats_and_tokens(void **state)
 	data_close(d);
 }
 
+static void test_metadata_repeats(void **state)
+{
+	folder *f = *state;
+	write_picture(f, "a.png", 16, 16, 9);
+	write_picture(f, "b.png", 16, 16, 9);
+	caption(f, "metadata.jsonl",
+	    "{\"file_name\": \"a.png\", \"text\": \"rare\", \"keywords\": [\"seldom\"], \"repeats\": 3}\n"
+	    "{\"file_name\": \"b.png\", \"text\": \"common\", \"repeats\": -2}\n");
+	error e = { 0 };
+	data_options o = options(f, 4, 1);
+	data *d = data_open(&o, &e);
+	assert_non_null(d);
+	assert_int_equal(data_count(d), 4);
+	data_batch b;
+	int rare = 0;
+	assert_true(data_next(d, &b, &e));
+	for (int k = 0; k < 4; k++) rare += !strcmp(b.captions[k], "rare");
+	assert_int_equal(rare, 3);
+	data_close(d);
+}
+
 static void test_empty_folder(void **state)
 {
 	folder *f = *state;
@@ -275,6 +296,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 	const struct CMUnitTest tests[] = { TEST(test_every_picture_once_an_epoch), TEST(test_place_is_one_number),
 		TEST(test_bad_pictures_are_named_and_replaced), TEST(test_metadata_keywords_vary),
-		TEST(test_repeats_and_tokens), TEST(test_empty_folder), TEST(test_captions_must_be_utf8) };
+		TEST(test_repeats_and_tokens), TEST(test_metadata_repeats), TEST(test_empty_folder),
+		TEST(test_captions_must_be_utf8) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
