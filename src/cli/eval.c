@@ -41,7 +41,7 @@ static const option table[] = {
 	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME",
 	    .help = "as in sumi generate" },
 	{ .name = "scheduler", .alias = "schedule", .kind = TEXT, AT(schedule), .argument = "NAME", .help = "as in sumi generate" },
-	{ .name = "seed", .letter = 's', .kind = INTEGER, AT(seed), 0, 4e18, "N", "42", "of the first picture; the next has one more" },
+	{ .name = "seed", .letter = 's', .kind = INTEGER, AT(seed), 0, MOST_SEED, "N", "42", "of the first picture; the next has one more" },
 	{ .name = "space", .kind = TEXT, AT(space), .argument = "latent|pixels", .standard = "latent",
 	    .help = "where the nearest picture is looked for" },
 

@@ -25,26 +25,18 @@ static int finish(progress *p, const sumi_error *e)
 
 /* ── init ── */
 
+/* clang-format off */
 static const option init_table[] = {
-	{ .name = "output",
-	    .letter = 'o',
-	    .kind = TEXT,
-	    AT(output),
-	    .argument = "FILE",
+	{ .name = "output", .letter = 'o', .kind = TEXT, AT(output), .argument = "FILE",
 	    .help = "the file to write (FAMILY.safetensors)" },
-	{ .name = "seed",
-	    .letter = 's',
-	    .kind = INTEGER,
-	    AT(seed),
-	    0,
-	    9223372036854774784.0,
-	    "N",
-	    "42",
+	{ .name = "seed", .letter = 's', .kind = INTEGER, AT(seed), 0, MOST_SEED, "N", "42",
 	    "the same seed writes the same bytes" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16", .standard = "f32", .help = "of the weights" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16", .standard = "f32",
+	    .help = "of the weights" },
 	{ .name = "zeros", .kind = FLAG, AT(zeros), .help = "to be trained: zero where training starts at zero" },
 	COMMON,
 };
+/* clang-format on */
 enum { INIT_ROWS = sizeof init_table / sizeof *init_table };
 
 int command_init(int argc, char **argv)
@@ -110,19 +102,15 @@ int command_info(int argc, char **argv)
 
 /* ── convert ── */
 
+/* clang-format off */
 static const option convert_table[] = {
-	{ .name = "type",
-	    .kind = TEXT,
-	    AT(type),
-	    .argument = "f32|f16|bf16",
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16",
 	    .help = "of the float tensors (as they are)" },
-	{ .name = "to",
-	    .kind = TEXT,
-	    AT(layout),
-	    .argument = "single|diffusers",
+	{ .name = "to", .kind = TEXT, AT(layout), .argument = "single|diffusers",
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
 	COMMON,
 };
+/* clang-format on */
 enum { CONVERT_ROWS = sizeof convert_table / sizeof *convert_table };
 
 int command_convert(int argc, char **argv)

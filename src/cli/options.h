@@ -16,6 +16,8 @@ typedef enum option_kind {
 	BYTES    /* long long: "6G", "512M", or plain bytes */
 } option_kind;
 
+#define MOST_SEED 9223372036853727232.0 /* 2⁶³ − 2²⁰: a million seeds, one apart, are still below 2⁶³ */
+
 typedef struct text_list {
 	const char *item[256];
 	int count;
