@@ -155,12 +155,25 @@ static bool same_vocabulary(const weights *w, const learner *m, error *e)
 	    weights_path(w), weights_path(w));
 }
 
+/* What the pictures gave when the run began: with other latents the weights would no longer fit. */
+static bool same_scale(const weights *w, const learner *m, error *e)
+{
+	family then;
+	const char *config = weights_metadata(w, "sumi.config");
+	if (!config || !family_from_json(config, &then, e)) return !config;
+	if (then.latent_scale == m->family.latent_scale) return true;
+	return fail(e, BAD_USAGE,
+	    "%s was made with latents scaled by %.9g, this run's are by %.9g: other pictures than then? "
+	    "--latent_scale %.9g keeps that one",
+	    weights_path(w), (double)then.latent_scale, (double)m->family.latent_scale, (double)then.latent_scale);
+}
+
 bool snapshot_read(
     const char *path, learner *m, const int *trained, int count, optimizer *o, training_state *s, error *e)
 {
 	error own = { 0 };
 	weights *w = weights_open(path, &own);
-	bool fine = w && get_state(w, s, &own) && same_vocabulary(w, m, &own);
+	bool fine = w && get_state(w, s, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
 	for (int i = 0; fine && i < count; i++) {
 		array a;
 		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++) fine = restore(w, &a, &own);

@@ -29,7 +29,7 @@ typedef struct training_state {
 bool snapshot_write(const char *dir, const learner *m, const int *trained, int count, const optimizer *o,
     const int *holder, team *together, const training_state *s, error *e);
 /* Restores trained weights, averages and what this process has of the optimizer's state; all must exist with the same
- * shapes, and the vocabulary must be the run's. */
+ * shapes, and vocabulary and scale of latents must be the run's. */
 bool snapshot_read(
     const char *path, learner *m, const int *trained, int count, optimizer *o, training_state *s, error *e);
 /* The one with the highest step, to `path`; false: none (no error), or the folder cannot be read (error). */

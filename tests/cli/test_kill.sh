@@ -1,6 +1,6 @@
 # test_kill.sh - a training run that is killed (SIGKILL) at random moments and resumed each time ends with the same
 # bytes as one that was never stopped: the model, the last checkpoint, and the log but for its clocks. With other words
-# than then it is not resumed.
+# or another scale than then it is not resumed.
 . "$(dirname "$0")/lib.sh"
 kills=0 torn=0 unseen=0
 
@@ -100,5 +100,12 @@ echo 'zigzag zebra, quilted' >set/noise.txt
 set -- diffusion diffusion --vae vae.safetensors --optimizer adamw8bit --resume_from_checkpoint latest
 (train "$@")
 [ $? -eq 2 ] && grep -q 'another vocabulary' err || wrong "another vocabulary was not refused: $(cat err)"
-(train "$@" --vocabulary diffusion.training/checkpoint-20.safetensors) || wrong "the vocabulary of a checkpoint: $(cat err)"
+set -- "$@" --vocabulary diffusion.training/checkpoint-20.safetensors
+(train "$@") || wrong "the vocabulary of a checkpoint: $(cat err)"
+
+# Other pictures have latents of another scale.
+cp set/plain.reference.png set/noise.png
+(train "$@")
+[ $? -eq 2 ] && grep -q 'latents scaled by' err || wrong "another scale was not refused: $(cat err)"
+(train "$@" --latent_scale "$(sed -n 's/.*--latent_scale \([^ ]*\) .*/\1/p' err)") || wrong "the scale it asked for: $(cat err)"
 finish
