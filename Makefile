@@ -1,5 +1,5 @@
 # A few words over CMake. `make run` and `make test` set up and build by themselves.
-PROMPT ?= a cat with heart eyes
+PROMPT ?= smiling cat with heart-eyes
 MODEL ?=
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local

@@ -15,14 +15,14 @@ draw() { # draw FILE OPTIONS…
 	"$sumi" generate -q ${MODEL:+-m "$MODEL"} --seed 42 -o "$file" "$@" >/dev/null
 }
 
-# A row of the grid is a line; the prompts of the last row are not in the data.
+# Four by six. Four of the pairs of thing and tone were held out; the texts of the last six are in no data.
 n=100
 while read -r prompt; do
 	n=$((n + 1))
 	draw "$cells/words$n.png" -p "$prompt"
 done <<'PROMPTS'
 grinning face with big eyes
-cat with heart eyes
+smiling cat with heart-eyes
 red apple
 sunflower
 racing car
@@ -32,12 +32,12 @@ woman astronaut: dark skin tone
 flag: Japan
 snowman
 rainbow
-owl
+fox
 waving hand: medium skin tone
 girl: dark skin tone
 nail polish: medium-light skin tone
-flag: Thailand
-ghost
+flag: Mexico
+octopus
 blue circle
 a cat with heart eyes
 a sad yellow face with glasses

@@ -41,7 +41,7 @@ diffusion() {
 	"$sumi" train diffusion --train_data_dir "$run/data/train" --output "$run/dm.safetensors" \
 		--model_config "$models/emoji.json" --vae "$run/ae.safetensors" --vocabulary_size 2000 \
 		--resume_from_checkpoint latest --seed 1 --threads "$threads" \
-		--train_batch_size 64 --max_train_steps 20000 --caption_dropout 0.1 \
+		--train_batch_size 64 --max_train_steps 21000 --caption_dropout 0.1 \
 		--timestep_sampling logit_normal --logit_mean 0.7 --logit_std 1.5 \
 		--learning_rate 1e-3 --embedding_lr 1e-2 --lr_scheduler cosine --lr_warmup_steps 200 --adam_weight_decay 0.01 \
 		--mixed_precision bf16 --use_ema --ema_decay 0.999 --checkpointing_steps 200 --log_steps 50
