@@ -9,9 +9,9 @@
  * against best: others on the machine cost both. */
 #include "peak.h"
 #include "backend/backend.h"
-#include "train/diffusion.h"
-#include "train/jobs.h"
-#include "train/stepper.h"
+#include "train/objective/diffusion.h"
+#include "train/run/jobs.h"
+#include "train/run/stepper.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* pack-tokenizers.c - makes the committed tables of src/text from public data:
  *
  *     cc -O2 tools/pack-tokenizers.c -ljansson -lz -o pack-tokenizers
- *     ./pack-tokenizers clip MERGES.txt > src/text/clip_merges.c         48,894 merges of CLIP, "left right" a line
- *     ./pack-tokenizers bert VOCAB.txt > src/text/bert_vocabulary.c      BERT's uncased vocabulary, a token a line
- *     ./pack-tokenizers html ENTITIES.json UNICODE > src/text/html_entities.c   WHATWG's entities.json
- *     ./pack-tokenizers unicode UNICODE > src/text/unicode_tables.c
+ *     ./pack-tokenizers clip MERGES.txt > src/text/tables/clip_merges.c         48,894 merges of CLIP, "left right" a line
+ *     ./pack-tokenizers bert VOCAB.txt > src/text/tables/bert_vocabulary.c      BERT's uncased vocabulary, a token a line
+ *     ./pack-tokenizers html ENTITIES.json UNICODE > src/text/tables/html_entities.c   WHATWG's entities.json
+ *     ./pack-tokenizers unicode UNICODE > src/text/tables/unicode_tables.c
  *     ./pack-tokenizers encodings > src/text/encodings.c             what the C library's iconv knows
  *
  * UNICODE is a folder with the Unicode character database (Debian: /usr/share/unicode). Packed data is deflated and
@@ -367,7 +367,7 @@ static void print_unicode(const char *dir)
 	read_unicode_data(dir);
 	read_properties(dir);
 	printf("/* unicode_tables.c - facts of the Unicode character database 15.0 (see NOTICE).\n"
-	       " * Made by tools/pack-tokenizers.c: do not edit. */\n#include \"text/unicode_tables.h\"\n\n"
+	       " * Made by tools/pack-tokenizers.c: do not edit. */\n#include \"text/tables/unicode_tables.h\"\n\n"
 	       "/* clang-format off */\n");
 	print_runs("const value_run class_runs[]", class_of, 0);
 	printf("const size_t class_runs_count = sizeof class_runs / sizeof *class_runs;\n\n");

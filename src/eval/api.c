@@ -1,6 +1,6 @@
 /* api.c - the public functions: errors go in and out, work is done elsewhere. */
 #include "eval/evaluate.h"
-#include "pipeline/caller.h"
+#include "checkpoint/caller.h"
 #include <stdlib.h>
 
 sumi_evaluation_options sumi_evaluation_defaults(void)

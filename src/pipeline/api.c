@@ -1,8 +1,8 @@
 /* api.c - the public functions: errors go in and out, work is done elsewhere. */
 #include "io/picture.h"
 #include "base/file.h"
-#include "pipeline/caller.h"
-#include "pipeline/files.h"
+#include "checkpoint/caller.h"
+#include "checkpoint/files.h"
 #include "pipeline/generate.h"
 #include "pipeline/grid.h"
 #include <stdlib.h>

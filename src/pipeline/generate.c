@@ -1,7 +1,7 @@
 /* generate.c - runs a job: encode, denoise, decode, and the memory of each. */
 #include "pipeline/generate.h"
 #include "pipeline/latent.h"
-#include "pipeline/hash.h"
+#include "checkpoint/hash.h"
 #include "pipeline/memory.h"
 #include "pipeline/parameters.h"
 #include "pipeline/picture.h"

@@ -6,7 +6,7 @@
 #include "diffusion/diffusers.h"
 #include "pipeline/conditioning.h"
 #include "pipeline/denoise.h"
-#include "pipeline/model.h"
+#include "checkpoint/model.h"
 #include "pipeline/noise.h"
 
 typedef struct job {

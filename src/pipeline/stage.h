@@ -2,7 +2,7 @@
  * known; allocated when its turn comes, run, and freed before the next one. */
 #ifndef SUMI_PIPELINE_STAGE_H
 #define SUMI_PIPELINE_STAGE_H
-#include "pipeline/model.h"
+#include "checkpoint/model.h"
 
 typedef struct stage {
 	const char *name; /* "encode", "denoise", …; static */

@@ -1,7 +1,7 @@
 /* mend.c - the passes of ftfy over one line, but for the encodings, which are in mojibake.c. */
 #include "text/mend.h"
 #include "text/unicode.h"
-#include "text/unicode_tables.h"
+#include "text/tables/unicode_tables.h"
 #include <string.h>
 
 enum { LONGEST_SEGMENT = 1000000, MOST_PASSES = 16 };

@@ -1,6 +1,6 @@
 /* unicode.c - look-ups in the tables, case mapping, and normalization (UAX 15). */
 #include "text/unicode.h"
-#include "text/unicode_tables.h"
+#include "text/tables/unicode_tables.h"
 
 static uint8_t value_at(const value_run *runs, size_t count, uint32_t c)
 {

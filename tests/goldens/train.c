@@ -2,10 +2,10 @@
  * moments and averages after some steps of AdamW. */
 #include "arrays.h"
 #include "goldens.h"
-#include "train/diffusion.h"
-#include "train/rate.h"
-#include "train/snapshot.h"
-#include "train/stepper.h"
+#include "train/objective/diffusion.h"
+#include "train/optimize/rate.h"
+#include "train/run/snapshot.h"
+#include "train/run/stepper.h"
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>

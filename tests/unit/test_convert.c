@@ -3,9 +3,9 @@
 #include "scratch.h"
 #include "base/file.h"
 #include "models/diffusers.h"
-#include "pipeline/checkpoint.h"
-#include "pipeline/files.h"
-#include "pipeline/folder.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/files.h"
+#include "checkpoint/folder.h"
 #include <zlib.h>
 
 #define MODEL GOLDEN_DIR "/sd1/model.safetensors"

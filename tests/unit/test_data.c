@@ -1,7 +1,7 @@
 /* test_data.c - the training data: what a folder holds, in which order it comes, and what happens to bad data. */
 #include "io/picture.h"
-#include "train/data.h"
-#include "train/data_sample.h"
+#include "train/data/data.h"
+#include "train/data/data_sample.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* test_new_words.c - words learned by textual inversion: found in prompts, read from the files of every tool. */
 #include "scratch.h"
 #include "io/weights.h"
-#include "pipeline/embeddings.h"
+#include "checkpoint/embeddings.h"
 
 static tokenizer *tokens;
 enum { SIZE = 49408, WIDTH = 8 };

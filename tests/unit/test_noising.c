@@ -1,5 +1,5 @@
 /* test_noising.c - what a denoiser is asked, against the formulas: times, noise, targets, weights. */
-#include "train/noising.h"
+#include "train/objective/noising.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

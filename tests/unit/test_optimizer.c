@@ -1,7 +1,7 @@
 /* test_optimizer.c - each optimizer against its formula in double, written down here once more; learning rates against
  * diffusers' formulas; what must not depend on threads. */
-#include "train/optimizer.h"
-#include "train/rate.h"
+#include "train/optimize/optimizer.h"
+#include "train/optimize/rate.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

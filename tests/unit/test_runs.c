@@ -3,9 +3,9 @@
 #include "base/file.h"
 #include "io/picture.h"
 #include "io/weights.h"
-#include "train/cache.h"
-#include "train/events.h"
-#include "train/jobs.h"
+#include "train/data/cache.h"
+#include "train/run/events.h"
+#include "train/run/jobs.h"
 #include <math.h>
 
 static const char model[] = GOLDEN_DIR "/sd1/model.safetensors";

@@ -2,8 +2,8 @@
 #include "scratch.h"
 #include "io/picture.h"
 #include "tars.h"
-#include "train/data.h"
-#include "train/data_bucket.h"
+#include "train/data/data.h"
+#include "train/data/data_bucket.h"
 #include <zlib.h>
 
 typedef struct heard {

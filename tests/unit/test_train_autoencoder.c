@@ -1,8 +1,8 @@
 /* test_train_autoencoder.c - the losses of `train autoencoder` against PyTorch: values, and the gradient of every
  * weight of one step, with and without the discriminator. tests/goldens/autoencoder_loss.py made the file. */
 #include "io/weights.h"
-#include "train/autoencoder.h"
-#include "train/stepper.h"
+#include "train/objective/autoencoder.h"
+#include "train/run/stepper.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,9 +5,9 @@
 #include "io/picture.h"
 #include "io/weights.h"
 #include "pipeline/generate.h"
-#include "train/diffusion.h"
-#include "train/jobs.h"
-#include "train/stepper.h"
+#include "train/objective/diffusion.h"
+#include "train/run/jobs.h"
+#include "train/run/stepper.h"
 #include <math.h>
 #include <sys/stat.h>
 

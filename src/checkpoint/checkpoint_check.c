@@ -1,0 +1,94 @@
+/* checkpoint_check.c - compares a file with what its family's networks read. */
+#include "checkpoint/checkpoint_table.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool shape_agrees(const weight *w, shape s)
+{
+	int n = s.n, m = w->ndims;
+	while (n > 0 && s.d[n - 1] == 1) n--;
+	while (m > 0 && w->shape[m - 1] == 1) m--;
+	bool same = n == m;
+	for (int i = 0; same && i < n; i++) same = w->shape[i] == s.d[i];
+	return same;
+}
+
+static void print_shape(char *out, size_t size, int n, const int64_t *d)
+{
+	size_t at = (size_t)snprintf(out, size, "[");
+	for (int i = 0; i < n && at < size; i++)
+		at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long)d[i]);
+	if (at < size) snprintf(out + at, size - at, "]");
+}
+
+typedef struct check {
+	const checkpoint *c;
+	flaw_fn *tell;
+	void *context;
+	uint64_t parameters;
+	bool *used; /* by place in sorted */
+} check;
+
+static size_t place_of(const checkpoint *c, const char *key)
+{
+	size_t low = 0, high = c->count;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (strcmp(key, c->sorted[middle]->key) <= 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static void check_parameter(void *context, const parameter *p)
+{
+	check *k = context;
+	char text[512], found[128], wanted[128];
+	int64_t d[MAX_DIMS];
+	const weight *w = checkpoint_find(k->c, p->name);
+	if (!p->buffer) k->parameters += shape_count(p->shape);
+	if (!w) {
+		snprintf(text, sizeof text, "%s: missing", p->name);
+		if (!p->buffer) k->tell(k->context, MISSING, text);
+		return;
+	}
+	k->used[place_of(k->c, p->name)] = true;
+	if (p->buffer) return;
+	for (int i = 0; i < p->shape.n; i++) d[i] = p->shape.d[i];
+	print_shape(found, sizeof found, w->ndims, w->shape);
+	print_shape(wanted, sizeof wanted, p->shape.n, d);
+	if (!shape_agrees(w, p->shape)) {
+		snprintf(text, sizeof text, "%s: shape %s in the file, %s expected", p->name, found, wanted);
+		k->tell(k->context, MISSHAPED, text);
+	} else if (!dtype_is_float(w->dtype)) {
+		snprintf(text, sizeof text, "%s: dtype %s in the file, a float type expected", p->name, w->type_name);
+		k->tell(k->context, MISTYPED, text);
+	}
+}
+
+static void check_rest(check *k)
+{
+	char text[512], found[128];
+	for (size_t i = 0; i < k->c->count; i++) {
+		const entry *y = k->c->sorted[i];
+		if (k->used[i] || family_ignores(&k->c->family, y->key)) continue;
+		print_shape(found, sizeof found, y->weight->ndims, y->weight->shape);
+		snprintf(text, sizeof text, "%.300s: unexpected, %s %s", y->key, y->weight->type_name, found);
+		k->tell(k->context, UNEXPECTED, text);
+	}
+}
+
+bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e)
+{
+	check k = { .c = c, .tell = tell, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
+	if (!k.used) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
+	bool fine = true;
+	for (int p = 0; fine && p < PARTS; p++) fine = family_parameters(&c->family, (part)p, check_parameter, &k, e);
+	if (fine) check_rest(&k);
+	free(k.used);
+	*parameters = k.parameters;
+	return fine;
+}

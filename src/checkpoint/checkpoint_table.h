@@ -1,0 +1,26 @@
+/* checkpoint_table.h - what a checkpoint is made of; for the files checkpoint*.c alone. */
+#ifndef SUMI_PIPELINE_CHECKPOINT_TABLE_H
+#define SUMI_PIPELINE_CHECKPOINT_TABLE_H
+#include "checkpoint/checkpoint.h"
+
+typedef struct entry {
+	char *key; /* owned: of the single-file layout */
+	const weight *weight;
+} entry;
+
+struct checkpoint {
+	weights *files[PARTS]; /* a single file (or its shards) is the first */
+	entry *entries;        /* in the files' order */
+	entry **sorted;        /* by key */
+	size_t count, room;
+	family family;
+	const char *evidence;
+	bool folder;
+	json_t *scheduler; /* of a folder; NULL: none */
+};
+
+bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e);
+/* Opens the files of a diffusers folder, reads its configuration, and adds its tensors under their single-file keys. */
+bool checkpoint_read_folder(checkpoint *c, const char *path, error *e);
+
+#endif

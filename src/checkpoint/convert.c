@@ -1,0 +1,251 @@
+/* convert.c - sumi_convert: which tensors of a model go where in another file or folder. */
+#include "base/file.h"
+#include "models/diffusers.h"
+#include "checkpoint/files.h"
+#include "checkpoint/outputs.h"
+#include "checkpoint/types.h"
+#include "text/byte_pair.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+typedef struct conversion {
+	const checkpoint *from;
+	const char *to;
+	family family; /* as it is written */
+	part part;
+	outputs *out;
+	bool *used; /* by place in `from` */
+	error *e;
+} conversion;
+
+/* ── what is left out ── */
+
+static void mark(conversion *c, const weight *w)
+{
+	for (size_t i = 0; i < checkpoint_count(c->from); i++)
+		if (checkpoint_at(c->from, i, NULL) == w) c->used[i] = true;
+}
+
+static void tell_unused(const conversion *c, const sumi_listener *l)
+{
+	const char *key, *first = NULL;
+	char text[400];
+	int count = 0;
+	for (size_t i = 0; i < checkpoint_count(c->from); i++) {
+		checkpoint_at(c->from, i, &key);
+		if (c->used[i] || family_ignores(checkpoint_family(c->from), key)) continue;
+		if (!count++) first = key;
+	}
+	snprintf(
+	    text, sizeof text, "%d tensors have no place in that layout and are left out, such as %.200s", count, first);
+	if (count && l && l->note) l->note(l->context, SUMI_WARNING, text);
+}
+
+/* ── to one file ── */
+
+/* A weight of the folder, by the name that it has there. */
+static const weight *in_folder(const conversion *c, const char *name)
+{
+	char old[256];
+	const weight *w = checkpoint_find_in_folder(c->from, c->part, name);
+	return !w && diffusers_old_name(name, old, sizeof old) ? checkpoint_find_in_folder(c->from, c->part, old) : w;
+}
+
+static output *add_output(conversion *c, const char *name, shape s)
+{
+	int64_t axes[MAX_DIMS];
+	for (int i = 0; i < s.n; i++) axes[i] = s.d[i];
+	return outputs_add(c->out, name, s.n, axes, c->e);
+}
+
+/* A parameter of the single file from its pieces in the folder. */
+static void join_pieces(void *context, const parameter *p)
+{
+	conversion *c = context;
+	piece pieces[MAX_PIECES];
+	const weight *w[MAX_PIECES];
+	int n = failed(c->e) ? 0 : diffusers_pieces(&c->family, c->part, p->name, p->shape, pieces);
+	for (int i = 0; i < n; i++) {
+		w[i] = in_folder(c, pieces[i].name);
+		if (w[i]) continue;
+		if (!p->buffer) fail(c->e, BAD_FILE, "no tensor '%s' in %s/", pieces[i].name, diffusers_folder(c->part));
+		return;
+	}
+	output *t = n ? add_output(c, p->name, p->shape) : NULL;
+	for (int i = 0; t && i < n; i++) {
+		size_t count = shape_count(pieces[i].shape);
+		if (count != weight_elements(w[i]))
+			fail(c->e, BAD_FILE, "'%s' has %zu elements, expected %zu", w[i]->name, weight_elements(w[i]), count);
+		else
+			output_take(c->out, t, w[i], 0, count, c->e);
+		mark(c, w[i]);
+	}
+}
+
+static bool collect_single(conversion *c)
+{
+	const char *key;
+	if (checkpoint_is_folder(c->from)) {
+		c->family = single_layout(checkpoint_family(c->from));
+		for (c->part = 0; c->part < PARTS && !failed(c->e); c->part++)
+			family_parameters(&c->family, c->part, join_pieces, c, c->e);
+		return !failed(c->e);
+	}
+	for (size_t i = 0; i < checkpoint_count(c->from); i++) {
+		const weight *w = checkpoint_at(c->from, i, &key);
+		output *t = outputs_add(c->out, key, w->ndims, w->shape, c->e);
+		if (!t || !output_take(c->out, t, w, 0, weight_elements(w), c->e)) return false;
+		c->used[i] = true;
+	}
+	return true;
+}
+
+static bool to_single(conversion *c, dtype type, const sumi_listener *l)
+{
+	outputs out = { .type = type };
+	c->out = &out;
+	c->family = *checkpoint_family(c->from);
+	bool fine = collect_single(c);
+	char *config = fine ? family_to_json(&c->family) : NULL;
+	if (fine && !config) fine = fail(c->e, NO_MEMORY, "out of memory");
+	const char *metadata[][2] = { { "format", "pt" }, { "sumi.config", config },
+		{ "sumi.vocabulary", checkpoint_metadata(c->from, "sumi.vocabulary") }, { NULL, NULL } };
+	outputs_progress p = { l, 0, (int)out.count };
+	fine = fine && outputs_write(&out, c->to, (const char *const(*)[2])metadata, c->from, &p, c->e);
+	if (fine) tell_unused(c, l);
+	free(config);
+	outputs_free(&out);
+	return fine;
+}
+
+/* ── to a folder ── */
+
+/* A parameter of the single file as its pieces in the folder. */
+static void part_pieces(void *context, const parameter *p)
+{
+	conversion *c = context;
+	piece pieces[MAX_PIECES];
+	const weight *w = failed(c->e) ? NULL : checkpoint_find(c->from, p->name);
+	if (!w && !p->buffer) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
+	if (w && !p->buffer && !shape_agrees(w, p->shape)) fail(c->e, BAD_FILE, "'%s' has another shape", p->name);
+	int n = w && !failed(c->e) ? diffusers_pieces(&c->family, c->part, p->name, p->shape, pieces) : 0;
+	for (int i = 0; i < n; i++) {
+		output *t = add_output(c, pieces[i].name, pieces[i].shape);
+		size_t rows = p->shape.n ? (size_t)p->shape.d[0] : 1, row = weight_elements(w) / rows;
+		if (!t || !output_take(c->out, t, w, (size_t)pieces[i].first * row, (size_t)pieces[i].rows * row, c->e)) return;
+		mark(c, w);
+	}
+}
+
+/* OpenCLIP's encoder has no list of positions; Hugging Face's wants one. */
+static void add_positions(void *context, const parameter *p)
+{
+	conversion *c = context;
+	piece pieces[MAX_PIECES];
+	if (!p->buffer || p->dtype != I64 || failed(c->e)) return;
+	family g = diffusers_layout(&c->family);
+	if (diffusers_pieces(&g, TEXT_PART, p->name, p->shape, pieces) != 1) return;
+	for (size_t i = 0; i < c->out->count; i++)
+		if (!strcmp(c->out->list[i].name, pieces[0].name)) return;
+	add_output(c, pieces[0].name, p->shape);
+}
+
+static bool collect_part(conversion *c, part p)
+{
+	c->part = p;
+	if (!family_parameters(&c->family, p, part_pieces, c, c->e) || failed(c->e)) return false;
+	family g = diffusers_layout(&c->family);
+	return p != TEXT_PART || (family_parameters(&g, p, add_positions, c, c->e) && !failed(c->e));
+}
+
+static bool join_path(char *path, const char *folder, const char *name, error *e)
+{
+	int n = snprintf(path, PATH_MAX, "%s/%s", folder, name);
+	return n < PATH_MAX || fail(e, BAD_FILE, "%.200s…: the path is too long", folder);
+}
+
+static bool make_folder(const char *path, error *e)
+{
+	return !mkdir(path, 0777) || errno == EEXIST ||
+	       fail(e, BAD_FILE, "%s: cannot make this folder: %s", path, strerror(errno));
+}
+
+static bool make_folders(const char *to, error *e)
+{
+	static const char *const inner[] = { "unet", "vae", "text_encoder", "tokenizer", "scheduler" };
+	char path[PATH_MAX];
+	if (!make_folder(to, e)) return false;
+	for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
+		if (!join_path(path, to, inner[i], e) || !make_folder(path, e)) return false;
+	return true;
+}
+
+static bool write_text(void *context, const char *name, const char *text, error *e)
+{
+	char path[PATH_MAX];
+	return join_path(path, context, name, e) && write_file(path, text, strlen(text), e);
+}
+
+static bool write_tokenizer(const char *to, error *e)
+{
+	char *vocabulary = byte_pair_vocabulary(e), *merges = vocabulary ? byte_pair_merges(e) : NULL;
+	bool fine = merges && write_text((void *)to, "tokenizer/vocab.json", vocabulary, e) &&
+	            write_text((void *)to, "tokenizer/merges.txt", merges, e);
+	free(vocabulary);
+	free(merges);
+	return fine;
+}
+
+static bool no_file(void *context, const char *name, const char *text, error *e)
+{
+	(void)context, (void)name, (void)text, (void)e;
+	return true;
+}
+
+/* model_index.json comes last, so a folder that has one is whole. */
+static bool to_folder(conversion *c, dtype type, const sumi_listener *l)
+{
+	static const char *const names[PARTS] = { "unet/diffusion_pytorch_model.safetensors",
+		"vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors" };
+	static const char *const metadata[][2] = { { "format", "pt" }, { NULL, NULL } };
+	outputs out[PARTS] = { { .type = type }, { .type = type }, { .type = type } };
+	outputs_progress progress = { l, 0, 0 };
+	char path[PATH_MAX];
+	c->family = diffusers_part(checkpoint_family(c->from));
+	bool fine = diffusers_configurations(&c->family, no_file, NULL, c->e);
+	for (int p = 0; fine && p < PARTS; p++) {
+		c->out = &out[p];
+		fine = collect_part(c, (part)p);
+		progress.all += (int)out[p].count;
+	}
+	fine = fine && make_folders(c->to, c->e) && write_tokenizer(c->to, c->e);
+	for (int p = 0; fine && p < PARTS; p++)
+		fine =
+		    join_path(path, c->to, names[p], c->e) && outputs_write(&out[p], path, metadata, c->from, &progress, c->e);
+	fine = fine && diffusers_configurations(&c->family, write_text, (void *)c->to, c->e);
+	if (fine) tell_unused(c, l);
+	for (int p = 0; p < PARTS; p++) outputs_free(&out[p]);
+	return fine;
+}
+
+bool file_convert(
+    const char *from, const char *to, const char *type, const char *layout, const sumi_listener *listener, error *e)
+{
+	dtype wanted = NO_DTYPE;
+	bool folder = layout ? !strcasecmp(layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
+	if (layout && !folder && strcasecmp(layout, "single"))
+		return fail(e, BAD_USAGE, "layout '%.40s' is neither single nor diffusers", layout);
+	if (type && !type_from_name(type, &wanted, e)) return false;
+	checkpoint *in = checkpoint_open(from, e);
+	if (!in) return false;
+	conversion c = { .from = in, .to = to, .used = calloc(checkpoint_count(in) + 1, sizeof(bool)), .e = e };
+	bool fine = c.used ? (folder ? to_folder : to_single)(&c, wanted, listener) : fail(e, NO_MEMORY, "out of memory");
+	free(c.used);
+	checkpoint_close(in);
+	return fine;
+}

@@ -1,0 +1,111 @@
+/* info.c - sumi_info: what a file is, in lines. */
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/files.h"
+#include "checkpoint/hash.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct lines { /* text that grows */
+	char *text;
+	size_t length, room;
+	bool full;
+} lines;
+
+static void put(lines *l, const char *text, size_t n)
+{
+	if (l->length + n + 1 > l->room) {
+		size_t room = 2 * (l->length + n + 1);
+		char *more = l->full ? NULL : realloc(l->text, room);
+		if (!more) {
+			l->full = true;
+			return;
+		}
+		l->text = more;
+		l->room = room;
+	}
+	memcpy(l->text + l->length, text, n);
+	l->length += n;
+	l->text[l->length] = 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void line(lines *l, const char *format, ...)
+{
+	char one[1200];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(one, sizeof one - 1, format, list);
+	va_end(list);
+	strcat(one, "\n");
+	put(l, one, strlen(one));
+}
+
+typedef struct tally {
+	lines wrong;
+	int counts[UNEXPECTED + 1];
+	char first[256];
+} tally;
+
+static void tell(void *context, flaw f, const char *text)
+{
+	tally *t = context;
+	if (f != UNEXPECTED && !t->first[0]) snprintf(t->first, sizeof t->first, "%s", text);
+	t->counts[f]++;
+	line(&t->wrong, "  %s", text);
+}
+
+static void count_parameter(void *context, const parameter *p)
+{
+	if (!p->buffer) *(uint64_t *)context += shape_count(p->shape);
+}
+
+static void describe(lines *l, const checkpoint *c, const char *path, error *e)
+{
+	const family *f = checkpoint_family(c);
+	uint64_t counts[PARTS] = { 0 }, bytes = 0;
+	size_t types[DTYPES] = { 0 };
+	char text[256] = "", hash[65];
+	for (int p = 0; p < PARTS; p++) family_parameters(f, (part)p, count_parameter, &counts[p], e);
+	for (size_t i = 0; i < checkpoint_count(c); i++) {
+		const weight *w = checkpoint_at(c, i, NULL);
+		types[w->dtype]++;
+		bytes += w->bytes;
+	}
+	for (int d = 0; d < DTYPES; d++)
+		if (types[d])
+			snprintf(text + strlen(text), sizeof text - strlen(text), "%s%zu %s", *text ? ", " : "", types[d],
+			    d == NO_DTYPE ? "of a type that is not computed with" : dtype_name((dtype)d));
+	line(l, "file        %s", path);
+	line(l, "family      %s, known by %s", f->name, checkpoint_evidence(c));
+	line(l, "parameters  %.2f million: %.2f denoiser, %.2f autoencoder, %.2f text encoder",
+	    (double)(counts[UNET_PART] + counts[VAE_PART] + counts[TEXT_PART]) / 1e6, (double)counts[UNET_PART] / 1e6,
+	    (double)counts[VAE_PART] / 1e6, (double)counts[TEXT_PART] / 1e6);
+	line(l, "tensors     %zu, %.1f MB: %s", checkpoint_count(c), (double)bytes / 1e6, text);
+	line(l, "made for    %d×%d pixels; predicts %s; %s betas %g … %g in %d steps", f->size, f->size, f->prediction,
+	    f->beta_schedule, f->beta_start, f->beta_end, f->timesteps);
+	if (file_hash(path, hash)) line(l, "SHA-256     %s", hash);
+}
+
+bool file_info(const char *path, char **report, error *e)
+{
+	lines l = { 0 };
+	tally t = { 0 };
+	uint64_t parameters;
+	checkpoint *c = checkpoint_open(path, e);
+	if (!c) return false;
+	describe(&l, c, path, e);
+	if (checkpoint_check(c, tell, &t, &parameters, e)) {
+		line(&l, "missing     %d", t.counts[MISSING]);
+		line(&l, "misshaped   %d", t.counts[MISSHAPED] + t.counts[MISTYPED]);
+		line(&l, "unexpected  %d", t.counts[UNEXPECTED]);
+		put(&l, t.wrong.text ? t.wrong.text : "", t.wrong.length);
+	}
+	checkpoint_close(c);
+	free(t.wrong.text);
+	*report = l.text;
+	if (l.full) return fail(e, NO_MEMORY, "out of memory for the report");
+	int bad = t.counts[MISSING] + t.counts[MISSHAPED] + t.counts[MISTYPED];
+	return bad ? fail(
+	                 e, BAD_FILE, "%s: %d tensors are missing or wrong: %s%s", path, bad, t.first, bad > 1 ? "; …" : "")
+	           : !failed(e);
+}

@@ -1,0 +1,52 @@
+/* model.h - an open model: a checkpoint whose family is known and whose tensors are all there, what is put in place of
+ * or added to its weights, and what is computed with. sumi_model of the public header. */
+#ifndef SUMI_PIPELINE_MODEL_H
+#define SUMI_PIPELINE_MODEL_H
+#include "models/families.h"
+#include "models/taesd.h"
+#include "checkpoint/adapters.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/embeddings.h"
+#include <sumi.h>
+
+typedef struct sumi_model model;
+
+struct sumi_model {
+	family family;
+	checkpoint *checkpoint;
+	char *path;
+	char name[64];        /* of the file, without folder and ending */
+	weights *vae, *taesd; /* NULL: the checkpoint's own */
+	char *vae_path, *taesd_path;
+	taesd_config tiny;
+	bool autoencoder_only; /* nothing else need be in the checkpoint */
+	tokenizer *tokenizer;  /* NULL: the family reads no text */
+	embeddings words;      /* learned ones, beside the tokenizer's */
+	dtype compute;
+	int threads;
+	uint64_t max_memory; /* 0: what the system has */
+	char *lora_folder;
+	adapter_list lasting;    /* LoRA files given when it was opened */
+	const adapted *adapters; /* those that graphs are built with now; of `lasting` and of a prompt */
+	int adapter_count;
+	sumi_listener listener;
+	/* Where the weights lie in memory (a training run looks at its own): in place of checkpoint_find(). */
+	bind_fn *bind;
+	void *bind_context;
+};
+
+model *model_open(const char *path, const sumi_model_options *options, error *e);
+void model_close(model *m); /* NULL is fine */
+
+/* Adds a LoRA file to a list, and tells the listener what of it matched. */
+bool model_add_lora(model *m, adapter_list *l, const char *path, float strength, error *e);
+
+/* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
+bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);
+void model_unused(void *m, const void *data, size_t bytes);
+
+/* Tells the listener; false: it asked to stop, and e says so. */
+bool model_progress(const model *m, const char *stage, int step, int steps, error *e);
+void model_note(const model *m, sumi_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,78 @@
+/* cache_job.c - `sumi cache`: the latents, and the text states, of a set for the training of a model. */
+#include "train/data/cache.h"
+#include "train/objective/diffusion.h"
+#include "train/run/jobs.h"
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct job_clock {
+	const training_listener *l;
+	double began;
+	data_counts counts;
+	int64_t done;
+} job_clock;
+
+static bool tell(void *context, int64_t done, int64_t of, const data_counts *counts)
+{
+	job_clock *c = context;
+	double spent = fmax(1e-9, now() - c->began), each = spent / (double)done;
+	c->counts = *counts;
+	c->done = done;
+	if (!c->l || !c->l->progress) return true;
+	training_progress p = { .step = done,
+		.steps = of < 0 ? 0 : of,
+		.images_per_second = 1 / each,
+		.seconds_left = of < 0 ? 0 : each * (double)(of - done),
+		.waited = counts->waited / spent };
+	return c->l->progress(c->l->context, &p);
+}
+
+/* Of an autoencoder alone there are no words. */
+static bool open_models(diffusion *d, const train_options *o, const training_listener *l, error *e)
+{
+	if (*o->model) return diffusion_open(d, o, false, l, e);
+	*d = (diffusion){ .options = o };
+	return (d->vae = weights_open(o->vae, e)) && family_of_file(d->vae, &d->learner.family, e) &&
+	       learner_add_part(&d->learner, VAE_PART, false, lookup_weight, d->vae, 0, e);
+}
+
+static bool fits_factor(const data_options *source, int factor, error *e)
+{
+	int side = source->crop ? source->crop : source->resolution;
+	return (side % factor == 0 && source->bucket_step % factor == 0) ||
+	       fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
+}
+
+bool train_cache(const train_options *o, const training_listener *l, error *e)
+{
+	diffusion d;
+	bool fine = open_models(&d, o, l, e);
+	data_options source = data_options_of(o, l, d.learner.family.size);
+	fine = fine && fits_factor(&source, vae_factor(&d.learner.family.vae), e);
+	job_clock c = { .l = l, .began = now() };
+	cache_options how = { .folder = o->output,
+		.words = o->cache_text && d.tokenizer,
+		.stored = !strcmp(o->cache_precision, "f32")   ? F32
+		          : !strcmp(o->cache_precision, "f16") ? F16
+		                                               : BF16,
+		.compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16,
+		.threads = threads_of(o),
+		.progress = tell,
+		.context = &c };
+	fine = fine && cache_write(&how, &d.learner, d.tokenizer, &source, e);
+	if (fine)
+		training_note(l, "%lld latents%s in %s: %.1f images/s; %llu could not be read, %llu had no caption",
+		    (long long)c.done, how.words ? " and text states" : "", o->output,
+		    (double)c.done / fmax(1e-9, now() - c.began), (unsigned long long)c.counts.broken,
+		    (unsigned long long)c.counts.uncaptioned);
+	diffusion_close(&d);
+	return fine;
+}

@@ -1,0 +1,265 @@
+/* cache_write.c - encodes a set into a folder, file by file. */
+#include "base/file.h"
+#include "io/weights.h"
+#include "train/data/cache.h"
+#include "train/data/latents.h"
+#include "train/data/words.h"
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BATCH = 8, MOST_ENCODERS = 64, SAMPLES_OF_FILE = 4096, LONGEST_PATH = 4096 };
+static const size_t BYTES_OF_FILE = (size_t)256 << 20;
+
+typedef struct kept {  /* a sample that waits to be written */
+	int height, width; /* of the latent */
+	void *moments, *words;
+} kept;
+
+typedef struct writing {
+	const cache_options *o;
+	const learner *m;
+	cache_origin origin;
+	data *set;
+	encoder *encoders[MOST_ENCODERS]; /* one for each size */
+	int encoder_count;
+	words *words;
+	float *pixels; /* of a whole batch */
+	size_t pixel_room;
+	kept waiting[SAMPLES_OF_FILE];
+	int waiting_count, files;
+	size_t waiting_bytes;
+	int64_t done;
+	void *empty; /* text states of "" */
+	writer *list;
+} writing;
+
+/* ── encoding ── */
+static encoder *encoder_for(writing *w, int height, int width, error *e)
+{
+	for (int i = 0; i < w->encoder_count; i++)
+		if (encoder_fits(w->encoders[i], BATCH, height, width)) return w->encoders[i];
+	if (w->encoder_count == MOST_ENCODERS) encoder_free(w->encoders[--w->encoder_count]);
+	encoder *made = encoder_new(w->m, BATCH, height, width, w->o->compute, w->o->threads, e);
+	if (made) w->encoders[w->encoder_count++] = made;
+	return made;
+}
+
+/* A smaller last batch is filled up: every batch of a size is computed by the same graph. */
+static const float *encode_pictures(writing *w, const data_batch *b, error *e)
+{
+	size_t each = (size_t)b->height * (size_t)b->width * 3, n = (size_t)b->count * each;
+	if (BATCH * each > w->pixel_room) {
+		float *more = realloc(w->pixels, BATCH * each * sizeof *more);
+		if (!more) return fail(e, NO_MEMORY, "no memory for pictures"), NULL;
+		w->pixels = more;
+		w->pixel_room = BATCH * each;
+	}
+	memcpy(w->pixels, b->pixels, n * sizeof *w->pixels);
+	memset(w->pixels + n, 0, (BATCH * each - n) * sizeof *w->pixels);
+	encoder *c = encoder_for(w, b->height, b->width, e);
+	return c ? encoder_run(c, w->pixels, e) : NULL;
+}
+
+static void *stored(const writing *w, const float *values, size_t n, error *e)
+{
+	void *bytes = malloc(n * dtype_size(w->o->stored) + 1);
+	if (bytes)
+		convert(bytes, w->o->stored, values, F32, n);
+	else
+		fail(e, NO_MEMORY, "no memory for latents");
+	return bytes;
+}
+
+/* ── files ── */
+static bool put_tensor(writing *w, weights_writer *to, bool declare, const char *name, int ndims, const int64_t *dims,
+    const void *values, error *e)
+{
+	size_t n = dtype_size(w->o->stored);
+	for (int i = 0; i < ndims; i++) n *= (size_t)dims[i];
+	return declare ? weights_writer_declare(to, name, w->o->stored, ndims, dims, e)
+	               : weights_writer_append(to, values, n, e);
+}
+
+static bool put_sample(writing *w, weights_writer *to, bool declare, int i, error *e)
+{
+	const kept *k = &w->waiting[i];
+	char name[64];
+	long long number = (long long)(w->done - w->waiting_count + i);
+	int64_t moments[] = { k->height, k->width, 2 * w->m->family.vae.latent_channels }, states[2];
+	snprintf(name, sizeof name, "moments/%lld", number);
+	if (!put_tensor(w, to, declare, name, 3, moments, k->moments, e)) return false;
+	if (!k->words) return true;
+	states[0] = words_tokens(w->words);
+	states[1] = words_width(w->words);
+	snprintf(name, sizeof name, "words/%lld", number);
+	return put_tensor(w, to, declare, name, 2, states, k->words, e);
+}
+
+static bool put_origin(const writing *w, weights_writer *to, error *e)
+{
+	json_t *j = json_pack("{ss ss ss sI}", "autoencoder", w->origin.autoencoder, "words", w->origin.words, "set",
+	    w->origin.set, "first", (json_int_t)(w->done - w->waiting_count));
+	char *text = j ? json_dumps(j, 0) : NULL;
+	json_decref(j);
+	bool fine = text ? weights_writer_metadata(to, "sumi.cache", text, e) : fail(e, NO_MEMORY, "no memory for a cache");
+	free(text);
+	return fine;
+}
+
+static void forget(writing *w)
+{
+	for (int i = 0; i < w->waiting_count; i++) {
+		free(w->waiting[i].moments);
+		free(w->waiting[i].words);
+	}
+	w->waiting_count = 0;
+	w->waiting_bytes = 0;
+}
+
+static bool write_waiting(writing *w, error *e)
+{
+	char path[LONGEST_PATH];
+	if (!w->waiting_count) return true;
+	snprintf(path, sizeof path, "%s/cache-%05d.safetensors", w->o->folder, w->files);
+	weights_writer *to = weights_writer_new(path, e);
+	bool fine = to && put_origin(w, to, e);
+	for (int write = 0; fine && write < 2; write++) {
+		int64_t empty[2] = { 0 };
+		if (w->words) empty[0] = words_tokens(w->words), empty[1] = words_width(w->words);
+		if (w->words && !w->files) fine = put_tensor(w, to, !write, "words/empty", 2, empty, w->empty, e);
+		for (int i = 0; fine && i < w->waiting_count; i++) fine = put_sample(w, to, !write, i, e);
+	}
+	if (!fine) {
+		weights_writer_abort(to);
+		return false;
+	}
+	w->files++;
+	forget(w);
+	return weights_writer_finish(to, e);
+}
+
+static bool list_sample(writing *w, const data_batch *b, int i, error *e)
+{
+	char name[64];
+	snprintf(name, sizeof name, "cache-%05d.safetensors/%lld", w->files, (long long)w->done);
+	json_t *j =
+	    json_pack("{ss ss si si}", "file_name", name, "text", b->captions[i], "height", b->height, "width", b->width);
+	const char *const *keywords;
+	int count = data_keywords(w->set, b->index[i], &keywords);
+	json_t *list = count ? json_array() : NULL;
+	for (int k = 0; k < count; k++) json_array_append_new(list, json_string(keywords[k]));
+	if (list) json_object_set_new(j, "keywords", list);
+	int64_t class = data_class_first(w->set);
+	if (class >= 0 && b->index[i] >= class) json_object_set_new(j, "class", json_true());
+	char *line = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	bool fine = line ? writer_put(w->list, line, strlen(line), e) && writer_put(w->list, "\n", 1, e)
+	                 : fail(e, NO_MEMORY, "no memory for the list of a cache");
+	free(line);
+	return fine;
+}
+
+/* ── the run ── */
+static bool keep_sample(writing *w, const data_batch *b, int i, const float *moments, const float *states, error *e)
+{
+	int factor = vae_factor(&w->m->family.vae);
+	kept *k = &w->waiting[w->waiting_count];
+	*k = (kept){ .height = b->height / factor, .width = b->width / factor };
+	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.vae.latent_channels;
+	size_t text = states ? (size_t)words_tokens(w->words) * (size_t)words_width(w->words) : 0;
+	if (!list_sample(w, b, i, e)) return false;
+	k->moments = stored(w, moments + (size_t)i * latent, latent, e);
+	k->words = states ? stored(w, states + (size_t)i * text, text, e) : NULL;
+	w->waiting_count++;
+	w->done++;
+	w->waiting_bytes += (latent + text) * dtype_size(w->o->stored);
+	if (!k->moments || (states && !k->words)) return false;
+	bool full = w->waiting_count == SAMPLES_OF_FILE || w->waiting_bytes >= BYTES_OF_FILE;
+	return !full || write_waiting(w, e);
+}
+
+static bool encode_batch(writing *w, const data_batch *b, error *e)
+{
+	const float *moments = encode_pictures(w, b, e);
+	const float *states = moments && w->words ? words_run(w->words, b->captions, b->count, e) : NULL;
+	bool fine = moments && (!w->words || states);
+	for (int i = 0; fine && i < b->count; i++) fine = keep_sample(w, b, i, moments, states, e);
+	return fine;
+}
+
+static bool tell(const writing *w, error *e)
+{
+	data_counts counts = data_counted(w->set);
+	if (!w->o->progress || w->o->progress(w->o->context, w->done, data_count(w->set), &counts)) return true;
+	return fail(e, STOPPED, "stopped; the cache in %s is not whole", w->o->folder);
+}
+
+static bool encode_all(writing *w, error *e)
+{
+	data_batch b;
+	bool fine = true;
+	while ((fine = fine && data_next(w->set, &b, e)) && b.count) fine = encode_batch(w, &b, e) && tell(w, e);
+	if (fine && !w->done) return fail(e, BAD_FILE, "nothing could be read: there is nothing to cache");
+	return fine && write_waiting(w, e);
+}
+
+static bool start(writing *w, const tokenizer *t, const data_options *source, error *e)
+{
+	const cache_options *o = w->o;
+	char path[LONGEST_PATH];
+	data_options once = *source;
+	once.once = once.pixels = true;
+	once.vary_captions = once.random_crop = once.random_flip = false;
+	once.batch = BATCH;
+	once.rank = 0;
+	once.ranks = 1;
+	once.first_batch = 0;
+	if (mkdir(o->folder, 0777) && errno != EEXIST) return fail(e, BAD_FILE, "%s: %s", o->folder, strerror(errno));
+	if (snprintf(path, sizeof path, "%s/metadata.jsonl", o->folder) >= LONGEST_PATH - 32)
+		return fail(e, BAD_USAGE, "the path of a cache has more than %d bytes", LONGEST_PATH - 32);
+	unlink(path); /* what was there is a cache no more */
+	if (!(w->list = writer_open(path, 0, e)) || !cache_origin_of(w->m, o->words, source, &w->origin, e)) return false;
+	if (o->words && !(w->words = words_new(w->m, t, BATCH, o->compute, o->threads, e))) return false;
+	if (w->words) {
+		const float *states = words_run(w->words, NULL, 0, e);
+		size_t n = (size_t)words_tokens(w->words) * (size_t)words_width(w->words);
+		if (!states || !(w->empty = stored(w, states, n, e))) return false;
+	}
+	return (w->set = data_open(&once, e)) != NULL;
+}
+
+/* Files of a longer cache that was here before. */
+static void remove_behind(const writing *w)
+{
+	char path[LONGEST_PATH];
+	for (int i = w->files; snprintf(path, sizeof path, "%s/cache-%05d.safetensors", w->o->folder, i) < LONGEST_PATH;
+	     i++)
+		if (unlink(path)) return;
+}
+
+bool cache_write(const cache_options *o, const learner *m, const tokenizer *t, const data_options *source, error *e)
+{
+	writing *w = calloc(1, sizeof *w);
+	if (!w) return fail(e, NO_MEMORY, "no memory for a cache");
+	w->o = o;
+	w->m = m;
+	bool fine = start(w, t, source, e) && encode_all(w, e);
+	if (fine) {
+		remove_behind(w);
+		fine = writer_commit(w->list, e);
+	} else {
+		writer_abort(w->list);
+	}
+	forget(w);
+	data_close(w->set);
+	words_free(w->words);
+	for (int i = 0; i < w->encoder_count; i++) encoder_free(w->encoders[i]);
+	free(w->pixels);
+	free(w->empty);
+	free(w);
+	return fine;
+}

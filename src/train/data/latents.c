@@ -1,0 +1,53 @@
+/* latents.c - the frozen autoencoder at work for the diffusion trainer. */
+#include "train/data/latents.h"
+#include "backend/backend.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct encoder {
+	graph *g;
+	tensor image, moments;
+	int count, height, width;
+};
+
+encoder *encoder_new(const learner *m, int count, int height, int width, dtype compute, int threads, error *e)
+{
+	encoder *c = calloc(1, sizeof *c);
+	if (!c || !(c->g = graph_new(compute))) {
+		free(c);
+		return fail(e, NO_MEMORY, "no memory for the autoencoder"), NULL;
+	}
+	graph *g = c->g;
+	nn n = { .g = g };
+	c->count = count;
+	c->height = height;
+	c->width = width;
+	c->image = input(g, "image", REAL, shape4(count, height, width, m->family.vae.in_channels));
+	tensor moments = family_encode_image(&n, &m->family, c->image);
+	c->moments = concat(g, vae_mean(g, moments), vae_logvar(g, moments), 3);
+	keep(g, c->moments);
+	if (graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	    graph_allocate(g, NULL, NULL, e))
+		return c;
+	encoder_free(c);
+	return NULL;
+}
+
+void encoder_free(encoder *c)
+{
+	if (c) graph_free(c->g);
+	free(c);
+}
+
+const float *encoder_run(encoder *c, const float *pixels, error *e)
+{
+	memcpy(graph_data(c->g, c->image), pixels, shape_count(shape_of(c->g, c->image)) * sizeof *pixels);
+	return graph_run(c->g, NULL, NULL, e) ? graph_data(c->g, c->moments) : NULL;
+}
+
+int encoder_count(const encoder *c) { return c->count; }
+
+bool encoder_fits(const encoder *c, int count, int height, int width)
+{
+	return c->count == count && c->height == height && c->width == width;
+}

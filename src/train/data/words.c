@@ -1,0 +1,54 @@
+/* words.c - the frozen text encoder at work. */
+#include "train/data/words.h"
+#include "backend/backend.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct words {
+	graph *g;
+	const tokenizer *tokenizer;
+	tensor ids, states;
+	int count, tokens, width;
+};
+
+words *words_new(const learner *m, const tokenizer *t, int count, dtype compute, int threads, error *e)
+{
+	words *w = calloc(1, sizeof *w);
+	if (!w || !(w->g = graph_new(compute))) {
+		free(w);
+		return fail(e, NO_MEMORY, "no memory for the text encoder"), NULL;
+	}
+	graph *g = w->g;
+	nn n = { .g = g };
+	w->tokenizer = t;
+	w->count = count;
+	w->tokens = m->family.text.length;
+	w->width = family_context_width(&m->family);
+	w->ids = input(g, "ids", I32, shape2(count, w->tokens));
+	w->states = family_encode_text(&n, &m->family, w->ids, -1);
+	keep(g, w->states);
+	if (graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	    graph_allocate(g, NULL, NULL, e))
+		return w;
+	words_free(w);
+	return NULL;
+}
+
+void words_free(words *w)
+{
+	if (w) graph_free(w->g);
+	free(w);
+}
+
+const float *words_run(words *w, const char *const *captions, int n, error *e)
+{
+	for (int i = 0; i < w->count; i++) {
+		const char *text = i < n ? captions[i] : "";
+		int32_t *at = (int32_t *)graph_data(w->g, w->ids) + (size_t)i * (size_t)w->tokens;
+		if (!tokenizer_encode_padded(w->tokenizer, text, strlen(text), at, (size_t)w->tokens, NULL, e)) return NULL;
+	}
+	return graph_run(w->g, NULL, NULL, e) ? graph_data(w->g, w->states) : NULL;
+}
+
+int words_tokens(const words *w) { return w->tokens; }
+int words_width(const words *w) { return w->width; }

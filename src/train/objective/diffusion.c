@@ -1,0 +1,437 @@
+/* diffusion.c - `train diffusion`: a text encoder and a U-Net on the latents of a frozen autoencoder, from nothing or
+ * from a checkpoint. A batch's noise, times, samples of the latents and dropped captions are drawn for each sample from
+ * its own seed; the network sees them as inputs, so its graph is the same for every way of training. */
+#include "train/objective/diffusion.h"
+#include "base/file.h"
+#include "train/data/data_stream.h"
+#include "train/run/jobs.h"
+#include "train/run/snapshot.h"
+#include "train/run/validation.h"
+#include "train/data/vocabulary.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VOCABULARY = 1 << 24 };
+
+/* ── the graph ── */
+tensor diffusion_build(void *context, nn *n, int count, int height, int width)
+{
+	diffusion *d = context;
+	const family *f = &d->learner.family;
+	graph *g = n->g;
+	int factor = d->pixel_sizes ? vae_factor(&f->vae) : 1, h = height / factor, w = width / factor;
+	int channels = f->vae.latent_channels;
+	tensor x = input(g, "x", REAL, shape4(count, h, w, channels)), t = input(g, "t", REAL, shape1(count));
+	tensor target = input(g, "target", REAL, shape4(count, h, w, channels));
+	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1)), words = 0;
+	if (f->unet.context && d->given_context)
+		words = input(g, "context", REAL, shape3(count, d->given_context, f->unet.context));
+	else if (f->unet.context) {
+		shape s = shape2(count, f->text.length);
+		n->new_words = d->word.count;
+		if (n->new_words) n->new_word_ids = input(g, "new_words", I32, s);
+		words = family_encode_text(n, f, input(g, "ids", I32, s), -1);
+	}
+	tensor out = family_denoise(n, f, x, t, words, 0);
+	tensor squares = activate(g, sub(g, out, target), SQUARE);
+	return mean_all(g, mul(g, squares, importance));
+}
+
+/* ── the inputs ── */
+static void take_sample(diffusion *d, generator *random, const float *moments, size_t places, float *latent)
+{
+	const family *f = &d->learner.family;
+	int c = f->vae.latent_channels;
+	random_normal(random, d->scratch, places * (size_t)c);
+	for (size_t p = 0; p < places; p++)
+		for (int k = 0; k < c; k++) {
+			float z = moments[p * 2 * (size_t)c + (size_t)k];
+			z += expf(0.5f * moments[p * 2 * (size_t)c + (size_t)(c + k)]) * d->scratch[(size_t)k * places + p];
+			latent[p * (size_t)c + (size_t)k] = (z - f->latent_shift) * f->latent_scale;
+		}
+}
+
+static bool write_words(const diffusion *d, graph *g, int i, const char *caption, error *e)
+{
+	tensor ids = find(g, "ids");
+	if (!ids) return true;
+	size_t length = (size_t)d->learner.family.text.length, first = (size_t)i * length;
+	int32_t *at = (int32_t *)graph_data(g, ids) + first;
+	if (!d->word.count) return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, length, NULL, e);
+	if (!new_words_encode_padded(&d->word, 1, d->tokenizer, caption, at, length, e)) return false;
+	new_words_split(d->tokenizer, at, (int32_t *)graph_data(g, find(g, "new_words")) + first, length);
+	return true;
+}
+
+static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e)
+{
+	if (d->encoder && !encoder_fits(d->encoder, b->count, b->height, b->width)) {
+		encoder_free(d->encoder);
+		d->encoder = NULL;
+	}
+	if (!d->encoder)
+		d->encoder = encoder_new(&d->learner, b->count, b->height, b->width, d->compute, threads_of(d->options), e);
+	return d->encoder ? encoder_run(d->encoder, b->pixels, e) : NULL;
+}
+
+static void write_cached_words(const diffusion *d, graph *g, int i, int64_t sample)
+{
+	tensor words = find(g, "context");
+	if (!words || !d->cache) return;
+	size_t each = shape_count(shape_of(g, words)) / (size_t)dim(g, words, 0);
+	cache_words(d->cache, sample, (float *)graph_data(g, words) + (size_t)i * each);
+}
+
+static bool make_room(diffusion *d, size_t each, error *e)
+{
+	if (each <= d->room) return true;
+	float *scratch = realloc(d->scratch, 5 * each * sizeof *scratch);
+	if (!scratch) return fail(e, NO_MEMORY, "no memory for latents");
+	d->scratch = scratch;
+	d->room = each;
+	return true;
+}
+
+bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
+{
+	diffusion *d = context;
+	tensor x = find(g, "x");
+	shape s = shape_of(g, x);
+	size_t places = (size_t)s.d[1] * (size_t)s.d[2], each = places * (size_t)s.d[3];
+	const float *encoded = d->cache ? NULL : moments_of_batch(d, b, e);
+	if ((!encoded && !d->cache) || !make_room(d, each, e)) return false;
+	float *noised = graph_data(g, x), *target = graph_data(g, find(g, "target"));
+	float *times = graph_data(g, find(g, "t")), *loss_weights = graph_data(g, find(g, "weight"));
+	float *latent = d->scratch + each, *noise = d->scratch + 2 * each, *cached = d->scratch + 3 * each;
+	for (int i = 0; i < b->count; i++) {
+		if (d->cache && !cache_moments(d->cache, b->index[i], s.d[1], s.d[2], cached, e)) return false;
+		const float *moments = encoded ? encoded + (size_t)i * 2 * each : cached;
+		generator random;
+		generator_seed(&random, b->seeds[i]);
+		float drop;
+		random_uniform(&random, &drop, 1);
+		double t = draw_timestep(&d->noising, &random);
+		take_sample(d, &random, moments, places, latent);
+		noise_draw_latent(&d->noising, &random, (int)places, s.d[3], noise, d->scratch);
+		size_t at = (size_t)i * each;
+		double importance = noise_latent(&d->noising, t, latent, noise, each, noised + at, target + at);
+		if (d->class_first >= 0 && b->index[i] >= d->class_first) importance *= d->options->prior_loss_weight;
+		loss_weights[i] = (float)importance;
+		times[i] = (float)t;
+		bool dropped = (double)drop < d->options->caption_dropout;
+		write_cached_words(d, g, i, dropped ? -1 : b->index[i]);
+		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
+	}
+	return true;
+}
+
+/* ── the models ── */
+static char *learned_vocabulary(const diffusion *d, error *e)
+{
+	data_options source = data_options_of(d->options, NULL, d->learner.family.size);
+	source.pixels = false;
+	data *texts = data_open(&source, e);
+	char *lines = texts ? learn_vocabulary(texts, (int)d->options->vocabulary_size, e) : NULL;
+	data_close(texts);
+	return lines;
+}
+
+/* That of a model or checkpoint, or a file of nothing else. */
+static char *given_vocabulary(const char *path, error *e)
+{
+	const char *end = strrchr(path, '.');
+	if (!end || strcmp(end, ".safetensors")) return whole_file(path, MOST_VOCABULARY, NULL, e);
+	weights *w = weights_open(path, e);
+	const char *lines = w ? weights_metadata(w, "sumi.vocabulary") : NULL;
+	char *own = lines ? strdup(lines) : NULL;
+	if (w && !own) fail(e, lines ? NO_MEMORY : BAD_FILE, "%s: no vocabulary is in it", path);
+	weights_close(w);
+	return own;
+}
+
+/* A new model reads words by its own vocabulary: the embedding gets as many rows. */
+static bool choose_vocabulary(diffusion *d, error *e)
+{
+	text_config *text = &d->learner.family.text;
+	if (text->kind != TRANSFORMER_TEXT || d->source || d->learner.vocabulary) return true;
+	if (*d->options->vocabulary)
+		d->learner.vocabulary = given_vocabulary(d->options->vocabulary, e);
+	else
+		d->learner.vocabulary = learned_vocabulary(d, e);
+	return d->learner.vocabulary != NULL;
+}
+
+static bool open_tokenizer(diffusion *d, const training_listener *l, error *e)
+{
+	text_config *text = &d->learner.family.text;
+	const char *lines = d->learner.vocabulary;
+	tokenizer_kind kind = strcmp(text->tokenizer, "clip") ? WORDPIECE : text->clip.fused ? OPENCLIP : CLIP;
+	if (text->kind == NO_TEXT) return true;
+	if (!(d->tokenizer = tokenizer_open(kind, lines, lines ? strlen(lines) : 0, e))) return false;
+	if (lines) {
+		text->transformer.vocabulary = tokenizer_size(d->tokenizer);
+		text->begin = tokenizer_start(d->tokenizer);
+		text->end = tokenizer_end(d->tokenizer);
+		text->padding = tokenizer_pad(d->tokenizer);
+		training_note(l, "a vocabulary of %d tokens", text->transformer.vocabulary);
+	}
+	return true;
+}
+
+static bool open_model(diffusion *d, error *e)
+{
+	const train_options *o = d->options;
+	family *f = &d->learner.family;
+	if (*o->model) {
+		if (!(d->source = checkpoint_open(o->model, e))) return false;
+		*f = *checkpoint_family(d->source);
+		const char *lines = checkpoint_metadata(d->source, "sumi.vocabulary");
+		if (lines && !(d->learner.vocabulary = strdup(lines))) return fail(e, NO_MEMORY, "no memory for a vocabulary");
+	} else if (!family_from_option(o->model_config, f, e)) {
+		return false;
+	}
+	if (*o->vae) {
+		family own;
+		if (!(d->vae = weights_open(o->vae, e)) || !family_of_file(d->vae, &own, e)) return false;
+		f->vae = own.vae;
+		memcpy(f->vae_prefix, own.vae_prefix, sizeof f->vae_prefix);
+	} else if (!d->source) {
+		return fail(e, BAD_USAGE, "--vae is missing: a new model needs an autoencoder");
+	}
+	if (f->unet.in_channels != f->vae.latent_channels ||
+	    (f->text.kind != NO_TEXT && f->unet.context != family_context_width(f)))
+		return fail(e, BAD_USAGE,
+		    "the denoiser reads %d channels and contexts of width %d, the autoencoder makes %d and the text encoder %d",
+		    f->unet.in_channels, f->unet.context, f->vae.latent_channels, family_context_width(f));
+	if (*o->prediction_type) snprintf(f->prediction, sizeof f->prediction, "%s", o->prediction_type);
+	f->zero_terminal_snr |= o->zero_terminal_snr;
+	return true;
+}
+
+/* A token is seen in few batches, and its row must go as far as weights that learn from each. */
+static void set_rates(diffusion *d)
+{
+	const train_options *o = d->options;
+	size_t prefix = strlen(d->learner.family.text_prefix);
+	if (o->embedding_lr <= 0 || o->learning_rate <= 0) return;
+	for (int i = 0; i < d->learner.count; i++) {
+		learner_weight *w = &d->learner.weights[i];
+		bool of_text = !strncmp(w->name, d->learner.family.text_prefix, prefix);
+		if (of_text && strstr(w->name, ".token_emb")) w->rate = o->embedding_lr / o->learning_rate;
+	}
+}
+
+static bool add_parts(diffusion *d, bool train_unet, error *e)
+{
+	const train_options *o = d->options;
+	learner *m = &d->learner;
+	tensor_lookup *lookup = d->source ? lookup_checkpoint : NULL, *vae_lookup = d->vae ? lookup_weight : lookup;
+	void *vae = d->vae ? (void *)d->vae : (void *)d->source;
+	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text.kind == TRANSFORMER_TEXT));
+	uint64_t seed = (uint64_t)o->seed;
+	return learner_add_part(m, UNET_PART, train_unet, lookup, d->source, seed, e) &&
+	       learner_add_part(m, TEXT_PART, words, lookup, d->source, seed, e) &&
+	       learner_add_part(m, VAE_PART, false, vae_lookup, vae, seed, e);
+}
+
+bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
+{
+	*n = (noising){ .logit_normal = !strcmp(o->timestep_sampling, "logit_normal"),
+		.logit_mean = o->logit_mean,
+		.logit_std = o->logit_std,
+		.snr_gamma = o->snr_gamma,
+		.noise_offset = o->noise_offset,
+		.schedule = schedule };
+	if (!strcmp(f->prediction, "epsilon"))
+		n->prediction = PREDICT_NOISE;
+	else if (!strcmp(f->prediction, "v_prediction"))
+		n->prediction = PREDICT_VELOCITY;
+	else if (!strcmp(f->prediction, "flow"))
+		n->prediction = PREDICT_FLOW;
+	else
+		return fail(e, BAD_USAGE, "no prediction '%s': epsilon, v_prediction or flow", f->prediction);
+	schedule_config c = {
+		.start = f->beta_start, .end = f->beta_end, .count = f->timesteps, .zero_terminal_snr = f->zero_terminal_snr
+	};
+	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
+		return fail(e, BAD_FILE, "no noise schedule '%s'", f->beta_schedule);
+	return noise_schedule_make(schedule, &c, e);
+}
+
+bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e)
+{
+	*d = (diffusion){ .options = o, .pixel_sizes = true, .class_first = -1 };
+	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
+	bool fine = open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e);
+	if (fine) set_rates(d);
+	return fine && noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
+}
+
+void diffusion_close(diffusion *d)
+{
+	learner_free(&d->learner);
+	tokenizer_close(d->tokenizer);
+	checkpoint_close(d->source);
+	weights_close(d->vae);
+	cache_close(d->cache);
+	encoder_free(d->encoder);
+	noise_schedule_free(&d->schedule);
+	free(d->scratch);
+}
+
+/* ── latents before the first step ── */
+typedef struct counting {
+	const training_listener *l;
+	int64_t told;
+} counting;
+
+static bool count_latents(void *context, int64_t done, int64_t of, const data_counts *counts)
+{
+	counting *c = context;
+	(void)counts;
+	if (done < of && done - c->told < 500) return true;
+	c->told = done;
+	training_note(c->l, "encoded %lld of %lld pictures", (long long)done, (long long)of);
+	return true;
+}
+
+static bool trains_words(const diffusion *d)
+{
+	const learner *m = &d->learner;
+	size_t n = strlen(m->family.text_prefix);
+	for (int i = 0; i < m->count; i++)
+		if (m->weights[i].trained && !strncmp(m->weights[i].name, m->family.text_prefix, n)) return true;
+	return d->options->train_text_encoder || d->word.count > 0;
+}
+
+/* A cache is of use to the models that made it alone. */
+static bool check_cache(diffusion *d, const training_listener *l, error *e)
+{
+	const cache_origin *found = cache_origin_in(d->cache);
+	cache_origin ours;
+	bool words = found->words[0] && !trains_words(d) && d->tokenizer;
+	if (!cache_origin_of(&d->learner, words, NULL, &ours, e)) return false;
+	if (strcmp(found->autoencoder, ours.autoencoder))
+		return fail(e, BAD_FILE, "%s: was made with another autoencoder (%.12s…) than this run's (%.12s…)",
+		    d->cache_folder, found->autoencoder, ours.autoencoder);
+	if (words && strcmp(found->words, ours.words))
+		return fail(e, BAD_FILE, "%s: was made with another text encoder (%.12s…) than this run's (%.12s…)",
+		    d->cache_folder, found->words, ours.words);
+	int width;
+	if (words) d->given_context = cache_tokens(d->cache, &width);
+	training_note(l, "%lld cached latents%s", (long long)cache_count(d->cache),
+	    words             ? " and text states"
+	    : found->words[0] ? "; the text states beside them are not used, for the text encoder is trained"
+	                      : "");
+	return true;
+}
+
+static bool open_given_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
+{
+	snprintf(d->cache_folder, sizeof d->cache_folder, "%s", source->path);
+	if (source->random_crop || source->random_flip)
+		return fail(e, BAD_USAGE, "%s: cached latents can be neither cropped nor mirrored anew", d->cache_folder);
+	return (d->cache = cache_open(d->cache_folder, e)) && check_cache(d, l, e);
+}
+
+/* The cache of this run: beside the output, made anew where it is of other pictures or of another autoencoder. */
+static bool make_own_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
+{
+	const train_options *o = d->options;
+	const char *end = strstr(o->output, ".safetensors");
+	snprintf(d->cache_folder, sizeof d->cache_folder, "%.*s.cache", end ? (int)(end - o->output) : 4000, o->output);
+	cache_origin wanted;
+	if (!cache_origin_of(&d->learner, false, source, &wanted, e)) return false;
+	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
+	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted)) return true;
+	cache_close(d->cache);
+	counting told = { .l = l };
+	cache_options how = { .folder = d->cache_folder,
+		.stored = F32,
+		.compute = d->compute,
+		.threads = threads_of(o),
+		.progress = count_latents,
+		.context = &told };
+	d->cache = NULL;
+	return cache_write(&how, &d->learner, NULL, source, e) && (d->cache = cache_open(d->cache_folder, e));
+}
+
+static bool settle_scale(diffusion *d, bool measure, error *e)
+{
+	family *f = &d->learner.family;
+	if (d->options->latent_scale > 0) f->latent_scale = (float)d->options->latent_scale;
+	if (!measure) return true;
+	double deviation = cache_deviation(d->cache);
+	f->latent_scale = (float)(1 / deviation);
+	return (deviation > 0 && isfinite(deviation)) ||
+	       fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
+}
+
+/* From which picture on they are of the class at large. */
+static bool find_class(diffusion *d, const data_options *source, error *e)
+{
+	if (!d->cache && !*d->options->class_data_dir) return true;
+	data_options names = *source;
+	names.pixels = false;
+	data *set = data_open(&names, e);
+	if (set) d->class_first = data_class_first(set);
+	data_close(set);
+	return set != NULL;
+}
+
+bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e)
+{
+	const train_options *o = d->options;
+	family *f = &d->learner.family;
+	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->vae);
+	if (side % factor || source->bucket_step % factor)
+		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d",
+		    side % factor ? side : source->bucket_step, factor);
+	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
+	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);
+	bool measure = !*o->model && o->latent_scale == 0;
+	if (measure && streamed) return fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
+	if (given && !open_given_cache(d, source, l, e)) return false;
+	if (given) {
+		int height, width;
+		cache_size(d->cache, &height, &width);
+		if (height == width) source->resolution = source->crop = side = height * factor;
+	}
+	if (!given && (wanted || measure) && !make_own_cache(d, source, l, e)) return false;
+	if (!settle_scale(d, measure, e)) return false;
+	training_note(l, "latents are scaled by %g", (double)f->latent_scale);
+	f->size = side;
+	if (wanted) {
+		source->path = d->cache_folder;
+		source->pixels = false;
+		source->caption = source->class_path = source->class_caption = NULL; /* the cache has them */
+	} else {
+		cache_close(d->cache);
+		d->cache = NULL;
+	}
+	return find_class(d, source, e);
+}
+
+static bool finish(void *context, const char *path, error *e)
+{
+	const diffusion *d = context;
+	return learner_write(&d->learner, path, d->options->use_ema, e);
+}
+
+static bool validate(void *context, const char *path, error *e) { return validation_draw(context, NULL, path, e); }
+
+bool train_diffusion(const train_options *o, const training_listener *l, error *e)
+{
+	diffusion d;
+	bool fine = diffusion_open(&d, o, true, l, e);
+	data_options source = data_options_of(o, l, d.learner.family.size);
+	fine = fine && diffusion_prepare_latents(&d, &source, l, e);
+	task t = {
+		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
+	};
+	if (*o->validation_prompts) t.validate = validate;
+	fine = fine && train(&t, o, &source, l, e);
+	diffusion_close(&d);
+	return fine;
+}

@@ -1,0 +1,45 @@
+/* diffusion.h - the parts of `train diffusion` that `train lora` and the tests use as well. */
+#ifndef SUMI_TRAIN_DIFFUSION_H
+#define SUMI_TRAIN_DIFFUSION_H
+#include "checkpoint/checkpoint.h"
+#include "text/new_words.h"
+#include "train/data/cache.h"
+#include "train/data/latents.h"
+#include "train/objective/noising.h"
+#include "train/run/trainer.h"
+
+typedef struct diffusion {
+	learner learner;
+	const train_options *options;
+	checkpoint *source; /* files that frozen weights lie in; NULL: none */
+	weights *vae;
+	tokenizer *tokenizer;
+	noise_schedule schedule;
+	noising noising;
+	cache *cache; /* NULL: pictures are encoded batch by batch */
+	char cache_folder[4096];
+	encoder *encoder;
+	dtype compute;
+	bool pixel_sizes;    /* a batch's size is that of pictures; false: of latents */
+	new_word word;       /* that is learned; no rows: none */
+	int64_t class_first; /* pictures of the set from this index on keep the class as it is; −1: there are none */
+	int given_context;   /* > 0: contexts of so many tokens are an input, no text encoder is built */
+	float *scratch;      /* three latents and the moments of one */
+	size_t room;         /* elements of one of them */
+} diffusion;
+
+/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. */
+bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e);
+void diffusion_close(diffusion *d);
+/* Opens the cache that the set is, or encodes the set once where that is wanted, and settles the latent scale. Then
+ * *source is the cache: captions without pixels; and d->given_context tells whether it holds text states. */
+bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
+
+/* Of a task. Inputs of the graph: x, t, target, weight, and ids or context. */
+tensor diffusion_build(void *d, nn *n, int count, int height, int width);
+bool diffusion_fill(void *d, graph *g, const data_batch *b, error *e);
+
+/* What a family's denoiser is trained to answer; makes the schedule. */
+bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e);
+
+#endif

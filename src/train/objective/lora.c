@@ -1,0 +1,252 @@
+/* lora.c - `train lora`: low-rank paths beside the layers of a checkpoint that stays as it lies in its file. What is
+ * written has the keys and the metadata of kohya's sd-scripts (networks/lora.py, train_network.py), so that any tool
+ * that reads its files reads ours. */
+#include "base/random.h"
+#include "models/lora_names.h"
+#include "train/data/data_sample.h"
+#include "train/run/jobs.h"
+#include "train/run/validation.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct low_rank {
+	diffusion diffusion;
+	lora_training paths;
+} low_rank;
+
+/* ── which layers ── */
+
+/* Without more being asked: the transformer blocks of the U-Net, as everybody does it. */
+static bool wants(void *context, const char *name, shape s)
+{
+	const low_rank *j = context;
+	const train_options *o = j->diffusion.options;
+	const learner_weight *w = learner_find(&j->diffusion.learner, name);
+	char module[300];
+	int count;
+	if (!w || w->shape.n == 3) return false; /* a convolution over one axis: files of others have no such thing */
+	if (!lora_module_name(&j->diffusion.learner.family, name, s, 0, &count, module, sizeof module)) return false;
+	if (!strncmp(module, "lora_te_", 8)) return o->train_text_encoder;
+	if (strstr(module, "_attentions_")) return true;
+	return o->network_conv && (strstr(module, "_resnets_") || strstr(module, "samplers_"));
+}
+
+/* ── a batch ── */
+static tensor build(void *context, nn *n, int count, int height, int width)
+{
+	low_rank *j = context;
+	return diffusion_build(&j->diffusion, n, count, height, width);
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+	return n >= m && !strcmp(name + n - m, end);
+}
+
+/* What is dropped of each sample depends on its seed and on which path it is. */
+static void drop(graph *g, tensor mask, const data_batch *b, uint64_t path, float share)
+{
+	size_t each = shape_count(shape_of(g, mask)) / (size_t)b->count;
+	float *values = graph_data(g, mask);
+	for (int i = 0; i < b->count; i++, values += each) {
+		generator random;
+		generator_seed(&random, mix(b->seeds[i], path + 1));
+		random_uniform(&random, values, each);
+		for (size_t k = 0; k < each; k++) values[k] = values[k] < share ? 0 : 1 / (1 - share);
+	}
+}
+
+static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
+{
+	low_rank *j = context;
+	uint64_t path = 0;
+	for (int i = 1; j->paths.dropout > 0 && i <= node_count(g); i++) {
+		const node *n = node_of(g, (tensor)i);
+		if (n->op == INPUT && ends_in(n->name, ".lora_dropout")) drop(g, (tensor)i, b, path++, j->paths.dropout);
+	}
+	return diffusion_fill(&j->diffusion, g, b, e);
+}
+
+/* ── the file ── */
+typedef struct factor { /* a tensor of the file */
+	char key[400];
+	shape shape;
+	const float *values;
+} factor;
+
+static const float *values_of(const low_rank *j, const learner_weight *w)
+{
+	return j->diffusion.options->use_ema && w->average ? w->average : w->value;
+}
+
+/* The three factors of module i beside the weight of which `down` is the path's first; false: it has no such module.
+ * Where a weight is several modules' (OpenCLIP's in_proj) they share `down` and take their rows of `up`. */
+static bool factors_of(const low_rank *j, const learner_weight *down, int i, factor out[3])
+{
+	const learner *m = &j->diffusion.learner;
+	char name[300], up[310], module[300];
+	int count, rank = j->paths.rank;
+	snprintf(name, sizeof name, "%.*s", (int)(strlen(down->name) - strlen(".lora_down")), down->name);
+	snprintf(up, sizeof up, "%s.lora_up", name);
+	const learner_weight *whole = learner_find(m, name), *second = learner_find(m, up);
+	if (!whole || !second) return false;
+	shape s = whole->shape;
+	if (!lora_module_name(&m->family, name, s, i, &count, module, sizeof module)) return false;
+	int rows = s.d[0] / count;
+	snprintf(out[0].key, sizeof out->key, "%s.alpha", module);
+	snprintf(out[1].key, sizeof out->key, "%s.lora_down.weight", module);
+	snprintf(out[2].key, sizeof out->key, "%s.lora_up.weight", module);
+	out[0].shape = (shape){ 0 };
+	out[0].values = &j->paths.alpha;
+	out[1].shape = s.n == 4 ? shape4(rank, s.d[1], s.d[2], s.d[3]) : shape2(rank, s.d[1]);
+	out[1].values = values_of(j, down);
+	out[2].shape = s.n == 4 ? shape4(rows, rank, 1, 1) : shape2(rows, rank);
+	out[2].values = values_of(j, second) + (size_t)i * (size_t)rows * (size_t)rank;
+	return true;
+}
+
+static bool put(weights_writer *w, const factor *f, dtype d, bool write, error *e)
+{
+	size_t n = shape_count(f->shape);
+	int64_t dims[MAX_DIMS];
+	for (int i = 0; i < f->shape.n; i++) dims[i] = f->shape.d[i];
+	if (!write) return weights_writer_declare(w, f->key, d, f->shape.n, dims, e);
+	void *values = malloc(n * dtype_size(d));
+	if (!values) return fail(e, NO_MEMORY, "no memory to write '%s'", f->key);
+	convert(values, d, f->values, F32, n);
+	bool fine = weights_writer_append(w, values, n * dtype_size(d), e);
+	free(values);
+	return fine;
+}
+
+static bool put_all(const low_rank *j, weights_writer *w, bool write, error *e)
+{
+	const learner *m = &j->diffusion.learner;
+	const char *as = j->diffusion.options->save_precision;
+	dtype d = !strcmp(as, "fp16") ? F16 : !strcmp(as, "bf16") ? BF16 : F32;
+	factor f[3];
+	for (int i = 0; i < m->count; i++)
+		for (int k = 0; ends_in(m->weights[i].name, ".lora_down") && factors_of(j, &m->weights[i], k, f); k++)
+			for (int p = 0; p < 3; p++)
+				if (!put(w, &f[p], d, write, e)) return false;
+	return true;
+}
+
+__attribute__((format(printf, 4, 5))) static void say(
+    weights_writer *w, error *e, const char *key, const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	if (!failed(e)) weights_writer_metadata(w, key, text, e);
+}
+
+static const char *name_in(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static const char *truth(bool x) { return x ? "True" : "False"; }
+
+/* What tools show of a file, and what they need to tell for which model it is. */
+static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
+{
+	const train_options *o = j->diffusion.options;
+	const family *f = &j->diffusion.learner.family;
+	bool second = f->text.kind == CLIP_TEXT && f->unet.context == 1024;
+	const char *out = name_in(o->output), *end = strstr(out, ".safetensors");
+	error own = { 0 };
+	say(w, &own, "ss_network_module", "networks.lora");
+	say(w, &own, "ss_network_dim", "%lld", (long long)o->network_dim);
+	say(w, &own, "ss_network_alpha", "%g", (double)j->paths.alpha);
+	say(w, &own, "ss_network_dropout", "%g", o->network_dropout);
+	if (o->network_conv)
+		say(w, &own, "ss_network_args", "{\"conv_dim\": \"%lld\", \"conv_alpha\": \"%g\"}", (long long)o->network_dim,
+		    (double)j->paths.alpha);
+	say(w, &own, "ss_base_model_version", "%s", second ? "sd_v2" : !strncmp(f->name, "sd1", 3) ? "sd_v1" : f->name);
+	say(w, &own, "ss_v2", "%s", truth(second));
+	say(w, &own, "ss_v_parameterization", "%s", truth(!strcmp(f->prediction, "v_prediction")));
+	say(w, &own, "ss_sd_model_name", "%s", name_in(o->model));
+	say(w, &own, "ss_output_name", "%.*s", end ? (int)(end - out) : (int)strlen(out), out);
+	say(w, &own, "ss_resolution", "(%d, %d)", f->size, f->size);
+	say(w, &own, "ss_learning_rate", "%g", o->learning_rate);
+	say(w, &own, "ss_unet_lr", "%g", o->learning_rate);
+	if (o->train_text_encoder) say(w, &own, "ss_text_encoder_lr", "%g", o->learning_rate);
+	say(w, &own, "ss_optimizer", "%s", o->optimizer);
+	say(w, &own, "ss_lr_scheduler", "%s", o->lr_scheduler);
+	say(w, &own, "ss_lr_warmup_steps", "%lld", (long long)o->lr_warmup_steps);
+	say(w, &own, "ss_max_train_steps", "%lld", (long long)o->max_train_steps);
+	say(w, &own, "ss_steps", "%lld", (long long)o->max_train_steps);
+	say(w, &own, "ss_total_batch_size", "%lld", (long long)o->train_batch_size);
+	say(w, &own, "ss_gradient_accumulation_steps", "%lld", (long long)o->gradient_accumulation_steps);
+	say(w, &own, "ss_gradient_checkpointing", "%s", truth(o->gradient_checkpointing));
+	say(w, &own, "ss_max_grad_norm", "%g", o->max_grad_norm);
+	say(w, &own, "ss_mixed_precision", "%s", o->mixed_precision);
+	say(w, &own, "ss_noise_offset", "%g", o->noise_offset);
+	say(w, &own, "ss_min_snr_gamma", "%g", o->snr_gamma);
+	say(w, &own, "ss_caption_dropout_rate", "%g", o->caption_dropout);
+	say(w, &own, "ss_seed", "%lld", (long long)o->seed);
+	say(w, &own, "sumi.version", "%s", SUMI_VERSION);
+	return !failed(&own) || fail(e, own.status, "%s", own.text);
+}
+
+static bool finish(void *context, const char *path, error *e)
+{
+	const low_rank *j = context;
+	weights_writer *w = weights_writer_new(path, e);
+	if (w && put_metadata(j, w, e) && put_all(j, w, false, e) && put_all(j, w, true, e))
+		return weights_writer_finish(w, e);
+	weights_writer_abort(w);
+	return false;
+}
+
+/* ── what it draws now ── */
+static bool add_factors(const low_rank *j, lora *set, error *e)
+{
+	const learner *m = &j->diffusion.learner;
+	factor f[3];
+	for (int i = 0; i < m->count; i++)
+		for (int k = 0; ends_in(m->weights[i].name, ".lora_down") && factors_of(j, &m->weights[i], k, f); k++)
+			for (int p = 0; p < 3; p++)
+				if (!lora_add(set, f[p].key, F32, f[p].shape, f[p].values, e)) return false;
+	return true;
+}
+
+static bool validate(void *context, const char *path, error *e)
+{
+	const low_rank *j = context;
+	lora *set = lora_new();
+	lora_names *names = lora_names_new(&j->diffusion.learner.family, e);
+	bool fine = (set && names) || fail(e, NO_MEMORY, "no memory to draw samples");
+	fine = fine && add_factors(j, set, e) && lora_resolve(set, lora_names_find, names, e) &&
+	       validation_draw(&j->diffusion, set, path, e);
+	lora_names_free(names);
+	lora_free(set);
+	return fine;
+}
+
+bool train_lora(const train_options *o, const training_listener *l, error *e)
+{
+	low_rank j = { .paths = { .rank = (int)o->network_dim,
+		               .alpha = (float)(o->network_alpha > 0 ? o->network_alpha : (double)o->network_dim),
+		               .dropout = (float)o->network_dropout,
+		               .wants = wants } };
+	j.paths.context = &j;
+	bool fine = diffusion_open(&j.diffusion, o, false, l, e);
+	const family *f = &j.diffusion.learner.family;
+	if (fine && o->train_text_encoder && f->text.kind != CLIP_TEXT)
+		fine = fail(e, BAD_USAGE, "--train_text_encoder: LoRA files have no names for the text encoder of %s", f->name);
+	data_options source = data_options_of(o, l, j.diffusion.learner.family.size);
+	fine = fine && diffusion_prepare_latents(&j.diffusion, &source, l, e);
+	task t = { .learner = &j.diffusion.learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
+	t.training = &j.paths;
+	if (*o->validation_prompts) t.validate = validate;
+	fine = fine && train(&t, o, &source, l, e);
+	diffusion_close(&j.diffusion);
+	return fine;
+}

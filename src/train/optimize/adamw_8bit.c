@@ -1,0 +1,97 @@
+/* adamw_8bit.c - AdamW whose moments are kept in 8 bits: each block of 256 elements is divided by its largest and each
+ * quotient is stored as the index of the nearest of 256 values, which lie denser near 0 (dynamic tree quantization,
+ * arXiv 1511.04561 and 2110.02861). The second moment is stored as its square root: twice the range for the same bits,
+ * so that a small one does not become 0 beside a large one. */
+#include "train/optimize/optimizer_rules.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { CODES = 256, TREE_BITS = 7 };
+
+typedef struct codebook {
+	float value[CODES]; /* rising; the last is 1 */
+} codebook;
+
+static int by_value(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+	return (x > y) - (x < y);
+}
+
+/* For each exponent i the values are the middles of 2^i (signed) or 2^(i+1) equal parts of 0.1 … 1, times 10^(i−6);
+ * then 0 and 1. */
+static void make_codebook(codebook *c, bool has_sign)
+{
+	int n = 0;
+	for (int i = 0; i < TREE_BITS; i++) {
+		int parts = 1 << (has_sign ? i : i + 1);
+		double unit = pow(10, i - TREE_BITS + 1);
+		for (int k = 0; k < parts; k++) {
+			float v = (float)(unit * (0.1 + 0.9 * (k + 0.5) / parts));
+			c->value[n++] = v;
+			if (has_sign) c->value[n++] = -v;
+		}
+	}
+	c->value[n++] = 0;
+	c->value[n++] = 1;
+	qsort(c->value, CODES, sizeof *c->value, by_value);
+}
+
+static uint8_t nearest_code(const codebook *c, float x)
+{
+	int low = 0;
+	for (int half = CODES / 2; half; half /= 2)
+		if (low + half < CODES && c->value[low + half] <= x) low += half;
+	return (uint8_t)(low + 1 < CODES && c->value[low + 1] - x < x - c->value[low] ? low + 1 : low);
+}
+
+static void quantize(const codebook *c, const float *x, int n, uint8_t *codes, float *scale)
+{
+	float most = 0;
+	for (int i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
+	float inverse = most > 0 ? 1 / most : 0;
+	for (int i = 0; i < n; i++) codes[i] = nearest_code(c, x[i] * inverse);
+	*scale = most;
+}
+
+static size_t blocks_of(size_t n) { return (n + QUANTIZED_BLOCK - 1) / QUANTIZED_BLOCK; }
+
+int adamw_8bit_pieces(const optimizer_options *o, shape s, optimizer_piece *pieces)
+{
+	size_t n = shape_count(s);
+	if (n < LEAST_QUANTIZED) return adamw_pieces(o, s, pieces);
+	shape scales = shape1((int)blocks_of(n));
+	pieces[0] = (optimizer_piece){ .name = "exp_avg.code", .dtype = U8, .shape = s };
+	pieces[1] = (optimizer_piece){ .name = "exp_avg_root.code", .dtype = U8, .shape = s };
+	pieces[2] = (optimizer_piece){ .name = "exp_avg.scale", .dtype = F32, .shape = scales };
+	pieces[3] = (optimizer_piece){ .name = "exp_avg_root.scale", .dtype = F32, .shape = scales };
+	return 4;
+}
+
+void adamw_8bit_update(const update *u)
+{
+	if (u->count < LEAST_QUANTIZED) {
+		adamw_update(u);
+		return;
+	}
+	uint8_t *average_codes = u->state[0], *root_codes = u->state[1];
+	float *average_scales = u->state[2], *root_scales = u->state[3];
+	codebook with_sign, without;
+	make_codebook(&with_sign, true);
+	make_codebook(&without, false);
+#pragma omp parallel for num_threads(u->options->threads) schedule(static)
+	for (size_t b = 0; b < blocks_of(u->count); b++) {
+		float average[QUANTIZED_BLOCK], square[QUANTIZED_BLOCK];
+		size_t at = b * QUANTIZED_BLOCK, left = u->count - at;
+		int n = left < QUANTIZED_BLOCK ? (int)left : QUANTIZED_BLOCK;
+		for (int i = 0; i < n; i++) {
+			average[i] = with_sign.value[average_codes[at + (size_t)i]] * average_scales[b];
+			float root = without.value[root_codes[at + (size_t)i]] * root_scales[b];
+			square[i] = root * root;
+		}
+		adamw_elements(u, u->weights + at, u->gradient + at, average, square, (size_t)n);
+		for (int i = 0; i < n; i++) square[i] = sqrtf(square[i]);
+		quantize(&with_sign, average, n, average_codes + at, &average_scales[b]);
+		quantize(&without, square, n, root_codes + at, &root_scales[b]);
+	}
+}

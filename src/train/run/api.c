@@ -1,0 +1,119 @@
+/* api.c - the public functions of training: a job's name and options by their names in, a run out. */
+#include "checkpoint/caller.h"
+#include "train/run/jobs.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct sumi_training {
+	training_job job;
+	train_options options;
+};
+
+static bool job_by_name(const char *name, training_job *job, error *e)
+{
+	for (int i = 0; name && i < TRAINING_JOBS; i++) {
+		*job = (training_job)i;
+		if (!strcmp(name, training_job_name(*job))) return true;
+	}
+	return fail(
+	    e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora, embedding or cache", name ? name : "");
+}
+
+sumi_training *sumi_training_new(const char *job, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_training *t = failed(&own) ? NULL : calloc(1, sizeof *t);
+	if (!failed(&own) && !t) fail(&own, NO_MEMORY, "no memory for a training run");
+	if (t && (!job_by_name(job, &t->job, &own) || !train_options_make(&t->options, t->job, &own))) {
+		free(t);
+		t = NULL;
+	}
+	tell_caller(e, &own);
+	return t;
+}
+
+void sumi_training_free(sumi_training *t)
+{
+	if (!t) return;
+	train_options_free(&t->options);
+	free(t);
+}
+
+bool sumi_training_set(sumi_training *t, const char *name, const char *value, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to set %s of", name);
+	if (!failed(&own)) train_options_set(&t->options, t->job, name, value, &own);
+	return tell_caller(e, &own);
+}
+
+bool sumi_training_load(sumi_training *t, const char *path, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to load %s for", path);
+	if (!failed(&own)) train_options_load(&t->options, t->job, path, &own);
+	return tell_caller(e, &own);
+}
+
+static bool on_progress(void *context, const training_progress *p)
+{
+	const sumi_training_listener *l = context;
+	return !l->progress || !l->progress(l->context, &(sumi_training_progress){ .step = p->step,
+	                                                    .steps = p->steps,
+	                                                    .loss = p->loss,
+	                                                    .smoothed_loss = p->smoothed,
+	                                                    .learning_rate = p->rate,
+	                                                    .gradient_norm = p->gradient_norm,
+	                                                    .images_per_second = p->images_per_second,
+	                                                    .seconds_left = p->seconds_left,
+	                                                    .waited = p->waited,
+	                                                    .rank = p->rank });
+}
+
+static void on_note(void *context, const char *line)
+{
+	const sumi_training_listener *l = context;
+	if (l->note) l->note(l->context, line);
+}
+
+bool sumi_training_run(const sumi_training *t, const sumi_training_listener *listener, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_training_listener l = listener ? *listener : (sumi_training_listener){ 0 };
+	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run");
+	if (!failed(&own))
+		train_run(
+		    t->job, &t->options, &(training_listener){ .progress = on_progress, .note = on_note, .context = &l }, &own);
+	return tell_caller(e, &own);
+}
+
+/* A heading has a meaning for the jobs of the options under it. */
+static bool means(const train_option *o, int at, training_job job)
+{
+	if (o->kind != OPTION_HEADING) return o->jobs & 1u << job;
+	while ((o = train_option_at(++at)) && o->kind != OPTION_HEADING)
+		if (o->jobs & 1u << job) return true;
+	return false;
+}
+
+bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
+{
+	training_job j;
+	const train_option *o;
+	if (!job_by_name(job, &j, NULL)) return false;
+	for (int k = 0; (o = train_option_at(k)); k++)
+		if (means(o, k, j) && i-- == 0) {
+			bool heading = o->kind == OPTION_HEADING;
+			*option = (sumi_training_option){ .name = heading ? o->help : o->name,
+				.value = heading                  ? NULL
+				         : o->kind == OPTION_TEXT ? "TEXT"
+				         : o->kind == OPTION_FLAG ? "true|false"
+				                                  : "N",
+				.heading = heading,
+				.flag = o->kind == OPTION_FLAG,
+				.standard = o->absent,
+				.help = heading ? NULL : o->help };
+			return true;
+		}
+	return false;
+}

@@ -1,0 +1,123 @@
+/* jobs.c - what the training jobs share: models from files and options, and options of the data. */
+#include "train/run/jobs.h"
+#include "base/file.h"
+#include "train/run/team.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_CONFIG = 1 << 20 };
+
+bool family_from_option(const char *given, family *f, error *e)
+{
+	while (*given == ' ' || *given == '\n') given++;
+	if (*given == '{') return family_from_json(given, f, e);
+	if (strchr(given, '.') || strchr(given, '/')) {
+		char *text = whole_file(given, MOST_CONFIG, NULL, e);
+		bool fine = text && family_from_json(text, f, e);
+		free(text);
+		return fine;
+	}
+	const family *known = family_by_name(given, e);
+	if (known) *f = *known;
+	return known != NULL;
+}
+
+static bool tell_weight(const weight *w, dtype *d, shape *s, const void **at)
+{
+	if (!w || w->ndims > MAX_DIMS) return false;
+	*d = w->dtype;
+	*s = (shape){ .n = w->ndims };
+	for (int i = 0; i < w->ndims; i++) {
+		if (w->shape[i] > INT32_MAX) return false;
+		s->d[i] = (int)w->shape[i];
+	}
+	if (at) *at = w->data;
+	return true;
+}
+
+bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	return tell_weight(weights_find(context, key), d, s, at);
+}
+
+bool lookup_checkpoint(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	return tell_weight(checkpoint_find(context, key), d, s, at);
+}
+
+bool family_of_file(const weights *w, family *f, error *e)
+{
+	const char *config = weights_metadata(w, "sumi.config");
+	if (config) return family_from_json(config, f, e);
+	const family *known = family_recognise(lookup_weight, (void *)w, e);
+	if (known) *f = *known;
+	return known != NULL;
+}
+
+static void log_line(void *context, const char *line) { training_note(context, "%s", line); }
+
+data_options data_options_of(const train_options *o, const training_listener *l, int side)
+{
+	return (data_options){ .path = o->train_data_dir,
+		.caption = o->instance_prompt,
+		.class_path = o->class_data_dir,
+		.class_caption = o->class_prompt,
+		.resolution = o->resolution ? (int)o->resolution : side,
+		.crop = (int)o->crop,
+		.random_crop = o->random_crop,
+		.random_flip = o->random_flip,
+		.bucket_step = (int)o->bucket_step,
+		.bucket_min = (int)o->bucket_min,
+		.bucket_max = (int)o->bucket_max,
+		.vary_captions = o->vary_captions,
+		.pixels = true,
+		.batch = (int)o->train_batch_size,
+		.ranks = 1,
+		.threads = (int)o->dataloader_threads,
+		.shuffle_buffer = (int)o->shuffle_buffer,
+		.seed = (uint64_t)o->seed,
+		.log = log_line,
+		.context = (void *)l };
+}
+
+int threads_of(const train_options *o)
+{
+	if (o->threads) return (int)o->threads;
+	cpu_set_t set; /* mpirun ties processes to cores */
+	return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+/* What a run that was killed left half written beside the model: its name with another end. */
+static void clean_output(const char *output)
+{
+	const char *end = strstr(output, ".safetensors");
+	char beginning[4000];
+	snprintf(beginning, sizeof beginning, "%.*s.", end ? (int)(end - output) : (int)strlen(output), output);
+	remove_leftovers(beginning);
+}
+
+static bool run_job(training_job job, const train_options *o, const training_listener *l, error *e)
+{
+	switch (job) {
+	case TRAIN_AUTOENCODER: return train_autoencoder(o, l, e);
+	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
+	case TRAIN_LORA: return train_lora(o, l, e);
+	case TRAIN_EMBEDDING: return train_embedding(o, l, e);
+	case TRAIN_CACHE: return train_cache(o, l, e);
+	default: return fail(e, BAD_USAGE, "no training job %d", (int)job);
+	}
+}
+
+bool train_run(training_job job, const train_options *o, const training_listener *l, error *e)
+{
+	team *together = train_options_check(o, job, e) ? team_join(e) : NULL;
+	if (!together) return false;
+	training_listener mine = l ? *l : (training_listener){ 0 };
+	if (team_rank(together)) mine.note = NULL; /* the others would say the same */
+	if (!team_rank(together)) clean_output(o->output);
+	error own = { 0 };
+	bool fine = team_wait(together, &own) && run_job(job, o, &mine, &own);
+	team_leave(together, fine || own.status == STOPPED);
+	return fine || fail(e, own.status, "%s", own.text);
+}

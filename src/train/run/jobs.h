@@ -1,0 +1,28 @@
+/* jobs.h - what can be trained: each job reads its models, says what a batch's graph is, and hands the rest to train().
+ * sumi_training_run() of the public header is train_run() with the options as texts. */
+#ifndef SUMI_TRAIN_JOBS_H
+#define SUMI_TRAIN_JOBS_H
+#include "checkpoint/checkpoint.h"
+#include "train/run/trainer.h"
+
+/* Checks the options and runs the job. */
+bool train_run(training_job job, const train_options *o, const training_listener *l, error *e);
+
+bool train_autoencoder(const train_options *o, const training_listener *l, error *e);
+bool train_diffusion(const train_options *o, const training_listener *l, error *e);
+bool train_lora(const train_options *o, const training_listener *l, error *e);
+bool train_embedding(const train_options *o, const training_listener *l, error *e);
+bool train_cache(const train_options *o, const training_listener *l, error *e); /* trains nothing: cache.h */
+
+/* ── shared by the jobs ── */
+/* A family from a known name, a JSON file, or JSON text. */
+bool family_from_option(const char *given, family *f, error *e);
+/* The family of a weights file: its sumi.config, else recognised from its tensors. */
+bool family_of_file(const weights *w, family *f, error *e);
+tensor_lookup lookup_weight;     /* context: weights */
+tensor_lookup lookup_checkpoint; /* context: a checkpoint, of any layout */
+/* The data options of a job; `side` is the model's size. */
+data_options data_options_of(const train_options *o, const training_listener *l, int side);
+int threads_of(const train_options *o);
+
+#endif

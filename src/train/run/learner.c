@@ -1,0 +1,208 @@
+/* learner.c - the weights of a training run. */
+#include "train/run/learner.h"
+#include <stdlib.h>
+#include <string.h>
+
+void learner_free(learner *m)
+{
+	for (int i = 0; i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		free(w->name);
+		free(w->value);
+		free(w->average);
+		if (w->owned) free((void *)w->bytes);
+	}
+	free(m->weights);
+	free(m->vocabulary);
+	*m = (learner){ 0 };
+}
+
+static learner_weight *append(learner *m, const char *name, shape s, error *e)
+{
+	if (m->count == m->capacity) {
+		int capacity = m->capacity ? 2 * m->capacity : 256;
+		learner_weight *more = realloc(m->weights, (size_t)capacity * sizeof *more);
+		if (!more) return fail(e, NO_MEMORY, "no memory for the list of weights"), NULL;
+		m->weights = more;
+		m->capacity = capacity;
+	}
+	learner_weight *w = &m->weights[m->count];
+	*w = (learner_weight){ .name = strdup(name), .shape = s };
+	if (!w->name) return fail(e, NO_MEMORY, "no memory for the list of weights"), NULL;
+	m->count++;
+	return w;
+}
+
+typedef struct adding {
+	learner *m;
+	bool trained;
+	tensor_lookup *lookup;
+	void *context;
+	uint64_t seed;
+	error *e;
+} adding;
+
+static void describe(shape s, char *text, size_t size)
+{
+	size_t n = 0;
+	text[0] = 0;
+	for (int i = 0; i < s.n && n < size; i++) n += (size_t)snprintf(text + n, size - n, i ? ",%d" : "%d", s.d[i]);
+}
+
+/* Equal but for axes of 1 at the end: what is a 1×1 convolution in one layout is a linear layer in another. */
+static bool agrees(shape a, shape b)
+{
+	while (a.n && a.d[a.n - 1] == 1) a.n--;
+	while (b.n && b.d[b.n - 1] == 1) b.n--;
+	return shape_same(a, b);
+}
+
+static bool from_file(adding *a, learner_weight *w, error *e)
+{
+	dtype d;
+	shape s;
+	const void *data = NULL;
+	if (!a->lookup(a->context, w->name, &d, &s, &data))
+		return w->buffer || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
+	if (!agrees(s, w->shape)) {
+		char found[64], expected[64];
+		describe(s, found, sizeof found);
+		describe(w->shape, expected, sizeof expected);
+		return fail(e, BAD_FILE, "the weight '%s' is [%s], expected [%s]", w->name, found, expected);
+	}
+	w->bytes = data;
+	w->dtype = d;
+	if (!w->trained) return true;
+	if (!dtype_is_float(d)) return fail(e, BAD_FILE, "the weight '%s' is %s, no float", w->name, dtype_name(d));
+	size_t n = shape_count(s);
+	if (!(w->value = malloc(n * sizeof *w->value))) return fail(e, NO_MEMORY, "no memory for '%s'", w->name);
+	convert(w->value, F32, data, d, n);
+	w->bytes = NULL;
+	return true;
+}
+
+static bool from_seed(adding *a, learner_weight *w, const parameter *p, error *e)
+{
+	void *values = malloc(shape_count(p->shape) * dtype_size(p->dtype) + 1);
+	if (!values) return fail(e, NO_MEMORY, "no memory for '%s'", w->name);
+	parameter_fill(p, a->seed, true, values);
+	if (w->trained) {
+		w->value = values;
+	} else {
+		w->bytes = values;
+		w->dtype = p->dtype;
+		w->owned = true;
+	}
+	return true;
+}
+
+static void add_parameter(void *context, const parameter *p)
+{
+	adding *a = context;
+	if (failed(a->e)) return;
+	learner_weight *w = append(a->m, p->name, p->shape, a->e);
+	if (!w) return;
+	w->buffer = p->buffer;
+	w->trained = a->trained && !p->buffer;
+	if (a->lookup) {
+		from_file(a, w, a->e);
+		if (p->buffer && !w->bytes) { /* a file may lack it: then the product does too */
+			free(w->name);
+			a->m->count--;
+		}
+	} else {
+		from_seed(a, w, p, a->e);
+	}
+}
+
+bool learner_add_part(learner *m, part p, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e)
+{
+	error own = { 0 };
+	adding a = { m, trained, lookup, context, seed, &own };
+	if (!family_parameters(&m->family, p, add_parameter, &a, e)) return false;
+	return !failed(&own) || fail(e, own.status, "%s", own.text);
+}
+
+bool learner_add(learner *m, const char *name, shape s, float value, error *e)
+{
+	learner_weight *w = append(m, name, s, e);
+	if (!w) return false;
+	size_t n = shape_count(s);
+	w->trained = true;
+	if (!(w->value = malloc(n * sizeof *w->value))) return fail(e, NO_MEMORY, "no memory for '%s'", name);
+	for (size_t i = 0; i < n; i++) w->value[i] = value;
+	return true;
+}
+
+bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const void *bytes, error *e)
+{
+	learner_weight *w = append(m, name, s, e);
+	if (!w) return false;
+	w->helper = true;
+	w->bytes = bytes;
+	w->dtype = d;
+	return true;
+}
+
+void learner_freeze(learner *m, const char *beginning)
+{
+	for (int i = 0; i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		if (!w->trained || strncmp(w->name, beginning, strlen(beginning))) continue;
+		w->trained = false;
+		w->bytes = w->value;
+		w->dtype = F32;
+		w->owned = true;
+		w->value = NULL;
+	}
+}
+
+bool learner_start_average(learner *m, error *e)
+{
+	for (int i = 0; i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		size_t bytes = shape_count(w->shape) * sizeof(float);
+		if (!w->trained || w->group || w->average) continue;
+		if (!(w->average = malloc(bytes))) return fail(e, NO_MEMORY, "no memory for the average of '%s'", w->name);
+		memcpy(w->average, w->value, bytes);
+	}
+	return true;
+}
+
+learner_weight *learner_find(const learner *m, const char *name)
+{
+	for (int i = 0; i < m->count; i++)
+		if (!strcmp(m->weights[i].name, name)) return &m->weights[i];
+	return NULL;
+}
+
+int64_t learner_parameters(const learner *m, bool trained_only)
+{
+	int64_t n = 0;
+	for (int i = 0; i < m->count; i++)
+		if (!m->weights[i].helper && (m->weights[i].trained || (!trained_only && !m->weights[i].buffer)))
+			n += (int64_t)shape_count(m->weights[i].shape);
+	return n;
+}
+
+bool learner_bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+{
+	const learner_weight *w = learner_find(context, name);
+	if (!w || !shape_same(w->shape, s)) return fail(e, BAD_FILE, "the model has no weight '%s' of that shape", name);
+	*d = w->value ? F32 : w->dtype;
+	*data = w->value ? (const void *)w->value : w->bytes;
+	return true;
+}
+
+int learner_mark_trained(const learner *m, graph *g, tensor *nodes, int *indices)
+{
+	int n = 0;
+	for (int i = 0; i < m->count; i++) {
+		if (!m->weights[i].trained) continue;
+		tensor t = find(g, m->weights[i].name);
+		if (t) set_trainable(g, t, true);
+		nodes[n] = t;
+		indices[n++] = i;
+	}
+	return n;
+}

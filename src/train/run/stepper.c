@@ -1,0 +1,438 @@
+/* stepper.c - from a batch to changed weights. */
+#include "train/run/stepper.h"
+#include "backend/backend.h"
+#include "pipeline/memory.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_GRAPHS = 64, GROUPS = 2 };
+
+typedef struct built { /* the graph for one shape of batch */
+	int count, height, width;
+	graph *g;
+	tensor loss;
+	tensor *gradient; /* [trained]; 0: the loss does not depend on it */
+	int *owner;       /* [trained]: the first weight with the same gradient node, usually itself */
+	int *of_node;     /* [nodes]: the first weight of a gradient node, −1: it is none */
+} built;
+
+struct stepper {
+	const task *task;
+	const train_options *options;
+	team *team;
+	int threads;
+	int trained;
+	int *indices; /* [trained] in the model's weights */
+	int *holder;  /* [trained] the process that keeps its optimizer's state; NULL: each keeps all */
+	optimizer *optimizer;
+	bool later;   /* the step that is made comes after task.changes_at */
+	bool planned; /* the team knows the gradients of these graphs */
+	built graphs[MOST_GRAPHS];
+	int graph_count;
+	float **sums;     /* [trained] accumulated gradients; NULL where nothing is accumulated */
+	float **complete; /* [trained] the gradients of the last run; NULL: none */
+	const built *running;
+	bool accumulating, last; /* in the running batch */
+	bool profiled;
+};
+
+static size_t elements(const stepper *s, int i) { return shape_count(s->task->learner->weights[s->indices[i]].shape); }
+
+/* ── building ── */
+static void free_built(built *b)
+{
+	graph_free(b->g);
+	free(b->gradient);
+	free(b->owner);
+	free(b->of_node);
+	*b = (built){ 0 };
+}
+
+static void forget_graphs(stepper *s)
+{
+	for (int i = 0; i < s->graph_count; i++) free_built(&s->graphs[i]);
+	s->graph_count = 0;
+	s->planned = false;
+}
+
+/* Low-rank paths name their parameters while the graph is built: they are added to the model then. A new path begins as
+ * zero: down is drawn, up is 0. */
+static bool add_paths(const stepper *s, graph *g, error *e)
+{
+	learner *m = s->task->learner;
+	for (int i = 1; s->task->training && i <= node_count(g); i++) {
+		const node *n = node_of(g, (tensor)i);
+		const char *end = n->op == PARAM ? strstr(n->name, ".lora_") : NULL;
+		if (!end || learner_find(m, n->name)) continue;
+		if (!learner_add(m, n->name, n->shape, 0, e)) return false;
+		if (strcmp(end, ".lora_down")) continue;
+		parameter p = { .name = n->name, .shape = n->shape, .dtype = F32 };
+		p.start = (initial){ UNIFORM_START, 1 / sqrtf((float)shape_count(n->shape) / (float)n->shape.d[0]) };
+		parameter_fill(&p, (uint64_t)s->options->seed, false, learner_find(m, n->name)->value);
+	}
+	return true;
+}
+
+static bool differentiate(stepper *s, built *b, error *e)
+{
+	graph *g = b->g;
+	int most = s->task->learner->count;
+	tensor *nodes = calloc((size_t)most + 1, sizeof *nodes);
+	int *indices = calloc((size_t)most + 1, sizeof *indices);
+	if (!nodes || !indices) {
+		free(nodes);
+		free(indices);
+		return fail(e, NO_MEMORY, "no memory for a graph");
+	}
+	int n = learner_mark_trained(s->task->learner, g, nodes, indices);
+	if (!s->indices) {
+		s->indices = indices;
+		s->trained = n;
+	} else {
+		free(indices);
+	}
+	b->gradient = calloc((size_t)n + 1, sizeof *b->gradient);
+	b->owner = calloc((size_t)n + 1, sizeof *b->owner);
+	bool fine = (b->gradient && b->owner) || fail(e, NO_MEMORY, "no memory for a graph");
+	if (fine && !n) fine = fail(e, BAD_USAGE, "nothing is trained");
+	if (fine && !gradients(g, b->loss, nodes, n, b->gradient))
+		fine = fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
+	free(nodes);
+	return fine;
+}
+
+/* Who wants to hear of which node: gradients are worked on as soon as they are complete, and stay until the step ends.
+ */
+static bool watch_gradients(const stepper *s, built *b, error *e)
+{
+	size_t nodes = (size_t)node_count(b->g) + 1;
+	if (!(b->of_node = malloc(nodes * sizeof *b->of_node))) return fail(e, NO_MEMORY, "no memory for a graph");
+	for (size_t i = 0; i < nodes; i++) b->of_node[i] = -1;
+	for (int i = 0; i < s->trained; i++) {
+		tensor t = b->gradient[i];
+		if (t && b->of_node[t] < 0) b->of_node[t] = i;
+		b->owner[i] = t ? b->of_node[t] : i;
+		if (!t) continue;
+		graph_watch(b->g, t);
+		keep(b->g, t);
+	}
+	return true;
+}
+
+static optimizer_options how_to_optimize(const stepper *s)
+{
+	const train_options *o = s->options;
+	optimizer_options how = { .beta1 = (float)o->adam_beta1,
+		.beta2 = (float)o->adam_beta2,
+		.epsilon = (float)o->adam_epsilon,
+		.weight_decay = (float)o->adam_weight_decay,
+		.momentum = (float)o->momentum,
+		.threads = s->threads };
+	optimizer_from_name(o->optimizer, &how.kind);
+	return how;
+}
+
+static size_t bytes_of(const graph *g)
+{
+	size_t values = graph_arena_bytes(g), setup = graph_setup_bytes(g);
+	return graph_constant_bytes(g) + (values > setup ? values : setup);
+}
+
+/* What does not fit is refused here, with the figure, and not killed after hours. */
+static bool check_room(const stepper *s, const built *b, error *e)
+{
+	uint64_t needed = bytes_of(b->g), available = memory_available();
+	if (!s->optimizer) {
+		const train_options *o = s->options;
+		int copies = o->use_ema + (o->gradient_accumulation_steps > 1);
+		optimizer_options how = how_to_optimize(s);
+		for (int i = 0; i < s->trained; i++) {
+			shape one = s->task->learner->weights[s->indices[i]].shape;
+			needed += optimizer_bytes(&how, 1, &one) + (uint64_t)copies * shape_count(one) * sizeof(float);
+		}
+	}
+	return needed <= available ||
+	       fail(e, NO_MEMORY,
+	           "%.0f MiB more are needed for batches of %d of %dx%d, the system has %.0f MiB: smaller batches, "
+	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
+	           (double)needed / (1 << 20), b->count, b->width, b->height, (double)available / (1 << 20));
+}
+
+static bool build(stepper *s, built *b, error *e)
+{
+	const task *t = s->task;
+	graph *g = b->g = graph_new(strcmp(s->options->mixed_precision, "bf16") ? REAL : BF16);
+	if (!g) return fail(e, NO_MEMORY, "no memory for a graph");
+	nn n = { .g = g, .training = t->training };
+	graph_recompute(g, s->options->gradient_checkpointing);
+	if (t->change) t->change(t->context, s->later);
+	b->loss = t->build(t->context, &n, b->count, b->height, b->width);
+	keep(g, b->loss);
+	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
+	return add_paths(s, g, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
+	       graph_bind(g, learner_bind, t->learner, e) && graph_compile(g, backend_cpu(), s->threads, e) &&
+	       check_room(s, b, e) && graph_allocate(g, NULL, NULL, e);
+}
+
+static built *built_for(stepper *s, int count, int height, int width, error *e)
+{
+	for (int i = 0; i < s->graph_count; i++) {
+		built *b = &s->graphs[i];
+		if (b->count == count && b->height == height && b->width == width) return b;
+	}
+	if (s->graph_count == MOST_GRAPHS) return fail(e, NO_MEMORY, "more than %d shapes of batches", MOST_GRAPHS), NULL;
+	built *b = &s->graphs[s->graph_count];
+	*b = (built){ .count = count, .height = height, .width = width };
+	if (!build(s, b, e)) return free_built(b), NULL;
+	graph_profile(b->g, s->profiled);
+	s->graph_count++;
+	return b;
+}
+
+/* ── the team ── */
+/* Whole weights are shared out, each to the process that has the fewest numbers so far. */
+static bool choose_holders(stepper *s, error *e)
+{
+	int size = team_size(s->team);
+	if (!s->options->shard_optimizer || size == 1) return true;
+	size_t *held = calloc((size_t)size, sizeof *held);
+	s->holder = calloc((size_t)s->trained + 1, sizeof *s->holder);
+	for (int i = 0; held && s->holder && i < s->trained; i++) {
+		for (int k = 1; k < size; k++)
+			if (held[k] < held[s->holder[i]]) s->holder[i] = k;
+		held[s->holder[i]] += elements(s, i);
+	}
+	bool fine = (held && s->holder) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	free(held);
+	return fine;
+}
+
+/* Gradients will come in the order of their nodes, roughly: they are sorted by them. */
+static bool plan_sums(stepper *s, const built *b, error *e)
+{
+	if (team_size(s->team) == 1 || s->planned) return true;
+	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
+	int *order = calloc((size_t)s->trained + 1, sizeof *order), n = 0;
+	bool fine = (sizes && order) || fail(e, NO_MEMORY, "no memory for the team");
+	for (int t = 1; fine && t <= node_count(b->g); t++)
+		if (b->of_node[t] >= 0) order[n++] = b->of_node[t];
+	for (int i = 0; fine && i < s->trained; i++) sizes[i] = elements(s, i);
+	fine = fine && team_plan(s->team, s->trained, sizes, order, n, e);
+	s->planned = fine;
+	free(sizes);
+	free(order);
+	return fine;
+}
+
+static bool share_weights(const stepper *s, error *e)
+{
+	if (!s->holder) return true;
+	float **values = calloc((size_t)s->trained + 1, sizeof *values);
+	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
+	bool fine = (values && sizes) || fail(e, NO_MEMORY, "no memory for the team");
+	for (int i = 0; fine && i < s->trained; i++) {
+		values[i] = s->task->learner->weights[s->indices[i]].value;
+		sizes[i] = elements(s, i);
+	}
+	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e);
+	free(values);
+	free(sizes);
+	return fine;
+}
+
+/* ── the state ── */
+static bool make_state(stepper *s, error *e)
+{
+	const train_options *o = s->options;
+	optimizer_options how = how_to_optimize(s);
+	shape *shapes = calloc((size_t)s->trained + 1, sizeof *shapes);
+	bool *elsewhere = calloc((size_t)s->trained + 1, sizeof *elsewhere);
+	s->sums = calloc((size_t)s->trained + 1, sizeof *s->sums);
+	s->complete = calloc((size_t)s->trained + 1, sizeof *s->complete);
+	bool fine = (shapes && elsewhere && s->sums && s->complete) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	fine = fine && choose_holders(s, e);
+	for (int i = 0; fine && i < s->trained; i++) {
+		shapes[i] = s->task->learner->weights[s->indices[i]].shape;
+		elsewhere[i] = s->holder && s->holder[i] != team_rank(s->team);
+		if (o->gradient_accumulation_steps > 1 && !(s->sums[i] = malloc(shape_count(shapes[i]) * sizeof(float))))
+			fine = fail(e, NO_MEMORY, "no memory for accumulated gradients");
+	}
+	fine = fine && (s->optimizer = optimizer_new(&how, s->trained, shapes, elsewhere, e));
+	free(shapes);
+	free(elsewhere);
+	return fine && (!o->use_ema || learner_start_average(s->task->learner, e));
+}
+
+void stepper_seek(stepper *s, int64_t number)
+{
+	bool later = s->task->change && number >= s->task->changes_at;
+	if (later != s->later) forget_graphs(s);
+	s->later = later;
+}
+
+bool stepper_prepare(stepper *s, int count, int height, int width, error *e)
+{
+	return built_for(s, count, height, width, e) && (s->optimizer || make_state(s, e));
+}
+
+stepper *stepper_new(const task *t, const train_options *o, team *together, int threads, error *e)
+{
+	stepper *s = calloc(1, sizeof *s);
+	if (!s) return fail(e, NO_MEMORY, "no memory for training"), NULL;
+	s->task = t;
+	s->options = o;
+	s->team = together;
+	s->threads = threads;
+	return s;
+}
+
+void stepper_free(stepper *s)
+{
+	if (!s) return;
+	forget_graphs(s);
+	for (int i = 0; s->sums && i < s->trained; i++) free(s->sums[i]);
+	free(s->sums);
+	free(s->complete);
+	free(s->indices);
+	free(s->holder);
+	optimizer_free(s->optimizer);
+	free(s);
+}
+
+int stepper_trained(const stepper *s, const int **indices)
+{
+	*indices = s->indices;
+	return s->trained;
+}
+
+optimizer *stepper_optimizer(const stepper *s) { return s->optimizer; }
+const int *stepper_holders(const stepper *s) { return s->holder; }
+const float *stepper_gradient(const stepper *s, int i) { return s->complete[i]; }
+
+size_t stepper_arena_bytes(const stepper *s)
+{
+	size_t most = 0;
+	for (int i = 0; i < s->graph_count; i++) most += bytes_of(s->graphs[i].g);
+	return most;
+}
+
+size_t stepper_state_bytes(const stepper *s)
+{
+	size_t bytes = 0;
+	for (int i = 0; i < s->trained; i++) {
+		const learner_weight *w = &s->task->learner->weights[s->indices[i]];
+		bytes += shape_count(w->shape) * sizeof(float) * (1 + (w->average != NULL) + (s->sums[i] != NULL));
+		optimizer_piece p;
+		for (int k = 0; optimizer_state(s->optimizer, i, k, &p); k++)
+			if (p.data) bytes += shape_count(p.shape) * dtype_size(p.dtype);
+	}
+	return bytes;
+}
+
+void stepper_profile(stepper *s)
+{
+	s->profiled = true;
+	for (int i = 0; i < s->graph_count; i++) graph_profile(s->graphs[i].g, true);
+}
+
+void stepper_dump(const stepper *s, FILE *to)
+{
+	for (int i = 0; i < s->graph_count; i++) {
+		const built *b = &s->graphs[i];
+		fprintf(to, "%s%d samples of %d×%d\n", i ? "\n" : "", b->count, b->width, b->height);
+		graph_dump(b->g, to);
+	}
+}
+
+/* ── running ── */
+static bool gradient_done(void *context, tensor t, void *values, error *e)
+{
+	stepper *s = context;
+	int i = s->running->of_node[t];
+	if (i < 0) return true;
+	float *g = values;
+	size_t n = elements(s, i);
+	if (s->sums[i]) {
+		if (s->accumulating)
+			add_into(s->sums[i], g, n, s->threads);
+		else
+			memcpy(s->sums[i], g, n * sizeof *g);
+		g = s->sums[i];
+	}
+	s->complete[i] = g;
+	return !s->last || team_sum_add(s->team, i, g, e);
+}
+
+static bool run_batch(stepper *s, const data_batch *b, bool accumulating, bool last, double *loss, error *e)
+{
+	built *made = built_for(s, b->count, b->height, b->width, e);
+	if (!made || (!s->optimizer && !make_state(s, e)) || !plan_sums(s, made, e)) return false;
+	s->running = made;
+	s->accumulating = accumulating;
+	s->last = last;
+	memset(s->complete, 0, (size_t)s->trained * sizeof *s->complete);
+	if (!s->task->fill(s->task->context, made->g, b, e) || !graph_run(made->g, gradient_done, s, e)) return false;
+	*loss = (double)*(const real *)graph_data(made->g, made->loss);
+	for (int i = 0; i < s->trained; i++) s->complete[i] = s->complete[made->owner[i]];
+	return true;
+}
+
+bool stepper_gradients(stepper *s, const data_batch *b, double *loss, error *e)
+{
+	return run_batch(s, b, false, false, loss, e);
+}
+
+static bool explain(const stepper *s, int64_t number, double loss, error *e)
+{
+	for (int i = 0; i < s->trained; i++) {
+		const learner_weight *w = &s->task->learner->weights[s->indices[i]];
+		if (!isfinite(sum_of_squares(w->value, shape_count(w->shape), s->threads)))
+			return fail(e, BAD_USAGE, "step %lld: the weight '%s' is not finite", (long long)number, w->name);
+	}
+	for (int i = 0; i < s->trained; i++)
+		if (s->complete[i] && !isfinite(sum_of_squares(s->complete[i], elements(s, i), s->threads)))
+			return fail(e, BAD_USAGE, "step %lld: the gradient of '%s' is not finite (loss %g)", (long long)number,
+			    s->task->learner->weights[s->indices[i]].name, loss);
+	return fail(e, BAD_USAGE, "step %lld: the loss is %g", (long long)number, loss);
+}
+
+bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, step_result *r, error *e)
+{
+	double parts = (double)batches * team_size(s->team), squares[GROUPS] = { 0 }, clip[GROUPS];
+	learner_weight *weights = s->task->learner->weights;
+	for (int i = 0; i < s->trained; i++)
+		if (s->complete[i])
+			squares[weights[s->indices[i]].group] += sum_of_squares(s->complete[i], elements(s, i), s->threads);
+	for (int k = 0; k < GROUPS; k++) {
+		double norm = sqrt(squares[k]) / parts, most = s->options->max_grad_norm;
+		if (!k) r->gradient_norm = norm;
+		if (!isfinite(r->loss) || !isfinite(norm)) return explain(s, number, r->loss, e);
+		clip[k] = most > 0 ? fmin(1, most / (norm + 1e-6)) : 1; /* as torch.nn.utils.clip_grad_norm_ */
+	}
+	optimizer_begin(s->optimizer);
+	for (int i = 0; i < s->trained; i++) {
+		learner_weight *w = &weights[s->indices[i]];
+		double own = w->rate > 0 ? rate * w->rate : rate;
+		if (s->complete[i])
+			optimizer_step(s->optimizer, i, w->value, s->complete[i], (float)(clip[w->group] / parts), (float)own);
+	}
+	return share_weights(s, e);
+}
+
+bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result *r, error *e)
+{
+	*r = (step_result){ 0 };
+	stepper_seek(s, number);
+	int64_t batches = s->options->gradient_accumulation_steps;
+	for (int64_t i = 0; i < batches; i++) {
+		data_batch b;
+		double loss;
+		if (!data_next(d, &b, e) || !run_batch(s, &b, i > 0, i == batches - 1, &loss, e)) return false;
+		r->loss += loss / (double)batches;
+		r->samples += b.count;
+	}
+	if (!team_sum_finish(s->team, e) || !team_sum(s->team, &r->loss, 1, e)) return false;
+	r->loss /= team_size(s->team);
+	return stepper_apply(s, number, rate, batches, r, e);
+}

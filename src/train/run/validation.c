@@ -1,0 +1,88 @@
+/* validation.c - sample pictures of a run, drawn by the pipeline. */
+#include "train/run/validation.h"
+#include "io/picture.h"
+#include "pipeline/generate.h"
+#include "pipeline/grid.h"
+#include "train/run/jobs.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool bind_current(void *context, const char *name, shape s, dtype *d, const void **at, error *e)
+{
+	const learner_weight *w = learner_find(context, name);
+	if (!learner_bind(context, name, s, d, at, e)) return false;
+	if (w->average) *at = w->average;
+	return true;
+}
+
+/* The vectors of a word that learns. */
+static embeddings words_of(const diffusion *d)
+{
+	const learner *m = &d->learner;
+	for (int i = 0; d->word.count && i < m->count; i++) {
+		const learner_weight *w = &m->weights[i];
+		if (!strstr(w->name, ".new_words")) continue;
+		return (embeddings){ .words = (new_word *)&d->word,
+			.count = 1,
+			.rows = w->average ? w->average : w->value,
+			.row_count = w->shape.d[0],
+			.width = w->shape.d[1] };
+	}
+	return (embeddings){ 0 };
+}
+
+/* One after the other; returns how many. */
+static int draw_all(model *m, const train_options *o, char *prompts, sumi_image **pictures, error *e)
+{
+	sumi_options how = sumi_defaults();
+	how.steps = (int)o->validation_inference_steps;
+	how.guidance = o->validation_guidance;
+	how.seed = o->seed & 0xffffffff;
+	int count = 0;
+	for (char *at = prompts, *next; at; at = next) {
+		if ((next = strchr(at, '|'))) *next++ = 0;
+		how.prompt = at;
+		if (!(pictures[count] = generate(m, &how, e))) break;
+		count++;
+	}
+	return count;
+}
+
+/* In rows of as many as make the whole about square. */
+static bool write_grid(sumi_image **pictures, int count, const char *path, error *e)
+{
+	int columns = 1;
+	while (columns * columns < count) columns++;
+	sumi_image *grid = image_grid((const sumi_image *const *)pictures, count, columns, 0, e);
+	picture p = { grid ? grid->width : 0, grid ? grid->height : 0, grid ? grid->pixels : NULL };
+	bool fine = grid && picture_write(&p, path, NULL, 0, e);
+	sumi_image_free(grid);
+	return fine;
+}
+
+bool validation_draw(const diffusion *d, lora *trained, const char *path, error *e)
+{
+	const train_options *o = d->options;
+	adapter_file file = { .set = trained, .strength = 1 };
+	model m = { .family = d->learner.family,
+		.path = (char *)"",
+		.name = "training",
+		.tokenizer = d->tokenizer,
+		.words = words_of(d),
+		.compute = d->compute,
+		.threads = threads_of(o),
+		.lasting = { &file, trained != NULL },
+		.bind = bind_current,
+		.bind_context = (void *)(uintptr_t)&d->learner };
+	size_t most = 1;
+	for (const char *c = o->validation_prompts; *c; c++) most += *c == '|';
+	char *prompts = strdup(o->validation_prompts);
+	sumi_image **pictures = calloc(most, sizeof *pictures);
+	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");
+	int count = fine ? draw_all(&m, o, prompts, pictures, e) : 0;
+	fine = fine && (size_t)count == most && write_grid(pictures, count, path, e);
+	for (int i = 0; i < count; i++) sumi_image_free(pictures[i]);
+	free(pictures);
+	free(prompts);
+	return fine;
+}
