@@ -1,11 +1,12 @@
 /* pack-tokenizers.c - makes the committed tables of src/text from public data:
  *
- *     cc -O2 tools/pack-tokenizers.c -ljansson -lz -o pack-tokenizers
- *     ./pack-tokenizers clip MERGES.txt > src/text/tables/clip_merges.c         48,894 merges of CLIP, "left right" a line
- *     ./pack-tokenizers bert VOCAB.txt > src/text/tables/bert_vocabulary.c      BERT's uncased vocabulary, a token a line
- *     ./pack-tokenizers html ENTITIES.json UNICODE > src/text/tables/html_entities.c   WHATWG's entities.json
- *     ./pack-tokenizers unicode UNICODE > src/text/tables/unicode_tables.c
- *     ./pack-tokenizers encodings > src/text/encodings.c             what the C library's iconv knows
+ *     cc -O2 tools/pack-tokenizers.c -ljansson -lz -o pack-tokenizers; t=src/text/tables
+ *     ./pack-tokenizers clip MERGES.txt > $t/clip_merges.c       48,894 merges of CLIP, "left right" a line
+ *     ./pack-tokenizers bert VOCAB.txt > $t/bert_vocabulary.c    BERT's uncased vocabulary, a token a line
+ *     ./pack-tokenizers t5 SPIECE.model > $t/t5_vocabulary.c     T5's sentencepiece model
+ *     ./pack-tokenizers html ENTITIES.json UNICODE > $t/html_entities.c    WHATWG's entities.json
+ *     ./pack-tokenizers unicode UNICODE > $t/unicode_tables.c
+ *     ./pack-tokenizers encodings > src/text/encodings.c         what the C library's iconv knows
  *
  * UNICODE is a folder with the Unicode character database (Debian: /usr/share/unicode). Packed data is deflated and
  * written as text in base 85, which src/text/packed.c undoes. This is a tool of the maintainer: any problem ends it. */
@@ -173,11 +174,123 @@ static void pack_bert(const char *path)
 	    &all);
 }
 
+/* ---- T5: a sentencepiece model is a protocol buffer ---- */
+
+typedef struct wire { /* what is left of a message */
+	const uint8_t *at, *end;
+} wire;
+
+static uint64_t varint(wire *w)
+{
+	uint64_t value = 0;
+	for (int shift = 0; w->at < w->end && shift < 64; shift += 7) {
+		uint8_t b = *w->at++;
+		value |= (uint64_t)(b & 127) << shift;
+		if (b < 128) break;
+	}
+	return value;
+}
+
+/* The next field of a message: its number (0: the end), its bytes where it has a length, else its value. */
+static int next_field(wire *w, wire *inside, uint64_t *value)
+{
+	if (w->at >= w->end) return 0;
+	uint64_t key = varint(w), size = 0;
+	*value = 0;
+	if ((key & 7) == 0) {
+		*value = varint(w);
+		return (int)(key >> 3);
+	}
+	size = (key & 7) == 2 ? varint(w) : (key & 7) == 5 ? 4 : 8;
+	if (size > (uint64_t)(w->end - w->at)) die("the sentencepiece model is cut off");
+	*inside = (wire){ w->at, w->at + size };
+	w->at += size;
+	return (int)(key >> 3);
+}
+
+/* The pieces, each ended by 0xFF, then an 0xFF; the differences of the bits of their scores, which fall from the fourth
+ * on, go to `scores` in base 128. */
+static void add_piece(wire piece, bytes *all, bytes *scores)
+{
+	static uint32_t last, pieces;
+	wire inside;
+	uint64_t value;
+	uint32_t bits = 0;
+	for (int f; (f = next_field(&piece, &inside, &value));) {
+		if (f == 1) append(all, inside.at, (size_t)(inside.end - inside.at));
+		if (f == 2) memcpy(&bits, inside.at, 4);
+	}
+	append(all, "\xff", 1);
+	if (pieces++ > 2 && bits < last) die("the score of piece %u is above the one before", pieces - 1);
+	for (uint32_t delta = bits - last;; delta >>= 7) {
+		uint8_t digit = (uint8_t)((delta & 127) | (delta > 127 ? 128 : 0));
+		append(scores, &digit, 1);
+		if (delta < 128) break;
+	}
+	last = bits;
+}
+
+/* Darts' double array: from node `at`, the child by byte c is at ^ c where that unit has the label c. A key that begins
+ * with another is left out: the shortest is what is looked for. */
+static void add_normal_forms(const uint32_t *units, uint32_t count, uint32_t at, const char *values, bytes *all)
+{
+	static char key[64];
+	static size_t depth;
+	for (uint32_t c = 1; c < 256; c++) {
+		uint32_t p = at ^ c;
+		if (p >= count || (units[p] & (0x80000000u | 0xff)) != c) continue;
+		uint32_t child = p ^ ((units[p] >> 10) << ((units[p] & 512) >> 6));
+		key[depth++] = (char)c;
+		if (depth == sizeof key) die("the double array is not a tree");
+		if (units[p] >> 8 & 1) {
+			const char *value = values + (units[child] & 0x7fffffff);
+			append(all, key, depth);
+			append(all, "\xfe", 1);
+			append(all, value, strlen(value));
+			append(all, "\xff", 1);
+		} else {
+			add_normal_forms(units, count, child, values, all);
+		}
+		depth--;
+	}
+}
+
+static void pack_t5(const char *path)
+{
+	bytes file = { 0 }, all = { 0 }, scores = { 0 };
+	uint8_t block[4096];
+	FILE *f = open_file("%s", path);
+	for (size_t n; (n = fread(block, 1, sizeof block, f));) append(&file, block, n);
+	fclose(f);
+	wire model = { file.at, file.at + file.count }, inside, normalizer = { 0 }, map = { 0 };
+	uint64_t value;
+	for (int field; (field = next_field(&model, &inside, &value));) {
+		if (field == 1) add_piece(inside, &all, &scores);
+		if (field == 3) normalizer = inside;
+	}
+	append(&all, "\xff", 1);
+	for (int field; (field = next_field(&normalizer, &inside, &value));)
+		if (field == 2) map = inside;
+	uint32_t size;
+	if (map.end - map.at < 8) die("%s has no table of normal forms", path);
+	memcpy(&size, map.at, 4);
+	uint32_t *units = malloc(size);
+	memcpy(units, map.at + 4, size);
+	add_normal_forms(
+	    units, size / 4, (units[0] >> 10) << ((units[0] & 512) >> 6), (const char *)map.at + 4 + size, &all);
+	append(&all, "\xff", 1);
+	append(&all, scores.at, scores.count);
+	print_packed("t5_vocabulary",
+	    "t5_vocabulary.c - T5's pieces, normal forms and scores (Apache-2.0, Google; see NOTICE), as unigram.c reads "
+	    "them.",
+	    &all);
+}
+
 /* ---- Unicode character database ---- */
 
 static char *category[POINTS];
 static uint32_t upper[POINTS][3], lower[POINTS], decomposition[POINTS][2], compatible[POINTS];
-static uint8_t combining[POINTS];
+static uint8_t combining[POINTS], grapheme[POINTS];
 static bool cased[POINTS], ignorable[POINTS], excluded[POINTS];
 
 /* Reads one field after another of a line split by ';'. */
@@ -240,6 +353,23 @@ static void read_properties(const char *dir)
 		}
 	}
 	fclose(f);
+	f = open_file("%s/auxiliary/GraphemeBreakProperty.txt", dir);
+	while (next_line(f, line, sizeof line)) {
+		static const struct {
+			const char *name;
+			uint8_t value; /* in the order of `grapheme_class` */
+		} values[] = { { "CR", 1 }, { "LF", 2 }, { "Control", 3 }, { "Extend", 4 }, { "ZWJ", 4 }, { "SpacingMark", 4 },
+			{ "Prepend", 5 } };
+		unsigned first, last;
+		char name[64];
+		if (sscanf(line, "%x..%x ; %63s", &first, &last, name) != 3) {
+			if (sscanf(line, "%x ; %63s", &first, name) != 2) continue;
+			last = first;
+		}
+		for (size_t k = 0; k < sizeof values / sizeof *values; k++)
+			for (unsigned c = first; !strcmp(name, values[k].name) && c <= last; c++) grapheme[c] = values[k].value;
+	}
+	fclose(f);
 	f = open_file("%s/CompositionExclusions.txt", dir);
 	while (next_line(f, line, sizeof line)) {
 		unsigned c;
@@ -291,6 +421,7 @@ static uint32_t class_of(uint32_t c)
 }
 
 static uint32_t combining_of(uint32_t c) { return combining[c]; }
+static uint32_t grapheme_of(uint32_t c) { return grapheme[c]; }
 static uint32_t casing_of(uint32_t c) { return (uint32_t)cased[c] | (uint32_t)ignorable[c] << 1; }
 
 /* Runs {first, last, step, distance}: from first to last by step, the lower-case letter is `distance` away. */
@@ -373,6 +504,8 @@ static void print_unicode(const char *dir)
 	printf("const size_t class_runs_count = sizeof class_runs / sizeof *class_runs;\n\n");
 	print_runs("const value_run combining_runs[]", combining_of, 0);
 	printf("const size_t combining_runs_count = sizeof combining_runs / sizeof *combining_runs;\n\n");
+	print_runs("const value_run grapheme_runs[]", grapheme_of, 0);
+	printf("const size_t grapheme_runs_count = sizeof grapheme_runs / sizeof *grapheme_runs;\n\n");
 	print_runs("const value_run casing_runs[]", casing_of, 0);
 	printf("const size_t casing_runs_count = sizeof casing_runs / sizeof *casing_runs;\n\n");
 	print_lower();
@@ -484,6 +617,8 @@ int main(int argc, char **argv)
 		pack_clip(argv[2]);
 	else if (argc == 3 && !strcmp(argv[1], "bert"))
 		pack_bert(argv[2]);
+	else if (argc == 3 && !strcmp(argv[1], "t5"))
+		pack_t5(argv[2]);
 	else if (argc == 4 && !strcmp(argv[1], "html"))
 		pack_html(argv[2], argv[3]);
 	else if (argc == 3 && !strcmp(argv[1], "unicode"))
@@ -491,7 +626,8 @@ int main(int argc, char **argv)
 	else if (argc == 2 && !strcmp(argv[1], "encodings"))
 		print_encodings();
 	else
-		die("usage: pack-tokenizers clip MERGES | bert VOCABULARY | html ENTITIES.json UNICODE | unicode UNICODE | "
+		die("usage: pack-tokenizers clip MERGES | bert VOCABULARY | t5 SPIECE.model | html ENTITIES.json UNICODE | "
+		    "unicode UNICODE | "
 		    "encodings");
 	return 0;
 }

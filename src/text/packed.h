@@ -15,6 +15,7 @@ typedef struct packed {
 
 extern const packed clip_merges; /* 48,894 merges as 4 planes of bytes: left low, left high, right low, right high */
 extern const packed bert_vocabulary; /* 30,522 lines */
+extern const packed t5_vocabulary;   /* see unigram.c */
 extern const packed html_entities;   /* sorted lines "name; hex [hex]"; names that begin with '!' are ftfy's */
 
 /* The content, p->size bytes and a zero after them; the caller frees it. NULL: no memory. */

@@ -3,6 +3,7 @@
 #include "text/byte_pair.h"
 #include "text/mend.h"
 #include "text/unicode.h"
+#include "text/unigram.h"
 #include "text/wordpiece.h"
 #include <stdlib.h>
 
@@ -26,13 +27,14 @@ struct tokenizer {
 	byte_pair *merges;     /* CLIP's */
 	entities *names;       /* CLIP's */
 	wordpiece *vocabulary; /* BERT's */
+	unigram *pieces;       /* T5's */
 };
 
 tokenizer *tokenizer_open(tokenizer_kind kind, const char *vocabulary, size_t length, error *e)
 {
 	if (kind < 0 || kind >= TOKENIZERS) return fail(e, BAD_USAGE, "tokenizer %d is unknown", (int)kind), NULL;
 	if (vocabulary && kind != WORDPIECE)
-		return fail(e, BAD_USAGE, "CLIP's tokenizer takes no vocabulary: its table is built in"), NULL;
+		return fail(e, BAD_USAGE, "only WordPiece takes a vocabulary: the other tables are built in"), NULL;
 	tokenizer *t = calloc(1, sizeof *t);
 	if (!t) return fail(e, NO_MEMORY, "no memory for a tokenizer"), NULL;
 	t->kind = kind;
@@ -43,6 +45,14 @@ tokenizer *tokenizer_open(tokenizer_kind kind, const char *vocabulary, size_t le
 		t->start = wordpiece_start(t->vocabulary);
 		t->end = wordpiece_end(t->vocabulary);
 		t->pad = wordpiece_pad(t->vocabulary);
+		return t;
+	}
+	if (kind == T5) {
+		if (!(t->pieces = unigram_open(e))) goto failure;
+		t->size = UNIGRAM_TOKENS;
+		t->start = -1;
+		t->end = UNIGRAM_END;
+		t->pad = UNIGRAM_PAD;
 		return t;
 	}
 	t->size = BYTE_PAIR_TOKENS;
@@ -61,6 +71,7 @@ void tokenizer_close(tokenizer *t)
 	byte_pair_close(t->merges);
 	entities_close(t->names);
 	wordpiece_close(t->vocabulary);
+	unigram_close(t->pieces);
 	free(t);
 }
 
@@ -92,6 +103,8 @@ bool tokenizer_encode(
 	bool fine = codepoints_from_utf8(&points, text, length, e);
 	if (fine && t->kind == WORDPIECE)
 		fine = wordpiece_encode(t->vocabulary, &points, &out, e);
+	else if (fine && t->kind == T5)
+		fine = unigram_encode(t->pieces, &points, &out, e);
 	else if (fine)
 		fine = clean_for_clip(t, &points, e) &&
 		       byte_pair_encode(t->merges, &points, clips[t->kind].start, clips[t->kind].end, &out, e);
@@ -103,14 +116,15 @@ bool tokenizer_encode(
 bool tokenizer_encode_padded(
     const tokenizer *t, const char *text, size_t length, int32_t *ids, size_t size, size_t *dropped, error *e)
 {
-	size_t count;
+	size_t count, first = t->start >= 0;
 	if (size < 2) return fail(e, BAD_USAGE, "%zu tokens have no room for start and end", size);
-	if (!tokenizer_encode(t, text, length, ids + 1, size - 2, &count, e)) return false;
-	if (dropped) *dropped = count > size - 2 ? count - (size - 2) : 0;
-	if (count > size - 2) count = size - 2;
-	ids[0] = t->start;
-	ids[count + 1] = t->end;
-	for (size_t i = count + 2; i < size; i++) ids[i] = t->pad;
+	size_t room = size - first - 1;
+	if (!tokenizer_encode(t, text, length, ids + first, room, &count, e)) return false;
+	if (dropped) *dropped = count > room ? count - room : 0;
+	if (count > room) count = room;
+	if (first) ids[0] = t->start;
+	ids[first + count] = t->end;
+	for (size_t i = first + count + 1; i < size; i++) ids[i] = t->pad;
 	return true;
 }
 

@@ -5,6 +5,7 @@
  * linearly with the text (n log n within one word), whatever the text is.
  *
  * CLIP's byte-pair encoding: github.com/openai/CLIP, clip/simple_tokenizer.py. 49,408 tokens, start 49406, end 49407.
+ * T5: unigram.h.
  * WordPiece: github.com/google-research/bert, tokenization.py, as transformers 4.27's BertTokenizer applies it. */
 #ifndef SUMI_TEXT_TOKENIZER_H
 #define SUMI_TEXT_TOKENIZER_H
@@ -17,6 +18,7 @@ typedef enum tokenizer_kind {
 	CLIP,      /* SD 1, SDXL's first: Hugging Face's with ftfy; padded with 49407 */
 	OPENCLIP,  /* SD 2, SDXL's second: ftfy, html.unescape twice; padded with 0 */
 	WORDPIECE, /* LDM text-to-image, own models: BERT's uncased vocabulary or a given one; padded with [PAD] */
+	T5,        /* SD 3's third: unigram pieces; no start, ends with 1, padded with 0 */
 	/* Variants of CLIP that other programs have; they differ only in how text is cleaned before. */
 	CLIP_OPENAI, /* the original repository's: as OPENCLIP, but reads <|startoftext|> and <|endoftext|> */
 	CLIP_PLAIN,  /* lower case, nothing else */
@@ -39,13 +41,14 @@ void tokenizer_close(tokenizer *t); /* NULL is fine */
 bool tokenizer_encode(
     const tokenizer *t, const char *text, size_t length, int32_t *ids, size_t most, size_t *count, error *e);
 
-/* start, tokens, end, padding: `size` ids (≥ 2). *dropped, where not NULL, is how many tokens did not fit. */
+/* start (T5 has none), tokens, end, padding: `size` ids (≥ 2). *dropped, where not NULL, is how many tokens did not
+ * fit. */
 bool tokenizer_encode_padded(
     const tokenizer *t, const char *text, size_t length, int32_t *ids, size_t size, size_t *dropped, error *e);
 
 /* Rows that the embedding of a model needs. */
 int32_t tokenizer_size(const tokenizer *t);
-int32_t tokenizer_start(const tokenizer *t);
+int32_t tokenizer_start(const tokenizer *t); /* −1: none */
 int32_t tokenizer_end(const tokenizer *t);
 int32_t tokenizer_pad(const tokenizer *t);
 

@@ -21,6 +21,11 @@ char_class class_of_char(uint32_t c)
 	return (char_class)value_at(class_runs, class_runs_count, c);
 }
 
+grapheme_class grapheme_class_of(uint32_t c)
+{
+	return (grapheme_class)value_at(grapheme_runs, grapheme_runs_count, c);
+}
+
 bool is_white_space(uint32_t c)
 {
 	if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);

@@ -16,6 +16,17 @@ typedef enum char_class {
 } char_class;
 
 char_class class_of_char(uint32_t c);
+
+/* Grapheme_Cluster_Break (UAX 29), as far as clusters of under six bytes need it. */
+typedef enum grapheme_class {
+	GRAPHEME_OTHER,
+	GRAPHEME_CR,
+	GRAPHEME_LF,
+	GRAPHEME_CONTROL,
+	GRAPHEME_EXTEND,
+	GRAPHEME_PREPEND
+} grapheme_class;
+grapheme_class grapheme_class_of(uint32_t c);
 /* The property White_Space: \s of regular expressions. */
 bool is_white_space(uint32_t c);
 /* Python's str.isspace(): the same and U+001C to U+001F. */
