@@ -68,27 +68,19 @@ static void link_watchers(graph *g)
 	}
 }
 
-/* One thread where the work is done in less time than it takes to wake the others, and to wait for them. */
-static int threads_for(const call *c, int threads)
-{
-	enum { WORTH_SHARING = 4000000, PER_ELEMENT = 64 };
-	double elements = (double)shape_count(c->y->shape);
-	for (int k = 0; k < c->y->inputs; k++) elements += c->x[k] ? (double)shape_count(c->x[k]->shape) : 0;
-	return call_flop(c) + PER_ELEMENT * elements < WORTH_SHARING ? 1 : threads;
-}
-
-static void describe(graph *g, step *s, int threads)
+static void describe(graph *g, step *s)
 {
 	const node *n = &g->nodes[s->node];
 	s->call = (call){ .y = n };
 	for (int k = 0; k < n->inputs; k++) s->call.x[k] = n->in[k] ? &g->nodes[n->in[k]] : NULL;
-	s->call.threads = threads_for(&s->call, threads);
 }
 
 static bool choose(graph *g, step *s, const backend *b, int threads, error *e)
 {
-	describe(g, s, threads);
+	describe(g, s);
 	opcode op = s->call.y->op;
+	int (*worth)(const call *, int) = b->threads;
+	s->call.threads = worth ? worth(&s->call, threads) : threads;
 	for (; b; b = b->fallback)
 		for (int r = 0; r < b->count; r++) {
 			const kernel *k = &b->rows[r];

@@ -200,6 +200,7 @@ typedef struct call {              /* one node, as a kernel sees it */
 	void *scratch;                 /* 64-byte aligned, undefined contents */
 	void *packed;                  /* in[1] as pack() left it, where the row packs */
 	void *state;                   /* what prepare() made */
+	void *device;                  /* the context of the backend's device; NULL: the host */
 	int threads;
 } call;
 
@@ -210,16 +211,40 @@ typedef struct kernel {
 	bool (*prepare)(call *c, error *e);     /* sets c->state; NULL: nothing to prepare */
 	size_t (*scratch_bytes)(const call *c); /* after prepare. NULL: none */
 	size_t (*packed_bytes)(const call *c);  /* after prepare: bytes of the packed in[1]. NULL or 0: not packed */
-	void (*pack)(const call *c);            /* in[1] → packed: once for a constant weight, else before every run */
-	bool (*run)(const call *c);             /* false: the library underneath failed */
+	/* in[1] → packed: once for a constant weight, else before every run */
+	bool (*pack)(const call *c, error *e);
+	bool (*run)(const call *c, error *e);
 	void (*release)(void *state);
 } kernel;
+
+/* Where a backend's kernels read and write: memory that the host touches through these alone. What is given to a device
+ * is done in that order; download and sync wait for it. `context` is handed to all of them, and to kernels. */
+typedef struct device {
+	const char *name;
+	void *context;
+	void *(*alloc)(void *context, size_t bytes); /* at a multiple of 64; NULL: none is left */
+	void (*free)(void *context, void *p);        /* NULL is fine */
+	/* From the host, whose memory may be used again when it returns; to the host, done when it returns; within. */
+	bool (*upload)(void *context, void *to, const void *from, size_t bytes, error *e);
+	bool (*download)(void *context, void *to, const void *from, size_t bytes, error *e);
+	bool (*copy)(void *context, void *to, const void *from, size_t bytes, error *e);
+	bool (*sync)(void *context, error *e); /* waits for all that was given, and reports what failed of it */
+	/* Kernels given between begin and end are recorded and not run; replay() runs them on the same addresses. All NULL:
+	 * the device records nothing, and every run gives each kernel again. */
+	bool (*record_begin)(void *context, error *e);
+	void *(*record_end)(void *context, error *e); /* NULL: failed */
+	bool (*replay)(void *context, void *recording, error *e);
+	void (*record_free)(void *context, void *recording);
+} device;
 
 typedef struct backend { /* rows are tried in order: the first that fits wins */
 	const char *name;
 	const kernel *rows;
 	int count;
 	const struct backend *fallback; /* tried after the rows; NULL: none */
+	const device *device;           /* NULL: the host's memory */
+	/* How many of at most `most` threads the step is worth; NULL: all. Changes no bit of any result. */
+	int (*threads)(const call *c, int most);
 } backend;
 
 /* Multiplications and additions of a product, a convolution, attention or their gradients; 0 for anything else. */

@@ -34,14 +34,20 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* A kernel's failure, with the name of the kernel. */
+static bool broken(const step *s, const error *own, error *e)
+{
+	return fail(e, failed(own) ? own->status : BAD_USAGE, "%s (%s, kernel %s)",
+	    failed(own) ? own->text : "a kernel failed", operations[s->call.y->op].name, s->kernel->name);
+}
+
 static bool compute(graph *g, step *s, bool pack, error *e)
 {
 	double start = g->profile ? now() : 0;
-	if (pack) s->kernel->pack(&s->call);
-	bool fine = s->kernel->run(&s->call);
+	error own = { OK, "" };
+	bool fine = (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
 	if (g->profile) s->seconds += now() - start;
-	return fine || fail(e, NO_MEMORY, "%s: %s failed in kernel %s", s->call.y->name, operations[s->call.y->op].name,
-	                   s->kernel->name);
+	return fine || broken(s, &own, e);
 }
 
 /* Which fold is the last to read each parameter, so that its pages can be given back; -1 where runs read it. */
@@ -71,7 +77,8 @@ static bool fold_all(graph *g, char *setup, unused_fn *unused, void *context, er
 	for (int f = 0; fine && f < g->fold_count; f++) {
 		if (g->folds[f].pack) {
 			step *s = &g->steps[g->folds[f].step];
-			s->kernel->pack(&s->call);
+			error own = { OK, "" };
+			fine = s->kernel->pack(&s->call, &own) || broken(s, &own, e);
 		} else {
 			step *s = &g->constant_steps[g->folds[f].step];
 			connect(g, s, setup, setup);

@@ -92,18 +92,20 @@ static const char *run_row(
 	for (int i = 0; i < c.y->inputs; i++) t.call.in[i] = c.y->in[i] ? graph_data(g, c.y->in[i]) : NULL;
 	t.call.out = out;
 	bool fine = true;
+	error e = { OK, "" };
 	for (int run = 0; fine && run < 2; run++) {
 		memset(out, POISON, bytes);
 		if (in_place >= 0) memcpy(out, graph_data(g, c.y->in[in_place]), bytes), t.call.in[in_place] = out;
 		if (t.scratch) memset(t.call.scratch, POISON, t.scratch);
-		if (t.packed && (repack || !run)) row->pack(&t.call);
-		fine = row->run(&t.call);
+		if (t.packed && (repack || !run)) fine = row->pack(&t.call, &e);
+		fine = fine && row->run(&t.call, &e);
 	}
 	const char *problem = !fine                                              ? "reports a failure"
 	                      : !guarded(out, bytes)                             ? "writes behind its result"
 	                      : t.scratch && !guarded(t.call.scratch, t.scratch) ? "writes behind its scratch"
 	                      : t.packed && !guarded(t.call.packed, t.packed)    ? "writes behind its packed weight"
 	                                                                         : NULL;
+	if (!fine) printf("%s\n", e.text);
 	release(&t);
 	return problem;
 }
@@ -299,12 +301,12 @@ static void time_row(const kernel *row, const call *c)
 	double best = INFINITY, packing = 0, until = now() + 0.5;
 	if (t.packed) {
 		packing = now();
-		row->pack(&t.call);
+		row->pack(&t.call, NULL);
 		packing = now() - packing;
 	}
 	for (int i = 0; i < 3 || now() < until; i++) {
 		double start = now();
-		if (!row->run(&t.call)) break;
+		if (!row->run(&t.call, NULL)) break;
 		double seconds = now() - start;
 		if (seconds < best) best = seconds;
 		if (now() > until + 4) break;

@@ -38,8 +38,9 @@ static size_t forward_scratch(const call *c)
 	return (s.batch * s.heads * packed + (size_t)c->threads * room) * sizeof(float);
 }
 
-static bool forward(const call *c)
+static bool forward(const call *c, error *e)
 {
+	(void)e;
 	attention_shape s = shape_for(c);
 	const attention_code *k = code(s.dtype, false);
 	size_t heads = s.batch * s.heads, blocks = (s.queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
@@ -66,8 +67,9 @@ static size_t backward_scratch(const call *c)
 	return (size_t)c->threads * aligned(code(s.dtype, true)->backward_floats(&s)) * sizeof(float);
 }
 
-static bool backward(const call *c)
+static bool backward(const call *c, error *e)
 {
+	(void)e;
 	attention_shape s = shape_for(c);
 	const attention_code *k = code(s.dtype, true);
 	size_t size = dtype_size(s.dtype), room = aligned(k->backward_floats(&s));

@@ -22,8 +22,9 @@ static const float *floats_of(const call *c, size_t at, size_t n, float *room)
 	return room;
 }
 
-static bool run(const call *c)
+static bool run(const call *c, error *e)
 {
+	(void)e;
 	size_t n = shape_count(c->y->shape), size = dtype_size(c->x[0]->dtype);
 	bool aligned = (uintptr_t)c->in[0] % size == 0; /* a mapped file promises nothing */
 #pragma omp parallel for num_threads(c->threads) schedule(static)

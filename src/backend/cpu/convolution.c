@@ -45,15 +45,19 @@ static bool prepare_by_data(call *c, error *e)
 
 static size_t single_scratch(const call *c) { return onednn_scratch_bytes(c->state); }
 static size_t single_packed(const call *c) { return onednn_packed_bytes(c->state); }
-static void single_pack(const call *c) { onednn_pack(c->state, c->in[1], c->packed); }
+static bool single_pack(const call *c, error *e)
+{
+	return onednn_went_well(onednn_pack(c->state, c->in[1], c->packed), c, e);
+}
 static void single_release(void *state) { onednn_free(state); }
 
-static bool single_run(const call *c)
+static bool single_run(const call *c, error *e)
 {
 	bool forward = c->y->op == CONV;
 	if (forward && c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], count_of(c->y) * dtype_size(c->y->dtype));
-	return onednn_run(
-	    c->state, c->in[0], c->packed ? c->packed : c->in[1], forward && c->x[2] ? c->in[2] : NULL, c->out, c->scratch);
+	const float *bias = forward && c->x[2] ? c->in[2] : NULL;
+	int failure = onednn_run(c->state, c->in[0], c->packed ? c->packed : c->in[1], bias, c->out, c->scratch);
+	return onednn_went_well(failure, c, e);
 }
 
 const kernel onednn_conv_forward = { CONV, "oneDNN", fits_single, prepare_forward, single_scratch, single_packed,
@@ -139,25 +143,26 @@ static void add_sums(float *sum, int count, size_t n, int threads)
 	}
 }
 
-static bool run_by_weight(const call *c)
+static bool run_by_weight(const call *c, error *e)
 {
 	const shares *s = c->state;
-	bool fine = true;
+	int failure = 0;
 	char *sums = c->scratch, *room = sums + (size_t)s->count * s->sum_bytes;
 	size_t result = (size_t)s->shape.result_height * (size_t)s->shape.result_width * (size_t)s->shape.out;
 	size_t picture = (size_t)s->shape.height * (size_t)s->shape.width * (size_t)s->shape.in;
 	size_t size = dtype_size(c->x[0]->dtype), images = (size_t)s->images;
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(&& : fine)
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(max : failure)
 	for (int k = 0; k < s->count; k++) {
 		const onednn *p = k == s->count - 1 && s->last ? s->last : s->whole;
 		const char *dy = (const char *)c->in[0] + (size_t)k * images * result * size;
 		const char *x = (const char *)c->in[1] + (size_t)k * images * picture * size;
 		char *scratch = room + (size_t)omp_get_thread_num() * s->scratch_bytes;
-		fine = onednn_run(p, x, dy, NULL, sums + (size_t)k * s->sum_bytes, scratch) && fine;
+		int its = onednn_run(p, x, dy, NULL, sums + (size_t)k * s->sum_bytes, scratch);
+		if (its > failure) failure = its;
 	}
-	if (!fine) return false;
+	if (!onednn_went_well(failure, c, e)) return false;
 	add_sums((float *)sums, s->count, s->sum_bytes / sizeof(float), c->threads);
-	if (onednn_packed_bytes(s->whole)) return onednn_unpack(s->whole, sums, c->out);
+	if (onednn_packed_bytes(s->whole)) return onednn_went_well(onednn_unpack(s->whole, sums, c->out), c, e);
 	memcpy(c->out, sums, count_of(c->y) * sizeof(float));
 	return true;
 }

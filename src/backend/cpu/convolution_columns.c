@@ -94,25 +94,25 @@ static void gather_row(const columns *s, const char *x, size_t row, size_t bytes
 		}
 }
 
-static bool run(const call *c)
+static bool run(const call *c, error *e)
 {
 	const columns *s = c->state;
 	size_t size = dtype_size(c->x[0]->dtype), in = (size_t)s->shape.in, out = (size_t)s->shape.out, taps = s->taps;
 	char *gathered = c->scratch, *room = gathered + s->gathered_bytes + s->product_bytes;
 	float *product = (float *)(gathered + s->gathered_bytes), *dw = c->out;
-	bool fine = true;
+	int failure = 0;
 #pragma omp parallel num_threads(c->threads)
 	{
 #pragma omp for schedule(static)
 		for (size_t row = 0; row < s->rows; row++)
 			gather_row(s, c->in[1], row, in * size, gathered + row * s->width * size);
-#pragma omp for schedule(dynamic) reduction(&& : fine)
+#pragma omp for schedule(dynamic) reduction(max : failure)
 		for (size_t task = 0; task < taps * s->tiles; task++) {
 			size_t tap = task / s->tiles, tile = task % s->tiles, first = tile * s->tile;
 			const onednn *p = s->last && tile == s->tiles - 1 ? s->last : s->whole;
-			fine = onednn_run(p, (const char *)c->in[0] + first * size, gathered + tap * in * size, NULL,
-			           product + first * s->width + tap * in, room + (size_t)omp_get_thread_num() * s->scratch_bytes) &&
-			       fine;
+			int its = onednn_run(p, (const char *)c->in[0] + first * size, gathered + tap * in * size, NULL,
+			    product + first * s->width + tap * in, room + (size_t)omp_get_thread_num() * s->scratch_bytes);
+			if (its > failure) failure = its;
 		}
 #pragma omp for schedule(static)
 		for (size_t o = 0; o < out; o++) /* taps go inside, as weights are laid out */
@@ -120,7 +120,7 @@ static bool run(const call *c)
 				for (size_t tap = 0; tap < taps; tap++)
 					dw[(o * in + k) * taps + tap] = product[o * s->width + tap * in + k];
 	}
-	return fine;
+	return onednn_went_well(failure, c, e);
 }
 
 const kernel onednn_conv_dw_columns = { CONV_DW, "oneDNN columns", fits, prepare, scratch_bytes, NULL, NULL, run,

@@ -43,11 +43,20 @@ static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, 
 enum { ROWS = 64 };
 
 static kernel rows[ROWS];
-static backend cpu = { "cpu", rows, 0, NULL };
+static backend cpu = { .name = "cpu", .rows = rows };
 
 static void append(const kernel *const *list)
 {
 	while (*list && cpu.count < ROWS) rows[cpu.count++] = **list++;
+}
+
+/* One thread where the work is done in less time than it takes to wake the others, and to wait for them. */
+static int worth(const call *c, int most)
+{
+	enum { WORTH_SHARING = 4000000, PER_ELEMENT = 64 };
+	double elements = (double)shape_count(c->y->shape);
+	for (int k = 0; k < c->y->inputs; k++) elements += c->x[k] ? (double)shape_count(c->x[k]->shape) : 0;
+	return call_flop(c) + PER_ELEMENT * elements < WORTH_SHARING ? 1 : most;
 }
 
 /* oneDNN uses AVX-512 to the full; with less, our own tiles are as fast and faster on small pictures. */
@@ -60,6 +69,7 @@ static void fill_table(void)
 	append(vectors);
 	append(fused);
 	cpu.fallback = backend_reference();
+	cpu.threads = worth;
 }
 
 /* The table is filled once and never changes. */

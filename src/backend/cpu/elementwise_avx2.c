@@ -83,8 +83,9 @@ static void two_blocks(const call *c, two_fn *f, size_t first, size_t b_first, s
 	}
 }
 
-static bool run_two(const call *c)
+static bool run_two(const call *c, error *e)
 {
+	(void)e;
 	two_fn *f = c->y->op == ADD ? add_run : mul_run;
 	runs r = find_runs(c);
 	size_t n = shape_count(c->y->shape), count = n / r.length, at_once = r.length < PIECE ? PIECE / r.length : 1;
@@ -104,8 +105,9 @@ const kernel vector_mul = { MUL, "vector", vector_fits, NULL, NULL, NULL, NULL, 
 
 /* ── one input ── */
 
-static bool run_affine(const call *c)
+static bool run_affine(const call *c, error *e)
 {
+	(void)e;
 	float factor = c->y->f[0], shift = c->y->f[1];
 	size_t n = shape_count(c->y->shape);
 	FOR_PIECES(n)
@@ -152,8 +154,9 @@ static void slope_block(activation kind, const float *x, const float *dy, float 
 		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * (float)activation_slope(kind, (real)x[i]);
 }
 
-static bool run_activation(const call *c)
+static bool run_activation(const call *c, error *e)
 {
+	(void)e;
 	size_t n = shape_count(c->y->shape);
 	bool gradient = c->y->op == ACTIVATION_GRAD;
 	activation kind = (activation)c->y->a[0];
@@ -179,8 +182,9 @@ const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, 
 	NULL };
 
 /* x holds two halves in a row: a value, and the gate through which it passes. */
-static bool run_geglu(const call *c)
+static bool run_geglu(const call *c, error *e)
 {
+	(void)e;
 	size_t width = (size_t)c->y->shape.d[c->y->shape.n - 1], rows = shape_count(c->y->shape) / width;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
@@ -197,8 +201,9 @@ static bool run_geglu(const call *c)
 	return true;
 }
 
-static bool run_geglu_grad(const call *c)
+static bool run_geglu_grad(const call *c, error *e)
 {
+	(void)e;
 	size_t width = (size_t)c->x[1]->shape.d[c->x[1]->shape.n - 1], rows = shape_count(c->x[1]->shape) / width;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
 	for (size_t r = 0; r < rows; r++) {
@@ -271,8 +276,9 @@ static void sum_rows(const float *restrict x, size_t rows, size_t width, float *
 		for (size_t i = 0; i < width; i++) sums[i] += x[r * width + i];
 }
 
-static bool run_sum_to(const call *c)
+static bool run_sum_to(const call *c, error *e)
 {
+	(void)e;
 	reduction r;
 	find_reduction(c, &r);
 	size_t width = r.lanes, rows = r.rows, parts = r.parts, at_once = BLOCK / width;

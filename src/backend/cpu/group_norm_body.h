@@ -178,8 +178,9 @@ static void scale_rows(const float *restrict x, size_t n, size_t lanes, const fl
 		for (size_t i = 0; i < width; i++) y[row + i] = x[row + i] * factor[i] + shift[i];
 }
 
-static bool run_group_norm(const call *c)
+static bool run_group_norm(const call *c, error *e)
 {
+	(void)e;
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
 	find_statistics(c, g, w);
@@ -268,8 +269,9 @@ static lane_values lanes_for(const call *c, const geometry *g, const float *sums
 	return (lane_values){ r->lanes[0], r->lanes[1], r->lanes[2], r->lanes[3], r->lanes[4], r->lanes[5] };
 }
 
-static bool run_group_norm_sums(const call *c)
+static bool run_group_norm_sums(const call *c, error *e)
 {
+	(void)e;
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
 	float *out = c->out;
@@ -315,8 +317,9 @@ static void find_means(const call *c, const geometry *g, const float *sums, size
 		}
 }
 
-static bool run_group_norm_dx(const call *c)
+static bool run_group_norm_dx(const call *c, error *e)
 {
+	(void)e;
 	geometry g = geometry_of(c);
 	workspace w = workspace_of(c, &g);
 	const float *sums = c->in[4];

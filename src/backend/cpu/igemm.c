@@ -73,8 +73,9 @@ static size_t packed_bytes(const call *c)
 	return panels * (size_t)inner_of(c) * TILE_COLUMNS * sizeof(float);
 }
 
-static void pack(const call *c)
+static bool pack(const call *c, error *e)
 {
+	(void)e;
 	int n = columns_of(c->y), inner = inner_of(c), panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
 	const float *b = c->in[1];
 #pragma omp parallel for num_threads(c->threads) schedule(static)
@@ -86,6 +87,7 @@ static void pack(const call *c)
 				to[k * TILE_COLUMNS + j] = column < n ? b[(size_t)column * (size_t)inner + (size_t)k] : 0;
 		}
 	}
+	return true;
 }
 
 enum { BLOCK_TILES = 16, GROUP_PANELS = 8 }; /* of a task: rows whose part of A stays in the cache, and columns */
@@ -115,8 +117,9 @@ static void multiply_block(const call *c, size_t first_row, int first_panel, int
 		}
 }
 
-static bool multiply(const call *c)
+static bool multiply(const call *c, error *e)
 {
+	(void)e;
 	size_t block = BLOCK_TILES * TILE_ROWS, blocks = (rows_of(c->x[0]) + block - 1) / block;
 	int panels = (columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS;
 	int groups = (panels + GROUP_PANELS - 1) / GROUP_PANELS;
@@ -143,8 +146,9 @@ static size_t transposed_bytes(const call *c)
 	return igemm_transposed_floats(rows_of(c->x[0]), columns_of(c->x[0])) * sizeof(float);
 }
 
-static bool multiply_transposed(const call *c)
+static bool multiply_transposed(const call *c, error *e)
 {
+	(void)e;
 	size_t sum = rows_of(c->x[0]);
 	int m = columns_of(c->x[0]), n = columns_of(c->y);
 	int tiles = (m + TILE_ROWS - 1) / TILE_ROWS, panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;

@@ -117,8 +117,9 @@ static void sweep_block(const sweep *s, const call *c, size_t first, int first_p
 		}
 }
 
-static bool run_sweep(const call *c)
+static bool run_sweep(const call *c, error *e)
 {
+	(void)e;
 	sweep s = sweep_of(c);
 	memset(c->scratch, 0, (size_t)s.source_channels * sizeof(float));
 	size_t pixels = (size_t)s.g.batch * (size_t)s.height * (size_t)s.width, block = BLOCK_TILES * TILE_ROWS;
@@ -143,8 +144,9 @@ static size_t packed_bytes(const call *c)
 	return columns * (size_t)(by_data ? w[0] : w[1]) * (size_t)(w[2] * w[3]) * sizeof(float);
 }
 
-static void pack(const call *c)
+static bool pack(const call *c, error *e)
 {
+	(void)e;
 	const int *d = c->x[1]->shape.d;
 	bool by_data = c->y->op == CONV_DX;
 	int taps = d[2] * d[3], columns = by_data ? d[1] : d[0], inner = by_data ? d[0] : d[1];
@@ -161,6 +163,7 @@ static void pack(const call *c)
 					to[j] = column < columns ? w[(size_t)column * of_column + (size_t)k * of_inner + (size_t)tap] : 0;
 				}
 			}
+	return true;
 }
 
 const kernel igemm_conv = { CONV, "igemm", fits, NULL, zeros_bytes, packed_bytes, pack, run_sweep, NULL };
@@ -220,8 +223,9 @@ static void dw_task(const geometry *g, const segment *list, int count, int colum
 	}
 }
 
-static bool run_dw(const call *c)
+static bool run_dw(const call *c, error *e)
 {
+	(void)e;
 	geometry g = dw_geometry(c);
 	size_t rows = (size_t)g.batch * (size_t)g.out_height;
 	int tiles = (g.out_channels + TILE_ROWS - 1) / TILE_ROWS, panels = panels_of(g.channels);

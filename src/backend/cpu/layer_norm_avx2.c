@@ -24,8 +24,9 @@ static void row_statistics(const float *x, size_t n, float epsilon, float *mean,
 	*deviation = 1 / sqrtf(squares / (float)n + epsilon);
 }
 
-static bool run_layer_norm(const call *c)
+static bool run_layer_norm(const call *c, error *e)
 {
+	(void)e;
 	size_t width = width_of(c), rows = shape_count(c->y->shape) / width;
 	const float *gamma = c->in[1], *beta = c->in[2];
 #pragma omp parallel for num_threads(c->threads) schedule(static)
@@ -43,8 +44,9 @@ static bool run_layer_norm(const call *c)
 	return true;
 }
 
-static bool run_layer_norm_dx(const call *c)
+static bool run_layer_norm_dx(const call *c, error *e)
 {
+	(void)e;
 	size_t width = width_of(c), rows = shape_count(c->y->shape) / width;
 	const float *gamma = c->in[2];
 #pragma omp parallel for num_threads(c->threads) schedule(static)
@@ -76,8 +78,9 @@ static size_t layer_scratch_bytes(const call *c)
 	return (rows + PART_ROWS - 1) / PART_ROWS * 2 * width * sizeof(float);
 }
 
-static bool run_layer_norm_dw(const call *c)
+static bool run_layer_norm_dw(const call *c, error *e)
 {
+	(void)e;
 	size_t width = width_of(c), rows = shape_count(c->x[0]->shape) / width, parts = (rows + PART_ROWS - 1) / PART_ROWS;
 	float *sums = c->scratch, *dw = c->out;
 #pragma omp parallel for num_threads(c->threads) schedule(static)

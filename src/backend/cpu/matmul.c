@@ -117,15 +117,19 @@ static const char *columns_at(const call *c, const tiles *t, size_t j)
 	return (const char *)c->in[1] + j * t->columns * (c->y->a[1] ? t->k : 1) * dtype_size(c->x[1]->dtype);
 }
 
-static void pack(const call *c)
+static bool pack(const call *c, error *e)
 {
 	const tiles *t = c->state;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t j = 0; j < t->column_tiles; j++)
-		onednn_pack(primitive_of(t, 0, j), columns_at(c, t, j), (char *)c->packed + j * t->packed_bytes[0]);
+	int failure = 0;
+#pragma omp parallel for num_threads(c->threads) reduction(max : failure)
+	for (size_t j = 0; j < t->column_tiles; j++) {
+		int its = onednn_pack(primitive_of(t, 0, j), columns_at(c, t, j), (char *)c->packed + j * t->packed_bytes[0]);
+		if (its > failure) failure = its;
+	}
+	return onednn_went_well(failure, c, e);
 }
 
-static bool run_tile(const call *c, const tiles *t, size_t i, size_t j)
+static int run_tile(const call *c, const tiles *t, size_t i, size_t j)
 {
 	const onednn *p = primitive_of(t, i, j);
 	size_t size = dtype_size(c->x[0]->dtype);
@@ -136,15 +140,17 @@ static bool run_tile(const call *c, const tiles *t, size_t i, size_t j)
 	return onednn_run(p, a, b, bias, out, (char *)c->scratch + (size_t)omp_get_thread_num() * t->scratch_bytes);
 }
 
-static bool run(const call *c)
+static bool run(const call *c, error *e)
 {
 	const tiles *t = c->state;
-	bool fine = true;
+	int failure = 0;
 	if (c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], count_of(c->y) * dtype_size(c->y->dtype));
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(&& : fine)
-	for (size_t task = 0; task < t->row_tiles * t->column_tiles; task++)
-		fine = run_tile(c, t, task / t->column_tiles, task % t->column_tiles) && fine;
-	return fine;
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(max : failure)
+	for (size_t task = 0; task < t->row_tiles * t->column_tiles; task++) {
+		int its = run_tile(c, t, task / t->column_tiles, task % t->column_tiles);
+		if (its > failure) failure = its;
+	}
+	return onednn_went_well(failure, c, e);
 }
 
 const kernel onednn_matmul_tiles = { MATMUL, "oneDNN", fits, prepare, scratch_bytes, packed_bytes, pack, run, release };

@@ -258,22 +258,32 @@ onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const aft
 size_t onednn_scratch_bytes(const onednn *p) { return (p->scratch_bytes + 63) & ~(size_t)63; }
 size_t onednn_packed_bytes(const onednn *p) { return p->packed_bytes; }
 
-static bool execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t *list,
-    const const_dnnl_memory_desc_t *descriptors, void *const *data, int n)
+bool onednn_went_well(int failure, const call *c, error *e)
 {
-	bool fine = true;
-	int made = 0;
-	for (; fine && made < n; made++)
-		fine = dnnl_memory_create(&list[made].memory, descriptors[made], p->engine, data[made]) == dnnl_success;
-	if (!fine) made--;
-	int before = begin_threads(p->threads);
-	fine = fine && dnnl_primitive_execute(primitive, p->stream, n, list) == dnnl_success;
-	end_threads(before, p->threads);
-	while (made > 0) dnnl_memory_destroy(list[--made].memory);
-	return fine;
+	static const char *const names[] = { "success", "out of memory", "invalid arguments", "unimplemented", "last impl",
+		"runtime error", "not required" };
+	if (!failure) return true;
+	return fail(e, failure == dnnl_out_of_memory ? NO_MEMORY : BAD_USAGE, "%s: oneDNN failed with status %d (%s)",
+	    c->y->name, failure, failure > 0 && failure < (int)(sizeof names / sizeof *names) ? names[failure] : "unknown");
 }
 
-static bool reorder(
+static int execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t *list,
+    const const_dnnl_memory_desc_t *descriptors, void *const *data, int n)
+{
+	dnnl_status_t failure = dnnl_success;
+	int made = 0;
+	while (made < n && !failure) {
+		failure = dnnl_memory_create(&list[made].memory, descriptors[made], p->engine, data[made]);
+		made += !failure;
+	}
+	int before = begin_threads(p->threads);
+	if (!failure) failure = dnnl_primitive_execute(primitive, p->stream, n, list);
+	end_threads(before, p->threads);
+	while (made > 0) dnnl_memory_destroy(list[--made].memory);
+	return (int)failure;
+}
+
+static int reorder(
     const onednn *p, const_dnnl_memory_desc_t from, const void *src, const_dnnl_memory_desc_t to, void *dst)
 {
 	dnnl_exec_arg_t list[] = { { DNNL_ARG_FROM, NULL }, { DNNL_ARG_TO, NULL } };
@@ -282,17 +292,17 @@ static bool reorder(
 	return execute(p, p->reorder, list, descriptors, data, 2);
 }
 
-bool onednn_pack(const onednn *p, const void *weight, void *packed)
+int onednn_pack(const onednn *p, const void *weight, void *packed)
 {
 	return reorder(p, p->plain_weight, weight, p->role[WEIGHT], packed);
 }
 
-bool onednn_unpack(const onednn *p, const void *packed, void *gradient)
+int onednn_unpack(const onednn *p, const void *packed, void *gradient)
 {
 	return reorder(p, p->role[OUT], packed, p->plain_weight, gradient);
 }
 
-bool onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch)
+int onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch)
 {
 	void *data[ROLES] = {
 		[SRC] = (void *)src, [WEIGHT] = (void *)weight, [OUT] = out, [BIAS] = (void *)bias, [SCRATCH] = scratch

@@ -46,11 +46,15 @@ void onednn_free(onednn *p); /* NULL is fine */
 
 size_t onednn_scratch_bytes(const onednn *p); /* of a run or a pack */
 size_t onednn_packed_bytes(const onednn *p);  /* the weight, or a weight's gradient, as oneDNN wants it; 0: as it is */
-bool onednn_pack(const onednn *p, const void *weight, void *packed);
-bool onednn_unpack(const onednn *p, const void *packed, void *gradient); /* a weight's gradient into its own layout */
+
+/* The three below give oneDNN's status, 0 where all went well: tasks side by side keep the highest, and their caller
+ * words it. */
+bool onednn_went_well(int failure, const call *c, error *e);
+int onednn_pack(const onednn *p, const void *weight, void *packed);
+int onednn_unpack(const onednn *p, const void *packed, void *gradient); /* a weight's gradient into its own layout */
 
 /* src: the picture, dy where the gradient by data is wanted, or a. weight: packed where packed_bytes is not 0.
  * out: the result, dx, or the packed gradient of the weight, for which `weight` is dy. */
-bool onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch);
+int onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch);
 
 #endif

@@ -62,7 +62,7 @@ static size_t scratch_bytes(const call *c)
 	return bytes + (plains[c->y->op].scratch ? plains[c->y->op].scratch(c) : 0);
 }
 
-static bool run(const call *c)
+static bool run(const call *c, error *e)
 {
 	call inner = *c;
 	char *scratch = c->scratch;
@@ -77,7 +77,7 @@ static bool run(const call *c)
 		scratch += room(count_of(c->y));
 	}
 	inner.scratch = scratch;
-	if (!plains[c->y->op].run(&inner)) return false;
+	if (!plains[c->y->op].run(&inner)) return fail(e, BAD_USAGE, "%s: an id lies outside of the table", c->y->name);
 	if (in_scratch(c, c->y)) convert(c->out, c->y->dtype, inner.out, REAL, count_of(c->y));
 	return true;
 }
@@ -126,6 +126,6 @@ static const kernel rows[] = {
 
 const backend *backend_reference(void)
 {
-	static const backend reference = { "reference", rows, sizeof rows / sizeof *rows, NULL };
+	static const backend reference = { .name = "reference", .rows = rows, .count = sizeof rows / sizeof *rows };
 	return &reference;
 }
