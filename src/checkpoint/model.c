@@ -1,10 +1,10 @@
 /* model.c - opens a model: its file, its family, what is put in the place of its parts. */
 #include "checkpoint/model.h"
 #include "backend/backend.h"
+#include "base/resources.h"
 #include "models/diffusers.h"
 #include "checkpoint/folder.h"
 #include <limits.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,12 +146,6 @@ static bool choose_type(model *m, const char *type, error *e)
 	else
 		return fail(e, BAD_USAGE, "type '%.40s' is not one to compute in: f32 or bf16", type);
 	return true;
-}
-
-static int usable_cpus(void)
-{
-	cpu_set_t set;
-	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 static bool open_tokenizer(model *m, error *e)

@@ -1,5 +1,6 @@
 /* options.c - parsing and printing a table of options. */
 #include "cli/options.h"
+#include "base/spelling.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int complain(int code, const char *format, ...)
 {
@@ -23,58 +25,19 @@ int complain(int code, const char *format, ...)
 
 /* ── near misses ── */
 
-static void plain(char *out, size_t size, const char *word)
-{
-	size_t n = 0;
-	for (; *word && n + 1 < size; word++)
-		if (isalnum((unsigned char)*word) || *word == '+') out[n++] = (char)tolower((unsigned char)*word);
-	out[n] = 0;
-}
-
-/* Levenshtein's distance of two short words. */
-static int distance(const char *a, const char *b)
-{
-	int row[64], n = (int)strlen(b);
-	for (int j = 0; j <= n; j++) row[j] = j;
-	for (int i = 1; a[i - 1]; i++) {
-		int diagonal = row[0]++;
-		for (int j = 1; j <= n; j++) {
-			int change = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			int shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-			row[j] = change < shorter ? change : shorter;
-		}
-	}
-	return row[n];
-}
-
-static bool nearer(const char *candidate, const char *word, int *best)
-{
-	char a[64], b[64];
-	plain(a, sizeof a, word);
-	plain(b, sizeof b, candidate);
-	int d = distance(a, b), limit = (int)strlen(b) / 2;
-	if (d > limit || d >= *best) return false;
-	*best = d;
-	return true;
-}
-
 const char *nearest_name(const char *(*name)(int), const char *word)
 {
-	const char *found = NULL;
-	int best = 1000;
-	for (int i = 0; name(i); i++)
-		if (nearer(name(i), word, &best)) found = name(i);
-	return found;
+	spelling_search s = spelling_of(word);
+	for (int i = 0; name(i); i++) spelling_offer(&s, name(i));
+	return s.best;
 }
 
 static const char *nearest_option(const option *table, int rows, const char *word)
 {
-	const char *found = NULL;
-	int best = 1000;
+	spelling_search s = spelling_of(word);
 	for (int i = 0; i < rows; i++)
-		if (table[i].kind != HEADING && nearer(table[i].name, word, &best)) found = table[i].name;
-	return found;
+		if (table[i].kind != HEADING) spelling_offer(&s, table[i].name);
+	return s.best;
 }
 
 /* ── values ── */
@@ -129,11 +92,22 @@ static int read_bytes(const option *o, long long *to, const char *origin, const 
 	return 0;
 }
 
+static int read_flag(bool *to, const char *origin, const char *text)
+{
+	static const char *const yes[] = { "true", "1", "yes", "on" }, *const no[] = { "false", "0", "no", "off", "" };
+	for (size_t i = 0; text && i < sizeof no / sizeof *no; i++)
+		if (!strcasecmp(text, no[i])) return *to = false, 0;
+	for (size_t i = 0; text && i < sizeof yes / sizeof *yes; i++)
+		if (!strcasecmp(text, yes[i])) text = NULL;
+	*to = !text;
+	return text ? complain(2, "%s %.80s: true or false", origin, text) : 0;
+}
+
 static int set(const option *o, void *fields, const char *origin, const char *text)
 {
 	void *field = (char *)fields + o->offset;
 	switch (o->kind) {
-	case FLAG: *(bool *)field = !text || (strcmp(text, "0") && strcmp(text, "false") && strcmp(text, "no")); return 0;
+	case FLAG: return read_flag(field, origin, text);
 	case TEXT: *(const char **)field = text; return 0;
 	case TEXTS: {
 		text_list *list = field;
@@ -245,8 +219,10 @@ static int from_argument(
 		return complain(2, "unknown option %s; --help lists them", origin);
 	}
 	if (o->kind != FLAG && !value) {
-		if (*at + 1 >= argc) return complain(2, "%s needs a value: %s", origin, o->argument);
-		value = argv[++*at];
+		value = *at + 1 < argc ? argv[++*at] : NULL;
+		if (!value) return complain(2, "%s needs a value: %s", origin, o->argument);
+		if (!strncmp(value, "--", 2) && by_name(table, rows, value + 2, strcspn(value + 2, "=")))
+			return complain(2, "%s needs a value: %s (%s is an option)", origin, o->argument, value);
 	}
 	return set(o, fields, origin, value);
 }

@@ -1,7 +1,7 @@
 /* features.c - the autoencoder at work, and averages. */
 #include "eval/features.h"
+#include "base/resources.h"
 #include "pipeline/batch.h"
-#include "pipeline/memory.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* batch.c - the stages of generate.c for several pictures: texts one by one, denoiser and decoder together. */
 #include "pipeline/batch.h"
+#include "base/resources.h"
 #include "pipeline/latent.h"
-#include "pipeline/memory.h"
 #include "pipeline/picture.h"
 #include <stdlib.h>
 #include <string.h>

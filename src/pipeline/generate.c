@@ -1,8 +1,8 @@
 /* generate.c - runs a job: encode, denoise, decode, and the memory of each. */
 #include "pipeline/generate.h"
+#include "base/resources.h"
 #include "pipeline/latent.h"
 #include "checkpoint/hash.h"
-#include "pipeline/memory.h"
 #include "pipeline/parameters.h"
 #include "pipeline/picture.h"
 #include <math.h>

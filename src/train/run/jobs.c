@@ -1,8 +1,8 @@
 /* jobs.c - what the training jobs share: models from files and options, and options of the data. */
 #include "train/run/jobs.h"
 #include "base/file.h"
+#include "base/resources.h"
 #include "train/run/team.h"
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,12 +81,7 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 		.context = (void *)l };
 }
 
-int threads_of(const train_options *o)
-{
-	if (o->threads) return (int)o->threads;
-	cpu_set_t set; /* mpirun ties processes to cores */
-	return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-}
+int threads_of(const train_options *o) { return o->threads ? (int)o->threads : usable_cpus(); }
 
 /* What a run that was killed left half written beside the model: its name with another end. */
 static void clean_output(const char *output)

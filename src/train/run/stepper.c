@@ -1,7 +1,7 @@
 /* stepper.c - from a batch to changed weights. */
 #include "train/run/stepper.h"
 #include "backend/backend.h"
-#include "pipeline/memory.h"
+#include "base/resources.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
