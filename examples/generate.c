@@ -1,5 +1,6 @@
 /* generate.c - generate MODEL "PROMPT" FILE.png: the whole of sampling with libsumi.
  *     cc generate.c $(pkg-config --cflags --libs sumi) -o generate */
+#include <stdio.h>
 #include <sumi.h>
 
 int main(int argc, char **argv)

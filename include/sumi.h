@@ -8,22 +8,29 @@
  *     if (!sumi_image_write(picture, "fox.png", &e)) fprintf(stderr, "%s\n", e.text);
  *
  * Errors. Every function that can fail takes a sumi_error last. It is yours, begins as zeros, and keeps the first
- * failure: a function that is handed an error that already holds one does nothing and fails too, so that a chain of
- * calls needs one check, at its end. NULL is allowed where you do not care why. The library never exits, aborts or
- * prints, and has no global state.
+ * failure: a function that is given an error that already holds one does nothing and fails too, so that a chain of
+ * calls needs one check, at its end; what such a call would have made is NULL, which every function takes. NULL in
+ * place of the sumi_error is allowed where the reason does not matter. The library never exits, aborts or prints.
  *
  * Ownership. What a function returns is yours, and is freed with the function that its comment names; NULL may be
- * freed. What you hand in stays yours: strings and pictures are read during the call and not kept.
+ * freed. What you pass in stays yours: strings and pictures are read during the call and not kept.
+ *
+ * Structs. Those that you fill begin with their size, so that a program and a library of different versions understand
+ * each other: get one from its function (sumi_defaults(), …) and change what is to be different. Members that a newer
+ * program sets and an older library does not know are refused, not ignored. Structs that the library makes may grow at
+ * their end.
  *
  * Threads. Different models may be used from different threads at the same time; one model from one thread at a time.
+ * Listeners are called from the thread that called the library. There is no global state but a pool of worker threads,
+ * which all calls share, and what is computed once for the process (tables, the CPU's kernels).
  *
- * Text is UTF-8. Sizes are pixels. A struct of options is set by its function first; change what is to be different. */
+ * Names. Element types, samplers, schedules, families and picture formats are named by strings, in any case; the
+ * functions sumi_…_name() list them. Text is UTF-8. Sizes are pixels. */
 #ifndef SUMI_H
 #define SUMI_H
 #include <stdint.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,7 +42,7 @@ extern "C" {
 #define SUMI_API
 #endif
 
-/* "0.1.0": major.minor.patch of the library that runs; static. */
+/* "0.2.0": major.minor.patch of the library that runs; static. */
 SUMI_API const char *sumi_version(void);
 
 /* ── errors ── */
@@ -45,7 +52,7 @@ typedef enum sumi_status { /* the program's exit codes are the same */
 	SUMI_BAD_USAGE = 2, /* an argument: a size, a name, a number out of its range */
 	SUMI_BAD_FILE = 3,  /* a model, a picture or any other file: not there, not readable, not what it should be */
 	SUMI_NO_MEMORY = 4, /* would not fit; found before the work starts wherever it can be known */
-	SUMI_STOPPED = 130  /* the listener asked to stop */
+	SUMI_STOPPED = 130  /* a listener or a sumi_cancel asked to stop */
 } sumi_status;
 
 typedef struct sumi_error {
@@ -53,70 +60,113 @@ typedef struct sumi_error {
 	char text[1024]; /* one line that names the thing, what was found and what was expected */
 } sumi_error;
 
-/* ── what the caller hears while the library works ── */
+/* ── while the library works: progress, notes, previews, and stopping it ── */
+
+typedef struct sumi_image sumi_image;
 
 typedef enum sumi_level {
 	SUMI_WARNING, /* something was not used, or not as asked: show it */
-	SUMI_DETAIL   /* for who wants to know: what was found, memory planned and measured, times */
+	SUMI_DETAIL   /* what was found, memory planned and measured, times */
 } sumi_level;
 
-typedef struct sumi_listener {
-	/* Called when a stage begins (step 0) and after each of its steps, from the thread that called the library.
-	 * Stages: "load", "encode", "denoise", "decode", and "write" for files; steps is 0 where it is not known.
-	 * Return nonzero to stop: the call then fails with SUMI_STOPPED. NULL: nobody asks. */
+typedef struct sumi_listener { /* each function may be NULL */
+	size_t size;
+	void *context; /* passed to all of them */
+	/* Called when a stage begins (step 0) and after each of its steps. Stages: "load", "encode", "denoise", "decode",
+	 * and "write" for files; steps is 0 where it is not known. Return nonzero to stop: the call fails with
+	 * SUMI_STOPPED. */
 	int (*progress)(void *context, const char *stage, int step, int steps);
-	/* A line without newline at its end. NULL: nobody listens. */
+	/* A line without newline at its end. */
 	void (*note)(void *context, sumi_level level, const char *line);
-	void *context; /* handed to both */
 } sumi_listener;
+
+SUMI_API void sumi_listener_init(sumi_listener *listener, size_t size);
+static inline sumi_listener sumi_listener_defaults(void)
+{
+	sumi_listener l;
+	sumi_listener_init(&l, sizeof l);
+	return l;
+}
+
+/* Stops calls from another thread, or from a signal handler: each call whose options name it fails with SUMI_STOPPED at
+ * its next step. It stays asked for. Free it when no call uses it any more. NULL: out of memory. */
+typedef struct sumi_cancel sumi_cancel;
+SUMI_API sumi_cancel *sumi_cancel_new(void);
+SUMI_API void sumi_cancel_ask(sumi_cancel *cancel);
+SUMI_API void sumi_cancel_free(sumi_cancel *cancel);
+
+/* Takes bytes that the library writes. False: it could not, and the call fails. */
+typedef bool sumi_write_fn(void *context, const void *bytes, size_t count);
 
 /* ── models ── */
 
 typedef struct sumi_model sumi_model;
 
 typedef struct sumi_model_options {
+	size_t size;
 	const char *type;        /* what is computed in: "f32", "bf16"; NULL: bf16 where this CPU multiplies it, else f32 */
 	int threads;             /* 0: one for each CPU this process may use */
 	uint64_t max_memory;     /* bytes that the process may take, mapped files apart; 0: what the system has to give */
 	const char *vae;         /* file with another autoencoder; NULL: the model's own */
-	const char *taesd;       /* file with a tiny autoencoder that decodes in its place; NULL: none */
+	const char *taesd;       /* file with a tiny autoencoder; NULL: none */
+	bool autoencoder_only;   /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
 	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
 	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
 	int lora_count;
-	bool autoencoder_only;        /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
-	sumi_listener listener;       /* for this model's calls, from opening to closing; its context must live as long */
-	const char *embedding_folder; /* of words learned by textual inversion, each a file by its name; NULL: none */
-	void *reserved[7];            /* zeros */
+	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
+	const sumi_listener *listener; /* hears of opening; calls that draw have their own. NULL: none */
 } sumi_model_options;
 
-SUMI_API sumi_model_options sumi_model_defaults(void);
+SUMI_API void sumi_model_options_init(sumi_model_options *options, size_t size);
+static inline sumi_model_options sumi_model_defaults(void)
+{
+	sumi_model_options o;
+	sumi_model_options_init(&o, sizeof o);
+	return o;
+}
 
 /* Opens a model: a .safetensors file (or the index of a sharded one), a .ckpt or .pt file, or a diffusers folder.
  * Files are judged by content. The family is recognised from names and shapes of the tensors, and every tensor is
  * checked: one that is missing or has another shape is a SUMI_BAD_FILE. Weights stay in the file, mapped, and are
  * read when they are used: do not change the file while the model is open. options may be NULL: the defaults.
- * NULL: it failed. Free with sumi_close(). */
+ * NULL: it failed. Free with sumi_close(), when no session of it is open. */
 SUMI_API sumi_model *sumi_open(const char *path, const sumi_model_options *options, sumi_error *e);
 SUMI_API void sumi_close(sumi_model *model);
 
-/* The size the model was made for, and the name of its family; the name lives as long as the model. */
+/* The size the model was made for, and the name of its family; the name lives as long as the model. Of no model: 0 × 0,
+ * and "". */
 SUMI_API void sumi_model_size(const sumi_model *model, int *width, int *height);
 SUMI_API const char *sumi_model_family(const sumi_model *model);
 
+/* The SHA-256 of a model's file as 64 hexadecimal digits in hex, remembered in $XDG_CACHE_HOME/sumi/hashes by path,
+ * size and time. Gigabytes take seconds. */
+SUMI_API bool sumi_hash(const char *path, char hex[65], sumi_error *e);
+
 /* ── pictures ── */
 
-typedef struct sumi_image {
+struct sumi_image {
+	size_t size;
 	int width, height;
 	unsigned char *pixels; /* width · height · 3 bytes: red, green, blue; rows from the top */
 	int64_t seed;          /* what it was made from; -1: it was not */
-	char *parameters;      /* how it was made, as A1111 writes it into files; from malloc; NULL: unknown */
-} sumi_image;
+	char *parameters;      /* how it was made, as A1111 writes it into files; NULL: unknown */
+	unsigned char *alpha;  /* width · height bytes, 0 transparent … 255 opaque; NULL: opaque everywhere */
+};
 
-/* A PNG, JPEG or WebP file, judged by content; what is transparent becomes white. Free with sumi_image_free(). */
+/* A picture with memory of its own; pixels are copied (NULL: black). Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, sumi_error *e);
+/* A PNG, JPEG or WebP file, judged by content. Where it is transparent, pixels show it on white, and alpha says so.
+ * Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
+/* The same from memory. */
+SUMI_API sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e);
 /* Writes PNG (or JPEG or WebP, by the name's end) with the parameters in it: beside the path, then renamed, so a file
- * is whole or not there. image may be NULL after a failure that e holds. */
+ * is whole or not there. */
 SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e);
+/* The same to memory: *bytes is the caller's, to be freed with sumi_free(). format: "png", "jpeg", "webp". quality, of
+ * JPEG and WebP: 1 … 100, 0 means 90; WebP at 100 is lossless. */
+SUMI_API bool sumi_image_encode(
+    const sumi_image *image, const char *format, int quality, unsigned char **bytes, size_t *count, sumi_error *e);
 SUMI_API void sumi_image_free(sumi_image *image);
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
@@ -124,22 +174,23 @@ SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int coun
 /* Whether a picture could be written to this path; nothing is left behind. To be asked before hours of work. */
 SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
-/* ── generating ── */
+/* ── drawing ── */
 
 typedef struct sumi_options {
+	size_t size;
 	/* Words, with the syntax people know: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
 	const char *prompt;
-	const char *negative_prompt; /* what the picture is led away from; NULL: "" */
-	int width, height;           /* multiples of 8 from 8 on; 0: what the model was made for */
-	int steps;                   /* 20; 1 … 10000 */
-	double guidance;         /* how strongly the prompt leads (cfg scale); at 1 nothing is led away from; negative: as
-	                          * the model is best, 7 for Stable Diffusion */
-	double guidance_rescale; /* 0: off … 1: as much contrast as without guidance */
+	const char *negative_prompt; /* what guidance leads away from; NULL: "" */
+	int width, height; /* multiples of the autoencoder's factor (8 for Stable Diffusion); 0: the model's, or init's */
+	int steps;         /* 20; 1 … 10000 */
+	double guidance;   /* classifier-free guidance (cfg scale), at most 1000. 0 … 1: unguided, the negative prompt is
+	                    * not read; negative: as the model is best, 7 for Stable Diffusion (the default) */
+	double guidance_rescale;                     /* 0: off … 1: as much contrast as without guidance */
 	double guidance_skip_from, guidance_skip_to; /* from this share of the steps to that one it is left out */
 	const char *sampler;                         /* any spelling of sumi_sampler_name(); NULL: the family's default */
 	const char *schedule;                        /* any spelling of sumi_schedule_name(); NULL: the sampler's default */
-	double eta;      /* noise of DDIM and the ancestral samplers; negative: the sampler's own */
-	int64_t seed;    /* 42; -1: a random one, which the picture tells */
+	double eta;      /* noise of DDIM and the ancestral samplers, 0 … 1; negative: the sampler's own */
+	int64_t seed;    /* 42; -1: a random one, which the picture names */
 	const char *rng; /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
 	int clip_skip;   /* how many layers of the text encoder from its end on; 0: the family's own */
 	/* With variation_strength, 0 … 1: how far the first noise is turned from the seed's to this one's, on the sphere
@@ -149,12 +200,20 @@ typedef struct sumi_options {
 	const char *prompt_to;  /* with blend: another prompt, of as many chunks; NULL: none */
 	double blend;           /* 0 … 1: the contexts of both are mixed, this much of prompt_to's */
 	const sumi_image *init; /* begin from this picture, resized; NULL: from noise */
-	const sumi_image *mask; /* with init: white is painted anew, black stays; NULL: all is */
+	const sumi_image *mask; /* with init: white is painted anew, black and what is transparent stay; NULL: all is */
 	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
-	void *reserved[8];      /* zeros */
+	bool hashes; /* the parameters name the SHA-256 of the model's files; they are read while the picture is drawn */
+	const sumi_listener *listener; /* NULL: none */
+	sumi_cancel *cancel;           /* NULL: none */
 } sumi_options;
 
-SUMI_API sumi_options sumi_defaults(void);
+SUMI_API void sumi_options_init(sumi_options *options, size_t size);
+static inline sumi_options sumi_defaults(void)
+{
+	sumi_options o;
+	sumi_options_init(&o, sizeof o);
+	return o;
+}
 
 /* Makes one picture. The same model, options and seed give the same bytes, from run to run and for any number of
  * threads. Memory is planned before the first step; what will not fit is refused with SUMI_NO_MEMORY. NULL: it failed.
@@ -165,11 +224,12 @@ SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *option
 SUMI_API const char *sumi_sampler_name(int i);
 SUMI_API const char *sumi_schedule_name(int i);
 SUMI_API const char *sumi_family_name(int i);
+SUMI_API const char *sumi_type_name(int i); /* of elements, for models, sumi_init() and sumi_convert() */
 
-/* Writes a network as it would run for these options to a file, a line for each node: shape, place in memory,
- * kernel. part: "encode", "denoise" or "decode". profile: it is run, and each line and a table tell the times. */
-SUMI_API bool sumi_dump(
-    sumi_model *model, const sumi_options *options, const char *part, bool profile, FILE *to, sumi_error *e);
+/* Writes a network as it would run for these options, a line for each node: shape, place in memory, kernel. part:
+ * "encode", "denoise" or "decode". profile: it is run, and each line and a table have the times. */
+SUMI_API bool sumi_dump(sumi_model *model, const sumi_options *options, const char *part, bool profile,
+    sumi_write_fn *write, void *context, sumi_error *e);
 
 /* ── training ── */
 
@@ -197,15 +257,25 @@ typedef struct sumi_training_progress {
 } sumi_training_progress;
 
 typedef struct sumi_training_listener {
-	/* After each step, from the thread that called. Nonzero, in any process: all save a checkpoint together, then
-	 * fail with SUMI_STOPPED. NULL: nobody asks. */
+	size_t size;
+	void *context; /* passed to both */
+	/* After each step. Nonzero, in any process: all save a checkpoint together, then fail with SUMI_STOPPED. May be
+	 * NULL. */
 	int (*progress)(void *context, const sumi_training_progress *p);
-	/* A line without newline at its end. NULL: nobody listens. */
+	/* A line without newline at its end. May be NULL. */
 	void (*note)(void *context, const char *line);
-	void *context; /* handed to both */
 } sumi_training_listener;
 
+SUMI_API void sumi_training_listener_init(sumi_training_listener *listener, size_t size);
+static inline sumi_training_listener sumi_training_listener_defaults(void)
+{
+	sumi_training_listener l;
+	sumi_training_listener_init(&l, sizeof l);
+	return l;
+}
+
 typedef struct sumi_training_option { /* static texts */
+	size_t size;                      /* the caller's: sizeof of it */
 	const char *name;                 /* as in --name; of a heading, its text */
 	const char *value;                /* what kind of value it takes; NULL: a heading */
 	const char *standard;             /* the default as text; "" where it depends on others */
@@ -227,7 +297,7 @@ SUMI_API bool sumi_training_load(sumi_training *run, const char *path, sumi_erro
 /* Trains to the end, and writes the model. What is killed resumes from its last checkpoint with
  * resume_from_checkpoint = "latest", and ends with the same bytes. listener may be NULL. */
 SUMI_API bool sumi_training_run(const sumi_training *run, const sumi_training_listener *listener, sumi_error *e);
-/* The options of a job: for i = 0, 1, … until it is false. */
+/* The options of a job: for i = 0, 1, … until it is false. option->size is set, the rest is filled in. */
 SUMI_API bool sumi_training_option_at(const char *job, int i, sumi_training_option *option);
 
 /* ── measuring ── */
@@ -249,17 +319,26 @@ SUMI_API bool sumi_training_option_at(const char *job, int i, sumi_training_opti
  *
  * The same model, options and seed give the same figures. */
 typedef struct sumi_evaluation_options {
-	const char *data;            /* folder of pictures that the model was trained on */
-	const char *heldout;         /* … and of others that it never saw; NULL: none */
-	const char *group, *variant; /* fields of metadata.jsonl; NULL: there are no groups */
-	const char *space;           /* of the judge: "pixels", "latent"; NULL: pixels */
-	bool autoencoder;            /* measure only the autoencoder and the judge: nothing is drawn */
-	int samples;                 /* 2000: drawn for texts of data, chosen by the seed; held-out texts are all drawn */
-	int shown;                   /* 48: how many of them the grid shows */
-	const sumi_options *draw;    /* how: steps, guidance, sampler, seed, …; NULL: sumi_defaults(). Prompt, size and
-	                              * pictures are not looked at; sample i has the seed plus i */
-	void *reserved[8];           /* zeros */
+	size_t size;
+	const char *data;              /* folder of pictures that the model was trained on */
+	const char *heldout;           /* … and of others that it never saw; NULL: none */
+	const char *group, *variant;   /* fields of metadata.jsonl; NULL: there are no groups */
+	const char *space;             /* of the judge: "latent", "pixels"; NULL: latent */
+	bool autoencoder;              /* measure only the autoencoder and the judge: nothing is drawn */
+	int samples;                   /* 2000: drawn for texts of data, chosen by the seed; held-out texts are all drawn */
+	int shown;                     /* 48: how many of them the grid shows */
+	const sumi_options *draw;      /* how: steps, guidance, sampler, seed, …; NULL: sumi_defaults(). Its prompt, size,
+	                                * pictures and listener are not used; sample i has the seed plus i */
+	const sumi_listener *listener; /* hears "look", "rebuild", "check" and "draw", in pictures; NULL: none */
 } sumi_evaluation_options;
+
+SUMI_API void sumi_evaluation_options_init(sumi_evaluation_options *options, size_t size);
+static inline sumi_evaluation_options sumi_evaluation_defaults(void)
+{
+	sumi_evaluation_options o;
+	sumi_evaluation_options_init(&o, sizeof o);
+	return o;
+}
 
 typedef struct sumi_evaluation {
 	char *table;      /* lines of text */
@@ -267,11 +346,8 @@ typedef struct sumi_evaluation {
 	sumi_image *grid; /* four times a row: drawn, the nearest real picture, the wanted one; NULL: nothing was drawn */
 } sumi_evaluation;
 
-SUMI_API sumi_evaluation_options sumi_evaluation_defaults(void);
-/* The listener hears "look", "rebuild", "check" and "draw", in pictures. *result is set in any case; free what is in it
- * with sumi_evaluation_free(). */
-SUMI_API bool sumi_evaluate(
-    sumi_model *model, const sumi_evaluation_options *options, sumi_evaluation *result, sumi_error *e);
+/* NULL: it failed. Free with sumi_evaluation_free(). */
+SUMI_API sumi_evaluation *sumi_evaluate(sumi_model *model, const sumi_evaluation_options *options, sumi_error *e);
 SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 
 /* ── files ── */
@@ -292,7 +368,7 @@ SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout,
     const sumi_listener *listener, sumi_error *e);
 
-SUMI_API void sumi_free(void *text);
+SUMI_API void sumi_free(void *memory);
 
 #ifdef __cplusplus
 }

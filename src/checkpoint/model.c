@@ -11,23 +11,21 @@
 #include <string.h>
 #include <strings.h>
 
-/* ── the listener ── */
+/* ── who watches ── */
 
 bool model_progress(const model *m, const char *stage, int step, int steps, error *e)
 {
-	if (!m->listener.progress || !m->listener.progress(m->listener.context, stage, step, steps)) return true;
-	return fail(e, STOPPED, "stopped");
+	return watcher_progress(&m->watcher, stage, step, steps, e);
 }
 
 void model_note(const model *m, sumi_level level, const char *format, ...)
 {
 	char text[1024];
 	va_list list;
-	if (!m->listener.note) return;
 	va_start(list, format);
 	vsnprintf(text, sizeof text, format, list);
 	va_end(list);
-	m->listener.note(m->listener.context, level, text);
+	watcher_note(&m->watcher, level, "%s", text);
 }
 
 /* ── weights ── */
@@ -250,12 +248,14 @@ static bool copy_text(char **to, const char *text, error *e)
 
 static bool set_up(model *m, const char *path, const sumi_model_options *o, error *e)
 {
-	m->listener = o->listener;
 	m->threads = o->threads > 0 ? o->threads : usable_cpus();
 	m->max_memory = o->max_memory;
 	m->autoencoder_only = o->autoencoder_only;
 	if (o->threads < 0 || o->threads > 1024) return fail(e, BAD_USAGE, "threads %d: between 1 and 1024", o->threads);
-	return choose_type(m, o->type, e) && copy_text(&m->path, path, e) && copy_text(&m->vae_path, o->vae, e) &&
+	if (o->lora_count < 0 || (o->lora_count && !o->loras))
+		return fail(e, BAD_USAGE, "%d LoRA files, and no list of them", o->lora_count);
+	return adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
+	       copy_text(&m->path, path, e) && copy_text(&m->vae_path, o->vae, e) &&
 	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }
 
@@ -286,14 +286,14 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 
 model *model_open(const char *path, const sumi_model_options *options, error *e)
 {
-	sumi_model_options standard = sumi_model_defaults();
+	sumi_model_options own = sumi_model_defaults();
+	if (!path) return fail(e, BAD_USAGE, "no path of a model"), NULL;
+	if (!adopt(&own, sizeof own, options, "sumi_model_options", e)) return NULL;
 	model *m = calloc(1, sizeof *m);
-	if (!m)
-		fail(e, NO_MEMORY, "out of memory");
-	else if (!path)
-		fail(e, BAD_USAGE, "no path of a model");
-	else if (set_up(m, path, options ? options : &standard, e) && open_files(m, options ? options : &standard, e))
-		return m;
+	if (!m) return fail(e, NO_MEMORY, "out of memory"), NULL;
+	bool fine = set_up(m, path, &own, e) && open_files(m, &own, e);
+	m->watcher = (watcher){ 0 };
+	if (fine) return m;
 	model_close(m);
 	return NULL;
 }

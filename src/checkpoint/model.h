@@ -5,6 +5,7 @@
 #include "models/families.h"
 #include "models/taesd.h"
 #include "checkpoint/adapters.h"
+#include "checkpoint/caller.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/embeddings.h"
 #include <sumi.h>
@@ -29,7 +30,7 @@ struct sumi_model {
 	adapter_list lasting;    /* LoRA files given when it was opened */
 	const adapted *adapters; /* those that graphs are built with now; of `lasting` and of a prompt */
 	int adapter_count;
-	sumi_listener listener;
+	watcher watcher; /* of the call that is under way */
 	/* Where the weights lie in memory (a training run looks at its own): in place of checkpoint_find(). */
 	bind_fn *bind;
 	void *bind_context;

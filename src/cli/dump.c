@@ -1,6 +1,7 @@
 /* dump.c - sumi dump: a network as it will run. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct settings {
@@ -29,6 +30,8 @@ static const option table[] = {
 /* clang-format on */
 enum { ROWS = sizeof table / sizeof *table };
 
+static bool write_out(void *file, const void *bytes, size_t count) { return fwrite(bytes, 1, count, file) == count; }
+
 int command_dump(int argc, char **argv)
 {
 	settings s = { 0 };
@@ -51,12 +54,14 @@ int command_dump(int argc, char **argv)
 	m.type = s.type;
 	m.threads = (int)s.threads;
 	m.max_memory = (uint64_t)s.max_memory;
-	m.listener = progress_listener(&p);
+	sumi_listener l = progress_listener(&p);
+	m.listener = &l;
 	sumi_options o = sumi_defaults();
+	o.listener = &l;
 	o.width = (int)s.width;
 	o.height = (int)s.height;
 	sumi_model *model = sumi_open(path, &m, &e);
-	sumi_dump(model, &o, words.count ? words.item[0] : "denoise", s.profile, stdout, &e);
+	sumi_dump(model, &o, words.count ? words.item[0] : "denoise", s.profile, write_out, stdout, &e);
 	progress_end(&p);
 	sumi_close(model);
 	return e.status ? complain(e.status, "%s", e.text) : 0;

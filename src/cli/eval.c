@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct settings {
@@ -99,7 +100,6 @@ static void write_text(const char *path, const char *text, sumi_error *e)
 static int measure(const settings *s, const char *path)
 {
 	sumi_error e = { 0 };
-	sumi_evaluation result;
 	progress p;
 	progress_begin(&p, s->verbose, s->quiet);
 	sumi_model_options m = sumi_model_defaults();
@@ -108,7 +108,8 @@ static int measure(const settings *s, const char *path)
 	m.max_memory = (uint64_t)s->max_memory;
 	m.vae = s->vae;
 	m.autoencoder_only = s->autoencoder;
-	m.listener = progress_listener(&p);
+	sumi_listener l = progress_listener(&p);
+	m.listener = &l;
 	sumi_options draw = picture_options(s);
 	sumi_evaluation_options o = sumi_evaluation_defaults();
 	o.data = s->data;
@@ -120,13 +121,14 @@ static int measure(const settings *s, const char *path)
 	o.samples = (int)s->samples;
 	o.shown = s->grid ? (int)s->shown : 0;
 	o.draw = &draw;
+	o.listener = &l;
 	sumi_model *model = sumi_open(path, &m, &e);
-	sumi_evaluate(model, &o, &result, &e);
+	sumi_evaluation *result = sumi_evaluate(model, &o, &e);
 	progress_end(&p);
-	if (!e.status) fputs(result.table, stdout);
-	if (s->json) write_text(s->json, result.json, &e);
-	if (s->grid && result.grid && sumi_image_write(result.grid, s->grid, &e)) puts(s->grid);
-	sumi_evaluation_free(&result);
+	if (!e.status) fputs(result->table, stdout);
+	if (result && s->json) write_text(s->json, result->json, &e);
+	if (result && s->grid && result->grid && sumi_image_write(result->grid, s->grid, &e)) puts(s->grid);
+	sumi_evaluation_free(result);
 	sumi_close(model);
 	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
 	return e.status ? complain(e.status, "%s", e.text) : 0;

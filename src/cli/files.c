@@ -1,6 +1,7 @@
 /* files.c - sumi init, info and convert: what is done with models as files. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct settings {

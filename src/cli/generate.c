@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,7 @@ static const option table[] = {
 	{ .name = "How to draw it", .kind = HEADING },
 	{ .name = "steps", .kind = INTEGER, AT(steps), 1, 10000, "N", "20", "denoising steps" },
 	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", NULL,
-	    "how strongly the prompt leads; 1: not guided (the model's, 7 for Stable Diffusion)" },
+	    "how strongly the prompt leads; 1 and below: not guided (the model's, 7 for Stable Diffusion)" },
 	{ .name = "guidance-rescale", .kind = NUMBER, AT(rescale), 0, 1, "X", NULL,
 	    "tame the contrast of strong guidance" },
 	{ .name = "guidance-skip-from", .kind = NUMBER, AT(skip_from), 0, 1, "X", "0",
@@ -185,7 +186,7 @@ static char *read_prompt(const char *path)
 
 /* ── the work ── */
 
-static sumi_model_options model_options(const settings *s, progress *p)
+static sumi_model_options model_options(const settings *s, const sumi_listener *l)
 {
 	sumi_model_options o = sumi_model_defaults();
 	o.type = s->type;
@@ -197,11 +198,11 @@ static sumi_model_options model_options(const settings *s, progress *p)
 	o.embedding_folder = s->embedding_folder;
 	o.loras = s->loras.item;
 	o.lora_count = s->loras.count;
-	o.listener = progress_listener(p);
+	o.listener = l;
 	return o;
 }
 
-static sumi_options picture_options(const settings *s)
+static sumi_options picture_options(const settings *s, const sumi_listener *l)
 {
 	sumi_options o = sumi_defaults();
 	o.prompt = s->prompt;
@@ -224,6 +225,8 @@ static sumi_options picture_options(const settings *s)
 	o.blend = s->prompt_to ? s->blend : 0;
 	o.variation_seed = s->variation_seed < 0 ? 0 : s->variation_seed;
 	o.variation_strength = s->variation;
+	o.hashes = !s->no_metadata;
+	o.listener = l;
 	return o;
 }
 
@@ -267,8 +270,9 @@ static int generate(const settings *s, const char *model_path)
 	sumi_error e = { 0 };
 	progress p;
 	progress_begin(&p, s->verbose, s->quiet);
-	sumi_options o = picture_options(s);
-	sumi_model_options m = model_options(s, &p);
+	sumi_listener l = progress_listener(&p);
+	sumi_options o = picture_options(s, &l);
+	sumi_model_options m = model_options(s, &l);
 	sumi_image *init = s->init ? sumi_image_read(s->init, &e) : NULL;
 	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
 	o.init = init;

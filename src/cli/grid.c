@@ -1,6 +1,7 @@
 /* grid.c - sumi grid: several pictures as one. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct settings {

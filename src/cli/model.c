@@ -2,6 +2,7 @@
  * built or as it was installed. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -3,6 +3,7 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -125,5 +126,9 @@ void progress_begin(progress *p, bool verbose, bool quiet)
 
 sumi_listener progress_listener(progress *p)
 {
-	return (sumi_listener){ .progress = on_progress, .note = on_note, .context = p };
+	sumi_listener l = sumi_listener_defaults();
+	l.progress = on_progress;
+	l.note = on_note;
+	l.context = p;
+	return l;
 }

@@ -1,6 +1,7 @@
 /* train.c - sumi train JOB: options as the library's table has them, and a line that tells how it goes. */
 #include "cli/commands.h"
 #include "cli/options.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,7 +35,7 @@ static int job_help(const char *job)
 	if (cache)
 		puts("\nEncodes a training set once: latents by a model's autoencoder, text states by its text encoder.\n"
 		     "The folder is then given to sumi train diffusion or lora as --train_data_dir, for the pictures.");
-	sumi_training_option o;
+	sumi_training_option o = { .size = sizeof o };
 	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
 		if (o.heading) {
 			printf("\n%s:\n", o.name);
@@ -92,7 +93,7 @@ static void on_note(void *context, const char *line)
 
 static bool is_flag(const char *job, const char *name)
 {
-	sumi_training_option o;
+	sumi_training_option o = { .size = sizeof o };
 	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
 		if (!o.flag || strlen(o.name) != strlen(name)) continue;
 		const char *a = o.name, *b = name;
@@ -163,8 +164,11 @@ static int run_job(int argc, char **argv)
 	if (!code) {
 		progress_begin(&p, false, d.quiet);
 		d.terminal = p.terminal;
-		sumi_training_run(
-		    run, &(sumi_training_listener){ .progress = on_progress, .note = on_note, .context = &d }, &e);
+		sumi_training_listener l = sumi_training_listener_defaults();
+		l.progress = on_progress;
+		l.note = on_note;
+		l.context = &d;
+		sumi_training_run(run, &l, &e);
 		if (d.open) fputc('\n', stderr);
 		if (e.status) code = complain(e.status, "%s", e.text);
 	}

@@ -3,24 +3,35 @@
 #include "checkpoint/caller.h"
 #include <stdlib.h>
 
-sumi_evaluation_options sumi_evaluation_defaults(void)
+void sumi_evaluation_options_init(sumi_evaluation_options *options, size_t size)
 {
-	return (sumi_evaluation_options){ .samples = 2000, .shown = 48 };
+	const sumi_evaluation_options standard = { .samples = 2000, .shown = 48 };
+	hand_out(options, size, &standard, sizeof standard);
 }
 
-bool sumi_evaluate(sumi_model *m, const sumi_evaluation_options *o, sumi_evaluation *result, sumi_error *e)
+sumi_evaluation *sumi_evaluate(sumi_model *m, const sumi_evaluation_options *options, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	*result = (sumi_evaluation){ 0 };
-	if (!failed(&own) && (!m || !o)) fail(&own, BAD_USAGE, "no model or no options to evaluate with");
-	if (!failed(&own) && !evaluate(m, o, result, &own)) sumi_evaluation_free(result);
-	return tell_caller(e, &own);
+	sumi_evaluation_options o = sumi_evaluation_defaults();
+	sumi_evaluation *result = NULL;
+	if (!failed(&own) && (!m || !options)) fail(&own, BAD_USAGE, "no model or no options to evaluate with");
+	if (!failed(&own) && adopt(&o, sizeof o, options, "sumi_evaluation_options", &own)) {
+		result = calloc(1, sizeof *result);
+		if (!result) fail(&own, NO_MEMORY, "out of memory for the figures");
+	}
+	if (result && !evaluate(m, &o, result, &own)) {
+		sumi_evaluation_free(result);
+		result = NULL;
+	}
+	tell_caller(e, &own);
+	return result;
 }
 
 void sumi_evaluation_free(sumi_evaluation *r)
 {
+	if (!r) return;
 	free(r->table);
 	free(r->json);
 	sumi_image_free(r->grid);
-	*r = (sumi_evaluation){ 0 };
+	free(r);
 }

@@ -98,13 +98,13 @@ bool check_autoencoder(evaluation *v, error *e)
 	bench b = { 0 };
 	bool fine = bench_new(&b, v, e);
 	for (int i = first; fine && i < end; i += at_once)
-		fine = model_progress(v->m, "rebuild", i - first, end - first, e) &&
+		fine = watcher_progress(&v->watcher, "rebuild", i - first, end - first, e) &&
 		       rebuild_batch(v, &b, i, end - i < at_once ? end - i : at_once, e);
 	bench_free(&b);
 	if (!fine) return false;
 	v->f.psnr /= v->f.rebuilt;
 	v->f.l1 /= v->f.rebuilt;
-	return model_progress(v->m, "rebuild", end - first, end - first, e);
+	return watcher_progress(&v->watcher, "rebuild", end - first, end - first, e);
 }
 
 /* ── the judge ── */
@@ -155,9 +155,9 @@ bool check_judge(evaluation *v, error *e)
 	generator_seed(&g, (uint64_t)v->draw.seed);
 	if (fine) random_permutation(&g, order, (size_t)count);
 	for (int i = 0; fine && i < checked; i += at_once)
-		fine = model_progress(v->m, "check", i, checked, e) &&
+		fine = watcher_progress(&v->watcher, "check", i, checked, e) &&
 		       disturb_batch(v, &b, order + i, checked - i < at_once ? checked - i : at_once, &g, e);
 	free(order);
 	bench_free(&b);
-	return fine && model_progress(v->m, "check", checked, checked, e);
+	return fine && watcher_progress(&v->watcher, "check", checked, checked, e);
 }

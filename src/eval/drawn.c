@@ -177,9 +177,9 @@ bool draw_samples(evaluation *v, error *e)
 	bool fine = (v->cells || fail(e, NO_MEMORY, "out of memory for a grid")) && studio_new(&s, v, e);
 	for (int i = 0; fine && i < v->sample_count; i += s.size) {
 		int left = v->sample_count - i;
-		fine = model_progress(v->m, "draw", i, v->sample_count, e) &&
+		fine = watcher_progress(&v->watcher, "draw", i, v->sample_count, e) &&
 		       draw_batch(v, &s, i, left < s.size ? left : s.size, e);
 	}
 	studio_free(&s);
-	return fine && model_progress(v->m, "draw", v->sample_count, v->sample_count, e);
+	return fine && watcher_progress(&v->watcher, "draw", v->sample_count, v->sample_count, e);
 }

@@ -15,7 +15,7 @@ static bool load_picture(const evaluation *v, int i, float *out, error *e)
 {
 	picture p = { 0 };
 	if (!picture_read(&p, v->set.at[i].path, PICTURE_MAX_PIXELS, e)) return false;
-	sumi_image image = { .width = p.width, .height = p.height, .pixels = p.rgb };
+	sumi_image image = { .size = sizeof image, .width = p.width, .height = p.height, .pixels = p.rgb };
 	float *values = picture_of(&image, v->m->family.size, v->m->family.size, e);
 	if (values) memcpy(out, values, eye_pixels(v->eye) * sizeof *out);
 	free(values);
@@ -47,14 +47,14 @@ static bool look_at_all(evaluation *v, error *e)
 		int n = count - first < at_once ? count - first : at_once;
 		float *to[SPACES];
 		for (int s = 0; s < SPACES; s++) to[s] = v->features[s] + (size_t)first * v->width[s];
-		fine = model_progress(v->m, "look", first, count, e) && load_pictures(v, first, n, pictures, e) &&
+		fine = watcher_progress(&v->watcher, "look", first, count, e) && load_pictures(v, first, n, pictures, e) &&
 		       look(v, pictures, n, to, e);
 	}
 	for (int i = 0; fine && i < count; i++)
 		eye_pool(v->eye, v->features[LATENT_SPACE] + (size_t)i * v->width[LATENT_SPACE],
 		    v->pooled + (size_t)i * (size_t)eye_pooled(v->eye));
 	free(pictures);
-	return fine && model_progress(v->m, "look", count, count, e);
+	return fine && watcher_progress(&v->watcher, "look", count, count, e);
 }
 
 /* ── Fréchet ── */
@@ -115,7 +115,8 @@ static bool prepare(evaluation *v, error *e)
 	if (o->samples < 0 || o->samples > 1000000)
 		return fail(e, BAD_USAGE, "samples %d: between 0 and 1000000", o->samples);
 	if (o->shown < 0 || o->shown > 1000) return fail(e, BAD_USAGE, "shown %d: between 0 and 1000", o->shown);
-	v->draw = o->draw ? *o->draw : sumi_defaults();
+	if (!adopt_options(&v->draw, o->draw, e) || !adopt_listener(&v->watcher.listener, o->listener, e)) return false;
+	v->watcher.cancel = v->draw.cancel;
 	v->draw.width = v->draw.height = 0;
 	if (v->draw.guidance < 0) v->draw.guidance = (double)v->m->family.guidance;
 	if (v->draw.seed < 0)

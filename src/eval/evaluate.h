@@ -1,6 +1,7 @@
 /* evaluate.h - measures a model by real pictures: what sumi_evaluate() does. */
 #ifndef SUMI_EVAL_EVALUATE_H
 #define SUMI_EVAL_EVALUATE_H
+#include "checkpoint/caller.h"
 #include "eval/features.h"
 #include "eval/judge.h"
 
@@ -36,6 +37,7 @@ typedef struct evaluation {
 	const model *m;
 	const sumi_evaluation_options *o;
 	sumi_options draw;
+	watcher watcher;
 	space space;
 	example_set set; /* folder 0: trained on; 1: held out */
 	eye *eye;

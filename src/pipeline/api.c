@@ -3,13 +3,14 @@
 #include "base/file.h"
 #include "checkpoint/caller.h"
 #include "checkpoint/files.h"
+#include "checkpoint/hash.h"
 #include "pipeline/generate.h"
 #include "pipeline/grid.h"
 #include <stdlib.h>
 #include <string.h>
 
 const char *sumi_version(void) { return SUMI_VERSION; }
-void sumi_free(void *text) { free(text); }
+void sumi_free(void *memory) { free(memory); }
 
 /* ── names ── */
 
@@ -22,9 +23,35 @@ const char *sumi_family_name(int i)
 	return f ? f->name : NULL;
 }
 
+const char *sumi_type_name(int i)
+{
+	static const char *const names[] = { "f32", "f16", "bf16" };
+	return i >= 0 && i < (int)(sizeof names / sizeof *names) ? names[i] : NULL;
+}
+
+/* ── listeners ── */
+
+void sumi_listener_init(sumi_listener *listener, size_t size)
+{
+	const sumi_listener standard = { 0 };
+	hand_out(listener, size, &standard, sizeof standard);
+}
+
+sumi_cancel *sumi_cancel_new(void) { return calloc(1, sizeof(sumi_cancel)); }
+void sumi_cancel_free(sumi_cancel *cancel) { free(cancel); }
+
+void sumi_cancel_ask(sumi_cancel *cancel)
+{
+	if (cancel) atomic_store(&cancel->asked, 1);
+}
+
 /* ── models ── */
 
-sumi_model_options sumi_model_defaults(void) { return (sumi_model_options){ 0 }; }
+void sumi_model_options_init(sumi_model_options *options, size_t size)
+{
+	const sumi_model_options standard = { 0 };
+	hand_out(options, size, &standard, sizeof standard);
+}
 
 sumi_model *sumi_open(const char *path, const sumi_model_options *options, sumi_error *e)
 {
@@ -36,35 +63,109 @@ sumi_model *sumi_open(const char *path, const sumi_model_options *options, sumi_
 
 void sumi_close(sumi_model *m) { model_close(m); }
 
-void sumi_model_size(const sumi_model *m, int *width, int *height) { *width = *height = m->family.size; }
-const char *sumi_model_family(const sumi_model *m) { return m->family.name; }
+void sumi_model_size(const sumi_model *m, int *width, int *height)
+{
+	if (width) *width = m ? m->family.size : 0;
+	if (height) *height = m ? m->family.size : 0;
+}
+
+const char *sumi_model_family(const sumi_model *m) { return m ? m->family.name : ""; }
+
+bool sumi_hash(const char *path, char hex[65], sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && (!path || !hex)) fail(&own, BAD_USAGE, "no path of a file to hash, or no room for its hash");
+	if (!failed(&own) && !file_hash(path, hex)) fail(&own, BAD_FILE, "%s: could not be read, or is a folder", path);
+	return tell_caller(e, &own);
+}
 
 /* ── pictures ── */
+
+/* Takes the pixels over; NULL: they are freed. */
+static sumi_image *image_of_picture(picture *p, error *e)
+{
+	sumi_image *image = calloc(1, sizeof *image);
+	if (image) {
+		*image =
+		    (sumi_image){ .size = sizeof *image, .width = p->width, .height = p->height, .pixels = p->rgb, .seed = -1 };
+		return image;
+	}
+	fail(e, NO_MEMORY, "out of memory for a picture of %d×%d", p->width, p->height);
+	picture_free(p);
+	return NULL;
+}
+
+sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	picture p = { 0 };
+	sumi_image *image = NULL;
+	if (!failed(&own) && (width < 1 || height < 1 || width > 65535 || height > 65535))
+		fail(&own, BAD_USAGE, "a picture of %d×%d; sides are between 1 and 65535", width, height);
+	if (!failed(&own) && picture_new(&p, width, height, &own)) image = image_of_picture(&p, &own);
+	size_t bytes = image ? (size_t)width * (size_t)height * 3 : 0;
+	if (image && pixels)
+		memcpy(image->pixels, pixels, bytes);
+	else if (image)
+		memset(image->pixels, 0, bytes);
+	tell_caller(e, &own);
+	return image;
+}
 
 sumi_image *sumi_image_read(const char *path, sumi_error *e)
 {
 	error own = error_of_caller(e);
 	picture p = { 0 };
 	sumi_image *image = NULL;
-	if (!failed(&own) && picture_read(&p, path, PICTURE_MAX_PIXELS, &own)) {
-		image = calloc(1, sizeof *image);
-		if (image)
-			*image = (sumi_image){ .width = p.width, .height = p.height, .pixels = p.rgb, .seed = -1 };
-		else
-			fail(&own, NO_MEMORY, "out of memory for %s", path);
-	}
-	if (!image) picture_free(&p);
+	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path of a picture to read");
+	if (!failed(&own) && picture_read(&p, path, PICTURE_MAX_PIXELS, &own)) image = image_of_picture(&p, &own);
 	tell_caller(e, &own);
 	return image;
 }
 
-bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e)
+sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own) && !image) fail(&own, BAD_USAGE, "%s: no picture to write", path);
-	if (!failed(&own)) {
-		picture p = { .width = image->width, .height = image->height, .rgb = image->pixels };
-		picture_write(&p, path, image->parameters, 0, &own);
+	picture p = { 0 };
+	sumi_image *image = NULL;
+	if (!failed(&own) && (!bytes || !count)) fail(&own, BAD_USAGE, "no bytes of a picture to decode");
+	if (!failed(&own) && picture_decode(&p, bytes, count, "the picture", PICTURE_MAX_PIXELS, &own)) {
+		image = image_of_picture(&p, &own);
+		if (image) image->parameters = picture_text_of(bytes, count);
+	}
+	tell_caller(e, &own);
+	return image;
+}
+
+bool sumi_image_write(const sumi_image *given, const char *path, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_image image;
+	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path to write a picture to");
+	if (!failed(&own) && adopt_image(&image, given, path, &own)) {
+		picture p = { .width = image.width, .height = image.height, .rgb = image.pixels };
+		picture_write(&p, path, image.parameters, 0, &own);
+	}
+	return tell_caller(e, &own);
+}
+
+bool sumi_image_encode(
+    const sumi_image *given, const char *format, int quality, unsigned char **bytes, size_t *count, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_image image;
+	picture_format f;
+	char name[16] = "";
+	if (bytes) *bytes = NULL;
+	if (count) *count = 0;
+	if (!failed(&own) && (!bytes || !count || !format))
+		fail(&own, BAD_USAGE, "a picture to encode needs a format, and a place for its bytes and their number");
+	if (!failed(&own) && (quality < 0 || quality > 100))
+		fail(&own, BAD_USAGE, "quality %d: between 0 and 100", quality);
+	if (!failed(&own)) snprintf(name, sizeof name, ".%s", format);
+	if (!failed(&own) && picture_format_of(name, &f, &own) && adopt_image(&image, given, "encoding", &own)) {
+		picture p = { .width = image.width, .height = image.height, .rgb = image.pixels };
+		picture_encode(&p, f, image.parameters, quality, bytes, count, &own);
 	}
 	return tell_caller(e, &own);
 }
@@ -74,6 +175,7 @@ void sumi_image_free(sumi_image *image)
 	if (!image) return;
 	free(image->pixels);
 	free(image->parameters);
+	free(image->alpha);
 	free(image);
 }
 
@@ -89,34 +191,45 @@ bool sumi_image_writable(const char *path, sumi_error *e)
 {
 	error own = error_of_caller(e);
 	picture_format format;
+	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path to write a picture to");
 	if (!failed(&own) && picture_format_of(path, &format, &own)) check_writable(path, &own);
 	return tell_caller(e, &own);
 }
 
-/* ── generating ── */
+/* ── drawing ── */
 
-sumi_options sumi_defaults(void)
+void sumi_options_init(sumi_options *options, size_t size)
 {
-	return (sumi_options){ .prompt = "", .steps = 20, .guidance = -1, .eta = -1, .seed = 42, .strength = 0.75 };
+	const sumi_options standard = {
+		.prompt = "", .steps = 20, .guidance = -1, .eta = -1, .seed = 42, .strength = 0.75
+	};
+	hand_out(options, size, &standard, sizeof standard);
+}
+
+static bool can_draw(const model *m, const sumi_options *options, error *e)
+{
+	if (!m || !options) return fail(e, BAD_USAGE, "no model or no options to draw with");
+	return !m->autoencoder_only || fail(e, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
 }
 
 sumi_image *sumi_generate(sumi_model *m, const sumi_options *options, sumi_error *e)
 {
 	error own = error_of_caller(e);
+	sumi_options o;
 	sumi_image *image = NULL;
-	if (!failed(&own) && (!m || !options)) fail(&own, BAD_USAGE, "no model or no options to generate with");
-	if (!failed(&own) && m->autoencoder_only) fail(&own, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
-	if (!failed(&own)) image = generate(m, options, &own);
+	if (!failed(&own) && can_draw(m, options, &own) && adopt_options(&o, options, &own)) image = generate(m, &o, &own);
 	tell_caller(e, &own);
 	return image;
 }
 
-bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, bool profile, FILE *to, sumi_error *e)
+bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, bool profile, sumi_write_fn *write,
+    void *context, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own) && (!m || !options || !name)) fail(&own, BAD_USAGE, "no model, options or part to dump");
-	if (!failed(&own) && m->autoencoder_only) fail(&own, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
-	if (!failed(&own)) dump_stage(m, options, name, profile, to, &own);
+	sumi_options o;
+	if (!failed(&own) && (!name || !write)) fail(&own, BAD_USAGE, "no part to dump, or nothing to write it with");
+	if (!failed(&own) && can_draw(m, options, &own) && adopt_options(&o, options, &own))
+		dump_stage(m, &o, name, profile, write, context, &own);
 	return tell_caller(e, &own);
 }
 
@@ -126,14 +239,17 @@ bool sumi_init(const char *name, uint64_t seed, const char *type, bool zeros, co
     const sumi_listener *listener, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own)) file_init(name, seed, type, zeros, path, listener, &own);
+	sumi_listener l;
+	if (!failed(&own) && (!name || !path)) fail(&own, BAD_USAGE, "a new model needs a family and a path");
+	if (!failed(&own) && adopt_listener(&l, listener, &own)) file_init(name, seed, type, zeros, path, &l, &own);
 	return tell_caller(e, &own);
 }
 
 bool sumi_info(const char *path, char **report, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	*report = NULL;
+	if (report) *report = NULL;
+	if (!failed(&own) && (!path || !report)) fail(&own, BAD_USAGE, "no path of a file, or no place for its report");
 	if (!failed(&own)) file_info(path, report, &own);
 	return tell_caller(e, &own);
 }
@@ -142,6 +258,8 @@ bool sumi_convert(const char *from, const char *to, const char *type, const char
     sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own)) file_convert(from, to, type, layout, listener, &own);
+	sumi_listener l;
+	if (!failed(&own) && (!from || !to)) fail(&own, BAD_USAGE, "a conversion needs two paths");
+	if (!failed(&own) && adopt_listener(&l, listener, &own)) file_convert(from, to, type, layout, &l, &own);
 	return tell_caller(e, &own);
 }

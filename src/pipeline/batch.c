@@ -90,7 +90,7 @@ batch *batch_new(const model *m, const sumi_options *o, int size, error *e)
 	batch *b = calloc(1, sizeof *b);
 	if (!b) return fail(e, NO_MEMORY, "out of memory"), NULL;
 	b->own = *m;
-	b->own.listener = (sumi_listener){ 0 };
+	b->own.watcher = (watcher){ 0 };
 	b->own.taesd = NULL;
 	b->options = *o;
 	b->options.prompt = "";

@@ -293,15 +293,17 @@ static void describe(const job *j, parameters *p)
 	}
 	snprintf(text, sizeof text, "%dx%d", j->width, j->height);
 	parameters_text(p, "Size", text);
-	if (file_hash(m->path, text)) {
+	if (o->hashes && file_hash(m->path, text)) {
 		text[10] = 0;
 		parameters_text(p, "Model hash", text);
 	}
 	parameters_text(p, "Model", m->name);
 	const char *vae = m->taesd_path ? m->taesd_path : m->vae_path;
-	if (vae && file_hash(vae, text)) {
-		text[10] = 0;
-		parameters_text(p, "VAE hash", text);
+	if (vae) {
+		if (o->hashes && file_hash(vae, text)) {
+			text[10] = 0;
+			parameters_text(p, "VAE hash", text);
+		}
 		parameters_text(p, "VAE", strrchr(vae, '/') ? strrchr(vae, '/') + 1 : vae);
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
@@ -315,6 +317,15 @@ static void describe(const job *j, parameters *p)
 sumi_image *generate(model *m, const sumi_options *o, error *e)
 {
 	job j = { 0 };
+	sumi_image init, mask;
+	sumi_options own = *o;
+	if (o->init && !adopt_image(&init, o->init, "the picture to begin from", e)) return NULL;
+	if (o->mask && !adopt_image(&mask, o->mask, "the mask", e)) return NULL;
+	if (o->init) own.init = &init;
+	if (o->mask) own.mask = &mask;
+	o = &own;
+	if (!adopt_listener(&m->watcher.listener, o->listener, e)) return NULL;
+	m->watcher.cancel = o->cancel;
 	parameters p = { 0 };
 	sumi_image *image = NULL;
 	bool fine = job_prepare(&j, m, o, e) && job_compile(&j, e) && job_plan(&j, e) && job_run(&j, e);
@@ -327,11 +338,30 @@ sumi_image *generate(model *m, const sumi_options *o, error *e)
 	}
 	j.m = m;
 	job_free(&j);
+	m->watcher = (watcher){ 0 };
 	return image;
 }
 
-bool dump_stage(model *m, const sumi_options *o, const char *name, bool profile, FILE *to, error *e)
+/* What a graph prints, for whoever writes. */
+static bool write_dump(const graph *g, sumi_write_fn *write, void *context, error *e)
 {
+	char *text = NULL;
+	size_t count = 0;
+	FILE *to = open_memstream(&text, &count);
+	if (to) graph_dump(g, to);
+	bool fine = to && !fclose(to);
+	if (!fine)
+		fail(e, NO_MEMORY, "out of memory for the text");
+	else if (!write(context, text, count))
+		fine = fail(e, BAD_FILE, "the text could not be written");
+	free(text);
+	return fine;
+}
+
+bool dump_stage(
+    model *m, const sumi_options *o, const char *name, bool profile, sumi_write_fn *write, void *context, error *e)
+{
+	if (!adopt_listener(&m->watcher.listener, o->listener, e)) return false;
 	job j = { 0 };
 	stage *chosen = NULL;
 	bool fine = job_prepare(&j, m, o, e) && job_compile(&j, e);
@@ -345,8 +375,9 @@ bool dump_stage(model *m, const sumi_options *o, const char *name, bool profile,
 		graph_profile(chosen->g, true);
 		fine = fine && stage_run(chosen, e);
 	}
-	if (fine) graph_dump(chosen->g, to);
+	if (fine) fine = write_dump(chosen->g, write, context, e);
 	j.m = m;
 	job_free(&j);
+	m->watcher = (watcher){ 0 };
 	return fine;
 }

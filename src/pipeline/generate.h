@@ -62,6 +62,7 @@ void job_free(job *j);
 
 /* What sumi_generate() and sumi_dump() do. */
 sumi_image *generate(model *m, const sumi_options *o, error *e);
-bool dump_stage(model *m, const sumi_options *o, const char *name, bool profile, FILE *to, error *e);
+bool dump_stage(
+    model *m, const sumi_options *o, const char *name, bool profile, sumi_write_fn *write, void *context, error *e);
 
 #endif

@@ -1,5 +1,6 @@
 /* grid.c - lays pictures out in rows. */
 #include "pipeline/grid.h"
+#include "checkpoint/caller.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,12 @@ static void paste(sumi_image *to, const sumi_image *p, int left, int top)
 
 sumi_image *image_grid(const sumi_image *const *pictures, int count, int columns, int gap, error *e)
 {
-	if (count < 1 || columns < 1 || gap < 0 || gap > 1024)
+	if (!pictures || count < 1 || columns < 1 || gap < 0 || gap > 1024)
 		return fail(e, BAD_USAGE, "a grid of %d pictures in %d columns, %d apart, is none", count, columns, gap), NULL;
+	for (int i = 0; i < count; i++) {
+		sumi_image own;
+		if (!adopt_image(&own, pictures[i], "a picture of the grid", e)) return NULL;
+	}
 	if (columns > count) columns = count;
 	int64_t cell_width = 0, cell_height = 0, rows = (count + columns - 1) / columns;
 	for (int i = 0; i < count; i++) {
@@ -29,7 +34,10 @@ sumi_image *image_grid(const sumi_image *const *pictures, int count, int columns
 		       NULL;
 	sumi_image *to = calloc(1, sizeof *to);
 	size_t bytes = (size_t)width * (size_t)height * 3;
-	if (to) *to = (sumi_image){ .width = (int)width, .height = (int)height, .pixels = malloc(bytes), .seed = -1 };
+	if (to)
+		*to = (sumi_image){
+			.width = (int)width, .height = (int)height, .pixels = malloc(bytes), .seed = -1, .size = sizeof *to
+		};
 	if (!to || !to->pixels) {
 		free(to);
 		return fail(e, NO_MEMORY, "out of memory for a grid of %lld×%lld", (long long)width, (long long)height), NULL;

@@ -97,6 +97,7 @@ sumi_image *picture_from(
 	p->width = width;
 	p->height = height;
 	p->seed = -1;
+	p->size = sizeof *p;
 	for (size_t i = 0; i < n; i++) p->pixels[i] = byte_of(values[i]);
 	if (!original || !mask || restore(p, original, mask, e)) return p;
 	sumi_image_free(p);

@@ -199,7 +199,7 @@ static bool add_prompt_lora(void *context, const char *name, double strength, er
 static bool read_prompts(job *j, error *e)
 {
 	const sumi_options *o = j->o;
-	bool guided = j->guidance != 1 && !j->m->family.unet.guidance; /* which a distilled model is told instead */
+	bool guided = j->guidance > 1 && !j->m->family.unet.guidance; /* which a distilled model is told instead */
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, j, e);
 	return j->prompt && conditioning_read(&j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "",
 	                        guided, o->steps, e);

@@ -55,6 +55,12 @@ bool sumi_training_load(sumi_training *t, const char *path, sumi_error *e)
 	return tell_caller(e, &own);
 }
 
+void sumi_training_listener_init(sumi_training_listener *listener, size_t size)
+{
+	const sumi_training_listener standard = { 0 };
+	hand_out(listener, size, &standard, sizeof standard);
+}
+
 static bool on_progress(void *context, const training_progress *p)
 {
 	const sumi_training_listener *l = context;
@@ -79,9 +85,9 @@ static void on_note(void *context, const char *line)
 bool sumi_training_run(const sumi_training *t, const sumi_training_listener *listener, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	sumi_training_listener l = listener ? *listener : (sumi_training_listener){ 0 };
+	sumi_training_listener l = sumi_training_listener_defaults();
 	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run");
-	if (!failed(&own))
+	if (!failed(&own) && adopt(&l, sizeof l, listener, "sumi_training_listener", &own))
 		train_run(
 		    t->job, &t->options, &(training_listener){ .progress = on_progress, .note = on_note, .context = &l }, &own);
 	return tell_caller(e, &own);
@@ -98,13 +104,17 @@ static bool means(const train_option *o, int at, training_job job)
 
 bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
 {
+	sumi_training_option known = { .size = sizeof known };
+	if (!option || !adopt(&known, sizeof known, option, "sumi_training_option", NULL)) return false;
+	size_t size = option->size < sizeof known ? option->size : sizeof known;
 	training_job j;
 	const train_option *o;
 	if (!job_by_name(job, &j, NULL)) return false;
 	for (int k = 0; (o = train_option_at(k)); k++)
 		if (means(o, k, j) && i-- == 0) {
 			bool heading = o->kind == OPTION_HEADING;
-			*option = (sumi_training_option){ .name = heading ? o->help : o->name,
+			known = (sumi_training_option){ .size = option->size,
+				.name = heading ? o->help : o->name,
 				.value = heading                  ? NULL
 				         : o->kind == OPTION_TEXT ? "TEXT"
 				         : o->kind == OPTION_FLAG ? "true|false"
@@ -113,6 +123,7 @@ bool sumi_training_option_at(const char *job, int i, sumi_training_option *optio
 				.flag = o->kind == OPTION_FLAG,
 				.standard = o->absent,
 				.help = heading ? NULL : o->help };
+			memcpy(option, &known, size);
 			return true;
 		}
 	return false;
