@@ -190,6 +190,28 @@ static tensor build_attention(graph *g, const int *s)
 	return attention(g, q, k, v, s[3], 1 / root, s[5]);
 }
 
+/* N, queries, keys, heads, width, biases */
+static tensor build_biased_attention(graph *g, const int *s)
+{
+	tensor q = values(g, "q", shape3(s[0], s[1], s[3] * s[4])), k = values(g, "k", shape3(s[0], s[2], s[3] * s[4]));
+	tensor v = values(g, "v", shape3(s[0], s[2], s[3] * s[4]));
+	return attention_biased(g, q, k, v, full(g, "bias", shape4(s[5], s[3], s[1], s[2])), s[3], 0.25f);
+}
+
+/* queries, keys, buckets, distance: read off a table, so that there is a number to compare */
+static tensor build_relative_buckets(graph *g, const int *s)
+{
+	return embedding(g, values(g, "table", shape2(s[2], 3)), relative_buckets(g, s[0], s[1], s[2], s[3]));
+}
+
+/* gamma?, shape */
+static tensor build_rms_norm(graph *g, const int *s)
+{
+	bool scaled = *s++;
+	shape x = next_shape(&s);
+	return rms_norm(g, values(g, "x", x), scaled ? full(g, "gamma", shape1(x.d[x.n - 1])) : 0, 1e-6f);
+}
+
 /* rows, width, N, T */
 static tensor build_embedding(graph *g, const int *s)
 {
@@ -323,6 +345,15 @@ const operation_case operation_cases[] = {
 	{ ATTENTION, build_attention, { 1, 20, 20, 1, 512 } },
 	{ ATTENTION, build_attention, { 2, 77, 77, 2, 64, 1 } },
 	{ ATTENTION, build_attention, { 1, 13, 13, 3, 24, 1 } },
+	{ ATTENTION, build_biased_attention, { 1, 1, 1, 1, 1, 1 } },
+	{ ATTENTION, build_biased_attention, { 2, 77, 77, 4, 64, 1 } },
+	{ ATTENTION, build_biased_attention, { 3, 50, 130, 3, 12, 3 } },
+	{ RELATIVE_BUCKETS, build_relative_buckets, { 7, 40, 32, 128 } },
+	{ RELATIVE_BUCKETS, build_relative_buckets, { 1, 300, 8, 20 } },
+	{ RMS_NORM, build_rms_norm, { 1, 3, 2, 7, 40 } },
+	{ RMS_NORM, build_rms_norm, { 0, 2, 5, 33 } },
+	{ RMS_NORM, build_rms_norm, { 1, 4, 2, 3, 4, 64 } },
+	{ RMS_NORM, build_rms_norm, { 1, 1, 5000 } },
 	{ EMBEDDING, build_embedding, { 11, 8, 2, 7 } },
 	{ EMBEDDING, build_embedding, { 3, 33, 3, 20 } },
 	{ TIMESTEP_EMBEDDING, build_timesteps, { 3, 32 } },
@@ -374,6 +405,9 @@ const operation_case benchmark_cases[] = {
 	{ ATTENTION, build_attention, { 2, 4096, 77, 8, 40 } },
 	{ ATTENTION, build_attention, { 1, 4096, 4096, 1, 512 } },
 	{ ATTENTION, build_attention, { 2, 77, 77, 12, 64, 1 } },
+	{ ATTENTION, build_biased_attention, { 2, 256, 256, 64, 64, 1 } },
+	{ ATTENTION, build_attention, { 2, 4250, 4250, 24, 64 } },
+	{ RMS_NORM, build_rms_norm, { 1, 4, 2, 4096, 24, 64 } },
 };
 const int benchmark_case_count = sizeof benchmark_cases / sizeof *benchmark_cases;
 
@@ -387,11 +421,13 @@ void print_case(const operation_case *c)
 
 /* ── graphs and values ── */
 
-/* A product with a residual or an activation is what fusion makes; no rule differentiates it. */
-static bool is_fused(const graph *g, tensor y)
+/* A product with a residual or an activation is what fusion makes; no rule differentiates it, nor attention with a
+ * bias. */
+static bool lacks_gradient(const graph *g, tensor y)
 {
 	const node *n = node_of(g, y);
-	return (n->op == MATMUL && (n->in[3] || n->a[2])) || (n->op == CONV && (n->in[3] || n->a[5]));
+	return (n->op == MATMUL && (n->in[3] || n->a[2])) || (n->op == CONV && (n->in[3] || n->a[5])) ||
+	       (n->op == ATTENTION && n->inputs > 3);
 }
 
 case_graph build_case(const operation_case *c, dtype compute, bool differentiate)
@@ -407,7 +443,7 @@ case_graph build_case(const operation_case *c, dtype compute, bool differentiate
 		if (n->op == INPUT && dtype_is_float(n->dtype) && strcmp(n->name, "timesteps"))
 			r.wrt[r.wrt_count++] = (tensor)i;
 	}
-	if (!differentiate || (r.y && is_fused(r.g, r.y))) r.wrt_count = 0;
+	if (!differentiate || (r.y && lacks_gradient(r.g, r.y))) r.wrt_count = 0;
 	if (r.wrt_count) gradients(r.g, r.loss, r.wrt, r.wrt_count, r.gradient);
 	keep(r.g, r.y);
 	keep(r.g, r.loss);

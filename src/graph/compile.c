@@ -18,7 +18,7 @@ static void find_places(graph *g)
 		place *p = &g->places[i];
 		p->base = (tensor)i;
 		p->offset = 0;
-		p->constant = n->op == FILL || (n->op == PARAM && !n->trainable) || (!is_leaf(n) && n->inputs > 0);
+		p->constant = n->op == FILL || n->op == RELATIVE_BUCKETS || (n->op == PARAM && !n->trainable) || (!is_leaf(n) && n->inputs > 0);
 		p->constant &= !p->told;
 		for (int k = 0; k < n->inputs; k++) p->constant &= !n->in[k] || g->places[n->in[k]].constant;
 		const place *from = &g->places[n->in[0]];

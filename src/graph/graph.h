@@ -73,11 +73,16 @@ typedef enum opcode {
 	LAYER_NORM_DX, /* x, dy, gamma → dx */
 	LAYER_NORM_DW, /* x, dy → [2,C] full precision: dgamma, dbeta */
 
-	ATTENTION,      /* q, k, v; a[0] heads, a[1] causal, f[0] scale: see attention() */
+	RMS_NORM,    /* x, gamma (0: none): x·gamma / √(mean of x² over the last axis + f[0]) */
+	RMS_NORM_DX, /* x, dy, gamma → dx */
+	RMS_NORM_DW, /* x, dy → [C] full precision: dgamma */
+
+	ATTENTION,      /* q, k, v, bias (0: none); a[0] heads, a[1] causal, f[0] scale: see attention() */
 	ATTENTION_GRAD, /* q, k, v, o, do → flat [dq | dk | dv]; attributes as ATTENTION */
 
 	EMBEDDING,          /* table [V,C], ids (I32) of any shape → [..,C] */
 	EMBEDDING_GRAD,     /* dy, ids → [V,C] full precision */
+	RELATIVE_BUCKETS,   /* no input → I32 [queries,keys]; a[0] buckets, a[1] distance: see relative_buckets() */
 	TIMESTEP_EMBEDDING, /* t [N] (full precision, may be fractional) → [N,C] full precision: cos first, then sin;
 	                     * an odd C ends in a 0; f[0] max_period */
 	OPS
@@ -175,8 +180,14 @@ tensor conv2d(graph *g, tensor x, tensor w, tensor bias, int stride, int top, in
 /* Group norm over (H, W, C/groups) or (T, C/groups), gamma and beta [C] full precision, then the activation. */
 tensor group_norm(graph *g, tensor x, tensor gamma, tensor beta, int groups, float epsilon, activation a);
 tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon); /* gamma and beta may both be 0 */
+tensor rms_norm(graph *g, tensor x, tensor gamma, float epsilon); /* Zhang and Sennrich 2019; gamma may be 0 */
 /* softmax(scale·q·kᵀ)·v for each head; q [N,Tq,heads·d], k and v [N,Tk,heads·d]; causal: query i sees keys 0…i. */
 tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale, bool causal);
+/* The same, with bias [N or 1,heads,Tq,Tk] in full precision added to the scores. It has no gradient. */
+tensor attention_biased(graph *g, tensor q, tensor k, tensor v, tensor bias, int heads, float scale);
+/* T5's buckets of relative positions, key − query: half of them for keys that come later, each half exact for the near
+ * ones and logarithmic up to `distance`, from where on they are one. */
+tensor relative_buckets(graph *g, int queries, int keys, int buckets, int distance);
 tensor embedding(graph *g, tensor table, tensor ids); /* the table may be a parameter of any dtype: rows become REAL */
 tensor timestep_embedding(graph *g, tensor t, int width, float max_period); /* frequency i: max_period^(−i/half) */
 

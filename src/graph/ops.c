@@ -37,10 +37,14 @@ const operation operations[OPS] = {
 	[LAYER_NORM] = { "layer_norm", gradient_of_layer_norm, FIRST },
 	[LAYER_NORM_DX] = { "layer_norm_dx", NULL, 0 },
 	[LAYER_NORM_DW] = { "layer_norm_dw", NULL, 0 },
+	[RMS_NORM] = { "rms_norm", gradient_of_rms_norm, FIRST },
+	[RMS_NORM_DX] = { "rms_norm_dx", NULL, 0 },
+	[RMS_NORM_DW] = { "rms_norm_dw", NULL, 0 },
 	[ATTENTION] = { "attention", gradient_of_attention, 0 },
 	[ATTENTION_GRAD] = { "attention_grad", NULL, 0 },
 	[EMBEDDING] = { "embedding", gradient_of_embedding, 0 },
 	[EMBEDDING_GRAD] = { "embedding_grad", NULL, 0 },
+	[RELATIVE_BUCKETS] = { "relative_buckets", NULL, 0 },
 	[TIMESTEP_EMBEDDING] = { "timestep_embedding", NULL, 0 },
 };
 

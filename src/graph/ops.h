@@ -31,6 +31,7 @@ void gradient_of_pad(graph *, tensor, tensor), gradient_of_concat(graph *, tenso
 void gradient_of_resize(graph *, tensor, tensor), gradient_of_pool(graph *, tensor, tensor);
 void gradient_of_matmul(graph *, tensor, tensor), gradient_of_conv(graph *, tensor, tensor);
 void gradient_of_group_norm(graph *, tensor, tensor), gradient_of_layer_norm(graph *, tensor, tensor);
+void gradient_of_rms_norm(graph *, tensor, tensor);
 void gradient_of_attention(graph *, tensor, tensor), gradient_of_embedding(graph *, tensor, tensor);
 
 #endif

@@ -108,6 +108,15 @@ tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon)
 	return y;
 }
 
+tensor nn_rms_norm(nn *n, const char *name, tensor x, float epsilon)
+{
+	graph *g = n->g;
+	push(g, "%s", name);
+	tensor y = rms_norm(g, x, nn_vector(n, "weight", dim(g, x, -1), ones), epsilon);
+	pop(g);
+	return y;
+}
+
 /* A token is of one table or of the other: row 0 of the further table is zeros, and `old` is 1 where it is meant. */
 static tensor with_new_words(nn *n, tensor y, int width)
 {

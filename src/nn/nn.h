@@ -10,8 +10,9 @@
 
 /* How a parameter starts in a new model. */
 typedef struct initial {
-	enum { CONSTANT_START, UNIFORM_START, NORMAL_START, COUNTING_START } kind;
-	float value; /* the constant; the bound of ±bound; the standard deviation; none: 0, 1, 2, … */
+	enum { CONSTANT_START, UNIFORM_START, NORMAL_START, COUNTING_START, SINUSOID_START } kind;
+	float value; /* the constant; the bound of ±bound; the standard deviation; none: 0, 1, 2, …; the distance of
+	              * neighbours in a square table of positions (mmdit.h) */
 } initial;
 
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */
@@ -53,6 +54,7 @@ tensor nn_conv2d_strided(
     nn *n, const char *name, tensor x, int out, int size, int stride, int before, int after, bool bias);
 tensor nn_group_norm(nn *n, const char *name, tensor x, int groups, float epsilon, activation a);
 tensor nn_layer_norm(nn *n, const char *name, tensor x, float epsilon);
+tensor nn_rms_norm(nn *n, const char *name, tensor x, float epsilon); /* no bias */
 /* ids (I32) [..] → [..,width]; weight [rows,width], which starts as normal values of this standard deviation */
 tensor nn_embedding(nn *n, const char *name, tensor ids, int rows, int width, float deviation);
 /* GEGLU to `inner` and back, as "net.0.proj" and "net.2" under `name` */

@@ -28,6 +28,8 @@ void golden_schedules(const char *dir, report *r);  /* schedules/ */
 void golden_samplers(const char *dir, report *r);   /* samplers/ */
 void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
 void golden_text(const char *dir, report *r);       /* text/ */
+void golden_t5(const char *dir, report *r);         /* text/, T5's */
+void golden_mmdit(const char *dir, report *r);      /* sd3/, but for its autoencoder */
 void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
 void golden_timesteps(const char *dir, report *r);  /* unet/timestep_embedding.safetensors */
 void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */

@@ -3,11 +3,13 @@
 #include "backend/cpu/rows.h"
 #include <omp.h>
 
-/* The best code for this CPU; NULL: none. */
-static const attention_code *code(dtype d, bool backward)
+static bool is_biased(const call *c) { return c->y->op == ATTENTION && c->y->inputs > 3; }
+
+/* The best code for this CPU; NULL: none. wide: it must compute in full precision. */
+static const attention_code *code(dtype d, bool wide)
 {
 #if defined __x86_64__
-	if (d == BF16 && !backward && __builtin_cpu_supports("avx512bf16")) return &attention_avx512bf16;
+	if (d == BF16 && !wide && __builtin_cpu_supports("avx512bf16")) return &attention_avx512bf16;
 	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return &attention_avx512;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &attention_avx2;
 #endif
@@ -19,21 +21,21 @@ static attention_shape shape_for(const call *c)
 	const int *q = c->x[0]->shape.d, *k = c->x[1]->shape.d;
 	size_t heads = (size_t)c->y->a[0];
 	return (attention_shape){ (size_t)q[0], (size_t)q[1], (size_t)k[1], heads, (size_t)q[2] / heads, c->y->f[0],
-		c->y->a[1] != 0, c->y->dtype };
+		c->y->a[1] != 0, c->y->dtype, is_biased(c) ? c->in[3] : NULL, is_biased(c) ? (size_t)c->x[3]->shape.d[0] : 1 };
 }
 
 static bool fits(const call *c)
 {
 	if (!code(F32, true) || (c->y->dtype != F32 && c->y->dtype != BF16)) return false;
 	for (int i = 0; i < c->y->inputs; i++)
-		if (c->x[i]->dtype != c->y->dtype) return false;
+		if (c->x[i]->dtype != (is_biased(c) && i == 3 ? F32 : c->y->dtype)) return false;
 	return true;
 }
 
 static size_t forward_scratch(const call *c)
 {
 	attention_shape s = shape_for(c);
-	const attention_code *k = code(s.dtype, false);
+	const attention_code *k = code(s.dtype, is_biased(c));
 	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
 	return (s.batch * s.heads * packed + (size_t)c->threads * room) * sizeof(float);
 }
@@ -42,7 +44,7 @@ static bool forward(const call *c, error *e)
 {
 	(void)e;
 	attention_shape s = shape_for(c);
-	const attention_code *k = code(s.dtype, false);
+	const attention_code *k = code(s.dtype, is_biased(c));
 	size_t heads = s.batch * s.heads, blocks = (s.queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
 	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
 	float *panels = c->scratch, *rooms = panels + heads * packed;

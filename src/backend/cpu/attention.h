@@ -7,8 +7,10 @@
 typedef struct attention_shape {
 	size_t batch, queries, keys, heads, width; /* width: of a head */
 	float scale;
-	bool causal; /* query i sees keys 0 … i */
-	dtype dtype; /* of all tensors, F32 or BF16 */
+	bool causal;       /* query i sees keys 0 … i */
+	dtype dtype;       /* of all tensors, F32 or BF16 */
+	const float *bias; /* [biases,heads,queries,keys], added to the scores (forward alone); NULL: none */
+	size_t biases;     /* 1: for all of the batch */
 } attention_shape;
 
 enum { BLOCK_QUERIES = 48, BLOCK_KEYS = 96 };

@@ -198,6 +198,13 @@ static void soften(float *score, size_t visible, size_t count, float *most, floa
 	*most = now;
 }
 
+static void add_bias(
+    const attention_shape *s, size_t image, size_t head, size_t query, size_t key, size_t count, float *score)
+{
+	const float *bias = s->bias + ((image % s->biases * s->heads + head) * s->queries + query) * s->keys + key;
+	for (size_t j = 0; j < count; j++) score[j] += bias[j];
+}
+
 static void forward(const attention_shape *s, size_t image, size_t head, size_t first, const void *q,
     const float *packed, void *out, float *room)
 {
@@ -213,6 +220,7 @@ static void forward(const attention_shape *s, size_t image, size_t head, size_t 
 		size_t count = smaller(BLOCK_KEYS, end - key);
 		multiply(query, width, 1, rows, packed + key * width, width * PANEL, count, width, score, BLOCK_KEYS, false);
 		for (size_t i = 0; i < rows; i++) {
+			if (s->bias) add_bias(s, image, head, first + i, key, count, score + i * BLOCK_KEYS);
 			size_t visible = seen(s, first + i) > key ? smaller(count, seen(s, first + i) - key) : 0;
 			soften(score + i * BLOCK_KEYS, visible, count, most + i, sum + i, result + i * padded, padded);
 		}

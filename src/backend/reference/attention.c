@@ -8,14 +8,17 @@ typedef struct attention_sizes {
 	size_t batch, queries, keys, heads, width, stride; /* width of a head; stride: of a token */
 	double scale;
 	bool causal;
+	const real *bias; /* [biases,heads,queries,keys]; NULL: none */
+	size_t biases;    /* 1: for all of the batch */
 } attention_sizes;
 
 static attention_sizes sizes_of(const call *c)
 {
 	const int *q = c->x[0]->shape.d, *k = c->x[1]->shape.d;
 	size_t heads = (size_t)c->y->a[0];
+	bool biased = c->y->op == ATTENTION && c->y->inputs > 3;
 	return (attention_sizes){ (size_t)q[0], (size_t)q[1], (size_t)k[1], heads, (size_t)q[2] / heads, (size_t)q[2],
-		(double)c->y->f[0], c->y->a[1] != 0 };
+		(double)c->y->f[0], c->y->a[1] != 0, biased ? c->in[3] : NULL, biased ? (size_t)c->x[3]->shape.d[0] : 1 };
 }
 
 /* Where a head of a token begins in [N,T,heads·width]. */
@@ -32,12 +35,18 @@ static void accumulate(double *sum, double factor, const real *x, size_t n)
 	for (size_t i = 0; i < n; i++) sum[i] += factor * (double)x[i];
 }
 
+/* What is added to the scores of a query; NULL: nothing. */
+static const real *bias_of(const attention_sizes *s, size_t n, size_t head, size_t query)
+{
+	return s->bias ? s->bias + ((n % s->biases * s->heads + head) * s->queries + query) * s->keys : NULL;
+}
+
 /* Writes the probabilities of n keys and returns log Σ exp(score). */
-static double softmax(const attention_sizes *s, const real *q, const real *k, size_t n, double *p)
+static double softmax(const attention_sizes *s, const real *q, const real *k, const real *bias, size_t n, double *p)
 {
 	double most = -INFINITY, sum = 0;
 	for (size_t j = 0; j < n; j++) {
-		p[j] = s->scale * dot(q, k + j * s->stride, s->width);
+		p[j] = s->scale * dot(q, k + j * s->stride, s->width) + (bias ? (double)bias[j] : 0);
 		if (p[j] > most) most = p[j];
 	}
 	for (size_t j = 0; j < n; j++) sum += p[j] = exp(p[j] - most);
@@ -62,7 +71,7 @@ bool plain_attention(const call *c)
 		size_t i = task % s.queries, head = task / s.queries % s.heads, n = task / s.queries / s.heads;
 		double *p = (double *)c->scratch + (size_t)omp_get_thread_num() * (s.keys + s.width), *sum = p + s.keys;
 		size_t at = place(&s, s.queries, n, i, head), keys = place(&s, s.keys, n, 0, head), seen = visible(&s, i);
-		softmax(&s, q + at, k + keys, seen, p);
+		softmax(&s, q + at, k + keys, bias_of(&s, n, head, i), seen, p);
 		for (size_t e = 0; e < s.width; e++) sum[e] = 0;
 		for (size_t j = 0; j < seen; j++) accumulate(sum, p[j], v + keys + j * s.stride, s.width);
 		for (size_t e = 0; e < s.width; e++) o[at + e] = (real)sum[e];
@@ -91,7 +100,7 @@ static row query_gradient(const call *c, const attention_sizes *s, size_t task, 
 	size_t i = task % s->queries, head = task / s->queries % s->heads, n = task / s->queries / s->heads;
 	size_t at = place(s, s->queries, n, i, head), keys = place(s, s->keys, n, 0, head), seen = visible(s, i);
 	const real *q = (const real *)c->in[0] + at, *d = (const real *)c->in[4] + at;
-	row r = { softmax(s, q, k + keys, seen, p), 0 };
+	row r = { softmax(s, q, k + keys, NULL, seen, p), 0 };
 	for (size_t j = 0; j < seen; j++) r.share += p[j] * dot(d, v + keys + j * s->stride, s->width);
 	for (size_t e = 0; e < s->width; e++) sum[e] = 0;
 	for (size_t j = 0; j < seen; j++) {

@@ -1,6 +1,8 @@
-/* embedding.c - the gradient of a table look-up, and the sinusoidal embedding of timesteps. */
+/* embedding.c - the gradient of a table look-up, the sinusoidal embedding of timesteps, and the buckets of relative
+ * positions. */
 #include "backend/reference/plain.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHANNELS = 64 }; /* summed together */
@@ -44,5 +46,21 @@ bool plain_timestep_embedding(const call *c)
 		}
 		if (width % 2) y[width - 1] = 0;
 	}
+	return true;
+}
+
+/* _relative_position_bucket of transformers' modeling_t5.py, in float as there. */
+bool plain_relative_buckets(const call *c)
+{
+	int queries = c->y->shape.d[0], keys = c->y->shape.d[1], half = c->y->a[0] / 2, exact = half / 2;
+	float whole = (float)log((double)c->y->a[1] / (double)exact);
+	int32_t *bucket = c->out;
+	for (int i = 0; i < queries; i++)
+		for (int j = 0; j < keys; j++) {
+			int far = abs(j - i), b = far;
+			if (far >= exact) b = exact + (int)(logf((float)far / (float)exact) / whole * (float)(half - exact));
+			if (b > half - 1) b = half - 1;
+			*bucket++ = j > i ? half + b : b;
+		}
 	return true;
 }

@@ -29,11 +29,14 @@ plain_scratch conv_scratch;
 /* norm.c */
 plain plain_norm, plain_norm_dx, plain_norm_dw, plain_norm_sums;
 plain_scratch norm_scratch;
+/* rms_norm.c */
+plain plain_rms_norm, plain_rms_norm_dx, plain_rms_norm_dw;
+plain_scratch rms_norm_scratch;
 /* attention.c */
 plain plain_attention, plain_attention_grad;
 plain_scratch attention_scratch, attention_grad_scratch;
 /* embedding.c */
-plain plain_embedding_grad, plain_timestep_embedding;
+plain plain_embedding_grad, plain_relative_buckets, plain_timestep_embedding;
 /* cast.c */
 plain plain_cast;
 void convert_any(void *dst, dtype to, const void *src, dtype from, size_t n); /* src need not be aligned */

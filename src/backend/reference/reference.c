@@ -39,10 +39,14 @@ static const struct {
 	[LAYER_NORM] = { .run = plain_norm },
 	[LAYER_NORM_DX] = { .run = plain_norm_dx },
 	[LAYER_NORM_DW] = { plain_norm_dw, norm_scratch, false },
+	[RMS_NORM] = { .run = plain_rms_norm },
+	[RMS_NORM_DX] = { .run = plain_rms_norm_dx },
+	[RMS_NORM_DW] = { plain_rms_norm_dw, rms_norm_scratch, false },
 	[ATTENTION] = { plain_attention, attention_scratch, false },
 	[ATTENTION_GRAD] = { plain_attention_grad, attention_grad_scratch, false },
 	[EMBEDDING] = { plain_embedding, NULL, true },
 	[EMBEDDING_GRAD] = { .run = plain_embedding_grad },
+	[RELATIVE_BUCKETS] = { plain_relative_buckets, NULL, true },
 	[TIMESTEP_EMBEDDING] = { .run = plain_timestep_embedding },
 };
 
@@ -117,10 +121,14 @@ static const kernel rows[] = {
 	ROW(LAYER_NORM),
 	ROW(LAYER_NORM_DX),
 	ROW(LAYER_NORM_DW),
+	ROW(RMS_NORM),
+	ROW(RMS_NORM_DX),
+	ROW(RMS_NORM_DW),
 	ROW(ATTENTION),
 	ROW(ATTENTION_GRAD),
 	ROW(EMBEDDING),
 	ROW(EMBEDDING_GRAD),
+	ROW(RELATIVE_BUCKETS),
 	ROW(TIMESTEP_EMBEDDING),
 };
 

@@ -1,7 +1,7 @@
 /* attention.c - softmax attention as one operation: no score ever has a tensor of its own. */
 #include "graph/internal.h"
 
-tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale, bool causal)
+static tensor attend(graph *g, tensor q, tensor k, tensor v, tensor bias, int heads, float scale, bool causal)
 {
 	if (!q || !k || !v) return 0;
 	bool fits = axes(g, q) == 3 && axes(g, k) == 3 && shape_same(shape_of(g, k), shape_of(g, v)) &&
@@ -10,14 +10,46 @@ tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale,
 		graph_fail(g, "attention: queries of %d channels, keys of %d, %d heads", dim(g, q, -1), dim(g, k, -1), heads);
 		return 0;
 	}
-	tensor y = emit(g, ATTENTION, dtype_of(g, q), shape_of(g, q), 3, 3, (tensor[]){ q, k, v });
+	tensor y = emit(g, ATTENTION, dtype_of(g, q), shape_of(g, q), 3, bias ? 4 : 3, (tensor[]){ q, k, v, bias });
 	if (y) edit(g, y)->a[0] = heads, edit(g, y)->a[1] = causal, edit(g, y)->f[0] = scale;
+	return y;
+}
+
+tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale, bool causal)
+{
+	return attend(g, q, k, v, 0, heads, scale, causal);
+}
+
+tensor attention_biased(graph *g, tensor q, tensor k, tensor v, tensor bias, int heads, float scale)
+{
+	if (!q || !k || !bias) return 0;
+	shape s = shape_of(g, bias), expected = { 4, { s.d[0], heads, dim(g, q, 1), dim(g, k, 1) } };
+	if (dtype_of(g, bias) != REAL || !shape_same(s, expected) || (s.d[0] != 1 && s.d[0] != dim(g, q, 0))) {
+		graph_fail(g, "attention: a bias of %d axes [%d,%d,…], expected [1 or %d,%d,%d,%d] in full precision", s.n,
+		    s.d[0], s.d[1], dim(g, q, 0), heads, dim(g, q, 1), dim(g, k, 1));
+		return 0;
+	}
+	return attend(g, q, k, v, bias, heads, scale, false);
+}
+
+tensor relative_buckets(graph *g, int queries, int keys, int buckets, int distance)
+{
+	if (buckets < 4 || buckets % 4 || distance <= buckets / 4) {
+		graph_fail(g, "relative positions in %d buckets up to %d", buckets, distance);
+		return 0;
+	}
+	tensor y = emit(g, RELATIVE_BUCKETS, I32, shape2(queries, keys), 0, 0, NULL);
+	if (y) edit(g, y)->a[0] = buckets, edit(g, y)->a[1] = distance;
 	return y;
 }
 
 void gradient_of_attention(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
+	if (n.inputs > 3) {
+		graph_fail(g, "%s: attention with a bias has no gradient", n.name);
+		return;
+	}
 	size_t queries = shape_count(n.shape), keys = shape_count(shape_of(g, n.in[1]));
 	tensor d = emit(g, ATTENTION_GRAD, n.dtype, shape1((int)(queries + 2 * keys)), 5, 5,
 	    (tensor[]){ n.in[0], n.in[1], n.in[2], y, dy });

@@ -1,4 +1,5 @@
-/* norm.c - group norm (Wu and He 2018) with its activation, and layer norm (Ba et al. 2016). */
+/* norm.c - group norm (Wu and He 2018) with its activation, layer norm (Ba et al. 2016), and root-mean-square norm
+ * (Zhang and Sennrich 2019). */
 #include "graph/internal.h"
 
 static bool fits_channels(graph *g, tensor x, tensor gamma, tensor beta, const char *what)
@@ -66,4 +67,26 @@ void gradient_of_layer_norm(graph *g, tensor y, tensor dy)
 	if (wants_gradient(g, n.in[1]) || wants_gradient(g, n.in[2]))
 		share_affine(
 		    g, as_norm(g, emit(g, LAYER_NORM_DW, REAL, shape2(2, dim(g, y, -1)), 2, 2, in), &n), n.in[1], n.in[2]);
+}
+
+tensor rms_norm(graph *g, tensor x, tensor gamma, float epsilon)
+{
+	if (!x) return 0;
+	if (gamma && shape_count(shape_of(g, gamma)) != (size_t)dim(g, x, -1)) {
+		graph_fail(g, "rms norm: %d channels, gamma has %d", dim(g, x, -1), dim(g, gamma, 0));
+		return 0;
+	}
+	tensor y = emit(g, RMS_NORM, dtype_of(g, x), shape_of(g, x), 1, 2, (tensor[]){ x, gamma });
+	if (y) edit(g, y)->f[0] = epsilon;
+	return y;
+}
+
+void gradient_of_rms_norm(graph *g, tensor y, tensor dy)
+{
+	node n = *node_of(g, y);
+	tensor in[] = { n.in[0], dy, n.in[1] };
+	if (wants_gradient(g, n.in[0]))
+		add_gradient(g, n.in[0], as_norm(g, emit(g, RMS_NORM_DX, n.dtype, n.shape, 2, 3, in), &n));
+	if (wants_gradient(g, n.in[1]))
+		add_gradient(g, n.in[1], as_norm(g, emit(g, RMS_NORM_DW, REAL, shape1(dim(g, y, -1)), 2, 2, in), &n));
 }
