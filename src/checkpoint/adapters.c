@@ -1,9 +1,13 @@
 /* adapters.c - opens LoRA files. */
 #include "checkpoint/adapters.h"
+#include "checkpoint/adapter_config.h"
 #include "models/lora_names.h"
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static bool read_all(adapter_file *a, error *e)
 {
@@ -28,40 +32,68 @@ static void close_one(adapter_file *a)
 	free(a->path);
 }
 
+/* PEFT's and diffusers' folders hold a file of one of these names. */
+static weights *open_in_folder(const char *folder, error *e)
+{
+	static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_weights.safetensors",
+		"adapter_model.bin", "pytorch_lora_weights.bin" };
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (snprintf(path, sizeof path, "%s/%s", folder, names[i]) < (int)sizeof path && !access(path, R_OK))
+			return weights_open(path, e);
+	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_weights.safetensors", folder);
+	return NULL;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat s;
+	return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
+/* The folder whose adapter_config.json speaks of this file: false where none does. */
+static bool config_folder(const char *path, char *folder, size_t size)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	if (is_folder(path)) return snprintf(folder, size, "%s", path) < (int)size;
+	if (strncmp(name, "adapter_model.", 14)) return false;
+	return snprintf(folder, size, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") < (int)size;
+}
+
 static bool open_one(adapter_file *a, const family *f, const char *path, float strength, error *e)
 {
+	char folder[PATH_MAX];
 	*a = (adapter_file){ .path = strdup(path), .set = lora_new(), .strength = strength };
 	if (!a->path || !a->set) return fail(e, NO_MEMORY, "out of memory");
-	a->file = weights_open(path, e);
-	if (!a->file || !read_all(a, e)) return false;
+	a->file = is_folder(path) ? open_in_folder(path, e) : weights_open(path, e);
+	bool configured = config_folder(path, folder, sizeof folder);
+	if (!a->file || !read_all(a, e) ||
+	    !adapter_config_apply(a->set, a->file, configured ? folder : NULL, a->doubt, sizeof a->doubt, e))
+		return false;
 	lora_names *names = lora_names_new(f, e);
 	bool fine = names && lora_resolve(a->set, lora_names_find, names, e);
 	lora_names_free(names);
 	return fine;
 }
 
-bool adapters_add(adapter_list *l, const family *f, const char *path, float strength, int *matched, int *unmatched,
-    const char **first, error *e)
+const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e)
 {
 	adapter_file *more = realloc(l->files, ((size_t)l->count + 1) * sizeof *more);
-	if (!more) return fail(e, NO_MEMORY, "out of memory");
+	if (!more) return fail(e, NO_MEMORY, "out of memory"), NULL;
 	l->files = more;
 	adapter_file *a = &more[l->count];
-	if (!open_one(a, f, path, strength, e)) {
-		close_one(a);
-		return false;
+	bool fine = open_one(a, f, path, strength, e);
+	if (fine && !lora_matched(a->set)) {
+		bool any = lora_unmatched(a->set) > 0;
+		fine = fail(e, BAD_FILE, "%s: not a LoRA for %s: none of its modules can be used%s%s", path, f->name,
+		    any ? ", such as " : "", any ? lora_unmatched_name(a->set, 0) : "");
 	}
-	*matched = lora_matched(a->set);
-	*unmatched = lora_unmatched(a->set);
-	*first = *unmatched ? lora_unmatched_name(a->set, 0) : NULL;
-	if (!*matched) {
-		fail(e, BAD_FILE, "%s: not a LoRA for %s: none of its modules matches a weight%s%s", path, f->name,
-		    *first ? ", such as " : "", *first ? *first : "");
+	if (!fine) {
 		close_one(a);
-		return false;
+		return NULL;
 	}
 	l->count++;
-	return true;
+	return a;
 }
 
 void adapters_close(adapter_list *l)

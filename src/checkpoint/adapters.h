@@ -10,6 +10,7 @@ typedef struct adapter_file {
 	weights *file;
 	lora *set;
 	float strength;
+	char doubt[300]; /* what its user should know; "" where there is nothing */
 } adapter_file;
 
 typedef struct adapter_list {
@@ -17,10 +18,10 @@ typedef struct adapter_list {
 	int count;
 } adapter_list;
 
-/* Opens one more. *matched and *unmatched count its adapters that change a weight of this family, and those that do
- * not; `first` is the name of one that does not, or NULL. A file of which nothing matches is BAD_FILE. */
-bool adapters_add(adapter_list *l, const family *f, const char *path, float strength, int *matched, int *unmatched,
-    const char **first, error *e);
+/* Opens one more: a file, or a folder as PEFT and diffusers write them. lora_matched() and lora_unmatched() of its set
+ * say what of it will be used. NULL: failed; a file of which nothing can be used is BAD_FILE. The pointer is valid
+ * until the next call. */
+const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e);
 void adapters_close(adapter_list *l);
 
 /* Both lists as one array for nn.h, which the caller frees; NULL with *count 0 where both are empty. */

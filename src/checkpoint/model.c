@@ -220,13 +220,14 @@ static bool add_lora(model *m, const char *text, error *e)
 
 bool model_add_lora(model *m, adapter_list *l, const char *path, float strength, error *e)
 {
-	int matched, unmatched;
-	const char *first;
-	if (!adapters_add(l, &m->family, path, strength, &matched, &unmatched, &first, e)) return false;
-	model_note(m, SUMI_DETAIL, "LoRA: %s changes %d weights", path, matched);
-	if (unmatched)
-		model_note(m, SUMI_WARNING, "%s: %d of its modules match nothing in %s and are not used, such as %s", path,
-		    unmatched, m->family.name, first);
+	const adapter_file *a = adapters_add(l, &m->family, path, strength, e);
+	if (!a) return false;
+	int unused = lora_unmatched(a->set);
+	model_note(m, SUMI_DETAIL, "LoRA: %s changes %d layers", path, lora_matched(a->set));
+	if (unused)
+		model_note(m, SUMI_WARNING, "%s: %d of its tensors or modules are not used by %s, such as %s", path, unused,
+		    m->family.name, lora_unmatched_name(a->set, 0));
+	if (*a->doubt) model_note(m, SUMI_WARNING, "%s: %s", path, a->doubt);
 	return true;
 }
 

@@ -13,6 +13,7 @@ typedef struct entry {
 	char *weight;
 	shape shape;
 	int first, rows;
+	bool bias; /* the layer has one */
 	int order; /* in which the parameters were told */
 } entry;
 
@@ -46,7 +47,7 @@ static void add_entry(lora_names *n, const char *module, const char *weight, sha
 		n->capacity = capacity;
 	}
 	entry *x = &n->list[n->count];
-	*x = (entry){ copy(module), copy(weight), s, first, rows, n->count };
+	*x = (entry){ copy(module), copy(weight), s, first, rows, false, n->count };
 	n->count++;
 	n->failed |= !x->module || !x->weight;
 }
@@ -61,11 +62,23 @@ static void plain(const char *lead, const char *name, char *out, size_t size)
 		if (*c == '.') *c = '_';
 }
 
+/* A bias is told right after its weight. */
+static void note_bias(lora_names *n, const char *bias)
+{
+	size_t length = strlen(bias) - 4;
+	for (int i = n->count - 1; i >= 0; i--) {
+		const char *weight = n->list[i].weight;
+		if (!weight || strncmp(weight, bias, length) || strcmp(weight + length, "weight")) return;
+		n->list[i].bias = true;
+	}
+}
+
 static void told(void *context, const parameter *p)
 {
 	lora_names *n = context;
 	size_t length = strlen(p->name);
-	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight") && (p->shape.n == 2 || p->shape.n == 4);
+	if (length > 5 && !strcmp(p->name + length - 4, "bias")) note_bias(n, p->name);
+	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight");
 	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
 	const char *lead = n->part == UNET_PART ? "u_" : "t_";
 	char module[300];
@@ -178,41 +191,89 @@ void lora_names_free(lora_names *n)
 	free(n);
 }
 
-/* To the one form; false: of neither part. */
-static bool simplify(const char *module, char *out, size_t size)
+/* ── names ── */
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+	return n >= m && !strcmp(text + n - m, end);
+}
+
+/* Early diffusers called the text encoder's projections as the U-Net's. */
+static void mend_text_name(char *module, size_t size)
+{
+	static const char *const names[][2] = { { "_self_attn_to_q", "_self_attn_q_proj" },
+		{ "_self_attn_to_k", "_self_attn_k_proj" }, { "_self_attn_to_v", "_self_attn_v_proj" },
+		{ "_self_attn_to_out", "_self_attn_out_proj" } };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t n = strlen(module) - strlen(names[i][0]);
+		if (!ends_in(module, names[i][0])) continue;
+		snprintf(module + n, size - n, "%s", names[i][1]);
+		return;
+	}
+}
+
+/* What stands behind the part's prefix; −1: the part has no such module. */
+static int find_in(const lora_names *n, const char *lead, const char *rest)
+{
+	char simple[300], longer[320];
+	plain(lead, rest, simple, sizeof simple);
+	char *processor = strstr(simple, "_processor_");
+	if (processor) memmove(processor, processor + 10, strlen(processor + 10) + 1);
+	if (*lead == 't') mend_text_name(simple, sizeof simple);
+	int i = index_of(n, simple);
+	if (i >= 0) return i;
+	snprintf(longer, sizeof longer, ends_in(simple, "_to_out") ? "%s_0" : "%s", simple);
+	if ((i = index_of(n, longer)) >= 0 || *lead != 't') return i;
+	snprintf(longer, sizeof longer, "t_text_model_%s", simple + 2);
+	return index_of(n, longer);
+}
+
+/* Where the name has no known prefix, it may be of either part. */
+static int find_named(const lora_names *n, const char *module)
 {
 	static const struct {
-		const char *theirs, *ours;
-	} leads[] = { { "lora_unet_", "u_" }, { "lora_te_", "t_" }, { "lora_te1_", "t_" }, { "unet.", "u_" },
-		{ "text_encoder.", "t_" } };
-	if (!strncmp(module, "base_model.model.", 17)) module += 17;
-	for (size_t i = 0; i < sizeof leads / sizeof *leads; i++) {
-		size_t n = strlen(leads[i].theirs);
-		if (strncmp(module, leads[i].theirs, n)) continue;
-		plain(leads[i].ours, module + n, out, size);
-		char *processor = strstr(out, "_processor_");
-		if (processor) memmove(processor, processor + 10, strlen(processor + 10) + 1);
-		n = strlen(out);
-		if (n > 7 && !strcmp(out + n - 7, "_to_out") && n + 3 < size) strcat(out, "_0");
-		return true;
+		const char *prefix, *lead;
+	} known[] = {
+		{ "lora_unet_", "u_" },
+		{ "lora_te_", "t_" },
+		{ "lora_te1_", "t_" },
+		{ "oft_unet_", "u_" }, /* kohya */
+		{ "unet.", "u_" },
+		{ "text_encoder.", "t_" }, /* diffusers */
+		{ "diffusion_model.", "u_" },
+		{ "text_encoders.clip_l.transformer.", "t_" }, /* ComfyUI */
+		{ "clip_l.transformer.", "t_" },
+	};
+	const char *own[2][2] = { { n->f->unet_prefix, "u_" }, { n->f->text_prefix, "t_" } };
+	if (!strncmp(module, "base_model.model.", 17)) module += 17; /* PEFT */
+	if (!strncmp(module, "lycoris_", 8)) module += 8;            /* LyCORIS, of a network that it wrapped itself */
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		size_t length = strlen(known[i].prefix);
+		if (!strncmp(module, known[i].prefix, length)) return find_in(n, known[i].lead, module + length);
 	}
-	return false;
+	for (int i = 0; i < 2; i++) {
+		size_t length = strlen(own[i][0]);
+		if (length && !strncmp(module, own[i][0], length) && module[length] == '.')
+			return find_in(n, own[i][1], module + length + 1);
+	}
+	int i = find_in(n, "u_", module);
+	return i >= 0 ? i : find_in(n, "t_", module);
 }
 
 lora_target lora_names_find(void *names, const char *module)
 {
 	const lora_names *n = names;
-	char simple[300];
 	int number, i = -1;
 	if (sscanf(module, "unet:%d", &number) == 1)
 		i = number >= 0 && number < n->counts[0] ? n->counted[0][number] : -1;
 	else if (sscanf(module, "text_encoder:%d", &number) == 1)
 		i = number >= 0 && number < n->counts[1] ? n->counted[1][number] : -1;
-	else if (simplify(module, simple, sizeof simple))
-		i = index_of(n, simple);
+	else
+		i = find_named(n, module);
 	if (i < 0) return (lora_target){ 0 };
 	const entry *x = &n->list[i];
-	return (lora_target){ x->weight, x->shape, x->first, x->rows };
+	return (lora_target){ x->weight, x->shape, x->first, x->rows, x->bias };
 }
 
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)

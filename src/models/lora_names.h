@@ -11,8 +11,12 @@ void lora_names_free(lora_names *names);
 /* A lora_resolve_fn; context is the lora_names. Knows
  *   kohya        lora_unet_down_blocks_0_attentions_0_proj_in, lora_te_text_model_encoder_layers_0_mlp_fc1,
  *                and with the original's names: lora_unet_input_blocks_1_1_proj_in
- *   PEFT         unet.down_blocks.0.attentions.0.proj_in, text_encoder.text_model.…; "base_model.model." before it
- *   diffusers    ….attn1.processor.to_q
+ *   PEFT         unet.down_blocks.0.attentions.0.proj_in, text_encoder.text_model.…; "base_model.model." before it,
+ *                and of one network alone: base_model.model.down_blocks.0.…
+ *   diffusers    ….attn1.processor.to_q, with and without "unet."
+ *   ComfyUI      diffusion_model.input_blocks.1.1.proj_in, text_encoders.clip_l.transformer.text_model.…
+ *   LyCORIS      lycoris_down_blocks_0_attentions_0_proj_in
+ *   the weight's own name, as in a checkpoint
  *   cloneofsimo  unet:12, text_encoder:3: the linear layers of the attention (and GEGLU) classes, counted */
 lora_target lora_names_find(void *names, const char *module);
 /* kohya's module for a weight of the single-file layout; false where there is none. Where the weight is fused

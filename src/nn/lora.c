@@ -1,22 +1,9 @@
 /* lora.c - a file's adapters: keys sorted into modules, modules resolved to the weights that they change. */
-#include "nn/lora.h"
-#include <stdlib.h>
+#include "nn/lora_parts.h"
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-typedef struct factor {
-	dtype dtype;
-	shape shape;
-	const void *data;
-} factor;
-
-typedef struct adapter {
-	char *module; /* as the file spells it */
-	factor down, up, alpha;
-	char *weight; /* what it changes; NULL: unmatched */
-	shape shape;  /* of the whole weight */
-	int first, rows;
-} adapter;
 
 struct lora {
 	adapter *list;
@@ -33,6 +20,8 @@ void lora_free(lora *l)
 	for (int i = 0; i < l->count; i++) {
 		free(l->list[i].module);
 		free(l->list[i].weight);
+		free(l->list[i].bias);
+		free(l->list[i].rotation);
 	}
 	for (int i = 0; i < l->unmatched_count; i++) free(l->unmatched[i]);
 	free(l->unmatched);
@@ -51,8 +40,15 @@ static char *copy(const char *s, size_t n)
 
 static bool out_of_memory(error *e) { return fail(e, NO_MEMORY, "out of memory for the names of a LoRA"); }
 
-static bool set_aside(lora *l, const char *name, error *e)
+static bool set_aside(lora *l, error *e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static bool set_aside(lora *l, error *e, const char *format, ...)
 {
+	char text[512];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof text, format, list);
+	va_end(list);
 	if (l->unmatched_count == l->unmatched_capacity) {
 		int capacity = l->unmatched_capacity ? 2 * l->unmatched_capacity : 64;
 		char **names = realloc(l->unmatched, (size_t)capacity * sizeof *names);
@@ -60,7 +56,7 @@ static bool set_aside(lora *l, const char *name, error *e)
 		l->unmatched = names;
 		l->unmatched_capacity = capacity;
 	}
-	char *c = copy(name, strlen(name));
+	char *c = copy(text, strlen(text));
 	if (!c) return out_of_memory(e);
 	l->unmatched[l->unmatched_count++] = c;
 	return true;
@@ -83,71 +79,84 @@ static adapter *adapter_of(lora *l, const char *module, size_t n)
 	return &l->list[l->count++];
 }
 
-enum { DOWN, UP, ALPHA };
-
-static const struct {
-	const char *ending;
-	int part;
-} endings[] = {
-	{ ".lora_down.weight", DOWN }, { ".lora_up.weight", UP }, { ".alpha", ALPHA },      /* kohya */
-	{ ".lora_A.weight", DOWN }, { ".lora_B.weight", UP },                               /* PEFT */
-	{ ".lora_A.default.weight", DOWN }, { ".lora_B.default.weight", UP },               /* PEFT, unmerged names */
-	{ ".lora.down.weight", DOWN }, { ".lora.up.weight", UP },                           /* diffusers */
-	{ "_lora.down.weight", DOWN }, { "_lora.up.weight", UP },                           /* its attention processors */
-	{ ".lora_linear_layer.down.weight", DOWN }, { ".lora_linear_layer.up.weight", UP }, /* its text encoder */
-	{ ":down", DOWN }, { ":up", UP },                                                   /* cloneofsimo */
-};
-
 bool lora_add(lora *l, const char *key, dtype d, shape s, const void *data, error *e)
 {
-	size_t n = strlen(key);
-	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-		size_t m = strlen(endings[i].ending);
-		if (n <= m || strcmp(key + n - m, endings[i].ending)) continue;
-		bool alpha = endings[i].part == ALPHA;
-		if (!dtype_is_float(d) || (alpha ? shape_count(s) != 1 : s.n != 2 && s.n != 4))
-			return fail(e, BAD_FILE, "LoRA tensor '%s' has %d axes of %s, expected %s", key, s.n, dtype_name(d),
-			    alpha ? "one number" : "2 or 4 of floating point");
-		adapter *a = adapter_of(l, key, n - m);
-		if (!a) return out_of_memory(e);
-		factor *f = alpha ? &a->alpha : endings[i].part == DOWN ? &a->down : &a->up;
-		*f = (factor){ d, s, data };
-		return true;
-	}
-	return set_aside(l, key, e);
+	size_t n;
+	lora_part p = lora_part_of(key, &n);
+	if (p == LORA_PARTS) return set_aside(l, e, "%s: no part of a kind of LoRA that is known", key);
+	bool single = p == ALPHA || p == ON_INPUT;
+	if (!data || d == NO_DTYPE || (single ? shape_count(s) != 1 : !dtype_is_float(d)))
+		return fail(e, BAD_FILE, "LoRA tensor '%s' has %d axes of %s, expected %s", key, s.n, dtype_name(d),
+		    single ? "one number" : "floating point");
+	adapter *a = adapter_of(l, key, n);
+	if (!a) return out_of_memory(e);
+	a->part[p] = (lora_factor){ d, s, data };
+	return true;
 }
 
-static bool is_size(shape s, int a, int b, int c)
+int lora_modules(const lora *l) { return l->count; }
+const char *lora_module(const lora *l, int i) { return l->list[i].module; }
+int lora_rank(const lora *l, int i) { return lora_rank_of(&l->list[i]); }
+
+bool lora_has_alpha(const lora *l, int i)
 {
-	return s.d[0] == a && s.d[1] == b && shape_count(s) == (size_t)a * (size_t)b * (size_t)c;
+	const adapter *a = &l->list[i];
+	return a->part[ALPHA].data || a->alpha_told || !lora_rank_of(a);
 }
 
-/* up [rows,rank(,1,1)] times down [rank,in(,k,k)] must be the weight's rows. */
-static bool fits(const adapter *a, lora_target t)
+void lora_set_alpha(lora *l, int i, float alpha, bool root_of_rank)
 {
-	if (!t.weight || !a->down.data || !a->up.data) return false;
+	adapter *a = &l->list[i];
+	a->alpha_told = true;
+	a->alpha = alpha;
+	a->root_of_rank = root_of_rank;
+}
+
+/* ── resolving ── */
+
+/* "….weight" has its bias at "….bias", OpenCLIP's "….in_proj_weight" at "….in_proj_bias". */
+static char *bias_of(const char *weight)
+{
+	size_t n = strlen(weight);
+	if (n < 6 || strcmp(weight + n - 6, "weight")) return NULL;
+	char *bias = copy(weight, n);
+	if (bias) memcpy(bias + n - 6, "bias", 5);
+	return bias;
+}
+
+/* What of the module's parts can be used; false: nothing. */
+static bool fit(adapter *a, lora_target t)
+{
 	shape w = t.shape;
-	if (w.n < 2 || t.first < 0 || t.rows < 0 || t.first > w.d[0] - t.rows) return false;
-	int area = (int)(shape_count(w) / ((size_t)w.d[0] * (size_t)w.d[1]));
-	int rank = a->down.shape.d[0];
-	return is_size(a->up.shape, t.rows ? t.rows : w.d[0], rank, 1) && is_size(a->down.shape, rank, w.d[1], area);
+	if (w.n < 1 || t.first < 0 || t.rows < 0 || t.first > w.d[0] - t.rows) return false;
+	a->shape = w;
+	a->first = t.first;
+	a->rows = t.rows ? t.rows : w.d[0];
+	a->in = w.n > 1 ? w.d[1] : 1;
+	a->area = (int)(shape_count(w) / ((size_t)w.d[0] * (size_t)a->in));
+	a->kind = lora_kind_of(a);
+	bool of_bias = t.bias && a->part[DIFF_BIAS].data && shape_count(a->part[DIFF_BIAS].shape) == (size_t)a->rows;
+	if (!of_bias) a->part[DIFF_BIAS].data = NULL;
+	return a->kind || of_bias;
+}
+
+static bool resolve_one(lora *l, adapter *a, lora_target t, error *e)
+{
+	bool bias_given = a->part[DIFF_BIAS].data != NULL;
+	if (!t.weight) return set_aside(l, e, "%s: there is no such layer", a->module);
+	if (!fit(a, t)) return set_aside(l, e, "%s: its tensors do not fit the layer, or some are missing", a->module);
+	bool bias = a->part[DIFF_BIAS].data != NULL;
+	if (bias_given && !bias && !set_aside(l, e, "%s.diff_b: the layer has no such bias", a->module)) return false;
+	if (a->kind && !(a->weight = copy(t.weight, strlen(t.weight)))) return out_of_memory(e);
+	if (bias && !(a->bias = bias_of(t.weight))) return out_of_memory(e);
+	l->matched++;
+	return !a->part[OFT_BLOCKS].data || !a->kind || lora_rotate(a, e);
 }
 
 bool lora_resolve(lora *l, lora_resolve_fn *resolve, void *context, error *e)
 {
-	for (int i = 0; i < l->count; i++) {
-		adapter *a = &l->list[i];
-		lora_target t = resolve(context, a->module);
-		if (!fits(a, t)) {
-			if (!set_aside(l, a->module, e)) return false;
-			continue;
-		}
-		if (!(a->weight = copy(t.weight, strlen(t.weight)))) return out_of_memory(e);
-		a->shape = t.shape;
-		a->first = t.first;
-		a->rows = t.rows ? t.rows : t.shape.d[0];
-		l->matched++;
-	}
+	for (int i = 0; i < l->count; i++)
+		if (!resolve_one(l, &l->list[i], resolve(context, l->list[i].module), e)) return false;
 	return true;
 }
 
@@ -155,32 +164,34 @@ int lora_matched(const lora *l) { return l->matched; }
 int lora_unmatched(const lora *l) { return l->unmatched_count; }
 const char *lora_unmatched_name(const lora *l, int i) { return l->unmatched[i]; }
 
-/* alpha/rank, 1 where the file has no alpha. */
-static float scale_of(const adapter *a)
+/* ── merging ── */
+
+/* w with the rows that the adapter changes in their new state. */
+static tensor put_rows(graph *g, const adapter *a, tensor w, tensor changed)
 {
-	float alpha = (float)a->down.shape.d[0];
-	if (a->alpha.data) convert(&alpha, F32, a->alpha.data, a->alpha.dtype, 1);
-	return alpha / (float)a->down.shape.d[0];
+	int all = dim(g, w, 0), last = a->first + a->rows;
+	if (a->first) changed = concat(g, slice(g, w, 0, 0, a->first), changed, 0);
+	return last < all ? concat(g, changed, slice(g, w, 0, last, all - last), 0) : changed;
 }
 
-static tensor factor_node(graph *g, const char *name, int set, int index, const char *part, shape s)
+static tensor merge_weight(graph *g, const adapter *a, float strength, const char *name, int set, int index, tensor w)
+{
+	shape part = a->shape;
+	part.d[0] = a->rows;
+	tensor rows = reshape(g, slice(g, w, 0, a->first, a->rows), shape3(a->rows, a->in, a->area));
+	rows = lora_change(g, a, strength, name, set, index, rows);
+	return put_rows(g, a, w, reshape(g, rows, part));
+}
+
+static tensor merge_bias(graph *g, const adapter *a, float strength, const char *name, int set, int index, tensor b)
 {
 	char whole[256];
-	snprintf(whole, sizeof whole, "%s.lora.%d.%d.%s", name, set, index, part);
-	return cast(g, param(g, whole, s), REAL);
+	snprintf(whole, sizeof whole, "%s.lora.%d.%d.%s", name, set, index, lora_part_name(DIFF_BIAS));
+	tensor change = cast(g, param(g, whole, shape1(a->rows)), REAL);
+	return put_rows(g, a, b, add(g, slice(g, b, 0, a->first, a->rows), affine(g, change, strength, 0)));
 }
 
-static tensor merge_one(graph *g, const adapter *a, float strength, const char *name, int set, int index, tensor w)
-{
-	shape s = a->shape;
-	tensor up = factor_node(g, name, set, index, "up", a->up.shape);
-	tensor down = factor_node(g, name, set, index, "down", a->down.shape);
-	up = reshape(g, up, shape2(a->rows, -1));
-	down = reshape(g, down, shape2(a->down.shape.d[0], -1));
-	tensor change = affine(g, matmul(g, up, down, false, false, REAL), strength * scale_of(a), 0);
-	change = pad(g, change, 0, a->first, s.d[0]);
-	return add(g, w, reshape(g, change, s));
-}
+static bool is(const char *name, const char *whole) { return name && !strcmp(name, whole); }
 
 tensor lora_merge(graph *g, const adapted *sets, int count, const char *name, tensor w)
 {
@@ -191,8 +202,10 @@ tensor lora_merge(graph *g, const adapted *sets, int count, const char *name, te
 	for (int k = 0; k < count; k++)
 		for (int i = 0; i < sets[k].set->count; i++) {
 			const adapter *a = &sets[k].set->list[i];
-			if (!a->weight || strcmp(a->weight, whole) || !shape_same(a->shape, s)) continue;
-			w = merge_one(g, a, sets[k].strength, name, k, i, cast(g, w, REAL));
+			if (is(a->weight, whole) && shape_same(a->shape, s))
+				w = merge_weight(g, a, sets[k].strength, name, k, i, cast(g, w, REAL));
+			else if (is(a->bias, whole) && s.n == 1 && s.d[0] == a->shape.d[0])
+				w = merge_bias(g, a, sets[k].strength, name, k, i, cast(g, w, REAL));
 		}
 	return w;
 }
@@ -202,12 +215,15 @@ bool lora_bind(const adapted *sets, int count, const char *name, dtype *d, const
 	const char *at = NULL;
 	for (const char *p = name; (p = strstr(p, ".lora.")); p++) at = p;
 	int set, index;
-	char part[8];
-	if (!at || sscanf(at, ".lora.%d.%d.%7s", &set, &index, part) != 3) return false;
+	char part[16];
+	if (!at || sscanf(at, ".lora.%d.%d.%15s", &set, &index, part) != 3) return false;
 	if (set < 0 || set >= count || index < 0 || index >= sets[set].set->count) return false;
 	const adapter *a = &sets[set].set->list[index];
-	const factor *f = !strcmp(part, "up") ? &a->up : &a->down;
-	*d = f->dtype;
-	*data = f->data;
-	return true;
+	for (int p = 0; p < LORA_PARTS; p++) {
+		if (!a->part[p].data || strcmp(part, lora_part_name((lora_part)p))) continue;
+		*d = a->part[p].dtype;
+		*data = a->part[p].data;
+		return true;
+	}
+	return false;
 }

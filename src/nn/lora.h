@@ -1,9 +1,14 @@
-/* lora.h - low-rank adapters (LoRA, arXiv 2106.09685): W' = W + strength·(alpha/rank)·up·down, for linear layers and,
- * as LoCon has it, for convolutions. The layers of nn.h apply them; a model does not know of them.
+/* lora.h - adapters: files that change a model's weights by few numbers. LoRA (arXiv 2106.09685), W' = W +
+ * strength·(alpha/rank)·up·down, and the kinds that LyCORIS, PEFT and kohya's scripts write besides: LoCon, LoHa, LoKr,
+ * DoRA, GLoRA, (IA)³, OFT, BOFT, and whole differences. The layers of nn.h apply them; a model does not know of them.
  *
  * Sampling: an adapter is read from a file in any of the known spellings, its modules are resolved to the weights
- * that they change, and the sum is built as nodes which the graph folds once. Training: a path x → down → up is added
- * beside each chosen layer, with parameters of its own. */
+ * that they change, and the change is built as nodes which the graph folds once. Training: a path x → down → up is
+ * added beside each chosen layer, with parameters of its own.
+ *
+ * Where tools disagree: DoRA at another strength than 1 is W + strength·(W' − W), as A1111 and ComfyUI have it; the
+ * lengths are those of W + change, as in the paper, on whichever axis the file has them. OFT, BOFT and the rest are as
+ * LyCORIS merges them. */
 #ifndef SUMI_NN_LORA_H
 #define SUMI_NN_LORA_H
 #include "graph/graph.h"
@@ -13,36 +18,41 @@ typedef struct lora lora;
 
 lora *lora_new(void); /* NULL: out of memory */
 void lora_free(lora *l);
-/* Takes one tensor of the file; `data` stays the caller's and must live as long as graphs read it. Understands
- *   kohya         MODULE.lora_down.weight, MODULE.lora_up.weight, MODULE.alpha  (MODULE with _ for .)
- *   PEFT          MODULE.lora_A.weight, MODULE.lora_B.weight                    (no alpha: 1 for alpha/rank)
- *   diffusers     MODULE.lora.down.weight, MODULE.lora.up.weight; MODULE_lora.down.weight
- *   cloneofsimo   PART:INDEX:down, PART:INDEX:up                                (no alpha)
- * Any other key is kept as one that matches nothing. False only when memory is out or a shape is not a factor's. */
+/* Takes one tensor of the file; `data` stays the caller's and must live as long as graphs read it. The key is a module
+ * and one of the endings in lora_keys.c. A key that ends in none of them is kept as one that is not used. False only
+ * when memory is out or the dtype cannot be a factor's. */
 bool lora_add(lora *l, const char *key, dtype d, shape s, const void *data, error *e);
+
+/* What files say about alpha elsewhere than in tensors: after the last lora_add. */
+int lora_modules(const lora *l);
+const char *lora_module(const lora *l, int i);                       /* as the file spells it */
+bool lora_has_alpha(const lora *l, int i);                           /* a tensor says it, or its kind needs none */
+int lora_rank(const lora *l, int i);                                 /* 0: it has none */
+void lora_set_alpha(lora *l, int i, float alpha, bool root_of_rank); /* root_of_rank: scaled by alpha/√rank */
 
 /* A weight that a module changes, or rows of it: `rows` from `first` (0: all), where a checkpoint has fused what the
  * adapter has apart. */
 typedef struct lora_target {
 	const char *weight; /* whole name, "….proj_in.weight"; copied. NULL: the module is unknown */
-	shape shape;        /* of the whole weight */
+	shape shape;        /* of the whole weight, of one axis or more */
 	int first, rows;
+	bool bias; /* "….proj_in.bias" is there too */
 } lora_target;
 typedef lora_target lora_resolve_fn(void *context, const char *module);
 /* Finds each module's weight and checks the shapes against it. What is incomplete, unknown or does not fit is set aside
- * as unmatched. Call it once, after the last lora_add. */
+ * as unmatched. Call it once, after the last lora_add and lora_set_alpha. */
 bool lora_resolve(lora *l, lora_resolve_fn *resolve, void *context, error *e);
 int lora_matched(const lora *l);                       /* adapters that will be applied */
 int lora_unmatched(const lora *l);                     /* keys and modules that will not */
-const char *lora_unmatched_name(const lora *l, int i); /* owned by the set */
+const char *lora_unmatched_name(const lora *l, int i); /* "NAME: why not"; owned by the set */
 
 typedef struct adapted { /* a set and how strongly it is applied */
 	const lora *set;
 	float strength;
 } adapted;
 
-/* W with the adapters of the parameter `name` (relative to the scope) added, in full precision; w itself where there
- * is none. Makes parameters named "<name>.lora.<set>.<adapter>.down" and "….up". */
+/* The weight or bias `name` (relative to the scope) as its adapters change it, in full precision; w itself where there
+ * is none. Makes parameters named "<name>.lora.<set>.<adapter>.<part>", such as "….down" and "….up". */
 tensor lora_merge(graph *g, const adapted *sets, int count, const char *name, tensor w);
 /* Binds such a parameter; false: the name is not one. */
 bool lora_bind(const adapted *sets, int count, const char *name, dtype *d, const void **data);

@@ -30,7 +30,8 @@ tensor nn_weight(nn *n, const char *name, shape s, initial i) { return weight_as
 
 tensor nn_vector(nn *n, const char *name, int count, initial i)
 {
-	return cast(n->g, nn_parameter(n, name, shape1(count), i), REAL);
+	tensor p = nn_parameter(n, name, shape1(count), i);
+	return cast(n->g, lora_merge(n->g, n->adapters, n->adapter_count, name, p), REAL);
 }
 
 void nn_block(nn *n, tensor result)

@@ -36,8 +36,8 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 /* What residual sums are kept in: full precision, or what the graph computes in. */
 dtype nn_sums(const nn *n);
 
-/* A parameter as it is: cast it. `weight` allows for the adapters and casts to what the graph computes in, `vector`
- * casts to full precision. */
+/* A parameter as it is: cast it. The others allow for the adapters; `weight` casts to what the graph computes in,
+ * `vector` to full precision. */
 tensor nn_parameter(nn *n, const char *name, shape s, initial i);
 tensor nn_weight(nn *n, const char *name, shape s, initial i);
 tensor nn_vector(nn *n, const char *name, int count, initial i);

@@ -45,7 +45,7 @@ tail -c 100000 whole.safetensors >a
 tail -c 100000 pieces.safetensors >b
 same a b
 expect 0 'changes [1-9]' generate -m "$model" -p 'a fox' -W 32 -H 32 --steps 1 --lora whole.safetensors:1 -v -o with.png
-grep -q 'match nothing' err && wrong "names of the LoRA: $(grep 'match nothing' err)"
+grep -q 'not used' err && wrong "names of the LoRA: $(grep 'not used' err)"
 expect 0 '' generate -m "$model" -p 'a fox' -W 32 -H 32 --steps 1 -o without.png
 differ with.png without.png
 

@@ -21,6 +21,7 @@ static const struct {
 	{ "timesteps", golden_timesteps },
 	{ "vae", golden_vae },
 	{ "lora", golden_lora },
+	{ "lycoris", golden_lycoris },
 	{ "pipeline", golden_pipeline },
 	{ "train", golden_train },
 	{ "manifests", golden_manifests },

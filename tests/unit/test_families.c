@@ -1,7 +1,6 @@
 /* test_families.c - families as data: the table, JSON, recognition, parameter lists, names in other layouts. */
 #include "models/config.h"
 #include "models/diffusers.h"
-#include "models/lora_names.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -270,68 +269,6 @@ static void names_in_folders(void **state)
 	assert_int_equal(g.text.clip.layers, 23);
 }
 
-static void names_of_lora_modules(void **state)
-{
-	(void)state;
-	const family *f = family_by_name("sd2.1", NULL);
-	error e = { 0 };
-	lora_names *n = lora_names_new(f, &e);
-	assert_non_null(n);
-	const char *weight = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.weight";
-	static const char *const same[] = { "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
-		"lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_out_0",
-		"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
-		"base_model.model.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
-		"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out", "unet:3" };
-	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-		lora_target t = lora_names_find(n, same[i]);
-		assert_non_null(t.weight);
-		assert_string_equal(t.weight, weight);
-	}
-	lora_target k = lora_names_find(n, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
-	assert_string_equal(k.weight, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight");
-	assert_int_equal(k.first, 1024);
-	assert_null(lora_names_find(n, "lora_unet_nothing").weight);
-	assert_null(lora_names_find(n, "unet:99999").weight);
-	char module[300];
-	int count;
-	assert_true(lora_module_name(f, k.weight, k.shape, 1, &count, module, sizeof module));
-	assert_int_equal(count, 3);
-	assert_string_equal(module, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
-	assert_true(lora_module_name(f, weight, shape2(320, 320), 0, &count, module, sizeof module));
-	assert_string_equal(module, same[0]);
-	lora_names_free(n);
-}
-
-static void lora_reports_what_matches_nothing(void **state)
-{
-	(void)state;
-	const family *f = family_by_name("sd1", NULL);
-	error e = { 0 };
-	static const float data[4 * 768];
-	lora_names *n = lora_names_new(f, &e);
-	lora *l = lora_new();
-#define TE "lora_te_text_model_encoder_layers_0_mlp_fc1"
-	assert_true(lora_add(l, TE ".lora_down.weight", F32, shape2(4, 768), data, &e));
-	assert_true(lora_add(l, TE ".lora_up.weight", F32, shape2(3072, 4), data, &e));
-	assert_true(lora_add(l, "lora_unet_who.lora_down.weight", F32, shape2(4, 768), data, &e));
-	assert_true(lora_add(l, "lora_unet_who.lora_up.weight", F32, shape2(320, 4), data, &e));
-	assert_true(
-	    lora_add(l, "lora_te_text_model_encoder_layers_1_mlp_fc1.lora_down.weight", F32, shape2(4, 768), data, &e));
-	assert_true(
-	    lora_add(l, "lora_te_text_model_encoder_layers_2_mlp_fc1.lora_down.weight", F32, shape2(4, 8), data, &e));
-	assert_true(lora_add(l, "lora_te_text_model_encoder_layers_2_mlp_fc1.lora_up.weight", F32, shape2(9, 4), data, &e));
-	assert_true(lora_add(l, "something.else", F32, shape1(1), data, &e));
-	assert_false(lora_add(l, "x.lora_down.weight", I64, shape2(4, 8), data, &e));
-	assert_int_equal(e.status, BAD_FILE);
-	e = (error){ 0 };
-	assert_true(lora_resolve(l, lora_names_find, n, &e));
-	assert_int_equal(lora_matched(l), 1);
-	assert_int_equal(lora_unmatched(l), 4); /* unknown, incomplete, misshaped, not a factor */
-	lora_free(l);
-	lora_names_free(n);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,8 +281,6 @@ int main(void)
 		cmocka_unit_test(ignores_buffers),
 		cmocka_unit_test(fills_parameters),
 		cmocka_unit_test(names_in_folders),
-		cmocka_unit_test(names_of_lora_modules),
-		cmocka_unit_test(lora_reports_what_matches_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

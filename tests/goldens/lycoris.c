@@ -1,0 +1,99 @@
+/* lycoris.c - every kind of adapter on the sd1 model, read from files as a user gives them and merged. */
+#include "trial.h"
+#include "checkpoint/adapters.h"
+#include "models/config.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bench {
+	const char *dir;
+	family f;
+	arrays weights;
+	report *r;
+} bench;
+
+static void denoise(const bench *b, const arrays *inputs, const arrays *golden, const char *name, const adapted *set,
+    const char *expected)
+{
+	const char *const names[] = { "x", "t", "context" };
+	tensor in[3];
+	trial *t = trial_new(name, REAL, &b->weights, set, 1);
+	for (int i = 0; i < 3; i++) in[i] = trial_input(t, inputs, "%s", names[i]);
+	trial_expect(t, family_denoise(trial_nn(t), &b->f, in[0], in[1], in[2], 0), golden, "%s", expected);
+	trial_end(t, b->r, 1e-4);
+}
+
+static void text(const bench *b, const arrays *inputs, const char *name, const adapted *set, const char *expected)
+{
+	size_t n;
+	trial *t = trial_new(name, REAL, &b->weights, set, 1);
+	if (array_of(inputs, &n, "%s", expected)) {
+		tensor ids = trial_input(t, inputs, "te_ids");
+		trial_expect(t, family_encode_text(trial_nn(t), &b->f, ids, -1), inputs, "%s", expected);
+	}
+	trial_end(t, b->r, 1e-4);
+}
+
+/* LyCORIS scales DoRA's lengths at other strengths, and merges all else as we do; `interp` is the way between. */
+static void one(const bench *b, const arrays *inputs, const char *name)
+{
+	static const char *const doras[] = { "dora_out", "dora_in", "doha_dokr" };
+	error e = { 0 };
+	adapter_list list = { 0 };
+	char topic[128], expected[128];
+	bool dora = false;
+	for (int i = 0; i < 3; i++) dora |= !strcmp(name, doras[i]);
+	snprintf(topic, sizeof topic, "lycoris/%s", name);
+	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/%s.safetensors", name), 1, &e);
+	if (!a) printf("      %s\n", e.text);
+	if (a && lora_unmatched(a->set)) printf("      %s\n", lora_unmatched_name(a->set, 0));
+	report_error(b->r, topic, a ? lora_unmatched(a->set) : INFINITY, 0);
+	for (int k = 0; a && k < 2; k++) {
+		adapted set = { a->set, k ? 0.7f : 1 };
+		const char *way = dora && k ? "interp_" : "";
+		snprintf(expected, sizeof expected, "%s.%sout_%s", name, way, k ? "0.7" : "1.0");
+		denoise(b, inputs, inputs, topic, &set, expected);
+		snprintf(expected, sizeof expected, "%s.%ste_%s", name, way, k ? "0.7" : "1.0");
+		text(b, inputs, topic, &set, expected);
+	}
+	adapters_close(&list);
+}
+
+/* A PEFT folder, whose alpha stands in adapter_config.json. */
+static void peft(const bench *b, const arrays *inputs)
+{
+	error e = { 0 };
+	adapter_list list = { 0 };
+	arrays golden = arrays_open(path_of(b->dir, "lycoris/peft_dora/io.safetensors"));
+	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/peft_dora"), 1, &e);
+	if (!a) printf("      %s\n", e.text);
+	report_error(b->r, "lycoris/peft_dora", a ? lora_unmatched(a->set) : INFINITY, 0);
+	if (a) denoise(b, inputs, &golden, "lycoris/peft_dora", &(adapted){ a->set, 1 }, "out_1.0");
+	if (a) denoise(b, inputs, &golden, "lycoris/peft_dora", &(adapted){ a->set, 0.7f }, "interp_out_0.7");
+	adapters_close(&list);
+	arrays_close(&golden);
+}
+
+void golden_lycoris(const char *dir, report *r)
+{
+	static const char *const names[] = { "loha", "lokr", "locon_tucker", "dora_out", "dora_in", "doha_dokr", "ia3",
+		"oft", "oft_constraint_rescaled", "boft", "boft_rescaled", "full", "glora" };
+	if (!exists(path_of(dir, "lycoris/io.safetensors"))) return;
+	error e = { 0 };
+	bench b = { .dir = dir, .r = r, .weights = arrays_open(path_of(dir, "sd1/model.safetensors")) };
+	arrays inputs = arrays_open(path_of(dir, "lycoris/io.safetensors"));
+	json_t *config = json_of(path_of(dir, "sd1/config.json"));
+	char *json = json_dumps(config, 0);
+	if (b.weights.header && json && family_from_json(json, &b.f, &e)) {
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++) one(&b, &inputs, names[i]);
+		peft(&b, &inputs);
+	} else {
+		report_uncovered(r, "lycoris", failed(&e) ? e.text : "sd1/ is not here");
+	}
+	free(json);
+	json_decref(config);
+	arrays_close(&inputs);
+	arrays_close(&b.weights);
+}
