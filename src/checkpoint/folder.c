@@ -1,5 +1,6 @@
 /* folder.c - finds the files in a diffusers folder. */
 #include "checkpoint/folder.h"
+#include "base/json.h"
 #include "base/file.h"
 #include <dirent.h>
 #include <limits.h>
@@ -20,7 +21,7 @@ json_t *folder_json(const char *folder, const char *name, bool needed, error *e)
 	if (!needed && access(path, R_OK)) return NULL;
 	size_t size;
 	char *text = whole_file(path, 1 << 20, &size, e);
-	json_t *json = text ? json_loadb(text, size, 0, &wrong) : NULL;
+	json_t *json = text ? json_from_python(text, size, &wrong) : NULL;
 	if (text && !json) fail(e, BAD_FILE, "%s: not JSON: %s in line %d", path, wrong.text, wrong.line);
 	free(text);
 	return json;

@@ -91,9 +91,9 @@ brownian_tree brownian_tree_over(const trajectory *p, uint64_t seed)
 {
 	brownian_tree tree = { seed, INFINITY, 0 };
 	for (int i = 0; i < p->count; i++) {
-		double from = p->steps[i].from.sigma / p->steps[i].from.alpha, to = p->steps[i].to.sigma / p->steps[i].to.alpha;
-		if (isfinite(from)) tree.high = fmax(tree.high, from); /* not so where flow starts from noise alone */
-		if (isfinite(from)) tree.low = fmin(tree.low, from);
+		double from = noise_level(p, p->steps[i].from), to = noise_level(p, p->steps[i].to);
+		tree.high = fmax(tree.high, from);
+		tree.low = fmin(tree.low, from);
 		if (to > 0) tree.low = fmin(tree.low, to);
 	}
 	tree.high = fmax(tree.high, tree.low);

@@ -13,7 +13,7 @@
 
 typedef struct brownian_tree {
 	uint64_t seed;
-	double low, high; /* the range of sigma: the smallest above 0 and the largest of the run */
+	double low, high; /* the range of sigma: the smallest above 0 and the largest of the run (noise_level) */
 } brownian_tree;
 
 /* Over all of a trajectory (for image to image: before its first steps are dropped). */

@@ -31,12 +31,18 @@ void solve_deis(solver *s)
 {
 	float *denoised = s->buffers[0], *past[MAX_ORDER] = { s->buffers[1], s->buffers[2], s->buffers[3] };
 	double rhos[MAX_ORDER] = { 0 };
+	int known = 0; /* points with a finite rho */
 	for (const path_step *now; (now = next_step(s));) {
 		shift_arrays(past, MAX_ORDER);
 		shift_values(rhos, MAX_ORDER);
 		rhos[0] = ratio_of(now->from);
 		predict(s, now->from, s->x, denoised, past[0]);
-		int order = order_of_step(s, now, s->done < MAX_ORDER ? s->done : MAX_ORDER);
+		if (isinf(rhos[0])) { /* flow from noise alone */
+			MIX(s, s->x, { now->to.alpha, denoised }, { now->to.sigma, past[0] });
+			continue;
+		}
+		known += known < MAX_ORDER;
+		int order = order_of_step(s, now, known);
 		MIX(s, s->x, { now->to.alpha / now->from.alpha, s->x });
 		for (int j = 0; j < order; j++) {
 			double w = weight(rhos, order, j, rhos[0], ratio_of(now->to));

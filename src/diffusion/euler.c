@@ -4,14 +4,14 @@
 
 /* x0 and noise are held over the step. eta = 0: Euler's method (Karras et al. 2022, algorithm 2 without churn), which
  * on a variance preserving path is DDIM (Song et al. 2021, equation 12); eta = 1: k-diffusion's Euler ancestral, or
- * DDIM with the variance of DDPM. */
+ * DDIM with the variance of DDPM, or, on flow, ComfyUI's. */
 void solve_euler(solver *s)
 {
 	float *denoised = s->buffers[0], *noise = s->buffers[1];
 	for (const path_step *now; (now = next_step(s));) {
-		noise_split part = split_noise(now->from, now->to, s->options.eta);
+		ancestral_step part = split_step(s, now);
 		predict(s, now->from, s->x, denoised, noise);
-		MIX(s, s->x, { now->to.alpha, denoised }, { part.down, noise });
+		MIX(s, s->x, { part.grow * part.down.alpha, denoised }, { part.grow * part.down.sigma, noise });
 		add_noise(s, s->x, now->from, now->to, part.up, noise);
 	}
 }

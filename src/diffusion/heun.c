@@ -10,15 +10,19 @@ static void slope_at(solver *s, path_point at, const float *x, float *denoised, 
 }
 
 /* Heun's method (Karras et al. 2022, algorithm 1 without churn). Where a path jumps up to more noise than the last step
- * left (Restart: Xu et al. 2023), that noise is added. */
+ * left (Restart: Xu et al. 2023), that noise is added; on flow the latent shrinks with it. */
 void solve_heun(solver *s)
 {
 	float *denoised = s->buffers[0], *slope = s->buffers[1], *ahead = s->buffers[2], *second = s->buffers[3];
-	double reached = INFINITY;
+	path_point reached = { 0, 1, INFINITY };
 	for (const path_step *now; (now = next_step(s));) {
 		double sigma = now->from.sigma, h = now->to.sigma - sigma;
-		if (sigma > reached) add_noise(s, s->x, now->from, now->to, sqrt(sigma * sigma - reached * reached), slope);
-		reached = now->to.sigma;
+		if (sigma > reached.sigma) {
+			double grow = now->from.alpha / reached.alpha, kept = grow * reached.sigma;
+			MIX(s, s->x, { grow, s->x });
+			add_noise(s, s->x, now->from, now->to, sqrt(sigma * sigma - kept * kept), slope);
+		}
+		reached = now->to;
 		slope_at(s, now->from, s->x, denoised, slope);
 		if (now->to.sigma > 0) {
 			MIX(s, ahead, { 1, s->x }, { h, slope });
@@ -36,14 +40,14 @@ void solve_dpm2(solver *s)
 	float *denoised = s->buffers[0], *slope = s->buffers[1], *ahead = s->buffers[2];
 	for (const path_step *now; (now = next_step(s));) {
 		double sigma = now->from.sigma;
-		noise_split part = split_noise(now->from, now->to, s->options.eta);
+		ancestral_step part = split_step(s, now);
 		slope_at(s, now->from, s->x, denoised, slope);
-		if (part.down > 0) {
-			path_point middle = point_of_sigma(s->path, sqrt(sigma * part.down));
+		if (part.down.sigma > 0) {
+			path_point middle = point_of_sigma(s->path, sqrt(sigma * part.down.sigma));
 			MIX(s, ahead, { 1, s->x }, { middle.sigma - sigma, slope });
 			slope_at(s, middle, ahead, s->buffers[3], slope);
 		}
-		MIX(s, s->x, { 1, s->x }, { part.down - sigma, slope });
+		MIX(s, s->x, { part.grow, s->x }, { part.grow * (part.down.sigma - sigma), slope });
 		add_noise(s, s->x, now->from, now->to, part.up, ahead);
 	}
 }

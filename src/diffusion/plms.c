@@ -3,12 +3,15 @@
 
 enum { HISTORY = 4 };
 
+/* The network's output is remembered instead of the noise: as diffusers has it, and on flow, whose velocity it is. */
+static bool raw(const solver *s) { return s->options.raw_history || s->path->form == FLOW_MATCHING; }
+
 /* One step with the noise given: DDIM's transfer. what holds the noise, or the network's output where history is raw.
  */
 static void transfer(solver *s, path_point from, path_point to, const float *x, const float *what, float *out)
 {
 	float *denoised = s->buffers[0], *noise = s->buffers[1];
-	if (s->options.raw_history)
+	if (raw(s))
 		interpret(s, from, x, what, denoised, noise);
 	else {
 		MIX(s, denoised, { 1 / from.alpha, x }, { -from.sigma / from.alpha, what });
@@ -20,7 +23,7 @@ static void transfer(solver *s, path_point from, path_point to, const float *x, 
 static void evaluate(solver *s, path_point at, const float *x, float *out)
 {
 	call_denoiser(s, at, x, out);
-	if (!s->options.raw_history) interpret(s, at, x, out, NULL, out);
+	if (!raw(s)) interpret(s, at, x, out, NULL, out);
 }
 
 /* The first step: the mean of the noise here and at the end (improved Euler), which costs a second call. */

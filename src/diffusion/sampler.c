@@ -82,7 +82,10 @@ static const struct name names[] = {
 
 const char *sampler_name(sampler_kind k) { return name_of(names, (int)k); }
 sampler_options sampler_defaults(sampler_kind k) { return samplers[k].defaults; }
-sigma_spacing sampler_default_spacing(sampler_kind k) { return samplers[k].spacing; }
+sigma_spacing sampler_default_spacing(sampler_kind k, bool flow)
+{
+	return flow ? UNIFORM_SPACING : samplers[k].spacing;
+}
 bool sampler_is_brownian(sampler_kind k) { return samplers[k].brownian; }
 int sampler_buffers(sampler_kind k) { return samplers[k].buffers + 1; }
 
@@ -117,25 +120,35 @@ bool sampler_from_name(const char *name, sampler_kind *k, sigma_spacing *s, bool
 	return true;
 }
 
-static int nearest_sigma(const double *sigmas, int count, double wanted)
+/* ── paths ── */
+
+/* The step that ends nearest to a sigma in units of alpha; −1: none does, the path begins nearest. */
+static int nearest_step(const trajectory *p, double wanted)
 {
-	int best = 0;
-	for (int i = 1; i <= count; i++)
-		if (fabs(sigmas[i] - wanted) < fabs(sigmas[best] - wanted)) best = i;
+	int best = -1;
+	double least = fabs(ratio_of(p->steps[0].from) - wanted);
+	for (int i = 0; i < p->count; i++) {
+		double off = fabs(ratio_of(p->steps[i].to) - wanted);
+		if (off < least) {
+			least = off;
+			best = i;
+		}
+	}
 	return best;
 }
 
-/* Puts `times` rounds of `length` steps from sigma 2 down to 0.1 behind the step that ends nearest to 0.1. */
-static bool insert_restarts(trajectory *p, const double *sigmas, int length, int times, error *e)
+/* Puts `times` rounds of `length` steps, spaced as Karras has it, from sigma 2 down to 0.1 behind the step that ends
+ * nearest to 0.1. */
+static bool insert_restarts(trajectory *p, int length, int times, error *e)
 {
-	int low = nearest_sigma(sigmas, p->count, 0.1), high = nearest_sigma(sigmas, p->count, 2);
-	int added = high < low ? length * times : 0;
+	int low = nearest_step(p, 0.1) + 1, high = nearest_step(p, 2) + 1, added = high < low ? length * times : 0;
 	double *round = malloc(((size_t)length + 1) * sizeof *round);
 	path_step *all = realloc(p->steps, (size_t)(p->count + added) * sizeof *all);
 	if (all) p->steps = all;
 	bool fine = (round && all) || fail(e, NO_MEMORY, "no memory for %d steps", p->count + added);
 	if (fine && added) {
-		karras_sigmas(round, length + 1, sigmas[low], sigmas[high], 7);
+		path_point top = high ? all[high - 1].to : all[0].from;
+		karras_sigmas(round, length + 1, ratio_of(all[low - 1].to), ratio_of(top), 7);
 		memmove(all + low + added, all + low, (size_t)(p->count - low) * sizeof *all);
 		for (int i = 0; i < added; i++)
 			all[low + i] =
@@ -146,31 +159,38 @@ static bool insert_restarts(trajectory *p, const double *sigmas, int length, int
 	return fine;
 }
 
-/* A1111's Restart: a part of the steps is kept for going back up, once, or twice from 36 steps on; under 20 steps there
- * is none of it. Karras's sigmas throughout, as theirs. */
-static bool restart_trajectory(trajectory *p, const noise_schedule *schedule, int steps, error *e)
-{
-	int length = steps >= 36 ? steps / 4 : 9, times = steps >= 36 ? 2 : steps >= 20 ? 1 : 0, count = 0;
-	double *sigmas = make_sigmas(KARRAS_SPACING, schedule, steps - length * times, &count, e);
-	bool fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e) &&
-	            (!times || insert_restarts(p, sigmas, length, times, e));
-	free(sigmas);
-	return fine;
-}
+/* What a path is made for: a schedule of noise, or flow (then NULL) with its shift. */
+typedef struct noise_model {
+	const noise_schedule *schedule;
+	double shift;
+} noise_model;
 
-static bool sigma_trajectory(
-    trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e)
+static bool sigma_trajectory(trajectory *p, sampler_kind k, sigma_spacing s, noise_model m, int steps, error *e)
 {
 	int count = 0;
-	bool discard = samplers[k].discard_second_last;
-	double *sigmas = make_sigmas(s, schedule, steps + discard, &count, e);
+	bool flow = !m.schedule, discard = samplers[k].discard_second_last && !flow;
+	double *sigmas =
+	    flow ? make_flow_sigmas(s, m.shift, steps, &count, e) : make_sigmas(s, m.schedule, steps + discard, &count, e);
 	if (sigmas && discard) {
 		sigmas[count - 1] = sigmas[count];
 		count--;
 	}
-	bool fine = sigmas && trajectory_from_sigmas(p, VARIANCE_EXPLODING, schedule, sigmas, count, e);
+	double start = sigmas ? sigmas[0] : 0;
+	if (flow && samplers[k].brownian && start == 1) sigmas[0] = shift_sigma(1 - 1e-4, m.shift);
+	path_form form = flow ? FLOW_MATCHING : VARIANCE_EXPLODING;
+	bool fine = sigmas && trajectory_from_sigmas(p, form, m.schedule, sigmas, count, e);
+	if (fine) p->start = start;
 	free(sigmas);
 	return fine;
+}
+
+/* A1111's Restart: a part of the steps is kept for going back up, once, or twice from 36 steps on; under 20 steps there
+ * is none of it. */
+static bool restart_trajectory(trajectory *p, sigma_spacing s, noise_model m, int steps, error *e)
+{
+	int length = steps >= 36 ? steps / 4 : 9, times = steps >= 36 ? 2 : steps >= 20 ? 1 : 0;
+	return sigma_trajectory(p, RESTART, s, m, steps - length * times, e) &&
+	       (!times || insert_restarts(p, length, times, e));
 }
 
 static bool timestep_trajectory(trajectory *p, sampler_kind k, const noise_schedule *schedule, int steps, error *e)
@@ -185,28 +205,34 @@ static bool timestep_trajectory(trajectory *p, sampler_kind k, const noise_sched
 	return fine;
 }
 
+bool sampler_takes_spacing(sampler_kind k, bool flow)
+{
+	return k != PLMS && (flow || (samplers[k].by == BY_SIGMAS && k != RESTART));
+}
+
 bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e)
 {
+	noise_model m = { schedule, 1 };
 	*p = (trajectory){ 0 };
-	bool fine = k == RESTART                  ? restart_trajectory(p, schedule, steps, e)
-	            : samplers[k].by == BY_SIGMAS ? sigma_trajectory(p, k, s, schedule, steps, e)
+	bool fine = k == RESTART                  ? restart_trajectory(p, KARRAS_SPACING, m, steps, e)
+	            : samplers[k].by == BY_SIGMAS ? sigma_trajectory(p, k, s, m, steps, e)
 	                                          : timestep_trajectory(p, k, schedule, steps, e);
 	if (!fine) trajectory_free(p);
 	return fine;
 }
 
-bool sampler_flow_trajectory(trajectory *p, sampler_kind k, int steps, double shift, error *e)
+bool sampler_flow_trajectory(trajectory *p, sampler_kind k, sigma_spacing s, double shift, int steps, error *e)
 {
-	bool by_slope = samplers[k].solve == solve_euler || k == HEUN || k == LMS || k == DPM2;
-	if ((samplers[k].by != BY_SIGMAS && k != DDIM) || k == DPM2_ANCESTRAL || k == RESTART)
-		return fail(e, BAD_USAGE, "%s does not work on a flow model; Euler does", sampler_name(k));
-	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
-	double *sigmas = malloc(((size_t)steps + 1) * sizeof *sigmas), first = by_slope ? 1 : 0.999;
-	for (int i = 0; sigmas && i <= steps; i++) sigmas[i] = shift_sigma(first * (steps - i) / steps, shift);
-	bool fine = sigmas ? trajectory_from_sigmas(p, FLOW_MATCHING, NULL, sigmas, steps, e)
-	                   : fail(e, NO_MEMORY, "no memory for %d sigmas", steps);
-	free(sigmas);
+	noise_model m = { NULL, shift };
+	*p = (trajectory){ 0 };
+	if (k == TCD)
+		return fail(e, BAD_USAGE,
+		    "TCD is for models that were distilled with a schedule of noise, not for flow; "
+		    "every other sampler works here, Euler for one");
+	if (!sampler_takes_spacing(k, true)) s = UNIFORM_SPACING;
+	bool fine = k == RESTART ? restart_trajectory(p, s, m, steps, e) : sigma_trajectory(p, k, s, m, steps, e);
+	if (!fine) trajectory_free(p);
 	return fine;
 }
 

@@ -23,6 +23,10 @@ typedef struct sampling {
 	progress_fn *progress; /* may be NULL */
 	void *denoise_context, *noise_context, *progress_context;
 	prediction prediction;
+	/* What of the result is known (inpainting): where the mask is 0 the network is taken to have recognised `known`,
+	 * whatever it says. Both borrowed; NULL: nothing is. known [n]; the mask's [places] repeat for each channel. */
+	const float *known, *mask;
+	size_t places;
 } sampling;
 
 /* What can be set. Each sampler of the table has its own defaults; a field that a sampler does not know does nothing.
@@ -73,22 +77,27 @@ const char *sampler_name(sampler_kind k);
  * Fails with BAD_USAGE and the nearest name. */
 bool sampler_from_name(const char *name, sampler_kind *k, sigma_spacing *s, bool *has_spacing, error *e);
 sampler_options sampler_defaults(sampler_kind k);
-/* The spacing that A1111 chooses where the user does not: Karras for DPM++, exponential for 2M SDE and 3M SDE. */
-sigma_spacing sampler_default_spacing(sampler_kind k);
+/* The spacing where the user chooses none, A1111's: Karras for DPM++, exponential for 2M SDE and 3M SDE. For all it is
+ * uniform on flow, and where sampler_takes_spacing is false it says what the path is like. */
+sigma_spacing sampler_default_spacing(sampler_kind k, bool flow);
+/* Whether a spacing makes a difference: not to those that walk timesteps of their own (DDPM, DDIM, LCM and TCD on a
+ * noise schedule, PLMS always), nor to Restart, which on a noise schedule has Karras's. */
+bool sampler_takes_spacing(sampler_kind k, bool flow);
 /* Whether k-diffusion draws this sampler's noise from a Brownian motion over sigma (brownian.h). */
 bool sampler_is_brownian(sampler_kind k);
 /* Latents of n floats that `sample` allocates, x not counted. */
 int sampler_buffers(sampler_kind k);
 
 /* The trajectory that this sampler walks on a model with this schedule: timesteps for DDPM, DDIM, PLMS, LCM and TCD
- * (the spacing is not looked at), sigmas for the others. DPM2, DPM2 a and DPM++ 3M SDE leave the last sigma above 0 out
+ * (the spacing is not used), sigmas for the others. DPM2, DPM2 a and DPM++ 3M SDE leave the last sigma above 0 out
  * of one more, as in A1111. */
 bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e);
 
-/* The same for a model of flow: sigma even from 1 to 0 and shifted (shift_sigma; 1: not). Solvers in log(alpha/sigma)
- * start at 0.999, as in diffusers. DDIM is Euler here. Fails with BAD_USAGE for samplers that need a noise schedule. */
-bool sampler_flow_trajectory(trajectory *p, sampler_kind k, int steps, double shift, error *e);
+/* The same for a model of flow, on make_flow_sigmas; none is left out. DDIM is Euler here, and PLMS Adams and
+ * Bashforth's method on the velocity. The SDE samplers begin at shift_sigma(0.9999), as in ComfyUI, for at sigma 1
+ * their noise would have no end. Fails with BAD_USAGE for TCD, which has no meaning without a noise schedule. */
+bool sampler_flow_trajectory(trajectory *p, sampler_kind k, sigma_spacing s, double shift, int steps, error *e);
 
 /* x [n]: the first latent (noise times path->start, or whatever the first point asks for); becomes the result. */
 bool sample(sampler_kind k, const sampler_options *options, const trajectory *path, const sampling *hooks, float *x,

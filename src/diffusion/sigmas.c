@@ -109,6 +109,61 @@ double *make_sigmas(sigma_spacing kind, const noise_schedule *s, int steps, int 
 	return sigmas;
 }
 
+double shift_sigma(double sigma, double shift) { return shift * sigma / (1 + (shift - 1) * sigma); }
+
+enum { FLOW_TIMES = 1000 };
+
+static double flow_sigma(int i, double shift) { return shift_sigma((double)i / FLOW_TIMES, shift); }
+
+/* Quantiles of Beta(0.6, 0.6) in time, each time once; returns how many there are. */
+static int beta_flow_sigmas(double *out, int steps, double shift)
+{
+	int n = 0, before = -1;
+	for (int i = 0; i < steps; i++) {
+		int t = (int)rint(beta_quantile(1 - (double)i / steps, 0.6, 0.6) * (FLOW_TIMES - 1));
+		if (t != before) out[n++] = flow_sigma(t + 1, shift);
+		before = t;
+	}
+	return n;
+}
+
+double *make_flow_sigmas(sigma_spacing kind, double shift, int steps, int *count, error *e)
+{
+	int most = kind == UNIFORM_SPACING ? 100000 : FLOW_TIMES;
+	if (steps < 1 || steps > most) return fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, most), NULL;
+	if (kind == ALIGN_YOUR_STEPS_SPACING)
+		return fail(e, BAD_USAGE, "schedule '%s' is for models with Stable Diffusion's noise, not for flow",
+		           spacing_name(kind)),
+		       NULL;
+	int stride = FLOW_TIMES / steps;
+	*count = kind == DDIM_UNIFORM_SPACING ? (FLOW_TIMES - 2) / stride + 1 : steps;
+	double *sigmas = malloc(((size_t)*count + 1) * sizeof *sigmas), low = flow_sigma(1, shift);
+	if (!sigmas) return fail(e, NO_MEMORY, "no memory for %d sigmas", *count), NULL;
+	switch (kind) {
+	case KARRAS_SPACING: karras_sigmas(sigmas, steps, low, 1, 7); break;
+	case EXPONENTIAL_SPACING:
+	case POLYEXPONENTIAL_SPACING: exponential_sigmas(sigmas, steps, low, 1, 1); break;
+	case BETA_SPACING: *count = beta_flow_sigmas(sigmas, steps, shift); break;
+	case SIMPLE_SPACING:
+		for (int i = 0; i < steps; i++)
+			sigmas[i] = flow_sigma(FLOW_TIMES - (int)((double)i * FLOW_TIMES / steps), shift);
+		break;
+	case DDIM_UNIFORM_SPACING:
+		for (int i = 0; i < *count; i++) sigmas[*count - 1 - i] = flow_sigma(2 + i * stride, shift);
+		break;
+	case KL_OPTIMAL_SPACING:
+		for (int i = 0; i < steps; i++) sigmas[i] = tan(atan(1) + share_of(i, steps) * (atan(low) - atan(1)));
+		break;
+	case SGM_UNIFORM_SPACING: /* ends at the time whose number is the last sigma, which is shifted already */
+		for (int i = 0; i < steps; i++) sigmas[i] = shift_sigma(1 + (low - 1) * i / steps, shift);
+		break;
+	default:
+		for (int i = 0; i < steps; i++) sigmas[i] = shift_sigma(1 - (double)i / steps, shift);
+	}
+	sigmas[*count] = 0;
+	return sigmas;
+}
+
 static const struct name names[] = {
 	{ UNIFORM_SPACING, "Uniform" },
 	{ UNIFORM_SPACING, "normal" },

@@ -29,6 +29,13 @@ bool spacing_from_name(const char *name, sigma_spacing *s, error *e);
  * 1; *count differs from it for DDIM_UNIFORM alone. */
 double *make_sigmas(sigma_spacing s, const noise_schedule *schedule, int steps, int *count, error *e);
 
+/* The same for flow: falling from 1 to 0, shifted as shift_sigma does (1: not). Uniform is even, as rectified flow has
+ * it; the others are ComfyUI's on its thousand sigmas, beta in time and KL optimal with a 0 at its end here too. Steps
+ * are at most 1000 but for uniform. Fails with BAD_USAGE for Align Your Steps, which are for Stable Diffusion 1. */
+double *make_flow_sigmas(sigma_spacing s, double shift, int steps, int *count, error *e);
+/* sigma' = shift·sigma/(1 + (shift - 1)·sigma) (Esser et al. 2024, equation 23). */
+double shift_sigma(double sigma, double shift);
+
 /* Parts of it on any range, for solvers that insert sigmas of their own: n values from high to low, no 0 at the end. */
 void karras_sigmas(double *out, int n, double low, double high, double rho);
 void exponential_sigmas(double *out, int n, double low, double high, double rho);

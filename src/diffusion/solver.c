@@ -14,6 +14,29 @@ const path_step *next_step(solver *s)
 	return s->failed || s->done == s->path->count ? NULL : &s->path->steps[s->done++];
 }
 
+/* The output that means x0: the inverse of interpret. */
+static double output_of(prediction what, path_point at, double x, double x0)
+{
+	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b);
+	switch (what) {
+	case PREDICT_NOISE: return (x - a * x0) / b;
+	case PREDICT_VELOCITY: return (a * x - x0 * norm * norm) / (b * norm);
+	case PREDICT_FLOW: return (x - x0) / b;
+	default: return x0;
+	}
+}
+
+static void restore_known(const solver *s, path_point at, const float *x, float *out)
+{
+	const sampling *h = s->hooks;
+	for (size_t i = 0; i < s->n; i++) {
+		double kept = 1 - (double)h->mask[i % h->places];
+		if (kept <= 0) continue;
+		double known = output_of(h->prediction, at, (double)x[i], (double)h->known[i]);
+		out[i] = (float)(kept * known + (1 - kept) * (double)out[i]);
+	}
+}
+
 void call_denoiser(solver *s, path_point at, const float *x, float *out)
 {
 	if (s->failed) return;
@@ -24,6 +47,7 @@ void call_denoiser(solver *s, path_point at, const float *x, float *out)
 	}
 	s->calls++;
 	s->failed = !s->hooks->denoise(s->hooks->denoise_context, step_index(s), at.t, input, out, s->e);
+	if (!s->failed && s->hooks->mask) restore_known(s, at, x, out);
 }
 
 void interpret(solver *s, path_point at, const float *x, const float *out, float *denoised, float *noise)
@@ -84,6 +108,19 @@ noise_split split_noise(path_point from, path_point to, double eta)
 	return (noise_split){ to.sigma * sqrt(1 - up * up), to.sigma * up };
 }
 
+ancestral_step split_step(const solver *s, const path_step *step)
+{
+	path_point from = step->from, to = step->to;
+	double eta = s->options.eta;
+	if (s->path->form != FLOW_MATCHING) {
+		noise_split part = split_noise(from, to, eta);
+		return (ancestral_step){ { to.t, to.alpha, part.down }, 1, part.up };
+	}
+	double down = to.sigma * (1 + eta * (to.sigma / from.sigma - 1)), grow = to.alpha / (1 - down);
+	return (ancestral_step){ { to.t, 1 - down, down }, grow,
+		sqrt(fmax(0, to.sigma * to.sigma - grow * grow * down * down)) };
+}
+
 void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch)
 {
 	if (s->failed || amount == 0) return;
@@ -91,7 +128,8 @@ void add_noise(solver *s, float *x, path_point from, path_point to, double amoun
 	if (!h->noise)
 		s->failed = !fail(s->e, BAD_USAGE, "this sampler draws noise and was given no source of it");
 	else
-		s->failed = !h->noise(h->noise_context, ratio_of(from), ratio_of(to), scratch, s->n, s->e);
+		s->failed =
+		    !h->noise(h->noise_context, noise_level(s->path, from), noise_level(s->path, to), scratch, s->n, s->e);
 	MIX(s, x, { 1, x }, { amount, scratch });
 }
 

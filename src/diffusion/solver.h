@@ -24,7 +24,7 @@ const path_step *next_step(solver *s);
 static inline int step_index(const solver *s) { return s->done - 1; }
 static inline bool is_last_step(const solver *s) { return s->done == s->path->count; }
 
-/* The network's output for x at a point, as it is. */
+/* The network's output for x at a point, as it is, but for what is known of the result. */
 void call_denoiser(solver *s, path_point at, const float *x, float *out);
 /* Its meaning: x0 and noise with x = alpha·x0 + sigma·noise. denoised may be out itself; either may be NULL. Where x0
  * is clipped the noise is not. */
@@ -50,6 +50,15 @@ typedef struct noise_split {
 	double down, up;
 } noise_split;
 noise_split split_noise(path_point from, path_point to, double eta);
+
+/* An ancestral step goes to a point with less noise than its end, is scaled by `grow`, and gets `up` of fresh noise.
+ * Not on flow it is split_noise's, and grow is 1. On flow it is that of ComfyUI's samplers for rectified flow: down to
+ * sigma = to.sigma·(1 + eta·(to.sigma/from.sigma - 1)), then up along the path, where alpha falls too. */
+typedef struct ancestral_step {
+	path_point down;
+	double grow, up;
+} ancestral_step;
+ancestral_step split_step(const solver *s, const path_step *step);
 /* x += amount · fresh noise, drawn into scratch; draws nothing where amount is 0. */
 void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch);
 
@@ -57,8 +66,8 @@ void add_noise(solver *s, float *x, path_point from, path_point to, double amoun
 void shift_arrays(float **past, int n);
 void shift_values(double *past, int n);
 
-static inline double ratio_of(path_point p) { return p.sigma / p.alpha; }
-double lambda_of(path_point p); /* log(alpha/sigma) */
+static inline double ratio_of(path_point p) { return p.sigma / p.alpha; } /* ∞ where there is noise alone */
+double lambda_of(path_point p); /* log(alpha/sigma); −∞ likewise: the first step of flow */
 /* The order of a multistep solver's step, of which `known` points are there: the last steps lose order, and at sigma 0,
  * where the step in lambda is infinite, only the first is left. */
 int order_of_step(const solver *s, const path_step *now, int known);

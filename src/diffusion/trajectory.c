@@ -28,7 +28,8 @@ double *make_timesteps(timestep_spacing spacing, int training, int steps, int of
 		case LINSPACE_TIMESTEPS: t[i] = n > 1 ? (double)(training - 1) * rest / (n - 1) : 0; break;
 		case COMPVIS_TIMESTEPS: t[i] = fmin(rest * stride + 1, training - 1); break; /* A1111 stops at the last, too */
 		case QUADRATIC_TIMESTEPS: {
-			double root = n > 1 ? sqrt(training * 0.8) * rest / (n - 1) : 0;
+			/* rounded as numpy's linspace rounds: some squares are whole but for the last bit */
+			double top = sqrt(training * 0.8), root = n == 1 ? 0 : i == 0 ? top : rest * (top / (n - 1));
 			t[i] = trunc(root * root) + 1;
 			break;
 		}
@@ -47,7 +48,10 @@ static bool allocate(trajectory *p, int count, error *e)
 	return p->steps || fail(e, NO_MEMORY, "no memory for %d steps", count);
 }
 
-double shift_sigma(double sigma, double shift) { return shift * sigma / (1 + (shift - 1) * sigma); }
+double noise_level(const trajectory *p, path_point at)
+{
+	return p->form == FLOW_MATCHING ? at.sigma : at.sigma / at.alpha;
+}
 
 path_point point_of_sigma(const trajectory *p, double sigma)
 {

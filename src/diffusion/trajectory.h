@@ -54,6 +54,9 @@ bool trajectory_from_timesteps(
     trajectory *p, const noise_schedule *schedule, const double *timesteps, int count, double final, error *e);
 void trajectory_free(trajectory *p);
 
+/* Where on the way a point lies, as a source of noise is told: sigma in units of alpha, but flow's own sigma. */
+double noise_level(const trajectory *p, path_point at);
+
 /* The point of this sigma, in the sense of trajectory_from_sigmas. */
 path_point point_of_sigma(const trajectory *p, double sigma);
 /* The point whose sigma/alpha is ratio, in this trajectory's form, with its (fractional) time. */
@@ -63,8 +66,5 @@ path_point point_of_timestep(const noise_schedule *s, double t, double final);
 
 /* Drops the first n steps (image to image: what is left starts at steps[0].from). 0 <= n < count. */
 void trajectory_skip(trajectory *p, int n);
-
-/* Flow: sigma' = shift·sigma/(1 + (shift - 1)·sigma) (Esser et al. 2024, equation 23). */
-double shift_sigma(double sigma, double shift);
 
 #endif

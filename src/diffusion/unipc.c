@@ -77,10 +77,12 @@ void solve_unipc(solver *s)
 		if (!s->options.noise_form) MIX(s, u.guesses[0], { 1, s->buffers[0] });
 		if (known) update(s, &u, now->from, 1, u.order, u.guesses[0], s->x);
 
+		bool infinite = isinf(u.lambdas[0]); /* flow from noise alone: first order, and nothing to remember */
+		if (infinite) known = 0;
 		int rest = s->path->count - step_index(s);
 		u.order = s->options.lower_order_final && rest < most ? rest : most;
 		if (u.order > known + 1) u.order = known + 1;
-		known += known < most;
+		known += known < most && !infinite;
 		MIX(s, u.base, { 1, s->x });
 		u.from = now->from;
 		update(s, &u, now->to, 0, u.order, NULL, s->x);

@@ -1,5 +1,6 @@
 /* set.c - reads metadata.jsonl. */
 #include "eval/set.h"
+#include "base/json.h"
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -29,7 +30,7 @@ static bool read_line(
 {
 	json_error_t why;
 	char path[PATH_MAX];
-	json_t *o = json_loads(line, 0, &why);
+	json_t *o = json_from_python(line, strlen(line), &why);
 	const char *file = json_string_value(json_object_get(o, "file_name"));
 	const char *text = json_string_value(json_object_get(o, "text"));
 	bool fine = true;

@@ -1,5 +1,6 @@
 /* family_json.c - whole families to JSON and back. */
 #include "models/config.h"
+#include "base/json.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ bool family_from_json(const char *json, family *f, error *e)
 	error own = { 0 };
 	if (!e) e = &own;
 	json_error_t where;
-	json_t *j = json_loads(json, 0, &where);
+	json_t *j = json_from_python(json, strlen(json), &where);
 	if (!j) return fail(e, BAD_FILE, "configuration: line %d is not JSON: %s", where.line, where.text);
 	*f = *family_by_name("sd1", e);
 	bool fine = json_is_object(j) ? read_family(j, f, e) : fail(e, BAD_FILE, "configuration: it is not an object");

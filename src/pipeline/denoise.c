@@ -1,4 +1,4 @@
-/* denoise.c - batches the branches, runs the network, guides, and keeps what a mask protects. */
+/* denoise.c - batches the branches, runs the network and guides. */
 #include "pipeline/denoise.h"
 #include "pipeline/latent.h"
 #include <math.h>
@@ -111,21 +111,6 @@ static void compose(const denoiser *d, float *branch, size_t n)
 	}
 }
 
-/* Where the mask is black the network is taken to have recognised the original: out is what says so. x = α·x0 + σ·ε
- * with α² + σ² = 1. */
-static void restore(const denoiser *d, double t, const float *x, float *out)
-{
-	size_t n = places(d);
-	double ratio = sigma_of_timestep(d->schedule, t), alpha = 1 / sqrt(1 + ratio * ratio), sigma = ratio * alpha;
-	for (size_t i = 0; i < n * (size_t)d->channels; i++) {
-		double kept = 1 - d->mask[i % n], wanted = d->original[i];
-		double known = d->prediction == PREDICT_VELOCITY ? (alpha * x[i] - wanted) / sigma
-		               : d->prediction == PREDICT_SAMPLE ? wanted
-		                                                 : (x[i] - alpha * wanted) / sigma;
-		if (kept > 0) out[i] = (float)(kept * known + (1 - kept) * out[i]);
-	}
-}
-
 bool denoiser_call(void *context, int step, double t, const float *x, float *out, error *e)
 {
 	denoiser *d = context;
@@ -145,6 +130,5 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 		guide(&d->guidance, branches, branches + n, out, 1, n);
 	else
 		memcpy(out, branches + n, n * sizeof *out);
-	if (d->mask) restore(d, t, x, out);
 	return true;
 }

@@ -18,11 +18,7 @@ typedef struct denoiser {
 	double blend;                /* how much of them, 0 … 1 */
 	guidance guidance;
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
-	/* What stays where a mask is black; NULL: there is no mask. Borrowed; [places] and [C][places]. */
-	const float *mask, *original;
-	const float *beside; /* [extra][places]: mask and masked latent of an inpainting model; borrowed */
-	const noise_schedule *schedule;
-	prediction prediction;
+	const float *beside;   /* [extra][places]: mask and masked latent of an inpainting model; borrowed */
 	/* owned */
 	float *batch, *times, *contexts, *outputs;
 	int context_step; /* whose contexts are in the stage; −1: nobody's */

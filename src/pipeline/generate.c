@@ -193,8 +193,6 @@ bool job_denoise(job *j, error *e)
 	}
 	j->tree = brownian_tree_over(&j->path, (uint64_t)j->seed);
 	trajectory_skip(&j->path, j->skipped);
-	d->original = j->mask ? j->original : NULL;
-	d->mask = j->mask && j->original ? j->mask : NULL;
 	d->beside = j->beside;
 	sampling hooks = {
 		.denoise = denoiser_call,
@@ -204,12 +202,15 @@ bool job_denoise(job *j, error *e)
 		.progress = after_step,
 		.progress_context = j,
 		.prediction = j->prediction,
+		.known = j->original,
+		.mask = j->original ? j->mask : NULL,
+		.places = j->places,
 	};
 	bool fine = denoiser_allocate(d, e) && model_progress(j->m, "denoise", 0, j->path.count, e) &&
 	            sample(j->sampler, &j->settings, &j->path, &hooks, j->latent, n, e);
 	measure(j);
 	denoiser_free(d);
-	if (fine && d->mask) keep_unmasked(j->latent, j->original, j->mask, j->channels, j->places);
+	if (fine && hooks.mask) keep_unmasked(j->latent, j->original, j->mask, j->channels, j->places);
 	return fine;
 }
 

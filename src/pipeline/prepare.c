@@ -117,20 +117,32 @@ static bool choose_own_scheduler(job *j, error *e)
 	return true;
 }
 
+/* The spacing that is asked for, by its own name or behind the sampler's; one that would not be used is refused. */
+static bool choose_spacing(job *j, bool named, bool flow, error *e)
+{
+	sigma_spacing standard = sampler_default_spacing(j->sampler, flow);
+	if (j->o->schedule && !spacing_from_name(j->o->schedule, &j->spacing, e)) return false;
+	if (!j->o->schedule && !named) j->spacing = standard;
+	if (j->spacing == standard || sampler_takes_spacing(j->sampler, flow)) return true;
+	return fail(e, BAD_USAGE, "schedule '%s': %s has steps of its own; leave it out, or take a sampler like Euler",
+	    spacing_name(j->spacing), sampler_name(j->sampler));
+}
+
 static bool choose_sampler(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	if (!choose_own_scheduler(j, e)) return false;
+	if (j->own_scheduler && o->schedule)
+		return fail(e, BAD_USAGE,
+		    "schedule '%s': %s of the folder's scheduler has its own; leave it out, or name a sampler", o->schedule,
+		    sampler_name(j->sampler));
 	if (j->own_scheduler) return true;
-	bool named = false;
+	bool named = false, flow = j->prediction == PREDICT_FLOW;
 	bool distilled = j->m->family.unet.guidance;
-	const char *standard = j->prediction == PREDICT_FLOW ? "Euler" : distilled ? "LCM" : "DPM++ 2M";
-	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e)) return false;
-	if (o->schedule) {
-		if (!spacing_from_name(o->schedule, &j->spacing, e)) return false;
-	} else if (!named) {
-		j->spacing = sampler_default_spacing(j->sampler);
-	}
+	const char *standard = flow ? "Euler" : distilled ? "LCM" : "DPM++ 2M";
+	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e) ||
+	    !choose_spacing(j, named, flow, e))
+		return false;
 	j->settings = sampler_defaults(j->sampler);
 	if (o->eta >= 0) j->settings.eta = o->eta;
 	return true;
@@ -147,26 +159,15 @@ static bool make_schedule(job *j, error *e)
 	return noise_schedule_make(&j->schedule, j->own_scheduler ? &j->scheduler.betas : &c, e);
 }
 
-/* Rectified flow: sigma falls evenly from 1 to 0. */
-static bool make_flow_path(job *j, error *e)
-{
-	int steps = j->o->steps;
-	double *sigmas = malloc(((size_t)steps + 1) * sizeof *sigmas);
-	if (!sigmas) return fail(e, NO_MEMORY, "out of memory for %d steps", steps);
-	for (int i = 0; i <= steps; i++) sigmas[i] = 1 - (double)i / steps;
-	bool fine = trajectory_from_sigmas(&j->path, FLOW_MATCHING, NULL, sigmas, steps, e);
-	free(sigmas);
-	return fine;
-}
-
 /* Image to image leaves out the first steps, as A1111 and CompVis do: of `steps`, floor(strength·steps) are left; the
  * latent is noised as the step before these begins, and samplers on sigmas do that step too. */
 static bool make_path(job *j, error *e)
 {
-	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, j->o->steps, 0, &j->path, e)
+	int steps = j->o->steps;
+	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, steps, 0, &j->path, e)
 	            : j->prediction == PREDICT_FLOW
-	                ? make_flow_path(j, e)
-	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, j->o->steps, e);
+	                ? sampler_flow_trajectory(&j->path, j->sampler, j->spacing, 1, steps, e)
+	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, steps, e);
 	if (!made) return false;
 	int count = j->path.count;
 	if (!j->o->init) return true;
@@ -253,8 +254,6 @@ static bool set_up_denoiser(job *j, error *e)
 		    .skip_to = o->guidance_skip_to },
 		.first_step = j->skipped,
 		.steps = j->path.count,
-		.schedule = &j->schedule,
-		.prediction = j->prediction,
 	};
 	return true;
 }

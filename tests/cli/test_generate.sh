@@ -128,6 +128,11 @@ draw own.png -m "$golden/sd1/diffusers" -p 'a red fox' -W 16 -H 16 --steps 4 --s
 draw plms.png -p 'a red fox' -W 16 -H 16 --steps 4 --sampling-method plms
 differ own.png plms.png # PNDM as diffusers has it, and as CompVis has it
 expect 2 'no scheduler of its own' generate -m "$model" -p x --sampling-method model
+# A schedule that a sampler has no use for is refused, not written into the picture.
+expect 2 "schedule 'Karras': DDIM has steps of its own" generate -m "$model" -p x --sampling-method ddim --scheduler karras
+expect 2 "schedule 'Exponential': Restart" generate -m "$model" -p x --sampling-method 'Restart Exponential'
+expect 2 "folder's scheduler has its own" generate -m "$golden/sd1/diffusers" -p x --sampling-method model --scheduler karras
+draw ddim.png -p x -W 16 -H 16 --sampling-method ddim --scheduler uniform
 
 # Memory that is not there is refused; a disk that is full leaves nothing behind.
 expect 4 'memory' generate -m "$model" -p x -W 64 -H 64 --max-memory 2M

@@ -1,5 +1,7 @@
 /* arrays.c - a reader of safetensors for the golden program alone. */
 #include "arrays.h"
+#include "base/file.h"
+#include "base/json.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,4 +79,11 @@ bool array_find(const arrays *a, const char *name, dtype *d, shape *s, const voi
 	return *data && bytes == shape_count(*s) * dtype_size(*d);
 }
 
-json_t *json_of(const char *path) { return json_load_file(path, 0, NULL); }
+json_t *json_of(const char *path)
+{
+	size_t size;
+	char *text = whole_file(path, SIZE_MAX, &size, NULL);
+	json_t *json = text ? json_from_python(text, size, NULL) : NULL;
+	free(text);
+	return json;
+}

@@ -26,6 +26,7 @@ bool exists(const char *path);
 void golden_rng(const char *dir, report *r);        /* rng/ */
 void golden_schedules(const char *dir, report *r);  /* schedules/ */
 void golden_samplers(const char *dir, report *r);   /* samplers/ */
+void golden_guidance(const char *dir, report *r);   /* guidance/ */
 void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
 void golden_text(const char *dir, report *r);       /* text/ */
 void golden_t5(const char *dir, report *r);         /* text/, T5's */

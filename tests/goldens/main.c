@@ -13,6 +13,7 @@ static const struct {
 	{ "rng", golden_rng },
 	{ "schedules", golden_schedules },
 	{ "samplers", golden_samplers },
+	{ "guidance", golden_guidance },
 	{ "tokenizers", golden_tokenizers },
 	{ "text", golden_text },
 	{ "t5", golden_t5 },

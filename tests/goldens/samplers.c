@@ -2,6 +2,7 @@
 #include "goldens.h"
 #include "arrays.h"
 #include "diffusion/diffusers.h"
+#include "elementwise.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,34 +11,11 @@
 #define TOLERANCE 1e-4
 #define LOOSE 5e-4 /* few large steps: dpm2, lms, 3m */
 
-/* a·x·f(t/b) + c·g(d·x) + e */
-typedef struct model {
-	double a, b, c, d, e;
-	double (*f)(double), (*g)(double);
-} model;
-
-static double identity(double x) { return x; }
-
-static double (*function_of(const json_t *params, const char *key))(double)
-{
-	const char *name = json_string_value(json_object_get(params, key));
-	if (!name) return identity;
-	return !strcmp(name, "sin") ? sin : !strcmp(name, "cos") ? cos : !strcmp(name, "tanh") ? tanh : identity;
-}
-
-static model model_of(const json_t *file)
-{
-	const json_t *p = json_object_get(file, "model_params");
-	return (model){ json_number_value(json_object_get(p, "a")), json_number_value(json_object_get(p, "b")),
-		json_number_value(json_object_get(p, "c")), json_number_value(json_object_get(p, "d")),
-		json_number_value(json_object_get(p, "e")), function_of(p, "f"), function_of(p, "g") };
-}
-
 /* A case while it runs: what it is compared with, and the worst error so far. */
 typedef struct replay {
 	const arrays *file;
 	const char *name;
-	model model;
+	elementwise model;
 	const json_t *times;          /* expected t of each call, or NULL */
 	bool noise_by_draw, by_calls; /* how noise.i and x.i are numbered: draws or calls, calls or steps */
 	size_t n;
@@ -50,12 +28,9 @@ static bool apply_model(void *context, int step, double t, const float *x, float
 {
 	(void)step, (void)e;
 	replay *r = context;
-	const model *m = &r->model;
 	const json_t *expected = json_array_get(r->times, (size_t)r->calls);
 	if (expected) r->error = fmax(r->error, fabs(json_number_value(expected) - t) / 1000);
-	double time = m->f((double)(float)t / m->b);
-	for (size_t i = 0; i < r->n; i++)
-		out[i] = (float)(m->a * (double)x[i] * time + m->c * m->g(m->d * (double)x[i]) + m->e);
+	for (size_t i = 0; i < r->n; i++) out[i] = (float)elementwise_at(&r->model, (double)x[i], t);
 	r->calls++;
 	return true;
 }
@@ -93,7 +68,7 @@ static void run_case(replay *c, const char *label, sampler_kind kind, const samp
 		report_uncovered(r, label, "no x.0 in the file");
 		return;
 	}
-	sampling hooks = { apply_model, recorded_noise, compare_state, c, c, c, what };
+	sampling hooks = { apply_model, recorded_noise, compare_state, c, c, c, .prediction = what };
 	float *x = malloc(c->n * sizeof *x);
 	memcpy(x, start, c->n * sizeof *x);
 	if (sample(kind, options, path, &hooks, x, c->n, &e))
@@ -146,7 +121,7 @@ static void compare_compvis(const arrays *file, const json_t *json, const noise_
 		}
 		sampler_options o = sampler_defaults(kind);
 		if (eta) o.eta = atof(eta + 4);
-		replay c = { .file = file, .name = name, .model = model_of(json) };
+		replay c = { .file = file, .name = name, .model = elementwise_of(json_object_get(json, "model_params")) };
 		c.times = kind == DDIM ? json_object_get(value, "timesteps_descending") : NULL;
 		run_case(&c, label, kind, &o, &p, PREDICT_NOISE, TOLERANCE, r);
 		trajectory_free(&p);
@@ -192,7 +167,11 @@ static void compare_k_case(
 		report_uncovered(r, label, e.text);
 	else {
 		sampler_options o = sampler_defaults(kind);
-		replay c = { .file = file, .name = name, .model = model_of(json), .noise_by_draw = true, .error = off };
+		replay c = { .file = file,
+			.name = name,
+			.model = elementwise_of(json_object_get(json, "model_params")),
+			.noise_by_draw = true,
+			.error = off };
 		c.times = kind == EULER ? json_object_get(value, "model_t") : NULL;
 		run_case(&c, label, kind, &o, &p, prediction_of(word_of(name, 3)), k_tolerance(kind), r);
 	}
@@ -223,7 +202,9 @@ static void compare_diffusers_case(
 	if (scheduler_read(&s, json_object_get(value, "config"), class_name, &e) &&
 	    noise_schedule_make(&schedule, &s.betas, &e) &&
 	    scheduler_trajectory(&s, &schedule, steps, json_number_value(json_object_get(arguments, "mu")), &p, &e)) {
-		replay c = { .file = file, .name = name, .model = model_of(json), .by_calls = true };
+		replay c = {
+			.file = file, .name = name, .model = elementwise_of(json_object_get(json, "model_params")), .by_calls = true
+		};
 		double start = json_number_value(json_object_get(value, "init_noise_sigma"));
 		c.times = json_object_get(value, "timesteps");
 		c.error = fabs(p.start / start - 1);
@@ -281,7 +262,7 @@ static void compare_sd3(const arrays *file, const json_t *json, const noise_sche
 		p.form = VARIANCE_EXPLODING;
 		for (int i = 0; i < p.count; i++) p.steps[i].from.alpha = p.steps[i].to.alpha = 1;
 		sampler_options o = sampler_defaults(kind);
-		replay c = { .file = file, .name = name, .model = model_of(json) };
+		replay c = { .file = file, .name = name, .model = elementwise_of(json_object_get(json, "model_params")) };
 		c.times = json_object_get(value, "timesteps");
 		run_case(&c, label, kind, &o, &p, PREDICT_FLOW, TOLERANCE, r);
 		trajectory_free(&p);

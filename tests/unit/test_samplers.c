@@ -49,7 +49,10 @@ static bool watch(void *context, int done, int calls, const float *x, const floa
 	return done != s->stop_at;
 }
 
-static sampling hooks_of(setting *s) { return (sampling){ best_noise, draw, watch, s, s, s, PREDICT_NOISE }; }
+static sampling hooks_of(setting *s)
+{
+	return (sampling){ best_noise, draw, watch, s, s, s, .prediction = PREDICT_NOISE };
+}
 
 static double deviation(const float *x)
 {
@@ -128,22 +131,23 @@ static void flow_ends_at_the_data(void **unused)
 		trajectory path;
 		error e = { 0 };
 		setting s = { 0 };
-		sampling hooks = { best_velocity, draw, watch, &s, &s, &s, PREDICT_FLOW };
+		sampling hooks = { best_velocity, draw, watch, &s, &s, &s, .prediction = PREDICT_FLOW };
 		sampler_options o = sampler_defaults((sampler_kind)kind);
-		if (!sampler_flow_trajectory(&path, (sampler_kind)kind, 200, 3, &e)) {
+		if (!sampler_flow_trajectory(&path, (sampler_kind)kind, UNIFORM_SPACING, 3, 200, &e)) {
 			assert_int_equal(e.status, BAD_USAGE);
+			assert_int_equal(kind, TCD);
 			continue;
 		}
 		generator_seed(&s.random, 1);
 		random_normal(&s.random, x, N);
 		assert_true(sample((sampler_kind)kind, &o, &path, &hooks, x, N, &e));
-		bool good = fabs(deviation(x) / spread - 1) < 0.06;
+		bool good = fabs(deviation(x) / spread - 1) < (kind == LCM ? 0.4 : 0.06); /* LCM is for distilled models */
 		if (!good) print_error("%s: deviation %g\n", sampler_name((sampler_kind)kind), deviation(x));
 		assert_true(good);
 		trajectory_free(&path);
 		done++;
 	}
-	assert_true(done >= 10);
+	assert_int_equal(done, SAMPLERS - 1);
 	free(x);
 }
 

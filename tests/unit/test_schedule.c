@@ -89,6 +89,25 @@ static void impossible_steps_are_refused(void **unused)
 	noise_schedule_free(&s);
 }
 
+/* CompVis's squares lie where numpy's linspace rounds them: some fall a bit short of a whole number. */
+static void quadratic_timesteps_are_numpy_s(void **unused)
+{
+	(void)unused;
+	static const struct {
+		int steps, place, timestep; /* the place counts from the smallest */
+	} known[] = { { 16, 3, 32 }, { 16, 6, 128 }, { 16, 9, 288 }, { 33, 0, 1 }, { 33, 1, 1 }, { 33, 2, 4 }, { 61, 3, 2 },
+		{ 80, 79, 801 }, { 96, 95, 801 }, { 100, 99, 801 }, { 101, 5, 2 }, { 107, 53, 200 }, { 117, 87, 451 } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		int count;
+		double *t = make_timesteps(QUADRATIC_TIMESTEPS, 1000, known[i].steps, 0, true, &count, NULL);
+		assert_int_equal(count, known[i].steps);
+		int found = (int)t[count - 1 - known[i].place];
+		if (found != known[i].timestep) print_error("%d steps, place %d: %d\n", count, known[i].place, found);
+		assert_int_equal(found, known[i].timestep);
+		free(t);
+	}
+}
+
 static void points_keep_their_form(void **unused)
 {
 	(void)unused;
@@ -142,6 +161,7 @@ int main(void)
 		cmocka_unit_test(bad_schedules_are_refused),
 		cmocka_unit_test(sigmas_fall),
 		cmocka_unit_test(impossible_steps_are_refused),
+		cmocka_unit_test(quadratic_timesteps_are_numpy_s),
 		cmocka_unit_test(points_keep_their_form),
 		cmocka_unit_test(spacing_names),
 	};

@@ -1,5 +1,6 @@
 /* data_set.c - reads the names and captions of a folder of pictures. */
 #include "train/data/data_set.h"
+#include "base/json.h"
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
@@ -221,7 +222,7 @@ static bool repeat_last(reader *r, json_int_t times)
 static bool read_line(reader *r, const char *folder, const char *line, size_t length, int number)
 {
 	json_error_t why;
-	json_t *o = json_loadb(line, length, 0, &why);
+	json_t *o = json_from_python(line, length, &why);
 	const char *file = json_string_value(json_object_get(o, "file_name")),
 	           *text = json_string_value(json_object_get(o, "text"));
 	json_int_t repeats = json_integer_value(json_object_get(o, "repeats"));

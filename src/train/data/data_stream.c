@@ -1,5 +1,6 @@
 /* data_stream.c - tars one after the other in an order drawn for each epoch, their samples through a shuffle buffer. */
 #include "train/data/data_stream.h"
+#include "base/json.h"
 #include "base/file.h"
 #include "io/tar.h"
 #include "train/data/data_sample.h"
@@ -126,7 +127,7 @@ bool stream_caption(const stream_sample *s, char *out, size_t room)
 		if (!is_utf8((const char *)s->text, s->text_bytes)) return false;
 		put_text(out, room, (const char *)s->text, s->text_bytes);
 	} else if (s->json) {
-		json_t *j = json_loadb((const char *)s->json, s->json_bytes, 0, NULL);
+		json_t *j = json_from_python((const char *)s->json, s->json_bytes, NULL);
 		const char *text = json_string_value(json_object_get(j, "caption"));
 		if (text) put_text(out, room, text, strlen(text));
 		bool fine = j != NULL; /* what is not UTF-8 is no JSON */

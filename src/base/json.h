@@ -1,0 +1,12 @@
+/* json.h - JSON as Python's json module writes it, which is more than the standard has: NaN, Infinity, -Infinity, and
+ * integers of any length. Folders of models and of data hold it. */
+#ifndef SUMI_BASE_JSON_H
+#define SUMI_BASE_JSON_H
+#include <jansson.h>
+#include <stddef.h>
+
+/* As json_loadb without flags: NULL where the text is not JSON, and why. A number that is not finite reads as null,
+ * an integer of more than 18 digits as a real. The caller owns the result; why may be NULL. */
+json_t *json_from_python(const char *text, size_t length, json_error_t *why);
+
+#endif
