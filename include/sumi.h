@@ -49,10 +49,11 @@ SUMI_API const char *sumi_version(void);
 
 typedef enum sumi_status { /* the program's exit codes are the same */
 	SUMI_OK = 0,
-	SUMI_BAD_USAGE = 2, /* an argument: a size, a name, a number out of its range */
-	SUMI_BAD_FILE = 3,  /* a model, a picture or any other file: not there, not readable, not what it should be */
-	SUMI_NO_MEMORY = 4, /* would not fit; found before the work starts wherever it can be known */
-	SUMI_STOPPED = 130  /* a listener or a sumi_cancel asked to stop */
+	SUMI_BAD_USAGE = 2,  /* an argument: a size, a name, a number out of its range */
+	SUMI_BAD_FILE = 3,   /* a model, a picture or any other file: not there, not readable, not what it should be */
+	SUMI_NO_MEMORY = 4,  /* would not fit; found before the work starts wherever it can be known */
+	SUMI_NOT_FINITE = 5, /* a number that is NaN or infinite where none may be: a training run that diverges */
+	SUMI_STOPPED = 130   /* a listener or a sumi_cancel asked to stop */
 } sumi_status;
 
 typedef struct sumi_error {
@@ -278,7 +279,7 @@ typedef struct sumi_training_option { /* static texts */
 	size_t size;                      /* the caller's: sizeof of it */
 	const char *name;                 /* as in --name; of a heading, its text */
 	const char *value;                /* what kind of value it takes; NULL: a heading */
-	const char *standard;             /* the default as text; "" where it depends on others */
+	const char *standard;             /* the job's default as text; "" where it depends on others */
 	const char *help;                 /* one line */
 	bool heading, flag;               /* flag: its value is true or false */
 } sumi_training_option;
@@ -290,8 +291,11 @@ typedef struct sumi_training_option { /* static texts */
  * A run begins with its job's defaults. NULL: it failed. Free with sumi_training_free(). */
 SUMI_API sumi_training *sumi_training_new(const char *job, sumi_error *e);
 SUMI_API void sumi_training_free(sumi_training *run);
-/* '-' and '_' in names are one. An unknown name or a value out of its range is a SUMI_BAD_USAGE. */
+/* Sets an option, named as sumi_training_find() takes it. An unknown name or a value out of its range is a
+ * SUMI_BAD_USAGE. */
 SUMI_API bool sumi_training_set(sumi_training *run, const char *name, const char *value, sumi_error *e);
+/* The value that an option has now, to `text` of `size` bytes: cut to fit. */
+SUMI_API bool sumi_training_get(const sumi_training *run, const char *name, char *text, size_t size, sumi_error *e);
 /* Sets what a JSON file names: {"learning_rate": 1e-4, "validation_prompts": ["a", "b"]}. */
 SUMI_API bool sumi_training_load(sumi_training *run, const char *path, sumi_error *e);
 /* Trains to the end, and writes the model. What is killed resumes from its last checkpoint with
@@ -299,6 +303,10 @@ SUMI_API bool sumi_training_load(sumi_training *run, const char *path, sumi_erro
 SUMI_API bool sumi_training_run(const sumi_training *run, const sumi_training_listener *listener, sumi_error *e);
 /* The options of a job: for i = 0, 1, … until it is false. option->size is set, the rest is filled in. */
 SUMI_API bool sumi_training_option_at(const char *job, int i, sumi_training_option *option);
+/* The option of a job that a name means: case does not count, '-' and '_' are one, and what diffusers' and kohya's
+ * scripts call the same thing is known. option->size is set, the rest is filled in. Unknown: SUMI_BAD_USAGE, with the
+ * name that was probably meant. */
+SUMI_API bool sumi_training_find(const char *job, const char *name, sumi_training_option *option, sumi_error *e);
 
 /* ── measuring ── */
 

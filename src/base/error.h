@@ -10,6 +10,7 @@ typedef enum status {
 	BAD_USAGE = 2, /* an argument of the caller's: option, size, name */
 	BAD_FILE = 3,  /* a model, a picture or any other file */
 	NO_MEMORY = 4, /* would not fit, or could not be allocated */
+	NOT_FINITE = 5, /* a number that is NaN or infinite where none may be */
 	STOPPED = 130, /* the caller's callback or a signal asked to stop */
 } status;
 

@@ -58,7 +58,7 @@ static int command_help(int argc, char **argv)
 	puts("\nsumi COMMAND --help tells a command's options. For example:\n\n"
 	     "  sumi generate -p \"smiling cat with heart-eyes\" -o cat.png\n"
 	     "  sumi generate -m v1-5.safetensors -p \"a red fox in the snow\" --steps 25 --sampling-method dpm++2m\n\n"
-	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 130 interrupted.");
+	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 numbers that are not finite, 130 interrupted.");
 	return 0;
 }
 

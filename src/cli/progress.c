@@ -122,6 +122,7 @@ void progress_begin(progress *p, bool verbose, bool quiet)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGUSR1, on_signal); /* what mpirun and batch systems pass on in good time */
+	if (signal(SIGHUP, on_signal) == SIG_IGN) signal(SIGHUP, SIG_IGN); /* the terminal went away; nohup's wish stays */
 }
 
 sumi_listener progress_listener(progress *p)

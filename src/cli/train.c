@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* Of train; cache is a command of its own. */
@@ -15,16 +16,18 @@ static const char *job_name(int i) { return i < JOBS ? jobs[i] : NULL; }
 
 static int help(void)
 {
-	puts("usage: sumi train JOB [--config FILE] [OPTIONS]\n\n"
-	     "Trains a model and writes it as a checkpoint that sumi generate opens.\n\n"
-	     "  autoencoder   pictures to latents and back\n"
-	     "  diffusion     text encoder and denoiser on latents, from nothing or from a checkpoint\n"
-	     "  lora          a small file that changes a checkpoint\n"
-	     "  embedding     a new word for a checkpoint (textual inversion)\n\n"
-	     "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
-	     "wins. SIGINT, SIGTERM or SIGUSR1 saves a checkpoint and leaves; --resume_from_checkpoint latest goes on to "
-	     "the\n"
-	     "same bytes. mpirun -n N sumi train … trains on N processes, each with its share of every batch.");
+	puts(
+	    "usage: sumi train JOB [--config FILE] [OPTIONS]\n\n"
+	    "Trains a model and writes it as a checkpoint that sumi generate opens.\n\n"
+	    "  autoencoder   pictures to latents and back\n"
+	    "  diffusion     text encoder and denoiser on latents, from nothing or from a checkpoint\n"
+	    "  lora          a small file that changes a checkpoint\n"
+	    "  embedding     a new word for a checkpoint (textual inversion)\n\n"
+	    "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
+	    "wins. SIGINT, SIGTERM, SIGHUP or SIGUSR1 saves a checkpoint and leaves; --resume_from_checkpoint latest goes\n"
+	    "on to the same bytes. mpirun -n N sumi train … trains on N processes, each with its share of every batch.\n\n"
+	    "Names that diffusers' and kohya's scripts give the same options are taken too. The path of what was written\n"
+	    "goes to standard output. Exit code 5: the loss, a gradient or a weight became NaN or infinite.");
 	return 0;
 }
 
@@ -56,6 +59,7 @@ static int job_help(const char *job)
 
 typedef struct display {
 	bool terminal, quiet, open, cache;
+	bool first;  /* of all processes: notes come to it alone */
 	double told; /* seconds of the clock */
 } display;
 
@@ -84,6 +88,7 @@ static int on_progress(void *context, const sumi_training_progress *p)
 static void on_note(void *context, const char *line)
 {
 	display *d = context;
+	d->first = true;
 	if (d->quiet) return;
 	fprintf(stderr, "%s%s\n", d->open ? "\r\033[K" : "", line);
 	d->open = false;
@@ -91,39 +96,38 @@ static void on_note(void *context, const char *line)
 
 /* ── arguments ── */
 
-static bool is_flag(const char *job, const char *name)
+static bool means_bool(const char *word) { return !strcasecmp(word, "true") || !strcasecmp(word, "false"); }
+
+/* The value behind "--NAME": after "=", or the next word where the option needs one. A word that begins with "--" is
+ * the next option, not a value. NULL: there is none, which has been said. */
+static const char *value_of(const sumi_training_option *o, int argc, char **argv, int *at)
 {
-	sumi_training_option o = { .size = sizeof o };
-	for (int i = 0; sumi_training_option_at(job, i, &o); i++) {
-		if (!o.flag || strlen(o.name) != strlen(name)) continue;
-		const char *a = o.name, *b = name;
-		while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
-		if (!*a) return true;
-	}
-	return false;
+	const char *inside = strchr(argv[*at], '='), *next = *at + 1 < argc ? argv[*at + 1] : NULL;
+	if (inside) return inside + 1;
+	if (o->flag && !(next && means_bool(next))) return "true";
+	if (next && strncmp(next, "--", 2)) return argv[++*at];
+	if (next)
+		complain(2, "--%s needs a value; --%s=%.60s if that is it", o->name, o->name, next);
+	else
+		complain(2, "--%s needs a value", o->name);
+	return NULL;
 }
 
-static bool means_bool(const char *word) { return !strcmp(word, "true") || !strcmp(word, "false"); }
-
-/* One argument, with its value where it takes one. What the library has no name for is its error to report. */
+/* One argument, with its value where it takes one. The first pass takes --config alone, the second all others. */
 static int take_argument(sumi_training *run, const char *job, int argc, char **argv, int *at, bool only_config)
 {
 	sumi_error e = { 0 };
+	sumi_training_option o = { .size = sizeof o, .name = "config" };
 	char name[80];
-	const char *argument = argv[*at], *value = strchr(argument, '=');
+	const char *argument = argv[*at];
 	if (strncmp(argument, "--", 2) || !argument[2]) return complain(2, "unexpected \"%.80s\"", argument);
-	snprintf(name, sizeof name, "%.*s", value ? (int)(value - argument - 2) : 79, argument + 2);
-	bool flag = is_flag(job, name);
-	if (value)
-		value++;
-	else if (!flag || (*at + 1 < argc && means_bool(argv[*at + 1])))
-		value = *at + 1 < argc ? argv[++*at] : NULL;
-	else
-		value = "true";
-	if (!value) return complain(2, "--%s needs a value", name);
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
 	bool config = !strcmp(name, "config");
+	if (!config && !sumi_training_find(job, name, &o, &e)) return complain(e.status, "%s", e.text);
+	const char *value = value_of(&o, argc, argv, at);
+	if (!value) return 2;
 	if (config != only_config) return 0;
-	bool fine = config ? sumi_training_load(run, value, &e) : sumi_training_set(run, name, value, &e);
+	bool fine = config ? sumi_training_load(run, value, &e) : sumi_training_set(run, o.name, value, &e);
 	return fine ? 0 : complain(e.status, "%s", e.text);
 }
 
@@ -146,10 +150,19 @@ static int find_job(int argc, char **argv)
 	if (argc < 2)
 		return complain(2, "train what? autoencoder, diffusion, lora or embedding; sumi train --help tells more");
 	for (int i = 0; i < JOBS; i++)
-		if (!strcmp(argv[1], jobs[i])) return 0;
+		if (!strcasecmp(argv[1], jobs[i])) return 0;
 	const char *near = nearest_name(job_name, argv[1]);
 	if (near) return complain(2, "no training job %.80s; did you mean %s?", argv[1], near);
 	return complain(2, "no training job %.80s: autoencoder, diffusion, lora or embedding", argv[1]);
+}
+
+/* Where it lies goes to standard output, for whoever reads that, as with pictures. */
+static int print_result(const sumi_training *run, const display *d)
+{
+	char path[4096], batches[32] = "0";
+	if (!d->cache) sumi_training_get(run, "benchmark_loader", batches, sizeof batches, NULL);
+	if (d->first && !strcmp(batches, "0") && sumi_training_get(run, "output", path, sizeof path, NULL)) puts(path);
+	return 0;
 }
 
 /* argv[0] is the job's name. */
@@ -170,7 +183,7 @@ static int run_job(int argc, char **argv)
 		l.context = &d;
 		sumi_training_run(run, &l, &e);
 		if (d.open) fputc('\n', stderr);
-		if (e.status) code = complain(e.status, "%s", e.text);
+		code = e.status ? complain(e.status, "%s", e.text) : print_result(run, &d);
 	}
 	sumi_training_free(run);
 	return code;

@@ -3,6 +3,7 @@
 #include "train/run/jobs.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct sumi_training {
 	training_job job;
@@ -13,7 +14,7 @@ static bool job_by_name(const char *name, training_job *job, error *e)
 {
 	for (int i = 0; name && i < TRAINING_JOBS; i++) {
 		*job = (training_job)i;
-		if (!strcmp(name, training_job_name(*job))) return true;
+		if (!strcasecmp(name, training_job_name(*job))) return true;
 	}
 	return fail(
 	    e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora, embedding or cache", name ? name : "");
@@ -93,6 +94,17 @@ bool sumi_training_run(const sumi_training *t, const sumi_training_listener *lis
 	return tell_caller(e, &own);
 }
 
+bool sumi_training_get(const sumi_training *t, const char *name, char *text, size_t size, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && (!t || !name || !text || !size)) fail(&own, BAD_USAGE, "no training run, name or room");
+	const train_option *o = failed(&own) ? NULL : train_option_find(t->job, name, &own);
+	if (o) train_option_text(&t->options, o, text, size);
+	return tell_caller(e, &own);
+}
+
+/* ── the table ── */
+
 /* A heading has a meaning for the jobs of the options under it. */
 static bool means(const train_option *o, int at, training_job job)
 {
@@ -102,29 +114,48 @@ static bool means(const train_option *o, int at, training_job job)
 	return false;
 }
 
-bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
+static sumi_training_option public_option(const train_option *o, training_job job)
+{
+	if (o->kind == OPTION_HEADING) return (sumi_training_option){ .name = o->help, .heading = true };
+	return (sumi_training_option){ .name = o->name,
+		.value = o->kind == OPTION_TEXT   ? "TEXT"
+		         : o->kind == OPTION_FLAG ? "true|false"
+		                                  : "N",
+		.flag = o->kind == OPTION_FLAG,
+		.standard = train_option_default(o, job),
+		.help = o->help };
+}
+
+/* To the caller's struct, which may be an older and shorter one. */
+static bool hand_out(const train_option *o, training_job job, sumi_training_option *option, error *e)
 {
 	sumi_training_option known = { .size = sizeof known };
-	if (!option || !adopt(&known, sizeof known, option, "sumi_training_option", NULL)) return false;
-	size_t size = option->size < sizeof known ? option->size : sizeof known;
+	if (!option) return fail(e, BAD_USAGE, "no room for an option");
+	if (!adopt(&known, sizeof known, option, "sumi_training_option", e)) return false;
+	size_t size = option->size;
+	known = public_option(o, job);
+	known.size = size;
+	memcpy(option, &known, size < sizeof known ? size : sizeof known);
+	return true;
+}
+
+bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
+{
 	training_job j;
 	const train_option *o;
 	if (!job_by_name(job, &j, NULL)) return false;
 	for (int k = 0; (o = train_option_at(k)); k++)
-		if (means(o, k, j) && i-- == 0) {
-			bool heading = o->kind == OPTION_HEADING;
-			known = (sumi_training_option){ .size = option->size,
-				.name = heading ? o->help : o->name,
-				.value = heading                  ? NULL
-				         : o->kind == OPTION_TEXT ? "TEXT"
-				         : o->kind == OPTION_FLAG ? "true|false"
-				                                  : "N",
-				.heading = heading,
-				.flag = o->kind == OPTION_FLAG,
-				.standard = o->absent,
-				.help = heading ? NULL : o->help };
-			memcpy(option, &known, size);
-			return true;
-		}
+		if (means(o, k, j) && i-- == 0) return hand_out(o, j, option, NULL);
 	return false;
+}
+
+bool sumi_training_find(const char *job, const char *name, sumi_training_option *option, sumi_error *e)
+{
+	training_job j;
+	error own = error_of_caller(e);
+	const train_option *o = NULL;
+	if (!failed(&own) && !name) fail(&own, BAD_USAGE, "no name of an option to find");
+	if (!failed(&own) && job_by_name(job, &j, &own)) o = train_option_find(j, name, &own);
+	if (o) hand_out(o, j, option, &own);
+	return tell_caller(e, &own);
 }

@@ -1,152 +1,14 @@
-/* options.c - the table of training options and its readers. */
+/* options.c - training options by name: found, set, read from JSON, checked. */
 #include "train/run/options.h"
 #include "base/spelling.h"
+#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum {
-	A = 1 << TRAIN_AUTOENCODER,
-	D = 1 << TRAIN_DIFFUSION,
-	L = 1 << TRAIN_LORA,
-	E = 1 << TRAIN_EMBEDDING,
-	WORDS = D | L | E, /* pictures from words */
-	C = 1 << TRAIN_CACHE,
-	ALL = A | WORDS,
-	EVERY = ALL | C
-};
-
-#define HEADING(text)                                \
-	{                                                \
-		"", OPTION_HEADING, EVERY, 0, "", 0, 0, text \
-	}
-#define TEXT(jobs, field, absent, help)                                               \
-	{                                                                                 \
-#field, OPTION_TEXT, jobs, offsetof(train_options, field), absent, 0, 0, help \
-	}
-#define FLAG(jobs, field, absent, help)                                               \
-	{                                                                                 \
-#field, OPTION_FLAG, jobs, offsetof(train_options, field), absent, 0, 0, help \
-	}
-#define WHOLE(jobs, field, absent, least, most, help)                                         \
-	{                                                                                         \
-#field, OPTION_WHOLE, jobs, offsetof(train_options, field), absent, least, most, help \
-	}
-#define NUMBER(jobs, field, absent, least, most, help)                                         \
-	{                                                                                          \
-#field, OPTION_NUMBER, jobs, offsetof(train_options, field), absent, least, most, help \
-	}
-
-static const train_option table[] = {
-	HEADING("Files"),
-	TEXT(EVERY, train_data_dir, "",
-	    "folder of pictures with captions, imagefolder with metadata.jsonl, or WebDataset tars"),
-	TEXT(EVERY, output, "", "the model to write, NAME.safetensors; of cache the folder"),
-	TEXT(ALL, output_dir, "", "folder for checkpoints, log and samples (default: beside the output, NAME.training)"),
-	TEXT(ALL | C, model, "", "checkpoint to start from; without it a new model begins from random weights"),
-	TEXT(A | D, model_config, "", "a new model's shape: a family's name, a JSON file or its content"),
-	TEXT(WORDS | C, vae, "", "file with the autoencoder (as `train autoencoder` writes it)"),
-	TEXT(D, vocabulary, "",
-	    "WordPiece vocabulary, a token a line, or the .safetensors that has one (default: learned from the captions)"),
-	TEXT(ALL, resume_from_checkpoint, "", "latest, or a checkpoint of this run"),
-	HEADING("Data"),
-	WHOLE(EVERY, resolution, "0", 0, 4096, "the shorter side of a picture after resizing (default: the model's size)"),
-	WHOLE(EVERY, crop, "0", 0, 4096, "side of the square cut from it (default: resolution)"),
-	FLAG(ALL, random_crop, "false", "cut at a random place, not from the centre"),
-	FLAG(ALL, random_flip, "false", "mirror half of the pictures"),
-	FLAG(WORDS, vary_captions, "true",
-	    "where a picture has keywords: name (half of the time), name and keywords, or keywords"),
-	FLAG(WORDS, cache_latents, "true", "encode every picture once, before the first step, to NAME.cache"),
-	FLAG(C, cache_text, "true", "keep the states of the model's text encoder too (not for one that will be trained)"),
-	TEXT(C, cache_precision, "f16", "what is kept as: f32, f16 or bf16"),
-	WHOLE(WORDS | C, bucket_step, "0", 0, 512, "aspect buckets: sizes are multiples of this (0: squares only)"),
-	WHOLE(WORDS | C, bucket_min, "256", 8, 4096, "the shortest side of a bucket"),
-	WHOLE(WORDS | C, bucket_max, "1024", 8, 4096, "the longest side of a bucket"),
-	WHOLE(ALL, train_batch_size, "16", 1, 65536, "samples of a step of one process"),
-	WHOLE(ALL, gradient_accumulation_steps, "1", 1, 65536, "batches whose gradients are averaged before a step"),
-	WHOLE(EVERY, dataloader_threads, "1", 1, 256, "threads that decode pictures"),
-	WHOLE(ALL, shuffle_buffer, "2000", 1, 1000000, "samples of a stream among which is shuffled"),
-	HEADING("Optimization"),
-	TEXT(ALL, optimizer, "adamw", "adamw, adamw8bit, adafactor or sgd"),
-	NUMBER(ALL, learning_rate, "1e-4", 0, 100, "the highest learning rate"),
-	NUMBER(WORDS, embedding_lr, "0", 0, 1e6,
-	    "that of the text encoder's table of tokens, where it is trained (0: the same)"),
-	TEXT(ALL, lr_scheduler, "constant", "constant, linear or cosine: how it goes on after the warm-up"),
-	WHOLE(ALL, lr_warmup_steps, "0", 0, 1e12, "steps in which it rises from 0"),
-	WHOLE(ALL, max_train_steps, "1000", 1, 1e12, "steps of the whole run"),
-	NUMBER(ALL, adam_beta1, "0.9", 0, 0.999999, "decay of the first moment"),
-	NUMBER(ALL, adam_beta2, "0.999", 0, 0.99999999, "decay of the second moment"),
-	NUMBER(ALL, adam_epsilon, "1e-8", 0, 1, "added to the root of the second moment"),
-	NUMBER(ALL, adam_weight_decay, "0.01", 0, 100, "decoupled weight decay"),
-	NUMBER(ALL, momentum, "0.9", 0, 0.999999, "of sgd"),
-	NUMBER(ALL, max_grad_norm, "1", 0, 1e30, "gradients are shortened to this norm (0: never)"),
-	TEXT(EVERY, mixed_precision, "no", "no (f32) or bf16; the weights that are trained stay f32"),
-	FLAG(ALL, gradient_checkpointing, "false", "recompute blocks in the backward pass: less memory, more time"),
-	FLAG(ALL, shard_optimizer, "false", "of many processes each keeps a share of the optimizer's state"),
-	FLAG(ALL, use_ema, "false", "average the weights over the steps; the average is the result"),
-	NUMBER(ALL, ema_decay, "0.9999", 0, 1, "at most; the average of step n decays by (1 + n)/(10 + n) at most"),
-	HEADING("Diffusion"),
-	TEXT(WORDS, prediction_type, "", "epsilon, v_prediction or flow (default: the model's)"),
-	TEXT(WORDS, timestep_sampling, "uniform", "uniform or logit_normal"),
-	NUMBER(WORDS, logit_mean, "0", -100, 100, "of logit_normal"),
-	NUMBER(WORDS, logit_std, "1", 0, 100, "of logit_normal"),
-	NUMBER(WORDS, snr_gamma, "0", 0, 1e6, "min-SNR weighting of the loss, 5 is usual (0: off)"),
-	NUMBER(WORDS, noise_offset, "0", 0, 10, "noise that is the same over a channel"),
-	FLAG(WORDS, zero_terminal_snr, "false", "the last timestep is noise alone (a new model; of others the file tells)"),
-	NUMBER(WORDS, caption_dropout, "0", 0, 1, "share of the captions that are left out, for guidance"),
-	NUMBER(D, latent_scale, "0", 0, 1e6,
-	    "latents are multiplied by it (0: a model's own; a new one's is measured, 1/std)"),
-	FLAG(D | L, train_text_encoder, "false", "train the text encoder as well (a new model's transformer always is)"),
-	WHOLE(D, vocabulary_size, "3000", 100, 1000000, "tokens of a learned vocabulary, at most"),
-	HEADING("Autoencoder"),
-	TEXT(A, reconstruction_loss, "l1", "l1 or l2"),
-	NUMBER(A, kl_weight, "1e-6", 0, 1e6, "of the KL term"),
-	NUMBER(A, logvar_init, "0", -100, 100, "start of the learned log-variance of the reconstruction"),
-	TEXT(A, lpips, "", "perceptual loss by this file: VGG16 and LPIPS' layers (or two files, with a comma between)"),
-	NUMBER(A, perceptual_weight, "1", 0, 1e6, "of the perceptual loss"),
-	NUMBER(A, disc_weight, "0", 0, 1e6,
-	    "train against a patch discriminator, with this share of the gradient; 0.5 is usual"),
-	WHOLE(A, disc_start, "50001", 0, 1e12, "the step from which it plays"),
-	WHOLE(A, disc_channels, "64", 1, 1024, "of its first layer"),
-	WHOLE(A, disc_layers, "3", 1, 6, "its layers that halve the picture"),
-	FLAG(A, freeze_encoder, "false", "train the decoder alone: latents stay what they are"),
-	HEADING("LoRA"),
-	WHOLE(L, network_dim, "16", 1, 4096, "rank"),
-	NUMBER(L, network_alpha, "0", 0, 1e6, "the path is scaled by alpha/rank (0: alpha is the rank)"),
-	NUMBER(L, network_dropout, "0", 0, 0.99, "share of the values between down and up that are dropped"),
-	FLAG(L, network_conv, "false", "paths beside the convolutions of residual blocks and samplers as well (LoCon)"),
-	TEXT(L, save_precision, "fp16", "of the file: fp16, bf16 or float"),
-	HEADING("DreamBooth"),
-	TEXT(WORDS | C, instance_prompt, "", "caption of pictures that have none"),
-	TEXT(WORDS | C, class_data_dir, "", "pictures of the class at large, which it is not to forget"),
-	TEXT(WORDS | C, class_prompt, "", "caption of those that have none"),
-	NUMBER(WORDS, prior_loss_weight, "1", 0, 1e6, "how much their loss counts"),
-	HEADING("Textual inversion"),
-	TEXT(E, placeholder_token, "", "the new word, as captions and prompts will have it"),
-	TEXT(E, initializer_token, "", "a known word to begin from"),
-	WHOLE(E, num_vectors, "1", 1, 75, "places that the new word takes in a prompt"),
-	HEADING("The run"),
-	WHOLE(ALL, checkpointing_steps, "500", 1, 1e12, "steps from checkpoint to checkpoint"),
-	WHOLE(ALL, checkpoints_total_limit, "2", 0, 1e6, "the oldest are deleted beyond this (0: never)"),
-	WHOLE(ALL, log_steps, "10", 1, 1e9, "steps from line to line of the log"),
-	FLAG(ALL, tensorboard, "true", "write the log for TensorBoard too, into output_dir"),
-	WHOLE(ALL, profile, "0", 0, 1e9, "after so many steps the time of each node is written to profile.txt (0: never)"),
-	WHOLE(ALL, benchmark_loader, "0", 0, 1e9, "read so many batches, tell how fast, and train nothing"),
-	TEXT(WORDS, validation_prompts, "", "prompts that are drawn from time to time, separated by |"),
-	WHOLE(WORDS, validation_steps, "500", 0, 1e12, "steps from drawing to drawing (0: never)"),
-	WHOLE(WORDS, validation_inference_steps, "20", 1, 10000, "denoising steps of a drawing"),
-	NUMBER(WORDS, validation_guidance, "4", 0, 100, "how strongly the prompt leads there"),
-	WHOLE(ALL, seed, "0", 0, 9e15, "of everything random"),
-	WHOLE(EVERY, threads, "0", 0, 4096, "that compute (0: one for each CPU)"),
-};
-enum { OPTIONS = sizeof table / sizeof *table };
-
-const train_option *train_option_at(int i) { return i >= 0 && i < OPTIONS ? &table[i] : NULL; }
 
 const char *training_job_name(training_job job)
 {
@@ -154,29 +16,64 @@ const char *training_job_name(training_job job)
 	return job < TRAINING_JOBS ? names[job] : "?";
 }
 
+static char plain(char c) { return c == '-' ? '_' : (char)tolower((unsigned char)c); }
+
 static bool same_name(const char *a, const char *b)
 {
 	for (; *a && *b; a++, b++)
-		if ((*a == '-' ? '_' : *a) != (*b == '-' ? '_' : *b)) return false;
+		if (plain(*a) != plain(*b)) return false;
 	return *a == *b;
+}
+
+/* ── which option a name means ── */
+static bool meant_for(const train_option *o, training_job job)
+{
+	return o->kind != OPTION_HEADING && o->jobs & 1u << job;
+}
+
+static const train_option *by_name(const char *name)
+{
+	const train_option *o;
+	for (int i = 0; (o = train_option_at(i)); i++)
+		if (o->kind != OPTION_HEADING && same_name(name, o->name)) return o;
+	return NULL;
+}
+
+static const train_synonym *synonym_of(const char *name)
+{
+	const train_synonym *s;
+	for (int i = 0; (s = train_synonym_at(i)); i++)
+		if (same_name(name, s->theirs)) return s;
+	return NULL;
 }
 
 static const char *nearest_option(const char *name, training_job job)
 {
-	const char *best = "";
-	char wanted[LONGEST_WORD + 1];
-	int least = INT_MAX;
-	snprintf(wanted, sizeof wanted, "%s", name);
-	for (char *c = wanted; *c; c++)
-		if (*c == '-') *c = '_';
-	for (int i = 0; i < OPTIONS; i++) {
-		if (table[i].kind == OPTION_HEADING || !(table[i].jobs & 1u << job)) continue;
-		int d = edit_distance(wanted, table[i].name);
-		if (d < least) least = d, best = table[i].name;
-	}
-	return best;
+	spelling_search s = spelling_of(name);
+	const train_option *o;
+	for (int i = 0; (o = train_option_at(i)); i++)
+		if (meant_for(o, job)) spelling_offer(&s, o->name);
+	return s.best;
 }
 
+const train_option *train_option_find(training_job job, const char *name, error *e)
+{
+	const train_option *o = by_name(name);
+	const train_synonym *s = o ? NULL : synonym_of(name);
+	if (s && s->same) o = by_name(s->ours);
+	if (o && meant_for(o, job)) return o;
+	const char *near = s ? s->ours : o ? NULL : nearest_option(name, job);
+	if (o)
+		fail(e, BAD_USAGE, "--%.60s has no meaning for '%s'", name, training_job_name(job));
+	else if (near)
+		fail(e, BAD_USAGE, "no option --%.60s: did you mean --%s?", name, near);
+	else
+		fail(e, BAD_USAGE, "no option --%.60s: sumi %s%s --help lists them", name, job == TRAIN_CACHE ? "" : "train ",
+		    training_job_name(job));
+	return NULL;
+}
+
+/* ── values ── */
 static bool set_number(train_options *o, const train_option *t, const char *value, error *e)
 {
 	char *end;
@@ -206,8 +103,31 @@ static bool set_flag(train_options *o, const train_option *t, const char *value,
 	return fail(e, BAD_USAGE, "--%s is '%s', expected true or false", t->name, value);
 }
 
+/* Makes of a spelling the value that it stands for: "F16" is "fp16". */
+static bool choose(const train_option *t, const char **value, char *chosen, size_t size, error *e)
+{
+	char list[256] = "";
+	for (const char *at = t->choices; *at;) {
+		size_t group = strcspn(at, "|"), first = strcspn(at, "=|");
+		snprintf(chosen, size, "%.*s", (int)first, at);
+		for (const char *one = at; one < at + group;) {
+			char spelled[80];
+			size_t n = strcspn(one, "=|");
+			snprintf(spelled, sizeof spelled, "%.*s", (int)n, one);
+			if (same_name(*value, spelled)) return *value = chosen, true;
+			one += n + 1;
+		}
+		size_t n = strlen(list);
+		snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", chosen);
+		at += group + (at[group] == '|');
+	}
+	return fail(e, BAD_USAGE, "--%s is '%.80s', expected one of %s", t->name, *value, list);
+}
+
 static bool set_text(train_options *o, const train_option *t, const char *value, error *e)
 {
+	char chosen[80];
+	if (*t->choices && *value && !choose(t, &value, chosen, sizeof chosen, e)) return false;
 	char *copy = strdup(value), **field = (char **)((char *)o + t->offset);
 	if (!copy) return fail(e, NO_MEMORY, "no memory for --%s", t->name);
 	free(*field);
@@ -230,19 +150,19 @@ bool train_options_make(train_options *o, training_job job, error *e)
 {
 	memset(o, 0, sizeof *o);
 	bool fine = true;
-	for (int i = 0; i < OPTIONS; i++) fine = fine && set(o, &table[i], table[i].absent, e);
-	/* A low-rank path tolerates, and needs, larger steps; a word's vectors larger ones still. */
-	if (fine && job == TRAIN_LORA) fine = train_options_set(o, job, "learning_rate", "1e-3", e);
-	if (fine && job == TRAIN_EMBEDDING) fine = train_options_set(o, job, "learning_rate", "5e-3", e);
+	const train_option *t;
+	for (int i = 0; fine && (t = train_option_at(i)); i++)
+		fine = t->kind == OPTION_HEADING || set(o, t, train_option_default(t, job), e);
 	if (!fine) train_options_free(o);
 	return fine;
 }
 
 void train_options_free(train_options *o)
 {
-	for (int i = 0; i < OPTIONS; i++)
-		if (table[i].kind == OPTION_TEXT) {
-			char **field = (char **)((char *)o + table[i].offset);
+	const train_option *t;
+	for (int i = 0; (t = train_option_at(i)); i++)
+		if (t->kind == OPTION_TEXT) {
+			char **field = (char **)((char *)o + t->offset);
 			free(*field);
 			*field = NULL;
 		}
@@ -250,13 +170,29 @@ void train_options_free(train_options *o)
 
 bool train_options_set(train_options *o, training_job job, const char *name, const char *value, error *e)
 {
-	for (int i = 0; i < OPTIONS; i++) {
-		if (table[i].kind == OPTION_HEADING || !same_name(name, table[i].name)) continue;
-		if (!(table[i].jobs & 1u << job))
-			return fail(e, BAD_USAGE, "--%s has no meaning for '%s'", name, training_job_name(job));
-		return set(o, &table[i], value, e);
+	const train_option *t = train_option_find(job, name, e);
+	return t && set(o, t, value, e);
+}
+
+/* The shortest text that is read as the same number. */
+static void number_text(double x, char *text, size_t size)
+{
+	for (int digits = 1; digits <= 17; digits++) {
+		snprintf(text, size, "%.*g", digits, x);
+		if (strtod(text, NULL) == x) return;
 	}
-	return fail(e, BAD_USAGE, "no option --%s: did you mean --%s?", name, nearest_option(name, job));
+}
+
+void train_option_text(const train_options *o, const train_option *t, char *text, size_t size)
+{
+	const char *at = (const char *)o + t->offset;
+	switch (t->kind) {
+	case OPTION_TEXT: snprintf(text, size, "%s", *(char *const *)at); break;
+	case OPTION_WHOLE: snprintf(text, size, "%lld", (long long)*(const int64_t *)at); break;
+	case OPTION_NUMBER: number_text(*(const double *)at, text, size); break;
+	case OPTION_FLAG: snprintf(text, size, "%s", *(const bool *)at ? "true" : "false"); break;
+	case OPTION_HEADING: *text = 0; break;
+	}
 }
 
 static char *joined(const json_t *array)
@@ -295,35 +231,21 @@ bool train_options_load(train_options *o, training_job job, const char *path, er
 	{
 		if (!fine || key[0] == '#') /* a remark */
 			continue;
+		error own = { 0 };
 		char *text = as_text(v);
-		fine = text ? train_options_set(o, job, key, text, e) : fail(e, NO_MEMORY, "no memory to read %s", path);
+		if (!text)
+			fail(&own, NO_MEMORY, "no memory for '%.60s'", key);
+		else
+			train_options_set(o, job, key, text, &own);
 		free(text);
+		fine = !failed(&own) || fail(e, own.status, "%s: %s", path, own.text);
 	}
 	json_decref(root);
 	return fine;
 }
 
-static bool one_of(const char *name, const char *value, const char *const *allowed, error *e)
-{
-	char list[256] = "";
-	for (; *allowed; allowed++) {
-		if (!strcmp(value, *allowed)) return true;
-		size_t n = strlen(list);
-		snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", *allowed);
-	}
-	return fail(e, BAD_USAGE, "--%s is '%s', expected one of %s", name, value, list);
-}
-
 bool train_options_check(const train_options *o, training_job job, error *e)
 {
-	static const char *const optimizers[] = { "adamw", "adamw8bit", "adafactor", "sgd", NULL };
-	static const char *const schedulers[] = { "constant", "linear", "cosine", NULL };
-	static const char *const precisions[] = { "no", "bf16", NULL };
-	static const char *const predictions[] = { "", "epsilon", "v_prediction", "flow", NULL };
-	static const char *const samplings[] = { "uniform", "logit_normal", NULL };
-	static const char *const save_precisions[] = { "fp16", "bf16", "float", NULL };
-	static const char *const stored[] = { "f32", "f16", "bf16", NULL };
-	static const char *const losses[] = { "l1", "l2", NULL };
 	if (!*o->train_data_dir) return fail(e, BAD_USAGE, "--train_data_dir is missing: the folder of pictures");
 	if (!*o->output)
 		return fail(e, BAD_USAGE, "--output is missing: the %s to write", job == TRAIN_CACHE ? "folder" : "model");
@@ -344,11 +266,5 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	if (o->crop > o->resolution && o->resolution)
 		return fail(
 		    e, BAD_USAGE, "--crop is %lld, more than --resolution %lld", (long long)o->crop, (long long)o->resolution);
-	return one_of("optimizer", o->optimizer, optimizers, e) && one_of("lr_scheduler", o->lr_scheduler, schedulers, e) &&
-	       one_of("mixed_precision", o->mixed_precision, precisions, e) &&
-	       one_of("prediction_type", o->prediction_type, predictions, e) &&
-	       one_of("timestep_sampling", o->timestep_sampling, samplings, e) &&
-	       one_of("save_precision", o->save_precision, save_precisions, e) &&
-	       one_of("cache_precision", o->cache_precision, stored, e) &&
-	       one_of("reconstruction_loss", o->reconstruction_loss, losses, e);
+	return true;
 }

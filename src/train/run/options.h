@@ -23,7 +23,7 @@ typedef struct train_options {
 	char *resume_from_checkpoint; /* "latest", a file, or "" */
 	/* data */
 	int64_t resolution, crop, train_batch_size, gradient_accumulation_steps, dataloader_threads, shuffle_buffer;
-	bool random_crop, random_flip, vary_captions, cache_latents, cache_text;
+	bool random_crop, random_flip, require_captions, vary_captions, cache_latents, cache_text;
 	char *cache_precision;
 	int64_t bucket_step, bucket_min, bucket_max;
 	/* optimization */
@@ -57,32 +57,56 @@ typedef struct train_options {
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
 	    threads, profile, benchmark_loader;
 	bool tensorboard;
-	char *validation_prompts; /* separated by "|" */
-	double validation_guidance;
+	char *validation_prompts;   /* separated by "|" */
+	double validation_guidance; /* −1: the model's own */
 } train_options;
+
+/* What it means to a run that goes on from a checkpoint that an option has another value than then. */
+typedef enum resumed_with {
+	FREE, /* nothing: where files lie, how fast and how often */
+	TOLD, /* it goes on otherwise from here, which is legitimate and said */
+	FIXED /* what the checkpoint holds would mean something else: refused */
+} resumed_with;
 
 /* The table, in the order of --help. */
 typedef struct train_option {
-	const char *name; /* without "--"; "" for a heading, which is in help */
+	const char *name; /* without "--"; NULL for a heading, which is in help */
 	enum { OPTION_HEADING, OPTION_TEXT, OPTION_WHOLE, OPTION_NUMBER, OPTION_FLAG } kind;
 	unsigned jobs; /* bit 1 << job: has a meaning there */
 	size_t offset;
-	const char *absent; /* the default, as text */
+	const char *absent; /* the default, as text, where a job has none of its own: see train_option_default() */
 	double least, most; /* of numbers, both included */
+	/* Of a text that is one of a few: "no=f32|bf16", the value and after "=" other spellings of it; "": any text. */
+	const char *choices;
 	const char *help;
+	resumed_with resumed;
 } train_option;
 const train_option *train_option_at(int i); /* NULL past the last */
+const char *train_option_default(const train_option *o, training_job job);
+
+/* A name by which other tools call an option. */
+typedef struct train_synonym {
+	const char *theirs, *ours; /* ours may be followed by a value: "optimizer adamw8bit" */
+	bool same;                 /* it means the same, and is taken for ours; else ours is suggested */
+} train_synonym;
+const train_synonym *train_synonym_at(int i); /* NULL past the last */
+
+/* The option of a job that a name means. Case does not count, '-' and '_' are one, and names of other tools that mean
+ * the same are known. Unknown names, with the nearest known one, and those of other jobs are BAD_USAGE: NULL. */
+const train_option *train_option_find(training_job job, const char *name, error *e);
 
 /* The defaults of a job. Free with train_options_free. */
 bool train_options_make(train_options *o, training_job job, error *e);
 void train_options_free(train_options *o);
-/* Sets one option from text ("1e-4", "true"). '-' and '_' are one. Unknown names (with the nearest known one), numbers
- * out of range or not finite are BAD_USAGE. */
+/* Sets one option from text ("1e-4", "true"); the name as train_option_find() has it. Numbers out of range or not
+ * finite, and values that are not among the choices, are BAD_USAGE. Case does not count for choices and flags. */
 bool train_options_set(train_options *o, training_job job, const char *name, const char *value, error *e);
+/* The value of an option as train_options_set() would take it, cut to fit. */
+void train_option_text(const train_options *o, const train_option *t, char *text, size_t size);
 /* Sets what a JSON object names: {"learning_rate": 1e-4, "model_config": {…}, "validation_prompts": ["a", "b"]}. An
  * object is kept as its JSON text, an array of texts is joined with "|". */
 bool train_options_load(train_options *o, training_job job, const char *path, error *e);
-/* Required options, and those that contradict each other. */
+/* Required options, those that contradict each other, and outputs that would overwrite an input. */
 bool train_options_check(const train_options *o, training_job job, error *e);
 
 #endif

@@ -388,13 +388,13 @@ static bool explain(const stepper *s, int64_t number, double loss, error *e)
 	for (int i = 0; i < s->trained; i++) {
 		const learner_weight *w = &s->task->learner->weights[s->indices[i]];
 		if (!isfinite(sum_of_squares(w->value, shape_count(w->shape), s->threads)))
-			return fail(e, BAD_USAGE, "step %lld: the weight '%s' is not finite", (long long)number, w->name);
+			return fail(e, NOT_FINITE, "step %lld: the weight '%s' is not finite", (long long)number, w->name);
 	}
 	for (int i = 0; i < s->trained; i++)
 		if (s->complete[i] && !isfinite(sum_of_squares(s->complete[i], elements(s, i), s->threads)))
-			return fail(e, BAD_USAGE, "step %lld: the gradient of '%s' is not finite (loss %g)", (long long)number,
+			return fail(e, NOT_FINITE, "step %lld: the gradient of '%s' is not finite (loss %g)", (long long)number,
 			    s->task->learner->weights[s->indices[i]].name, loss);
-	return fail(e, BAD_USAGE, "step %lld: the loss is %g", (long long)number, loss);
+	return fail(e, NOT_FINITE, "step %lld: the loss is %g", (long long)number, loss);
 }
 
 bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, step_result *r, error *e)

@@ -36,7 +36,7 @@ static int draw_all(model *m, const train_options *o, char *prompts, sumi_image 
 {
 	sumi_options how = sumi_defaults();
 	how.steps = (int)o->validation_inference_steps;
-	how.guidance = o->validation_guidance;
+	how.guidance = o->validation_guidance; /* −1 is the model's own there as well */
 	how.seed = o->seed & 0xffffffff;
 	int count = 0;
 	for (char *at = prompts, *next; at; at = next) {
