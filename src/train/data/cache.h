@@ -2,8 +2,9 @@
  * for, what the frozen text encoder makes of each caption. A folder that is read as a training set in place of
  * pictures: cache-00000.safetensors …  moments/7 [h,w,2C]: mean and clamped log-variance; words/7 [tokens,width]: text
  * states; words/empty, in the first file: those of the empty caption, for caption dropout. Metadata: sumi.cache, JSON
- * of cache_origin metadata.jsonl             a line for each sample: file_name, text, keywords, height and width in
- * pixels; written last, so that a folder without it is no cache */
+ * of cache_origin metadata.jsonl             a line for each sample of the set, in its order: file_name
+ * ("cache-00000.safetensors/7"; repeats of a picture have one latent), text, keywords, height and width in pixels;
+ * written last, so that a folder without it is no cache */
 #ifndef SUMI_TRAIN_CACHE_H
 #define SUMI_TRAIN_CACHE_H
 #include "text/tokenizer.h"

@@ -19,6 +19,11 @@ typedef struct kept {  /* a sample that waits to be written */
 	void *moments, *words;
 } kept;
 
+typedef struct place {       /* where the latent of a picture of a set lies */
+	int64_t number;          /* −1: it could not be read */
+	int file, height, width; /* in pixels */
+} place;
+
 typedef struct writing {
 	const cache_options *o;
 	const learner *m;
@@ -33,7 +38,8 @@ typedef struct writing {
 	int waiting_count, files;
 	size_t waiting_bytes;
 	int64_t done;
-	void *empty; /* text states of "" */
+	void *empty;   /* text states of "" */
+	place *places; /* [pictures of the set]; NULL: a stream */
 	writer *list;
 } writing;
 
@@ -142,24 +148,34 @@ static bool write_waiting(writing *w, error *e)
 	return weights_writer_finish(to, e);
 }
 
-static bool list_sample(writing *w, const data_batch *b, int i, error *e)
+static bool put_line(writing *w, const place *at, const data_sample *s, bool of_class, error *e)
 {
 	char name[64];
-	snprintf(name, sizeof name, "cache-%05d.safetensors/%lld", w->files, (long long)w->done);
+	snprintf(name, sizeof name, "cache-%05d.safetensors/%lld", at->file, (long long)at->number);
 	json_t *j =
-	    json_pack("{ss ss si si}", "file_name", name, "text", b->captions[i], "height", b->height, "width", b->width);
-	const char *const *keywords;
-	int count = data_keywords(w->set, b->index[i], &keywords);
-	json_t *list = count ? json_array() : NULL;
-	for (int k = 0; k < count; k++) json_array_append_new(list, json_string(keywords[k]));
+	    json_pack("{ss ss si si}", "file_name", name, "text", s->caption, "height", at->height, "width", at->width);
+	json_t *list = s->keyword_count ? json_array() : NULL;
+	for (int k = 0; k < s->keyword_count; k++) json_array_append_new(list, json_string(s->keywords[k]));
 	if (list) json_object_set_new(j, "keywords", list);
-	int64_t class = data_class_first(w->set);
-	if (class >= 0 && b->index[i] >= class) json_object_set_new(j, "class", json_true());
+	if (of_class) json_object_set_new(j, "class", json_true());
 	char *line = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	bool fine = line ? writer_put(w->list, line, strlen(line), e) && writer_put(w->list, "\n", 1, e)
 	                 : fail(e, NO_MEMORY, "no memory for the list of a cache");
 	free(line);
+	return fine;
+}
+
+/* Every sample of the set in its order: repeats of a picture name one latent. */
+static bool list_set(writing *w, error *e)
+{
+	int64_t count = w->places ? data_count(w->set) : 0, class = data_class_first(w->set);
+	bool fine = true;
+	for (int64_t i = 0; fine && i < count; i++) {
+		data_sample s = data_at(w->set, i);
+		const place *at = &w->places[s.picture];
+		fine = at->number < 0 || put_line(w, at, &s, class >= 0 && i >= class, e);
+	}
 	return fine;
 }
 
@@ -171,7 +187,9 @@ static bool keep_sample(writing *w, const data_batch *b, int i, const float *mom
 	*k = (kept){ .height = b->height / factor, .width = b->width / factor };
 	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.vae.latent_channels;
 	size_t text = states ? (size_t)words_tokens(w->words) * (size_t)words_width(w->words) : 0;
-	if (!list_sample(w, b, i, e)) return false;
+	place at = { w->done, w->files, b->height, b->width };
+	if (w->places) w->places[b->picture[i]] = at;
+	if (!w->places && !put_line(w, &at, &(data_sample){ .caption = b->captions[i] }, false, e)) return false;
 	k->moments = stored(w, moments + (size_t)i * latent, latent, e);
 	k->words = states ? stored(w, states + (size_t)i * text, text, e) : NULL;
 	w->waiting_count++;
@@ -194,7 +212,7 @@ static bool encode_batch(writing *w, const data_batch *b, error *e)
 static bool tell(const writing *w, error *e)
 {
 	data_counts counts = data_counted(w->set);
-	if (!w->o->progress || w->o->progress(w->o->context, w->done, data_count(w->set), &counts)) return true;
+	if (!w->o->progress || w->o->progress(w->o->context, w->done, data_pictures(w->set), &counts)) return true;
 	return fail(e, STOPPED, "stopped; the cache in %s is not whole", w->o->folder);
 }
 
@@ -204,7 +222,16 @@ static bool encode_all(writing *w, error *e)
 	bool fine = true;
 	while ((fine = fine && data_next(w->set, &b, e)) && b.count) fine = encode_batch(w, &b, e) && tell(w, e);
 	if (fine && !w->done) return fail(e, BAD_FILE, "nothing could be read: there is nothing to cache");
-	return fine && write_waiting(w, e);
+	return fine && write_waiting(w, e) && list_set(w, e);
+}
+
+static bool make_places(writing *w, error *e)
+{
+	int64_t n = data_pictures(w->set);
+	if (n < 0) return true;
+	w->places = malloc((size_t)n * sizeof *w->places + 1);
+	for (int64_t i = 0; w->places && i < n; i++) w->places[i].number = -1;
+	return w->places || fail(e, NO_MEMORY, "no memory for the list of a cache");
 }
 
 static bool start(writing *w, const tokenizer *t, const data_options *source, error *e)
@@ -221,6 +248,8 @@ static bool start(writing *w, const tokenizer *t, const data_options *source, er
 	if (mkdir(o->folder, 0777) && errno != EEXIST) return fail(e, BAD_FILE, "%s: %s", o->folder, strerror(errno));
 	if (snprintf(path, sizeof path, "%s/metadata.jsonl", o->folder) >= LONGEST_PATH - 32)
 		return fail(e, BAD_USAGE, "the path of a cache has more than %d bytes", LONGEST_PATH - 32);
+	if (!access(path, F_OK) && !is_cache(o->folder))
+		return fail(e, BAD_USAGE, "%s is there and is no cache's: a cache would overwrite it", path);
 	unlink(path); /* what was there is a cache no more */
 	if (!(w->list = writer_open(path, 0, e)) || !cache_origin_of(w->m, o->words, source, &w->origin, e)) return false;
 	if (o->words && !(w->words = words_new(w->m, t, BATCH, o->compute, o->threads, e))) return false;
@@ -229,7 +258,7 @@ static bool start(writing *w, const tokenizer *t, const data_options *source, er
 		size_t n = (size_t)words_tokens(w->words) * (size_t)words_width(w->words);
 		if (!states || !(w->empty = stored(w, states, n, e))) return false;
 	}
-	return (w->set = data_open(&once, e)) != NULL;
+	return (w->set = data_open(&once, e)) && make_places(w, e);
 }
 
 /* Files of a longer cache that was here before. */
@@ -260,6 +289,7 @@ bool cache_write(const cache_options *o, const learner *m, const tokenizer *t, c
 	for (int i = 0; i < w->encoder_count; i++) encoder_free(w->encoders[i]);
 	free(w->pixels);
 	free(w->empty);
+	free(w->places);
 	free(w);
 	return fine;
 }

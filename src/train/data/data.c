@@ -1,13 +1,12 @@
 /* data.c - batches without end. While a batch is used, threads decode the next; which samples it holds is settled
  * before, so neither their number nor their order of arrival matters. */
-#include "base/sha256.h"
+#include "train/data/data_look.h"
 #include "train/data/data_order.h"
 #include "train/data/data_sample.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 enum { LONGEST_CAPTION = 4096, MOST_THREADS = 64 };
@@ -23,7 +22,7 @@ typedef struct half { /* one of two batches: one is used while the other is made
 	sample *samples;
 	slot *slots;
 	float *pixels;
-	int64_t *index;
+	int64_t *index, *picture;
 	const char **captions;
 	uint64_t *seeds;
 } half;
@@ -34,7 +33,7 @@ struct data {
 	stream *stream; /* NULL: a set */
 	batch_order *order;
 	half halves[2];
-	char *broken; /* of each item of a set: found to be so, and told */
+	char *broken; /* of each picture of a set: found to be so, and told */
 	data_counts counts;
 	error failure; /* of settling the batch being made */
 
@@ -57,7 +56,7 @@ static size_t floats_of(const half *h) { return (size_t)h->height * (size_t)h->w
 
 /* ── decoding: in the background ── */
 /* Sample i of the batch, and what stands in for it: of a set the pictures that follow, of a stream others that wait. */
-static const item *item_for(const data *d, const sample *s, int64_t tried, int64_t *index)
+static const data_item *item_for(const data *d, const sample *s, int64_t tried, int64_t *index)
 {
 	*index = d->stream ? -1 : (s->index + tried) % d->set.count;
 	return *index < 0 ? NULL : &d->set.items[*index];
@@ -198,9 +197,10 @@ static void tell_about(data *d, const half *h, int i)
 	for (int64_t k = 0; k < (d->stream && tried ? 1 : tried); k++) {
 		picture_source from;
 		bool known = d->stream && !s->streamed.first_time;
-		if (item_for(d, s, k, &index)) {
-			known = d->broken[index];
-			d->broken[index] = 1;
+		const data_item *it = item_for(d, s, k, &index);
+		if (it) {
+			known = d->broken[it->picture];
+			d->broken[it->picture] = 1;
 		}
 		if (!known && source_of(d, s, k, &from)) tell_broken(d, h, &from);
 	}
@@ -230,7 +230,8 @@ static bool list_batch(data *d, half *h, int *count)
 		if (to != i && h->pixels)
 			memmove(h->pixels + (size_t)to * floats_of(h), h->pixels + (size_t)i * floats_of(h),
 			    floats_of(h) * sizeof(float));
-		item_for(d, &h->samples[i], t->given, &h->index[to]);
+		const data_item *it = item_for(d, &h->samples[i], t->given, &h->index[to]);
+		h->picture[to] = it ? it->picture : -1;
 		h->captions[to] = t->caption;
 		h->seeds[to] = h->samples[i].seed;
 		d->counts.uncaptioned += !*t->caption;
@@ -250,7 +251,7 @@ bool data_next(data *d, data_batch *b, error *e)
 		begin_batch(d);
 	} while (!count && h->count); /* all of it was broken: only where each is met once */
 	d->counts.samples += (uint64_t)count;
-	*b = (data_batch){ count, h->height, h->width, h->pixels, h->index, h->captions, h->seeds };
+	*b = (data_batch){ count, h->height, h->width, h->pixels, h->index, h->picture, h->captions, h->seeds };
 	return true;
 }
 
@@ -261,10 +262,11 @@ static bool allocate_half(data *d, half *h)
 	h->samples = calloc(n, sizeof *h->samples);
 	h->slots = calloc(n, sizeof *h->slots);
 	h->index = calloc(n, sizeof *h->index);
+	h->picture = calloc(n, sizeof *h->picture);
 	h->captions = calloc(n, sizeof *h->captions);
 	h->seeds = calloc(n, sizeof *h->seeds);
 	h->pixels = d->o.pixels ? malloc(n * order_most_pixels(d->order) * 3 * sizeof *h->pixels) : NULL;
-	return h->samples && h->slots && h->index && h->captions && h->seeds && (h->pixels || !d->o.pixels);
+	return h->samples && h->slots && h->index && h->picture && h->captions && h->seeds && (h->pixels || !d->o.pixels);
 }
 
 static bool check_options(const data_options *o, error *e)
@@ -281,20 +283,10 @@ static bool check_options(const data_options *o, error *e)
 	return true;
 }
 
-static bool read_set(data_set *s, const data_options *o, error *e)
-{
-	bool class = o->class_path && *o->class_path;
-	if (!data_set_read(s, o->path, o->log, o->context, e)) return false;
-	if (class && !data_set_add_class(s, o->class_path, o->log, o->context, e)) return false;
-	int64_t own = class ? s->class_first : s->count;
-	return data_set_caption(s, 0, own, o->caption ? o->caption : "", e) &&
-	       data_set_caption(s, own, s->count, o->class_caption ? o->class_caption : "", e);
-}
-
 static bool open_source(data *d, error *e)
 {
 	const data_options *o = &d->o;
-	if (!is_stream(o->path)) return read_set(&d->set, o, e);
+	if (!is_stream(o->path)) return data_look_set(&d->set, o, e);
 	stream_options how = { .path = o->path,
 		.rank = o->rank,
 		.ranks = o->ranks,
@@ -311,7 +303,7 @@ static bool make_room(data *d, error *e)
 {
 	d->order = order_new(&d->o, d->stream ? NULL : &d->set, d->stream, e);
 	if (!d->order) return false;
-	d->broken = calloc((size_t)d->set.count + 1, 1);
+	d->broken = calloc((size_t)d->set.pictures + 1, 1);
 	return (d->broken && allocate_half(d, &d->halves[0]) && allocate_half(d, &d->halves[1])) ||
 	       fail(e, NO_MEMORY, "out of memory for batches of %d pictures of %zu pixels", d->o.batch,
 	           order_most_pixels(d->order));
@@ -364,6 +356,7 @@ void data_close(data *d)
 		free(h->slots);
 		free(h->pixels);
 		free(h->index);
+		free(h->picture);
 		free(h->captions);
 		free(h->seeds);
 	}
@@ -377,42 +370,12 @@ void data_close(data *d)
 int64_t data_class_first(const data *d) { return d->stream ? -1 : d->set.class_first; }
 int64_t data_count(const data *d) { return d->stream ? -1 : d->set.count; }
 
-int data_keywords(const data *d, int64_t index, const char *const **words)
-{
-	*words = index < 0 ? NULL : (const char *const *)d->set.items[index].keywords;
-	return index < 0 ? 0 : d->set.items[index].keyword_count;
-}
+int64_t data_pictures(const data *d) { return d->stream ? -1 : d->set.pictures; }
 
-static void hash_item(sha256 *h, const item *i)
+data_sample data_at(const data *d, int64_t index)
 {
-	struct stat info = { 0 };
-	stat(i->path, &info);
-	int64_t numbers[] = { info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec, i->keyword_count };
-	sha256_add(h, i->path, strlen(i->path) + 1);
-	sha256_add(h, i->caption, strlen(i->caption) + 1);
-	sha256_add(h, numbers, sizeof numbers);
-	for (int k = 0; k < i->keyword_count; k++) sha256_add(h, i->keywords[k], strlen(i->keywords[k]) + 1);
-}
-
-bool data_fingerprint(const data_options *o, char hex[65], error *e)
-{
-	data_set set;
-	sha256 h;
-	uint8_t digest[32];
-	*hex = 0;
-	if (is_stream(o->path)) return true;
-	data_options quiet = *o;
-	quiet.log = NULL;
-	if (!read_set(&set, &quiet, e)) return false;
-	int how[] = { o->resolution, o->crop ? o->crop : o->resolution, o->bucket_step, o->bucket_min, o->bucket_max };
-	sha256_begin(&h);
-	sha256_add(&h, how, o->bucket_step ? sizeof how : 2 * sizeof *how);
-	sha256_add(&h, &set.class_first, sizeof set.class_first);
-	for (int64_t i = 0; i < set.count; i++) hash_item(&h, &set.items[i]);
-	data_set_free(&set);
-	sha256_end(&h, digest);
-	sha256_hex(digest, hex);
-	return true;
+	const data_item *i = &d->set.items[index];
+	return (data_sample){ i->picture, i->caption, (const char *const *)i->keywords, i->keyword_count };
 }
 
 data_counts data_counted(const data *d)
@@ -444,7 +407,7 @@ bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *t
 {
 	if (d->stream) return texts_of_stream(d, most, each, context, e);
 	for (int64_t i = 0; i < d->set.count && (most <= 0 || i < most); i++) {
-		const item *it = &d->set.items[i];
+		const data_item *it = &d->set.items[i];
 		if (*it->caption && !each(context, it->caption)) return true;
 		for (int k = 0; d->o.vary_captions && k < it->keyword_count; k++)
 			if (!each(context, it->keywords[k])) return true;

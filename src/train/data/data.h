@@ -17,7 +17,7 @@
  * that ends early) is counted, named once through `log`, and the next sample takes its place. */
 #ifndef SUMI_TRAIN_DATA_H
 #define SUMI_TRAIN_DATA_H
-#include "base/error.h"
+#include "train/data/data_set.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +27,8 @@ typedef struct data data;
 typedef struct data_options {
 	const char *path;
 	const char *caption; /* of pictures that have none; NULL: "" */
+	const char *except;  /* a folder within it that is no part of it; NULL: none. Folders of training runs never are */
+	bool surveyed; /* what is wrong with names and captions has been told (data_look): log hears of pictures only */
 	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
 	 * repeated), and the caption of those that have none. NULL or "": none. */
 	const char *class_path, *class_caption;
@@ -42,7 +44,7 @@ typedef struct data_options {
 	 * ", "; keywords alone: a third each. false: the text. */
 	bool vary_captions;
 	bool pixels;        /* false: captions and indices only, nothing is decoded (latents are cached) */
-	bool once;          /* every sample once, in the set's order, for one process: batches may be smaller, and an
+	bool once;          /* every picture once, in the set's order, for one process: batches may be smaller, and an
 	                     * empty one is the end; what is broken is left out */
 	int batch;          /* samples of one data_next() of this process, ≥ 1 */
 	int rank, ranks;    /* this process and how many; 0 and 1 for one: batch i of rank r is samples
@@ -62,7 +64,9 @@ enum { MOST_PIXELS = 20000 * 20000 / 4 }; /* of one picture as declared, before 
 typedef struct data_batch {
 	int count, height, width;
 	const float *pixels; /* [count,height,width,3], red green blue, −1 … 1, transparent is white; NULL: not asked for */
-	const int64_t *index;        /* [count] of the picture in the set, 0 … data_count − 1; −1 in streams */
+	const int64_t *index;   /* [count] of the sample in the set, 0 … data_count − 1; −1 in streams */
+	const int64_t *picture; /* [count] of the picture, 0 … data_pictures − 1: repeats of a picture share it, and of a
+	                         * cache it is the number of the latent; −1 in streams */
 	const char *const *captions; /* [count] UTF-8; "" where there is none */
 	const uint64_t *seeds;       /* [count] a hash of (seed, k): what else is random about the sample (noise, time,
 	                              * dropped caption) is drawn from a generator with this seed */
@@ -77,9 +81,29 @@ void data_close(data *d); /* NULL is fine */
 bool data_next(data *d, data_batch *b, error *e);
 
 int64_t data_class_first(const data *d); /* indices from here on are of class pictures; −1: there are none */
-int64_t data_count(const data *d);       /* pictures of an epoch; −1: a stream */
-/* The keywords of a picture of a set, which live as long as the data; 0: none, or a stream. */
-int data_keywords(const data *d, int64_t index, const char *const **words);
+int64_t data_count(const data *d);       /* samples of an epoch; −1: a stream */
+int64_t data_pictures(const data *d);    /* different ones among them; −1: a stream */
+/* A sample of a set; its texts live as long as the data. */
+typedef struct data_sample {
+	int64_t picture;
+	const char *caption;
+	const char *const *keywords;
+	int keyword_count;
+} data_sample;
+data_sample data_at(const data *d, int64_t index);
+
+/* What a set holds, before anything is decoded. */
+typedef struct data_survey {
+	bool stream;                     /* nothing is known before it is read */
+	int64_t samples, pictures;       /* of an epoch; different ones */
+	left_out uncaptioned;            /* pictures without a caption */
+	left_out unread, unlisted, runs; /* see data_set.h */
+	int sizes;                       /* of buckets that occur; 0: there are none */
+	char size_list[200];             /* "512x512 (80), …": the most frequent, with the number of samples */
+} data_survey;
+/* Reads names and captions, and of buckets the sizes of the pictures. Tells o->log what is wrong with them. */
+bool data_look(const data_options *o, data_survey *s, error *e);
+
 /* SHA-256 in hexadecimal of what a set holds (names, sizes and times of files, captions) and of how it is cropped; ""
  * of a stream. Two sets that agree give the same pictures and captions. */
 bool data_fingerprint(const data_options *o, char hex[65], error *e);

@@ -29,7 +29,7 @@ void sample_free(sample *s) { stream_sample_free(&s->streamed); }
 
 static int64_t item_of(batch_order *b, uint64_t k)
 {
-	if (b->o.once) return (int64_t)k;
+	if (b->o.once) return b->set->first[k];
 	int64_t epoch = (int64_t)(k / (uint64_t)b->set->count);
 	int which = epoch & 1;
 	if (b->epoch[which] != epoch) {
@@ -48,7 +48,7 @@ static bool draw_sample(batch_order *b, sample *s, error *e)
 		if (!stream_next(b->stream, &s->streamed, e)) return false;
 		k = k * (uint64_t)b->o.ranks + (uint64_t)b->o.rank;
 	} else {
-		if (b->o.once && k >= (uint64_t)b->set->count) return false;
+		if (b->o.once && k >= (uint64_t)b->set->pictures) return false;
 		s->index = item_of(b, k);
 	}
 	s->seed = mix(b->o.seed, k);
@@ -60,7 +60,7 @@ static bool draw_sample(batch_order *b, sample *s, error *e)
 static bucket_size size_of_sample(batch_order *b, const sample *s)
 {
 	bucket_size square = { b->side, b->side };
-	item *i = s->index < 0 ? NULL : &b->set->items[s->index];
+	data_item *i = s->index < 0 ? NULL : &b->set->items[b->set->first[b->set->items[s->index].picture]];
 	if (!b->o.pixels && i && i->height > 0) return (bucket_size){ i->height, i->width };
 	if (!b->bucket_count) return square;
 	int height = i ? i->height : 0, width = i ? i->width : 0;

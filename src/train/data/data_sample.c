@@ -112,7 +112,7 @@ static void append(char *out, size_t room, const char *text)
 	if (n < room) snprintf(out + n, room - n, "%s%s", n ? ", " : "", text);
 }
 
-void sample_caption(const data_options *o, const item *i, uint64_t random, char *out, size_t room)
+void sample_caption(const data_options *o, const data_item *i, uint64_t random, char *out, size_t room)
 {
 	uint64_t state = mix(random, 0x63617074696f6eu);
 	enum { TEXT, TEXT_TOO, TEXT_AND_SOME, SOME, FORMS }; /* half of the time the text alone: it is what people write */

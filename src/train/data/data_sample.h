@@ -27,6 +27,6 @@ bool sample_pixels(
 bool sample_size(const picture_source *from, int *width, int *height); /* as its header tells; false: it does not */
 
 /* Writes the caption of one use of an item, cut at the room there is. */
-void sample_caption(const data_options *o, const item *i, uint64_t random, char *out, size_t room);
+void sample_caption(const data_options *o, const data_item *i, uint64_t random, char *out, size_t room);
 
 #endif

@@ -105,7 +105,7 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 	float *times = graph_data(g, find(g, "t")), *loss_weights = graph_data(g, find(g, "weight"));
 	float *latent = d->scratch + each, *noise = d->scratch + 2 * each, *cached = d->scratch + 3 * each;
 	for (int i = 0; i < b->count; i++) {
-		if (d->cache && !cache_moments(d->cache, b->index[i], s.d[1], s.d[2], cached, e)) return false;
+		if (d->cache && !cache_moments(d->cache, b->picture[i], s.d[1], s.d[2], cached, e)) return false;
 		const float *moments = encoded ? encoded + (size_t)i * 2 * each : cached;
 		generator random;
 		generator_seed(&random, b->seeds[i]);
@@ -120,7 +120,7 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 		loss_weights[i] = (float)importance;
 		times[i] = (float)t;
 		bool dropped = (double)drop < d->options->caption_dropout;
-		write_cached_words(d, g, i, dropped ? -1 : b->index[i]);
+		write_cached_words(d, g, i, dropped ? -1 : b->picture[i]);
 		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
 	}
 	return true;

@@ -127,7 +127,7 @@ static sumi_training_option public_option(const train_option *o, training_job jo
 }
 
 /* To the caller's struct, which may be an older and shorter one. */
-static bool hand_out(const train_option *o, training_job job, sumi_training_option *option, error *e)
+static bool give_option(const train_option *o, training_job job, sumi_training_option *option, error *e)
 {
 	sumi_training_option known = { .size = sizeof known };
 	if (!option) return fail(e, BAD_USAGE, "no room for an option");
@@ -145,7 +145,7 @@ bool sumi_training_option_at(const char *job, int i, sumi_training_option *optio
 	const train_option *o;
 	if (!job_by_name(job, &j, NULL)) return false;
 	for (int k = 0; (o = train_option_at(k)); k++)
-		if (means(o, k, j) && i-- == 0) return hand_out(o, j, option, NULL);
+		if (means(o, k, j) && i-- == 0) return give_option(o, j, option, NULL);
 	return false;
 }
 
@@ -156,6 +156,6 @@ bool sumi_training_find(const char *job, const char *name, sumi_training_option 
 	const train_option *o = NULL;
 	if (!failed(&own) && !name) fail(&own, BAD_USAGE, "no name of an option to find");
 	if (!failed(&own) && job_by_name(job, &j, &own)) o = train_option_find(j, name, &own);
-	if (o) hand_out(o, j, option, &own);
+	if (o) give_option(o, j, option, &own);
 	return tell_caller(e, &own);
 }
