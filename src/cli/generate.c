@@ -87,7 +87,7 @@ static const option table[] = {
 	{ .name = "From a picture", .kind = HEADING },
 	{ .name = "init-img", .letter = 'i', .kind = TEXT, AT(init), .argument = "FILE",
 	    .help = "begin from this picture" },
-	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white" },
+	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white; what is transparent stays" },
 	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
 
 	{ .name = "Machine", .kind = HEADING },

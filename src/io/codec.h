@@ -17,10 +17,16 @@ typedef struct sink { /* bytes that grow; `failed` where memory did not suffice 
 } sink;
 void sink_put(sink *s, const void *data, size_t bytes);
 
+uint32_t big_endian(const uint8_t *p); /* of four bytes */
+
 /* picture_new within the limit of the source. */
 bool picture_begin(picture *p, const source *s, int64_t width, int64_t height, error *e);
 /* RGBA, `width` pixels, over white. */
 void over_white(uint8_t *rgb, const uint8_t *rgba, size_t width);
+/* Pixels from `first` on: RGB over white, and alpha, for which the picture has room. */
+void put_rgba(picture *p, size_t first, const uint8_t *rgba, size_t count);
+bool alpha_begin(picture *p, const source *s, error *e); /* room for alpha */
+void alpha_end(picture *p);                              /* takes it away where all of it is opaque */
 
 /* Readers leave p empty where they fail. Encoders free nothing; the caller frees the sink. */
 bool read_png(picture *p, const source *s, error *e);
@@ -39,6 +45,7 @@ typedef struct exif {
 } exif;
 bool jpeg_exif(const source *s, exif *x);
 bool webp_exif(const source *s, exif *x);
+bool png_exif(const source *s, exif *x);
 int exif_orientation(const exif *x);          /* 1…8; 1 where it is not said */
 char *exif_comment(const exif *x);            /* UTF-8 or NULL */
 void exif_write(sink *out, const char *text); /* as piexif writes it: big-endian, "UNICODE", UTF-16 */

@@ -21,6 +21,7 @@ bool picture_new(picture *p, int width, int height, error *e)
 void picture_free(picture *p)
 {
 	free(p->rgb);
+	free(p->alpha);
 	*p = (picture){ 0 };
 }
 
@@ -41,6 +42,27 @@ void over_white(uint8_t *rgb, const uint8_t *rgba, size_t width)
 		unsigned a = rgba[3];
 		for (int c = 0; c < 3; c++) rgb[c] = (uint8_t)((rgba[c] * a + 255 * (255 - a) + 127) / 255);
 	}
+}
+
+bool alpha_begin(picture *p, const source *s, error *e)
+{
+	p->alpha = malloc((size_t)p->width * (size_t)p->height);
+	return p->alpha || fail(e, NO_MEMORY, "%s: no memory for its transparency", s->name);
+}
+
+void put_rgba(picture *p, size_t first, const uint8_t *rgba, size_t count)
+{
+	over_white(p->rgb + 3 * first, rgba, count);
+	for (size_t i = 0; p->alpha && i < count; i++) p->alpha[first + i] = rgba[4 * i + 3];
+}
+
+void alpha_end(picture *p)
+{
+	size_t n = (size_t)p->width * (size_t)p->height;
+	for (size_t i = 0; p->alpha && i < n; i++)
+		if (p->alpha[i] != 255) return;
+	free(p->alpha);
+	p->alpha = NULL;
 }
 
 void sink_put(sink *s, const void *data, size_t bytes)
@@ -70,20 +92,46 @@ static picture_format format_by_content(const uint8_t *data, size_t n)
 	return NO_PICTURE_FORMAT;
 }
 
-/* EXIF's orientations: 5 to 8 exchange rows and columns; then some are mirrored. */
-static bool orient(picture *p, int orientation, error *e)
+/* What else it may be, for the message. */
+static const char *other_format(const uint8_t *data, size_t n)
 {
+	static const struct {
+		size_t at;
+		const char *mark, *name;
+	} known[] = { { 0, "GIF8", "a GIF" }, { 0, "BM", "a BMP" }, { 0, "II*", "a TIFF" }, { 0, "MM", "a TIFF" },
+		{ 4, "ftypavif", "an AVIF picture" }, { 4, "ftyphei", "a HEIF picture" }, { 4, "ftypmif1", "a HEIF picture" },
+		{ 0, "\xff\x0a", "a JPEG XL picture" }, { 4, "JXL ", "a JPEG XL picture" }, { 0, "8BPS", "a Photoshop file" },
+		{ 0, "<svg", "an SVG drawing" }, { 0, "<?xml", "an XML file" },
+		{ 0, "version https://git-lfs", "a pointer of Git LFS and not the file itself (git lfs pull)" },
+		{ 0, "<!DOCTYPE", "a web page" }, { 0, "<html", "a web page" } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		size_t length = strlen(known[i].mark);
+		if (n >= known[i].at + length && !memcmp(data + known[i].at, known[i].mark, length)) return known[i].name;
+	}
+	return NULL;
+}
+
+/* EXIF's orientations: 5 to 8 exchange rows and columns; then some are mirrored. */
+static bool orient(picture *p, const source *s, const exif *found, error *e)
+{
+	int orientation = exif_orientation(found);
 	if (orientation <= 1) return true;
 	bool swap = orientation >= 5;
 	bool right = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
 	bool bottom = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
 	picture out;
 	if (!picture_new(&out, swap ? p->height : p->width, swap ? p->width : p->height, e)) return false;
+	if (p->alpha && !alpha_begin(&out, s, e)) {
+		picture_free(&out);
+		return false;
+	}
 	for (int y = 0; y < out.height; y++) {
 		for (int x = 0; x < out.width; x++) {
 			int u = right ? out.width - 1 - x : x, v = bottom ? out.height - 1 - y : y;
 			size_t from = (size_t)(swap ? u : v) * (size_t)p->width + (size_t)(swap ? v : u);
-			memcpy(out.rgb + ((size_t)y * (size_t)out.width + (size_t)x) * 3, p->rgb + from * 3, 3);
+			size_t to = (size_t)y * (size_t)out.width + (size_t)x;
+			memcpy(out.rgb + to * 3, p->rgb + from * 3, 3);
+			if (p->alpha) out.alpha[to] = p->alpha[from];
 		}
 	}
 	picture_free(p);
@@ -98,16 +146,19 @@ bool picture_decode(picture *p, const void *data, size_t bytes, const char *name
 	*p = (picture){ 0 };
 	bool ok = false;
 	switch (format_by_content(data, bytes)) {
-	case PNG: ok = read_png(p, &s, e); break;
-	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, exif_orientation(&x), e)); break;
-	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, exif_orientation(&x), e)); break;
-	default: fail(e, BAD_FILE, "%s: is no PNG, JPEG or WebP picture", name);
+	case PNG: ok = read_png(p, &s, e) && (!png_exif(&s, &x) || orient(p, &s, &x, e)); break;
+	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, &s, &x, e)); break;
+	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, &s, &x, e)); break;
+	default: {
+		const char *other = other_format(data, bytes);
+		fail(e, BAD_FILE, "%s: is no PNG, JPEG or WebP picture%s%s", name, other ? ", but " : "", other ? other : "");
+	}
 	}
 	if (!ok) picture_free(p);
 	return ok;
 }
 
-static uint32_t big_endian(const uint8_t *p)
+uint32_t big_endian(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
@@ -141,6 +192,7 @@ bool picture_size_of(const void *data, size_t bytes, int *width, int *height)
 	switch (format_by_content(data, bytes)) {
 	case PNG:
 		if (bytes >= 24) w = big_endian(s.data + 16), h = big_endian(s.data + 20);
+		if (png_exif(&s, &x)) orientation = exif_orientation(&x);
 		break;
 	case JPEG:
 		jpeg_size(data, bytes, &w, &h);
@@ -259,11 +311,14 @@ void picture_mirror(picture *p)
 {
 	for (int y = 0; y < p->height; y++) {
 		uint8_t *row = p->rgb + (size_t)y * (size_t)p->width * 3, pixel[3];
+		uint8_t *alpha = p->alpha ? p->alpha + (size_t)y * (size_t)p->width : NULL;
 		for (int x = 0; x < p->width / 2; x++) {
 			uint8_t *a = row + 3 * x, *b = row + 3 * (p->width - 1 - x);
 			memcpy(pixel, a, 3);
 			memcpy(a, b, 3);
 			memcpy(b, pixel, 3);
+			uint8_t one = alpha ? alpha[x] : 0;
+			if (alpha) alpha[x] = alpha[p->width - 1 - x], alpha[p->width - 1 - x] = one;
 		}
 	}
 }

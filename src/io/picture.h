@@ -8,19 +8,21 @@
 
 typedef struct picture {
 	int width, height;
-	uint8_t *rgb; /* owned; rows from the top, 3 bytes a pixel, sRGB as stored: profiles and gamma are ignored */
+	uint8_t *rgb;   /* owned; rows from the top, 3 bytes a pixel, sRGB as stored: profiles and gamma are ignored */
+	uint8_t *alpha; /* owned; a byte a pixel, 0 transparent … 255 opaque; NULL: opaque everywhere */
 } picture;
 
 enum { PICTURE_MAX_PIXELS = 1 << 28 }; /* a limit that nobody meets by honest work: 16384 × 16384 */
 
-/* Contents undefined. Width and height ≥ 1, at most 65535 each. */
+/* Contents undefined, opaque. Width and height ≥ 1, at most 65535 each. */
 bool picture_new(picture *p, int width, int height, error *e);
 void picture_free(picture *p); /* leaves it empty; an empty one is fine */
 
 /* ── reading ── */
 /* The format is judged by the content: PNG of every kind, JPEG (gray, YCbCr, CMYK), WebP that does not move.
- * Transparent places show white; 16 bits become 8; EXIF's orientation is applied. A picture that says it has more than
- * max_pixels is refused before memory is taken for it. BAD_FILE also where the data end too early. */
+ * Transparent places show white, and alpha says where; 16 bits become 8; EXIF's orientation is applied. A picture that
+ * says it has more than max_pixels is refused before memory is taken for it. BAD_FILE also where the data end too
+ * early. */
 bool picture_read(picture *p, const char *path, int64_t max_pixels, error *e);
 /* From memory; `name` is what messages call it. */
 bool picture_decode(picture *p, const void *data, size_t bytes, const char *name, int64_t max_pixels, error *e);
@@ -44,7 +46,7 @@ bool picture_write(const picture *p, const char *path, const char *text, int qua
 bool picture_encode(
     const picture *p, picture_format format, const char *text, int quality, uint8_t **data, size_t *bytes, error *e);
 
-/* ── changing; `out` is a new picture, the caller's ── */
+/* ── changing; `out` is a new picture, the caller's, and opaque ── */
 typedef enum filter { BOX, BILINEAR, BICUBIC, LANCZOS } filter;
 /* The filter widens by the factor of reduction, so that nothing aliases. Byte for byte what Pillow 9 and later make. */
 bool picture_resize(picture *out, const picture *p, int width, int height, filter f, error *e);

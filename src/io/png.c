@@ -67,6 +67,8 @@ static bool read_pixels(codec *c, picture *p)
 {
 	size_t width = png_get_image_width(c->png, c->info), height = png_get_image_height(c->png, c->info);
 	if (!picture_begin(p, c->source, (int64_t)width, (int64_t)height, c->e)) return false;
+	bool transparent =
+	    png_get_color_type(c->png, c->info) & PNG_COLOR_MASK_ALPHA || png_get_valid(c->png, c->info, PNG_INFO_tRNS);
 	png_set_expand(c->png);
 	png_set_scale_16(c->png);
 	png_set_gray_to_rgb(c->png);
@@ -78,12 +80,14 @@ static bool read_pixels(codec *c, picture *p)
 	c->pixels = malloc(4 * width * (interlaced ? height : 1));
 	c->rows = malloc(height * sizeof *c->rows);
 	if (!c->pixels || !c->rows) return fail(c->e, NO_MEMORY, "%s: no memory for its pixels", c->source->name);
+	if (transparent && !alpha_begin(p, c->source, c->e)) return false;
 	for (size_t y = 0; y < height; y++) c->rows[y] = c->pixels + (interlaced ? 4 * width * y : 0);
 	if (interlaced) png_read_image(c->png, c->rows);
 	for (size_t y = 0; y < height; y++) {
 		if (!interlaced) png_read_row(c->png, c->rows[y], NULL);
-		over_white(p->rgb + 3 * width * y, c->rows[y], width);
+		put_rgba(p, width * y, c->rows[y], width);
 	}
+	alpha_end(p);
 	png_read_end(c->png, NULL);
 	return true;
 }
@@ -101,6 +105,21 @@ bool read_png(picture *p, const source *s, error *e)
 	release(&c);
 	if (!ok) picture_free(p);
 	return ok;
+}
+
+/* The chunk eXIf, which may stand before the pixels or behind them. */
+bool png_exif(const source *s, exif *x)
+{
+	for (size_t at = 8; s->size >= 12 && at <= s->size - 12;) {
+		size_t length = big_endian(s->data + at);
+		if (length > s->size - at - 12) return false;
+		if (!memcmp(s->data + at + 4, "eXIf", 4)) {
+			*x = (exif){ s->data + at + 8, length };
+			return true;
+		}
+		at += 12 + length;
+	}
+	return false;
 }
 
 static char *utf8_from_latin1(const char *text, size_t n)

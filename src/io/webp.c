@@ -41,10 +41,13 @@ bool read_webp(picture *p, const source *s, error *e)
 	config.output.is_external_memory = 1;
 	config.output.u.RGBA = (WebPRGBABuffer){ pixels, (int)(width * (alpha ? 4 : 3)), bytes };
 	code = WebPDecode(s->data, s->size, &config);
-	if (alpha && code == VP8_STATUS_OK) over_white(p->rgb, pixels, width * height);
+	bool fine = !alpha || code != VP8_STATUS_OK || alpha_begin(p, s, e);
+	if (alpha && fine && code == VP8_STATUS_OK) put_rgba(p, 0, pixels, width * height);
+	alpha_end(p);
 	if (alpha) free(pixels);
-	if (code == VP8_STATUS_OK) return true;
+	if (fine && code == VP8_STATUS_OK) return true;
 	picture_free(p);
+	if (!fine) return false;
 	return fail(e, BAD_FILE, "%s: the WebP is damaged: %s", s->name, what_went_wrong(code));
 }
 

@@ -87,7 +87,7 @@ static sumi_image *image_of_picture(picture *p, error *e)
 	sumi_image *image = calloc(1, sizeof *image);
 	if (image) {
 		*image =
-		    (sumi_image){ .size = sizeof *image, .width = p->width, .height = p->height, .pixels = p->rgb, .seed = -1 };
+		    (sumi_image){ .size = sizeof *image, .width = p->width, .height = p->height, .pixels = p->rgb, .seed = -1, .alpha = p->alpha };
 		return image;
 	}
 	fail(e, NO_MEMORY, "out of memory for a picture of %d×%d", p->width, p->height);

@@ -27,8 +27,8 @@ float *picture_of(const sumi_image *p, int width, int height, error *e)
 	return NULL;
 }
 
-/* Grey values of a mask at this size, 0 … 255. */
-static float *greys(const sumi_image *p, int width, int height, error *e)
+/* Grey values of an opaque picture at this size, 0 … 255. */
+static float *greys_of(const sumi_image *p, int width, int height, error *e)
 {
 	size_t n = (size_t)width * (size_t)height;
 	float *out = malloc(n * sizeof *out);
@@ -41,6 +41,38 @@ static float *greys(const sumi_image *p, int width, int height, error *e)
 	if (pixels) return out;
 	free(out);
 	return NULL;
+}
+
+/* A mask with transparency, as one without: what is transparent is black. Where nothing that is visible in it is light,
+ * it was drawn in a dark colour on nothing, and what was drawn on is painted, as in A1111. */
+static bool flatten(const sumi_image *p, picture *made, error *e)
+{
+	size_t n = (size_t)p->width * (size_t)p->height;
+	bool light = false;
+	if (!picture_new(made, p->width, p->height, e)) return false;
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *c = p->pixels + 3 * i; /* on white: its own light and what white adds */
+		int alpha = p->alpha[i], grey = (c[0] + c[1] + c[2] + 1) / 3 - (255 - alpha);
+		made->rgb[3 * i] = (uint8_t)(grey < 0 ? 0 : grey);
+		light |= alpha >= 128 && 2 * grey >= alpha; /* fainter ones are too coarse to tell */
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!light) made->rgb[3 * i] = p->alpha[i];
+		made->rgb[3 * i + 1] = made->rgb[3 * i + 2] = made->rgb[3 * i];
+	}
+	return true;
+}
+
+/* … of a mask */
+static float *greys(const sumi_image *p, int width, int height, error *e)
+{
+	picture flat = { 0 };
+	if (!p->alpha) return greys_of(p, width, height, e);
+	float *out = NULL;
+	if (flatten(p, &flat, e))
+		out = greys_of(&(sumi_image){ .width = p->width, .height = p->height, .pixels = flat.rgb }, width, height, e);
+	picture_free(&flat);
+	return out;
 }
 
 float *mask_of(const sumi_image *p, int width, int height, error *e)

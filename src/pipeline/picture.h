@@ -6,7 +6,10 @@
 
 /* [height][width][3] in −1 … 1, resized where the sizes differ; all grey (0) where p is NULL. The caller frees. */
 float *picture_of(const sumi_image *p, int width, int height, error *e);
-/* [height][width], 1 where the mask is white on average and 0 elsewhere. The caller frees. */
+/* A mask is painted where it is white; what is transparent in it is not painted, or, where all that was drawn on it is
+ * dark, what is not transparent is (A1111 takes such a mask's transparency alone).
+ *
+ * [height][width], 1 where the mask is white on average and 0 elsewhere. The caller frees. */
 float *mask_of(const sumi_image *p, int width, int height, error *e);
 /* Sets what the mask covers to grey; a NULL mask covers all. */
 bool grey_masked(float *image, const sumi_image *mask, int width, int height, error *e);

@@ -90,6 +90,10 @@ expect 2 'no path' generate -m "$model" -p '<lora:../lora/kohya:1>' -W 16 -H 16
 draw again.png -p 'a red fox' -i a.png --strength 0.5 -W 64 -H 64
 is_png again.png 64 64
 differ again.png a.png
+# A mask drawn on a transparent layer is the same as one on black.
+draw masked.png -p 'a blue cup' -i a.png --mask "$unit_pictures/mask.png" -W 64 -H 64 --disable-image-metadata
+draw layer.png -p 'a blue cup' -i a.png --mask "$unit_pictures/mask-transparent.png" -W 64 -H 64 --disable-image-metadata
+same masked.png layer.png
 draw kept.png -p 'a red fox' -i a.png --strength 0 -W 64 -H 64
 is_png kept.png 64 64
 

@@ -95,21 +95,16 @@ static void reads_files_of_others(void **state)
 		const char *name, *same_as;
 		int tolerance;
 	} cases[] = {
-		{ "gray.png", "gray.reference.png", 0 },
-		{ "gray1.png", "gray1.reference.png", 0 },
-		{ "palette.png", "palette.reference.png", 0 },
-		{ "palette-alpha.png", "palette-alpha.reference.png", 1 },
-		{ "alpha.png", "alpha.reference.png", 1 },
-		{ "gray-alpha.png", "gray-alpha.reference.png", 1 },
-		{ "gray16.png", "gray.reference.png", 0 },
-		{ "interlaced.png", "plain.reference.png", 0 },
-		{ "plain.jpg", "plain-jpg.reference.png", 3 },
-		{ "gray.jpg", "gray-jpg.reference.png", 1 },
-		{ "cmyk.jpg", "cmyk-jpg.reference.png", 3 },
-		{ "progressive.jpg", "plain-jpg.reference.png", 3 },
-		{ "lossless.webp", "plain.reference.png", 0 },
-		{ "alpha.webp", "alpha.reference.png", 1 },
-		{ "turned.jpg", "turned.reference.png", 3 },
+		{ "gray.png", "gray.reference.png", 0 }, { "gray1.png", "gray1.reference.png", 0 },
+		{ "palette.png", "palette.reference.png", 0 }, { "palette-alpha.png", "palette-alpha.reference.png", 1 },
+		{ "alpha.png", "alpha.reference.png", 1 }, { "gray-alpha.png", "gray-alpha.reference.png", 1 },
+		{ "gray16.png", "gray.reference.png", 0 }, { "interlaced.png", "plain.reference.png", 0 },
+		{ "plain.jpg", "plain-jpg.reference.png", 3 }, { "gray.jpg", "gray-jpg.reference.png", 1 },
+		{ "cmyk.jpg", "cmyk-jpg.reference.png", 3 }, { "progressive.jpg", "plain-jpg.reference.png", 3 },
+		{ "lossless.webp", "plain.reference.png", 0 }, { "alpha.webp", "alpha.reference.png", 1 },
+		{ "turned.jpg", "turned.reference.png", 3 }, { "turned.png", "plain.reference.png", 0 },
+		{ "turned.webp", "plain.reference.png", 0 },
+		{ "turned-alpha.png", "alpha.reference.png", 1 }, /* eXIf behind the pixels */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		error e = { 0 };
@@ -117,11 +112,35 @@ static void reads_files_of_others(void **state)
 		snprintf(path, sizeof path, PICTURES "%s", cases[i].name);
 		snprintf(reference, sizeof reference, PICTURES "%s", cases[i].same_as);
 		picture p, r;
+		size_t size;
 		if (!picture_read(&p, path, 1000, &e) || !picture_read(&r, reference, 1000, &e)) fail_saying("%s\n", e.text);
 		if (worst(&p, &r) > cases[i].tolerance) fail_saying("%s differs by %d\n", cases[i].name, worst(&p, &r));
+		bool alpha = strstr(cases[i].name, "alpha") != NULL;
+		if (alpha != (p.alpha != NULL)) fail_saying("%s has %s alpha\n", cases[i].name, p.alpha ? "an" : "no");
+		int width = 0, height = 0;
+		char *bytes = whole_file(path, 1 << 20, &size, &e);
+		assert_true(picture_size_of(bytes, size, &width, &height));
+		assert_true(width == p.width && height == p.height);
+		free(bytes);
 		picture_free(&p);
 		picture_free(&r);
 	}
+}
+
+/* Alpha is turned and mirrored with the pixels. */
+static void alpha_goes_with_the_pixels(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	picture straight, turned;
+	assert_true(picture_read(&straight, PICTURES "alpha.png", 1000, &e));
+	assert_true(picture_read(&turned, PICTURES "turned-alpha.png", 1000, &e));
+	size_t n = (size_t)straight.width * (size_t)straight.height;
+	assert_memory_equal(straight.alpha, turned.alpha, n);
+	picture_mirror(&turned);
+	for (int x = 0; x < straight.width; x++) assert_int_equal(straight.alpha[x], turned.alpha[straight.width - 1 - x]);
+	picture_free(&straight);
+	picture_free(&turned);
 }
 
 static void reads_texts_of_others(void **state)
@@ -188,6 +207,8 @@ static void refuses_cut_pictures(void **state)
 	picture_free(&p);
 	refused("hello", 5, 1000, "is no PNG, JPEG or WebP picture");
 	refused("", 0, 1000, "is no PNG");
+	refused("GIF89a......", 12, 1000, "but a GIF");
+	refused("....ftypheic....", 16, 1000, "but a HEIF picture");
 }
 
 static void refuses_bad_names_and_sizes(void **state)
@@ -251,6 +272,7 @@ int main(void)
 		IN_SCRATCH(writes_what_it_reads),
 		IN_SCRATCH(cuts_only_what_exif_cannot_hold),
 		cmocka_unit_test(reads_files_of_others),
+		cmocka_unit_test(alpha_goes_with_the_pixels),
 		cmocka_unit_test(reads_texts_of_others),
 		cmocka_unit_test(refuses_too_many_pixels),
 		cmocka_unit_test(refuses_cut_pictures),

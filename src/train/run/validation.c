@@ -54,7 +54,8 @@ static bool write_grid(sumi_image **pictures, int count, const char *path, error
 	int columns = 1;
 	while (columns * columns < count) columns++;
 	sumi_image *grid = image_grid((const sumi_image *const *)pictures, count, columns, 0, e);
-	picture p = { grid ? grid->width : 0, grid ? grid->height : 0, grid ? grid->pixels : NULL };
+	picture p = { 0 };
+	if (grid) p = (picture){ .width = grid->width, .height = grid->height, .rgb = grid->pixels };
 	bool fine = grid && picture_write(&p, path, NULL, 0, e);
 	sumi_image_free(grid);
 	return fine;
