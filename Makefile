@@ -1,6 +1,7 @@
 # A few words over CMake. `make run` and `make test` set up and build by themselves.
 PROMPT ?= smiling cat with heart-eyes
 MODEL ?=
+CUDA ?= auto
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 
@@ -13,7 +14,7 @@ setup:
 
 build/.built: FORCE
 	@tools/setup --quiet build
-	@cmake --preset release >/dev/null
+	@cmake --preset release -DSUMI_CUDA=$(CUDA) >/dev/null
 	@cmake --build build -j $(JOBS)
 
 .PHONY: FORCE
@@ -21,7 +22,7 @@ FORCE:
 
 test:
 	@tools/setup --quiet test
-	cmake --preset release -DSUMI_TESTS=ON
+	cmake --preset release -DSUMI_TESTS=ON -DSUMI_CUDA=$(CUDA)
 	cmake --build build -j $(JOBS)
 	ctest --test-dir build --output-on-failure
 	cmake --preset sanitize -DSUMI_TESTS=ON

@@ -16,51 +16,103 @@
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5, POISON = 0xFF }; /* 0xFF…: a NaN in every type */
 
-static void *buffer_new(size_t bytes)
+/* Memory of a backend's device, NULL: the host's. What a test reads and writes there goes through a copy here. */
+static void *buffer_new(const device *d, size_t bytes)
 {
-	unsigned char *p = aligned_alloc(64, (bytes + GUARD + 63) & ~(size_t)63);
-	if (!p) {
-		fprintf(stderr, "out of memory for %zu bytes\n", bytes);
+	size_t whole = (bytes + GUARD + 63) & ~(size_t)63;
+	error e = { OK, "" };
+	unsigned char *p = aligned_alloc(64, whole), *there = p && d ? d->alloc(d->context, whole) : p;
+	if (p) {
+		memset(p, POISON, bytes);
+		memset(p + bytes, GUARD_BYTE, whole - bytes);
+	}
+	if (!there || (d && !d->upload(d->context, there, p, whole, &e))) {
+		fprintf(stderr, "no memory for %zu bytes %s\n", bytes, e.text);
 		exit(1);
 	}
-	memset(p, POISON, bytes);
-	memset(p + bytes, GUARD_BYTE, GUARD);
-	return p;
+	if (d) free(p);
+	return there;
 }
 
-static bool guarded(const void *buffer, size_t bytes)
+static void buffer_free(const device *d, void *p)
 {
-	const unsigned char *p = (const unsigned char *)buffer + bytes;
+	if (d)
+		d->free(d->context, p);
+	else
+		free(p);
+}
+
+static void buffer_read(const device *d, void *to, const void *from, size_t bytes)
+{
+	error e = { OK, "" };
+	if (!d)
+		memcpy(to, from, bytes);
+	else if (!d->download(d->context, to, from, bytes, &e)) {
+		fprintf(stderr, "%s\n", e.text);
+		exit(1);
+	}
+}
+
+static void buffer_write(const device *d, void *to, const void *from, size_t bytes)
+{
+	error e = { OK, "" };
+	if (!d)
+		memcpy(to, from, bytes);
+	else if (!d->upload(d->context, to, from, bytes, &e)) {
+		fprintf(stderr, "%s\n", e.text);
+		exit(1);
+	}
+}
+
+static void buffer_poison(const device *d, void *to, size_t bytes)
+{
+	void *p = malloc(bytes ? bytes : 1);
+	if (!p) exit(1);
+	memset(p, POISON, bytes);
+	buffer_write(d, to, p, bytes);
+	free(p);
+}
+
+static bool guarded(const device *d, const void *buffer, size_t bytes)
+{
+	unsigned char guard[GUARD];
+	buffer_read(d, guard, (const unsigned char *)buffer + bytes, GUARD);
 	for (int i = 0; i < GUARD; i++)
-		if (p[i] != GUARD_BYTE) return false;
+		if (guard[i] != GUARD_BYTE) return false;
 	return true;
 }
 
 static size_t bytes_of(const node *n) { return shape_count(n->shape) * dtype_size(n->dtype); }
 
 /* The rows that a run would try, in its order: the reference is the last, and checked as well. */
+#ifdef OTHER_BACKEND
+const backend *OTHER_BACKEND(void); /* tests/cuda */
+static const backend *tested(void) { return OTHER_BACKEND(); }
+#else
 static const backend *tested(void) { return backend_cpu(); }
+#endif
 
 /* ── one row on one node ── */
 
 typedef struct trial {
 	const kernel *row;
+	const device *device;
 	call call;
 	size_t scratch, packed;
 } trial;
 
-static call call_of(const graph *g, tensor t, int threads)
+static call call_of(const graph *g, tensor t, const device *d, int threads)
 {
 	const node *y = node_of(g, t);
-	call c = { .y = y, .threads = threads };
+	call c = { .y = y, .device = d ? d->context : NULL, .threads = threads };
 	for (int i = 0; i < y->inputs; i++) c.x[i] = y->in[i] ? node_of(g, y->in[i]) : NULL;
 	return c;
 }
 
 /* Nothing but shapes and dtypes is known until the row has been prepared, as in graph_compile(). */
-static bool prepare(trial *t, const kernel *row, const call *c)
+static bool prepare(trial *t, const kernel *row, const device *d, const call *c)
 {
-	*t = (trial){ .row = row, .call = *c };
+	*t = (trial){ .row = row, .device = d, .call = *c };
 	error e = { OK, "" };
 	if (row->prepare && !row->prepare(&t->call, &e)) {
 		printf("FAILED: %s cannot prepare: %s\n", row->name, e.text);
@@ -68,44 +120,62 @@ static bool prepare(trial *t, const kernel *row, const call *c)
 	}
 	t->scratch = row->scratch_bytes ? row->scratch_bytes(&t->call) : 0;
 	t->packed = row->packed_bytes ? row->packed_bytes(&t->call) : 0;
-	t->call.scratch = t->scratch ? buffer_new(t->scratch) : NULL;
-	t->call.packed = t->packed ? buffer_new(t->packed) : NULL;
+	t->call.scratch = t->scratch ? buffer_new(d, t->scratch) : NULL;
+	t->call.packed = t->packed ? buffer_new(d, t->packed) : NULL;
 	return true;
 }
 
 static void release(trial *t)
 {
 	if (t->row->release && t->call.state) t->row->release(t->call.state);
-	free(t->call.scratch);
-	free(t->call.packed);
+	buffer_free(t->device, t->call.scratch);
+	buffer_free(t->device, t->call.packed);
 }
 
-/* Runs the row `runs` times: packed once as a constant is, or before every run. The last result is in out, which was
- * made by buffer_new. in_place: the input whose memory the result takes, −1 none. */
-static const char *run_row(
-    const kernel *row, const graph *g, tensor y, int threads, int in_place, bool repack, void *out)
+/* Where the row reads input i: the reference's own memory, or a copy on the device. */
+static const void *input_for(const graph *g, tensor x, const device *d)
 {
-	call c = call_of(g, y, threads);
+	if (!x || !d) return x ? graph_data(g, x) : NULL;
+	size_t bytes = bytes_of(node_of(g, x));
+	void *copy = buffer_new(d, bytes);
+	buffer_write(d, copy, graph_data(g, x), bytes);
+	return copy;
+}
+
+/* Runs the row `runs` times: packed once as a constant is, or before every run. The last result is in out, in the
+ * host's memory. in_place: the input whose memory the result takes, −1 none. */
+static const char *run_row(
+    const backend *b, const kernel *row, const graph *g, tensor y, int threads, int in_place, bool repack, void *out)
+{
+	const device *d = b->device;
+	call c = call_of(g, y, d, threads);
 	trial t;
 	size_t bytes = bytes_of(c.y);
-	if (!prepare(&t, row, &c)) return "cannot be prepared";
-	for (int i = 0; i < c.y->inputs; i++) t.call.in[i] = c.y->in[i] ? graph_data(g, c.y->in[i]) : NULL;
-	t.call.out = out;
+	if (!prepare(&t, row, d, &c)) return "cannot be prepared";
+	const void *in[MAX_INPUTS] = { NULL };
+	for (int i = 0; i < c.y->inputs; i++) t.call.in[i] = in[i] = input_for(g, c.y->in[i], d);
+	t.call.out = buffer_new(d, bytes);
 	bool fine = true;
 	error e = { OK, "" };
 	for (int run = 0; fine && run < 2; run++) {
-		memset(out, POISON, bytes);
-		if (in_place >= 0) memcpy(out, graph_data(g, c.y->in[in_place]), bytes), t.call.in[in_place] = out;
-		if (t.scratch) memset(t.call.scratch, POISON, t.scratch);
+		buffer_poison(d, t.call.out, bytes);
+		if (in_place >= 0) {
+			buffer_write(d, t.call.out, graph_data(g, c.y->in[in_place]), bytes);
+			t.call.in[in_place] = t.call.out;
+		}
+		if (t.scratch) buffer_poison(d, t.call.scratch, t.scratch);
 		if (t.packed && (repack || !run)) fine = row->pack(&t.call, &e);
 		fine = fine && row->run(&t.call, &e);
 	}
-	const char *problem = !fine                                              ? "reports a failure"
-	                      : !guarded(out, bytes)                             ? "writes behind its result"
-	                      : t.scratch && !guarded(t.call.scratch, t.scratch) ? "writes behind its scratch"
-	                      : t.packed && !guarded(t.call.packed, t.packed)    ? "writes behind its packed weight"
-	                                                                         : NULL;
+	buffer_read(d, out, t.call.out, bytes);
+	const char *problem = !fine                                                 ? "reports a failure"
+	                      : !guarded(d, t.call.out, bytes)                      ? "writes behind its result"
+	                      : t.scratch && !guarded(d, t.call.scratch, t.scratch) ? "writes behind its scratch"
+	                      : t.packed && !guarded(d, t.call.packed, t.packed)    ? "writes behind its packed weight"
+	                                                                            : NULL;
 	if (!fine) printf("%s\n", e.text);
+	for (int i = 0; d && i < c.y->inputs; i++) buffer_free(d, (void *)(uintptr_t)in[i]);
+	buffer_free(d, t.call.out);
 	release(&t);
 	return problem;
 }
@@ -185,17 +255,18 @@ static const char *same_bytes(const void *a, const void *b, size_t bytes, const 
 }
 
 /* The ways to run a row that must not change a bit of its result. */
-static const char *check_variants(const kernel *row, const graph *g, tensor y, const void *result, void *again)
+static const char *check_variants(
+    const backend *b, const kernel *row, const graph *g, tensor y, const void *result, void *again)
 {
 	const node *n = node_of(g, y);
 	size_t bytes = bytes_of(n);
-	const char *problem = run_row(row, g, y, 2, -1, true, again);
+	const char *problem = run_row(b, row, g, y, 2, -1, true, again);
 	if (!problem) problem = same_bytes(result, again, bytes, "gives other bytes with two threads");
 	for (int i = 0; !problem && i < n->inputs; i++) {
 		if (!(operations[n->op].in_place >> i & 1) || !n->in[i]) continue;
 		const node *x = node_of(g, n->in[i]);
 		if (x->dtype != n->dtype || bytes_of(x) != bytes) continue;
-		problem = run_row(row, g, y, 1, i, false, again);
+		problem = run_row(b, row, g, y, 1, i, false, again);
 		if (!problem) problem = same_bytes(result, again, bytes, "gives other bytes in place");
 	}
 	return problem;
@@ -204,11 +275,11 @@ static const char *check_variants(const kernel *row, const graph *g, tensor y, c
 static void check_row(const backend *b, const kernel *row, const graph *g, tensor y, const operation_case *c)
 {
 	const node *n = node_of(g, y);
-	void *result = buffer_new(bytes_of(n)), *again = buffer_new(bytes_of(n));
+	void *result = buffer_new(NULL, bytes_of(n)), *again = buffer_new(NULL, bytes_of(n));
 	tally *t = tally_of(n->op, b->name, row->name, graph_compute(g));
-	const char *problem = run_row(row, g, y, 1, -1, false, result);
+	const char *problem = run_row(b, row, g, y, 1, -1, false, result);
 	double worst = problem ? 0 : difference(result, graph_data(g, y), n);
-	if (!problem) problem = check_variants(row, g, y, result, again);
+	if (!problem) problem = check_variants(b, row, g, y, result, again);
 	if (!problem && !(worst <= tolerance(graph_compute(g)))) problem = "differs from the reference";
 	t->checked++;
 	if (worst > t->worst) t->worst = worst;
@@ -233,11 +304,12 @@ static bool is_computed(const graph *g, tensor t)
 
 static void check_node(const graph *g, tensor y, const operation_case *c)
 {
-	call k = call_of(g, y, 1);
-	for (const backend *b = tested(); b; b = b->fallback)
+	for (const backend *b = tested(); b; b = b->fallback) {
+		call k = call_of(g, y, b->device, 1);
 		for (int i = 0; i < b->count; i++)
 			if (b->rows[i].op == k.y->op && (!b->rows[i].fits || b->rows[i].fits(&k)))
 				check_row(b, &b->rows[i], g, y, c);
+	}
 }
 
 /* Computes every node with the reference and then each by every row; false where the case cannot be built. */
@@ -294,23 +366,48 @@ static double memory_of(const call *c)
 	return bytes;
 }
 
-static void time_row(const kernel *row, const call *c)
+enum { REPEATED = 20 };
+
+/* Runs the row REPEATED times on a device, recorded where that can be: so that nothing is timed but the device. */
+static void *record_runs(const trial *t)
+{
+	const device *d = t->device;
+	error e = { OK, "" };
+	if (!d->record_begin || !t->row->run(&t->call, &e) || !d->record_begin(d->context, &e)) return NULL;
+	for (int i = 0; i < REPEATED; i++) t->row->run(&t->call, &e);
+	return d->record_end(d->context, &e);
+}
+
+static bool run_on_device(const trial *t, void *recording)
+{
+	const device *d = t->device;
+	bool fine = true;
+	if (recording)
+		fine = d->replay(d->context, recording, NULL);
+	else
+		for (int i = 0; fine && i < REPEATED; i++) fine = t->row->run(&t->call, NULL);
+	return d->sync(d->context, NULL) && fine;
+}
+
+static void time_row(const backend *b, const kernel *row, const call *c)
 {
 	trial t;
-	if (!prepare(&t, row, c)) return;
-	double best = INFINITY, packing = 0, until = now() + 0.5;
+	if (!prepare(&t, row, b->device, c)) return;
+	double best = INFINITY, packing = 0, until = now() + (b->device ? 0.1 : 0.5);
 	if (t.packed) {
 		packing = now();
 		row->pack(&t.call, NULL);
 		packing = now() - packing;
 	}
+	void *recording = b->device ? record_runs(&t) : NULL;
 	for (int i = 0; i < 3 || now() < until; i++) {
 		double start = now();
-		if (!row->run(&t.call, NULL)) break;
-		double seconds = now() - start;
+		if (!(b->device ? run_on_device(&t, recording) : row->run(&t.call, NULL))) break;
+		double seconds = (now() - start) / (b->device ? REPEATED : 1);
 		if (seconds < best) best = seconds;
 		if (now() > until + 4) break;
 	}
+	if (recording) b->device->record_free(b->device->context, recording);
 	double flop = call_flop(c);
 	char dims[48] = "";
 	for (int i = 0, n = 0; i < c->y->shape.n; i++)
@@ -326,20 +423,25 @@ static void time_row(const kernel *row, const call *c)
 /* Times the rows before the reference alone: the reference would take minutes. */
 static void time_node(const graph *g, tensor y, int threads, generator *random)
 {
-	call c = call_of(g, y, threads);
-	void *in[MAX_INPUTS] = { NULL }, *out = buffer_new(bytes_of(c.y));
+	call c = call_of(g, y, NULL, threads);
+	void *in[MAX_INPUTS] = { NULL };
 	for (int i = 0; i < c.y->inputs; i++)
-		if (c.x[i]) fill_input(g, c.y->in[i], random, in[i] = buffer_new(bytes_of(c.x[i])));
-	for (const backend *b = tested(); b && b != backend_reference(); b = b->fallback)
-		for (int i = 0; i < b->count; i++) {
-			call k = c;
-			if (b->rows[i].op != c.y->op || (b->rows[i].fits && !b->rows[i].fits(&k))) continue;
-			for (int j = 0; j < MAX_INPUTS; j++) k.in[j] = in[j];
-			k.out = out;
-			time_row(&b->rows[i], &k);
+		if (c.x[i]) fill_input(g, c.y->in[i], random, in[i] = buffer_new(NULL, bytes_of(c.x[i])));
+	for (const backend *b = tested(); b && b != backend_reference(); b = b->fallback) {
+		const device *d = b->device;
+		call k = call_of(g, y, d, threads);
+		for (int j = 0; j < MAX_INPUTS; j++) {
+			void *copy = d && in[j] ? buffer_new(d, bytes_of(c.x[j])) : in[j];
+			if (d && in[j]) buffer_write(d, copy, in[j], bytes_of(c.x[j]));
+			k.in[j] = copy;
 		}
+		k.out = buffer_new(d, bytes_of(c.y));
+		for (int i = 0; i < b->count; i++)
+			if (b->rows[i].op == c.y->op && (!b->rows[i].fits || b->rows[i].fits(&k))) time_row(b, &b->rows[i], &k);
+		for (int j = 0; d && j < MAX_INPUTS; j++) buffer_free(d, (void *)(uintptr_t)k.in[j]);
+		buffer_free(d, k.out);
+	}
 	for (int i = 0; i < MAX_INPUTS; i++) free(in[i]);
-	free(out);
 }
 
 static void time_case(const operation_case *c, dtype compute, int threads)

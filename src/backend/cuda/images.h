@@ -1,0 +1,12 @@
+/* images.h - the kernels as nvcc compiled them: one file for each *.cu, machine code for several architectures and PTX
+ * for later ones. The build makes the table, empty where there is no nvcc. */
+#ifndef SUMI_BACKEND_CUDA_IMAGES_H
+#define SUMI_BACKEND_CUDA_IMAGES_H
+
+typedef struct cuda_image {
+	const char *name; /* of the file, without .cu */
+	const void *data; /* NULL: the table's end */
+} cuda_image;
+extern const cuda_image cuda_images[];
+
+#endif

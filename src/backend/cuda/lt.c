@@ -1,0 +1,124 @@
+/* lt.c - matrix products by cuBLASLt. It reads matrices column by column: our D = A·B, row by row, is its Dᵀ = Bᵀ·Aᵀ,
+ * so that its first factor is our second. */
+#include "backend/cuda/lt.h"
+#include <stdlib.h>
+
+enum { MOST_WORKSPACE = 32 << 20, ALIGNMENT = 16 };
+
+typedef struct lt_plan {
+	product product;
+	void *desc, *a, *b, *d; /* a, b: the library's factors */
+	lt_heuristic algorithm;
+} lt_plan;
+
+struct lt { /* of one GPU, alive until the program ends */
+	void *handle;
+	const cuda_stream *stream;
+};
+
+static const lt_functions *lt(void) { return cuda_libraries_find()->lt; }
+
+static bool lt_ok(int code, error *e, const char *what)
+{
+	return !code || fail(e, NO_MEMORY, "cuBLASLt: %s failed with status %d", what, code);
+}
+
+static void lt_product_free(void *plan)
+{
+	lt_plan *p = plan;
+	if (!p) return;
+	if (p->desc) lt()->desc_destroy(p->desc);
+	if (p->a) lt()->layout_destroy(p->a);
+	if (p->b) lt()->layout_destroy(p->b);
+	if (p->d) lt()->layout_destroy(p->d);
+	free(p);
+}
+
+static int type_of(dtype d) { return d == F32 ? LT_F32 : LT_BF16; }
+
+static bool describe(lt_plan *p, error *e)
+{
+	const product *q = &p->product;
+	int transposed = 1, straight = 0;
+	int epilogue = q->gelu ? LT_EPILOGUE_GELU_TANH_BIAS : q->bias ? LT_EPILOGUE_BIAS : LT_EPILOGUE_DEFAULT;
+	if (!lt_ok(lt()->desc_create(&p->desc, LT_COMPUTE_F32, LT_F32), e, "a description")) return false;
+	int code = lt()->desc_set(p->desc, LT_TRANSPOSE_A, q->tb ? &transposed : &straight, sizeof transposed);
+	if (!code) code = lt()->desc_set(p->desc, LT_TRANSPOSE_B, q->ta ? &transposed : &straight, sizeof transposed);
+	if (!code) code = lt()->desc_set(p->desc, LT_EPILOGUE, &epilogue, sizeof epilogue);
+	/* As it stores them: columns of length m, k or n that are as far apart as they are long. */
+	size_t m = q->m, n = q->n, k = q->k;
+	if (!code)
+		code = lt()->layout_create(&p->a, type_of(q->in), q->tb ? k : n, q->tb ? n : k, (int64_t)(q->tb ? k : n));
+	if (!code)
+		code = lt()->layout_create(&p->b, type_of(q->in), q->ta ? m : k, q->ta ? k : m, (int64_t)(q->ta ? m : k));
+	if (!code) code = lt()->layout_create(&p->d, type_of(q->out), n, m, (int64_t)n);
+	return lt_ok(code, e, "describing a product");
+}
+
+/* The library's first choice for these shapes. `alignment` of all addresses, bytes. */
+static bool choose(gpu *g, lt_plan *p, size_t workspace, uint32_t alignment, error *e)
+{
+	void *preference = NULL;
+	int found = 0, code = lt()->preference_create(&preference);
+	uint64_t most = workspace;
+	if (!code) code = lt()->preference_set(preference, LT_WORKSPACE_BYTES, &most, sizeof most);
+	for (int i = 0; i < 4 && !code; i++)
+		code = lt()->preference_set(preference, LT_ALIGNMENT_A + i, &alignment, sizeof alignment);
+	if (!code)
+		code = lt()->heuristic(g->lt->handle, p->desc, p->a, p->b, p->d, p->d, preference, 1, &p->algorithm, &found);
+	if (preference) lt()->preference_destroy(preference);
+	const product *q = &p->product;
+	if (!code && found == 1) return true;
+	return fail(
+	    e, NO_MEMORY, "cuBLASLt has no product of %zu×%zu and %zu×%zu (status %d)", q->m, q->k, q->k, q->n, code);
+}
+
+static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *e)
+{
+	lt_plan *p = calloc(1, sizeof *p);
+	if (!p) {
+		fail(e, NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	p->product = *q;
+	/* A bias is set for real at each run; the choice depends on there being one. */
+	if (!describe(p, e) || !choose(g, p, MOST_WORKSPACE, ALIGNMENT, e)) {
+		lt_product_free(p);
+		return NULL;
+	}
+	*workspace = p->algorithm.workspace;
+	return p;
+}
+
+static bool is_aligned(const void *p) { return (uintptr_t)p % ALIGNMENT == 0; }
+
+static bool lt_product_run(gpu *g, void *plan, const void *a, const void *b, const void *bias, const void *residual,
+    void *d, void *workspace, error *e)
+{
+	lt_plan *p = plan, other;
+	const float one = 1, zero = 0;
+	if (bias && !lt_ok(lt()->desc_set(p->desc, LT_BIAS_POINTER, &bias, sizeof bias), e, "a bias")) return false;
+	if (!is_aligned(a) || !is_aligned(b) || !is_aligned(d) || !is_aligned(residual)) { /* a view that begins anywhere */
+		other = *p;
+		if (!choose(g, &other, p->algorithm.workspace, (uint32_t)dtype_size(p->product.in), e)) return false;
+		p = &other;
+	}
+	int code =
+	    lt()->matmul(g->lt->handle, p->desc, &one, b, p->a, a, p->b, residual ? &one : &zero, residual ? residual : d,
+	        p->d, d, p->d, p->algorithm.algorithm, workspace, p->algorithm.workspace, g->lt->stream->stream);
+	return lt_ok(code, e, "a product");
+}
+
+bool lt_attach(gpu *g, const cuda_stream *stream, error *e)
+{
+	if (!lt()) return true;
+	struct lt *made = calloc(1, sizeof *made);
+	if (!made) return fail(e, NO_MEMORY, "out of memory");
+	made->stream = stream;
+	g->lt = made;
+	if (!lt_ok(lt()->create(&made->handle), e, "starting it")) return false;
+	g->product_new = lt_product_new;
+	g->product_run = lt_product_run;
+	g->product_free = lt_product_free;
+	return true;
+}

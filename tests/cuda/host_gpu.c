@@ -1,0 +1,209 @@
+/* host_gpu.c - the recording device: a gpu and a device whose memory is the host's, and whose kernels run over the
+ * shim.
+ *
+ * It keeps the books that a driver does not: every buffer has its size and a state, and what is uploaded, downloaded,
+ * copied or cleared must lie in one that is alive. */
+#include "host_gpu.h"
+#include "backend/backend.h"
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/gpu.h"
+#include "backend/reference/activation.h"
+#include "shim_run.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct block {
+	char *at;
+	size_t bytes;
+	bool alive;
+} block;
+
+typedef struct host_gpu {
+	gpu gpu; /* first: a call's device is a gpu */
+	block *blocks;
+	int count, capacity;
+	host_gpu_books books;
+} host_gpu;
+
+static host_gpu the_gpu;
+
+static bool fault(error *e, const char *what)
+{
+	the_gpu.books.faults++;
+	return fail(e, BAD_USAGE, "the recording device: %s", what);
+}
+
+/* Whether the bytes lie in one living buffer. */
+static bool is_owned(const host_gpu *h, const void *p, size_t bytes)
+{
+	const char *at = p;
+	for (int i = 0; i < h->count; i++) {
+		const block *b = &h->blocks[i];
+		if (b->alive && at >= b->at && at + bytes <= b->at + b->bytes) return true;
+	}
+	return bytes == 0;
+}
+
+static void *host_alloc(void *context, size_t bytes)
+{
+	host_gpu *h = context;
+	if (h->count == h->capacity) {
+		int more = h->capacity ? 2 * h->capacity : 64;
+		block *grown = realloc(h->blocks, (size_t)more * sizeof *grown);
+		if (!grown) return NULL;
+		h->blocks = grown;
+		h->capacity = more;
+	}
+	size_t whole = (bytes + 255) & ~(size_t)255;
+	char *p = aligned_alloc(256, whole ? whole : 256);
+	if (!p) return NULL;
+	memset(p, 0xff, whole);
+	h->blocks[h->count++] = (block){ p, bytes, true };
+	h->books.allocated++;
+	return p;
+}
+
+static void host_free(void *context, void *p)
+{
+	host_gpu *h = context;
+	for (int i = h->count - 1; p && i >= 0; i--) {
+		if (h->blocks[i].at != p || !h->blocks[i].alive) continue;
+		h->blocks[i] = h->blocks[--h->count];
+		h->books.freed++;
+		free(p);
+		return;
+	}
+	if (p) fault(NULL, "frees what it has not");
+}
+
+static bool host_upload(void *context, void *to, const void *from, size_t bytes, error *e)
+{
+	host_gpu *h = context;
+	if (!is_owned(h, to, bytes)) return fault(e, "uploads to memory that is not its own");
+	memcpy(to, from, bytes);
+	h->books.uploads++;
+	return true;
+}
+
+static bool host_download(void *context, void *to, const void *from, size_t bytes, error *e)
+{
+	host_gpu *h = context;
+	if (!is_owned(h, from, bytes)) return fault(e, "downloads memory that is not its own");
+	memcpy(to, from, bytes);
+	h->books.downloads++;
+	return true;
+}
+
+static bool host_copy(void *context, void *to, const void *from, size_t bytes, error *e)
+{
+	host_gpu *h = context;
+	if (!is_owned(h, to, bytes) || !is_owned(h, from, bytes)) return fault(e, "copies memory that is not its own");
+	memmove(to, from, bytes);
+	return true;
+}
+
+static bool host_sync(void *context, error *e)
+{
+	(void)context, (void)e;
+	return true;
+}
+
+static bool host_clear(gpu *g, void *to, size_t bytes, error *e)
+{
+	if (!is_owned((host_gpu *)g, to, bytes)) return fault(e, "clears memory that is not its own");
+	memset(to, 0, bytes);
+	return true;
+}
+
+static bool host_launch(gpu *g, const char *name, const launch *how, const void *parameters, size_t bytes, error *e)
+{
+	host_gpu *h = (host_gpu *)g;
+	uint32_t grid[3] = { how->grid_x, how->grid_y, 1 };
+	const char *problem = how->block > MAX_BLOCK ? "the block is larger than MAX_BLOCK" : NULL;
+	if (how->grid_y > 65535) problem = "more than 65535 blocks along y";
+	if (!problem) problem = shim_launch(name, grid, how->block, how->shared, parameters, bytes);
+	h->books.launches++;
+	return !problem || fail(e, BAD_USAGE, "%s: %s", name, problem);
+}
+
+/* ── products, in plain C ── */
+
+static void *host_product_new(gpu *g, const product *p, size_t *workspace, error *e)
+{
+	product *made = malloc(sizeof *made);
+	(void)g;
+	if (!made) {
+		fail(e, NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	*made = *p;
+	*workspace = 64;
+	return made;
+}
+
+static double element(const void *from, dtype d, size_t i)
+{
+	return d == F32 ? (double)((const float *)from)[i] : (double)f32_from_bf16(((const uint16_t *)from)[i]);
+}
+
+static bool host_product_run(gpu *g, void *plan, const void *a, const void *b, const void *bias, const void *residual,
+    void *d, void *workspace, error *e)
+{
+	const product *p = plan;
+	size_t in = dtype_size(p->in), out = dtype_size(p->out);
+	const host_gpu *h = (host_gpu *)g;
+	if (!is_owned(h, a, p->m * p->k * in) || !is_owned(h, b, p->k * p->n * in) || !is_owned(h, d, p->m * p->n * out) ||
+	    !is_owned(h, workspace, 64) || (p->bias && !is_owned(h, bias, p->n * out)) ||
+	    (p->residual && !is_owned(h, residual, p->m * p->n * out)))
+		return fault(e, "multiplies memory that is not its own");
+	if ((bias != NULL) != p->bias || (residual != NULL) != p->residual) return fault(e, "a product of another kind");
+	for (size_t i = 0; i < p->m; i++)
+		for (size_t j = 0; j < p->n; j++) {
+			double sum = 0;
+			for (size_t k = 0; k < p->k; k++)
+				sum += element(a, p->in, p->ta ? k * p->m + i : i * p->k + k) *
+				       element(b, p->in, p->tb ? j * p->k + k : k * p->n + j);
+			if (p->residual) sum += element(residual, p->out, i * p->n + j);
+			if (p->bias) sum += element(bias, p->out, j);
+			if (p->gelu) sum = (double)activation_value(GELU_TANH, (real)sum);
+			float x = (float)sum;
+			convert((char *)d + (i * p->n + j) * out, p->out, &x, F32, 1);
+		}
+	return true;
+}
+
+static const device the_device = { .name = "host, over the shim",
+	.context = &the_gpu,
+	.alloc = host_alloc,
+	.free = host_free,
+	.upload = host_upload,
+	.download = host_download,
+	.copy = host_copy,
+	.sync = host_sync };
+
+static kernel rows[MOST_CUDA_ROWS];
+static backend host = { .name = "cuda", .rows = rows, .device = &the_device };
+
+static void make(void)
+{
+	the_gpu.gpu = (gpu){ .launch = host_launch,
+		.clear = host_clear,
+		.product_new = host_product_new,
+		.product_run = host_product_run,
+		.product_free = free };
+	host.count = cuda_rows(rows);
+}
+
+const backend *backend_host_gpu(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, make);
+	return &host;
+}
+
+host_gpu_books host_gpu_read_books(void)
+{
+	the_gpu.books.alive = the_gpu.count;
+	return the_gpu.books;
+}

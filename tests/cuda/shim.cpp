@@ -1,0 +1,214 @@
+/* shim.cpp - the fibers and the scheduler behind shim.h. */
+#include "shim.h"
+#include "shim_run.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/* ── kernels by name ── */
+
+enum { MOST_KERNELS = 512, MOST_THREADS = 1024, STACK = 64 << 10, MOST_SHARED = 256 << 10, GUARD = 64 };
+
+static struct {
+	const char *name;
+	void (*entry)(const void *);
+	size_t bytes;
+} kernels[MOST_KERNELS];
+static int kernel_count;
+
+shim::registration::registration(const char *name, void (*entry)(const void *), size_t bytes, const char *, int)
+{
+	if (kernel_count == MOST_KERNELS) abort();
+	kernels[kernel_count++] = { name, entry, bytes };
+}
+
+/* ── switching stacks ── */
+
+#if defined __x86_64__ && !defined __SANITIZE_ADDRESS__
+/* Saves what the calling convention keeps, and the stack pointer, and takes up another. */
+extern "C" void shim_switch(void **save, void *take);
+asm(".text\n.globl shim_switch\nshim_switch:\n"
+    "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
+    "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
+    "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n");
+
+typedef void *context;
+static void context_make(context *c, char *stack, void (*entry)())
+{
+	void **top =
+	    (void **)(stack + STACK) - 1; /* the entry sees the stack as after a call: 8 bytes off a multiple of 16 */
+	*top = NULL;
+	*--top = (void *)entry;
+	*c = top - 6;
+}
+static void context_switch(context *save, context *take) { shim_switch(save, *take); }
+#else
+typedef ucontext_t context;
+static void context_make(context *c, char *stack, void (*entry)())
+{
+	getcontext(c);
+	c->uc_stack.ss_sp = stack;
+	c->uc_stack.ss_size = STACK;
+	c->uc_link = NULL;
+	makecontext(c, entry, 0);
+}
+static void context_switch(context *save, context *take) { swapcontext(save, take); }
+#endif
+
+/* ── a block ── */
+
+enum state { READY, AT_BARRIER, IN_EXCHANGE, DONE };
+
+struct fiber {
+	context at;
+	enum state state;
+	int line;       /* where it waits */
+	unsigned phase; /* of its warp's exchanges */
+};
+
+static fiber fibers[MOST_THREADS];
+static char *stacks;
+static context scheduler;
+static unsigned running, threads;
+static char slots[MOST_THREADS / 32][2][32 * shim::SLOT];
+static char *shared_room;
+static size_t shared_bytes;
+static void (*entry)(const void *);
+static const void *parameters;
+static char problem[256];
+
+void shim_fault(const char *text, int line)
+{
+	if (!*problem) snprintf(problem, sizeof problem, "%s (line %d, thread %u of %u)", text, line, running, threads);
+}
+
+static void wait_as(enum state s, int line)
+{
+	fiber *f = &fibers[running];
+	f->state = s;
+	f->line = line;
+	context_switch(&f->at, &scheduler);
+}
+
+static int skipped_line; /* see shim_run.h */
+
+void shim_skip_barrier(int line) { skipped_line = line; }
+
+void *shim::shared() { return shared_room; }
+
+void shim::barrier(int line)
+{
+	if (line != skipped_line) wait_as(AT_BARRIER, line);
+}
+
+const char *shim::exchange(const void *value, size_t bytes, int line)
+{
+	fiber *f = &fibers[running];
+	char *slot = slots[running / 32][f->phase++ & 1];
+	memcpy(slot + running % 32 * SLOT, value, bytes);
+	wait_as(IN_EXCHANGE, line);
+	return slot;
+}
+
+static void fiber_body()
+{
+	for (;;) {
+		entry(parameters);
+		wait_as(DONE, 0);
+	}
+}
+
+/* The threads from first to end−1 may go on when all of them wait in the same place. */
+static bool release(unsigned first, unsigned end, enum state s)
+{
+	for (unsigned i = first; i < end; i++) {
+		if (fibers[i].state != s) return false;
+		if (fibers[i].line != fibers[first].line) return false;
+	}
+	for (unsigned i = first; i < end; i++) fibers[i].state = READY;
+	return true;
+}
+
+static uint64_t random_state = 1;
+
+static unsigned draw(unsigned n)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)((random_state >> 33) % n);
+}
+
+static void shuffle(unsigned *order, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) order[i] = i;
+	for (unsigned i = n; i > 1; i--) {
+		unsigned k = draw(i), t = order[k];
+		order[k] = order[i - 1];
+		order[i - 1] = t;
+	}
+}
+
+static void run_block()
+{
+	static unsigned order[MOST_THREADS];
+	memset(shared_room, 0xff, shared_bytes + GUARD);
+	for (unsigned i = 0; i < threads; i++) {
+		context_make(&fibers[i].at, stacks + (size_t)i * STACK, fiber_body);
+		fibers[i].state = READY;
+		fibers[i].phase = 0;
+	}
+	shuffle(order, threads);
+	for (unsigned done = 0; done < threads && !*problem;) {
+		bool moved = false;
+		for (unsigned k = 0; k < threads; k++) {
+			unsigned i = order[k];
+			if (fibers[i].state != READY) continue;
+			running = i;
+			threadIdx.x = i;
+			context_switch(&scheduler, &fibers[i].at);
+			moved = true;
+			done += fibers[i].state == DONE;
+		}
+		for (unsigned w = 0; w < threads; w += 32)
+			moved |= release(w, w + 32 < threads ? w + 32 : threads, IN_EXCHANGE);
+		moved |= release(0, threads, AT_BARRIER);
+		if (moved) continue;
+		for (running = 0; fibers[running].state == DONE; running++) {
+		}
+		shim_fault("not every thread comes to the same barrier or exchange", fibers[running].line);
+	}
+	for (int i = 0; i < GUARD; i++)
+		if ((unsigned char)shared_room[shared_bytes + i] != 0xff) shim_fault("writes behind its shared memory", 0);
+}
+
+const char *shim_launch(
+    const char *name, const uint32_t grid[3], uint32_t block, size_t shared, const void *p, size_t bytes)
+{
+	int k = 0;
+	while (k < kernel_count && strcmp(kernels[k].name, name)) k++;
+	if (k == kernel_count) return "no such kernel";
+	if (kernels[k].bytes != bytes) return "the parameter is of another size than the kernel's";
+	if (!block || block > MOST_THREADS || block % 32 || shared > MOST_SHARED || !grid[0] || !grid[1] || !grid[2])
+		return "the sizes of the launch are out of range";
+	if (!stacks) {
+		stacks = (char *)malloc((size_t)MOST_THREADS * STACK);
+		shared_room = (char *)aligned_alloc(256, MOST_SHARED + 256);
+	}
+	if (!stacks || !shared_room) return "out of memory";
+	entry = kernels[k].entry;
+	parameters = p;
+	threads = block;
+	shared_bytes = shared;
+	*problem = 0;
+	gridDim = { grid[0], grid[1], grid[2] };
+	blockDim = { block, 1, 1 };
+	size_t blocks = (size_t)grid[0] * grid[1] * grid[2];
+	bool backwards = draw(2);
+	for (size_t i = 0; i < blocks && !*problem; i++) {
+		size_t b = backwards ? blocks - 1 - i : i;
+		blockIdx = { (uint32_t)(b % grid[0]), (uint32_t)(b / grid[0] % grid[1]), (uint32_t)(b / grid[0] / grid[1]) };
+		run_block();
+	}
+	return *problem ? problem : NULL;
+}
