@@ -1,18 +1,24 @@
 /* matmul.c - the matrix product by oneDNN, in tiles that depend on the shapes alone: each tile is a primitive made for
- * one thread, so that the number of threads changes no bit. */
+ * one thread, so that the number of threads changes no bit.
+ *
+ * Nor does the size of a batch: oneDNN sums differently for other numbers of rows, so tiles are cut within the rows of
+ * two items (a guided picture is a pair of them), and further pairs are the same tiles again. What a last item alone
+ * leaves of a tile is filled up with zeros. */
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/rows.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The result in row_tiles × column_tiles tiles; the last of each may be smaller. */
+/* A pair's result in row_tiles × column_tiles tiles; the last of each may be smaller. */
 typedef struct tiles {
 	size_t m, k, n;
+	size_t pair;          /* rows of two items; m where the product has no items */
 	size_t rows, columns; /* of a tile */
 	size_t row_tiles, column_tiles;
 	onednn *made[2][2]; /* [last row of tiles is smaller][last column of tiles is smaller]; shared by all such tiles */
 	size_t packed_bytes[2], scratch_bytes;
+	size_t left; /* rows that are there of a last tile that is not whole; 0: all are whole */
 } tiles;
 
 static bool fits(const call *c)
@@ -32,17 +38,27 @@ static size_t cut(size_t n, size_t count, size_t least)
 	return length < n ? length : n;
 }
 
+/* Items are the first of three or more axes, or the rows of a matrix that has few: an embedded timestep for each. */
+static size_t pair_of(const call *c, size_t m)
+{
+	enum { FEW = 32 };
+	const shape *x = &c->x[0]->shape;
+	if (c->y->a[0] || (x->n < 3 && m > FEW)) return m;
+	return 2 * (m / (size_t)(x->n < 3 ? (int)m : x->d[0]));
+}
+
 /* About 32 tiles, none too small to be worth a call: rows are cut first, for a tile reads all its columns of B. */
 static void choose_tiles(tiles *t)
 {
 	enum { TILES = 32, ROWS = 128, COLUMNS = 128 };
-	t->rows = cut(t->m, TILES, ROWS);
-	t->row_tiles = tiles_in(t->m, t->rows);
+	t->rows = cut(t->pair, TILES, ROWS);
+	t->row_tiles = tiles_in(t->pair, t->rows);
 	t->columns = cut(t->n, TILES / t->row_tiles, COLUMNS);
 	t->column_tiles = tiles_in(t->n, t->columns);
+	t->left = t->m % t->pair % t->rows;
 }
 
-static size_t rows_of(const tiles *t, size_t i) { return i + 1 < t->row_tiles ? t->rows : t->m - i * t->rows; }
+static size_t rows_of(const tiles *t, size_t i) { return i + 1 < t->row_tiles ? t->rows : t->pair - i * t->rows; }
 
 static size_t columns_of(const tiles *t, size_t j)
 {
@@ -68,7 +84,7 @@ static bool make_tile(const call *c, tiles *t, size_t i, size_t j)
 	onednn **made = &t->made[m != t->rows][n != t->columns];
 	if (*made) return true;
 	matmul_shape s = { (int)m, (int)t->k, (int)n, ta ? 1 : t->k, ta ? t->m : 1, tb ? 1 : t->n, tb ? t->k : 1, t->n,
-		!ta && t->m >= 64 };
+		!ta && t->pair >= 64 };
 	after then = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
 	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &then, 1);
 	if (!*made) return false;
@@ -85,6 +101,7 @@ static bool prepare(call *c, error *e)
 	t->n = last_axis(c->y);
 	t->m = count_of(c->y) / t->n;
 	t->k = count_of(c->x[0]) / t->m;
+	t->pair = pair_of(c, t->m);
 	choose_tiles(t);
 	bool fine = true;
 	for (size_t i = 0; fine && i < t->row_tiles; i++)
@@ -101,7 +118,9 @@ static bool prepare(call *c, error *e)
 static size_t scratch_bytes(const call *c)
 {
 	const tiles *t = c->state;
-	return (size_t)c->threads * t->scratch_bytes;
+	size_t fill = t->left ? aligned(t->rows * t->k * dtype_size(c->x[0]->dtype)) : 0;
+	if (t->left) fill += aligned(t->rows * t->n * dtype_size(c->y->dtype));
+	return (size_t)c->threads * t->scratch_bytes + fill;
 }
 
 /* Each column of tiles is packed by itself; whole ones, then the smaller one. */
@@ -129,27 +148,55 @@ static bool pack(const call *c, error *e)
 	return onednn_went_well(failure, c, e);
 }
 
-static int run_tile(const call *c, const tiles *t, size_t i, size_t j)
+/* The last tile, filled up: its rows of A, and of the result, which may be added to. */
+typedef struct filling {
+	char *a, *out;
+} filling;
+
+static filling filled_of(const call *c, const tiles *t)
+{
+	char *a = (char *)c->scratch + (size_t)c->threads * t->scratch_bytes;
+	return (filling){ a, a + aligned(t->rows * t->k * dtype_size(c->x[0]->dtype)) };
+}
+
+static void fill_up(const call *c, const tiles *t)
+{
+	filling f = filled_of(c, t);
+	size_t a = t->k * dtype_size(c->x[0]->dtype), out = t->n * dtype_size(c->y->dtype), first = t->m - t->left;
+	memcpy(f.a, (const char *)c->in[0] + first * a, t->left * a);
+	memset(f.a + t->left * a, 0, (t->rows - t->left) * a);
+	memset(f.out, 0, t->rows * out);
+	if (c->x[3]) memcpy(f.out, (char *)c->out + first * out, t->left * out);
+}
+
+/* Tile (i, j) of the pair whose first row is `first`. */
+static int run_tile(const call *c, const tiles *t, size_t first, size_t i, size_t j)
 {
 	const onednn *p = primitive_of(t, i, j);
-	size_t size = dtype_size(c->x[0]->dtype);
-	const char *a = (const char *)c->in[0] + i * t->rows * (c->y->a[0] ? 1 : t->k) * size;
+	size_t row = first + i * t->rows, in_size = dtype_size(c->x[0]->dtype), out_size = dtype_size(c->y->dtype);
+	if (row >= t->m) return 0;
+	bool filled = t->left && row == t->m - t->left;
+	const char *a = filled ? filled_of(c, t).a : (const char *)c->in[0] + row * (c->y->a[0] ? 1 : t->k) * in_size;
 	const void *b = onednn_packed_bytes(p) ? (char *)c->packed + j * t->packed_bytes[0] : columns_at(c, t, j);
 	const float *bias = c->x[2] ? (const float *)c->in[2] + j * t->columns : NULL;
-	char *out = (char *)c->out + (i * t->rows * t->n + j * t->columns) * dtype_size(c->y->dtype);
+	char *out = (filled ? filled_of(c, t).out : (char *)c->out + row * t->n * out_size) + j * t->columns * out_size;
 	return onednn_run(p, a, b, bias, out, (char *)c->scratch + (size_t)omp_get_thread_num() * t->scratch_bytes);
 }
 
 static bool run(const call *c, error *e)
 {
 	const tiles *t = c->state;
+	size_t in_pair = t->row_tiles * t->column_tiles, row = t->n * dtype_size(c->y->dtype);
 	int failure = 0;
-	if (c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], count_of(c->y) * dtype_size(c->y->dtype));
+	if (c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], t->m * row);
+	if (t->left) fill_up(c, t);
 #pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(max : failure)
-	for (size_t task = 0; task < t->row_tiles * t->column_tiles; task++) {
-		int its = run_tile(c, t, task / t->column_tiles, task % t->column_tiles);
+	for (size_t task = 0; task < tiles_in(t->m, t->pair) * in_pair; task++) {
+		size_t at = task % in_pair;
+		int its = run_tile(c, t, task / in_pair * t->pair, at / t->column_tiles, at % t->column_tiles);
 		if (its > failure) failure = its;
 	}
+	if (t->left) memcpy((char *)c->out + (t->m - t->left) * row, filled_of(c, t).out, t->left * row);
 	return onednn_went_well(failure, c, e);
 }
 
