@@ -65,7 +65,7 @@ static bool bench(const settings *s, train_options *o, error *e)
 	watch clock = { threads == 1, threads }; /* one thread is timed by the processor: others may run beside it */
 	team *alone = team_join(e);
 	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
-	            learner_add_part(&d.learner, UNET_PART, true, NULL, NULL, 1, e);
+	            learner_add_part(&d.learner, DENOISER, true, NULL, NULL, 1, e);
 	double flop = fine ? 3 * forward_flop(&d, s->batch, s->side, compute, e) : 0;
 	stepper *steps = fine ? stepper_new(&t, o, alone, threads, e) : NULL;
 	double machine = 0, best = 1e30, gradients_of_best = 0;

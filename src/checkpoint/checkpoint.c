@@ -74,22 +74,22 @@ bool checkpoint_is_folder(const checkpoint *c) { return c->folder; }
 
 const json_t *checkpoint_scheduler(const checkpoint *c) { return c->scheduler; }
 
-const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name)
+const weight *checkpoint_find_in_folder(const checkpoint *c, role r, const char *name)
 {
-	return c->folder && c->files[p] ? weights_find(c->files[p], name) : NULL;
+	return c->folder && c->files[r] ? weights_find(c->files[r], name) : NULL;
 }
 
 const char *checkpoint_metadata(const checkpoint *c, const char *key)
 {
 	const char *value = NULL;
-	for (int i = 0; i < PARTS && !value; i++)
+	for (int i = 0; i < FAMILY_ROLES && !value; i++)
 		if (c->files[i]) value = weights_metadata(c->files[i], key);
 	return value;
 }
 
 void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t bytes)
 {
-	for (int i = 0; i < PARTS; i++)
+	for (int i = 0; i < FAMILY_ROLES; i++)
 		if (c->files[i]) weights_advise_unused(c->files[i], data, bytes);
 }
 
@@ -163,7 +163,7 @@ checkpoint *checkpoint_open(const char *path, error *e)
 void checkpoint_close(checkpoint *c)
 {
 	if (!c) return;
-	for (int i = 0; i < PARTS; i++) weights_close(c->files[i]);
+	for (int i = 0; i < FAMILY_ROLES; i++) weights_close(c->files[i]);
 	for (size_t i = 0; i < c->count; i++) free(c->entries[i].key);
 	json_decref(c->scheduler);
 	free(c->entries);

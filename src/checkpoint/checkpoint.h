@@ -21,8 +21,8 @@ size_t checkpoint_count(const checkpoint *c);
 const weight *checkpoint_at(const checkpoint *c, size_t i, const char **key);
 const weight *checkpoint_find(const checkpoint *c, const char *key); /* NULL: none */
 bool checkpoint_is_folder(const checkpoint *c);
-/* Of a folder: by the name that it has in the file of this part. */
-const weight *checkpoint_find_in_folder(const checkpoint *c, part p, const char *name);
+/* Of a folder: by the name that it has in the file of this component. */
+const weight *checkpoint_find_in_folder(const checkpoint *c, role r, const char *name);
 /* scheduler/scheduler_config.json; NULL: there is none. */
 const json_t *checkpoint_scheduler(const checkpoint *c);
 const char *checkpoint_metadata(const checkpoint *c, const char *key);

@@ -86,7 +86,7 @@ bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_
 	check k = { .c = c, .tell = tell, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
 	if (!k.used) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
 	bool fine = true;
-	for (int p = 0; fine && p < PARTS; p++) fine = family_parameters(&c->family, (part)p, check_parameter, &k, e);
+	for (role r = 0; fine && r < FAMILY_ROLES; r++) fine = family_parameters(&c->family, r, check_parameter, &k, e);
 	if (fine) check_rest(&k);
 	free(k.used);
 	*parameters = k.parameters;

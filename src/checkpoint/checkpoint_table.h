@@ -9,9 +9,9 @@ typedef struct entry {
 } entry;
 
 struct checkpoint {
-	weights *files[PARTS]; /* a single file (or its shards) is the first */
-	entry *entries;        /* in the files' order */
-	entry **sorted;        /* by key */
+	weights *files[FAMILY_ROLES]; /* a single file (or its shards) is the first */
+	entry *entries;               /* in the files' order */
+	entry **sorted;               /* by key */
 	size_t count, room;
 	family family;
 	const char *evidence;

@@ -17,7 +17,7 @@ typedef struct conversion {
 	const checkpoint *from;
 	const char *to;
 	family family; /* as it is written */
-	part part;
+	role role;
 	outputs *out;
 	bool *used; /* by place in `from` */
 	error *e;
@@ -52,8 +52,8 @@ static void tell_unused(const conversion *c, const sumi_listener *l)
 static const weight *in_folder(const conversion *c, const char *name)
 {
 	char old[256];
-	const weight *w = checkpoint_find_in_folder(c->from, c->part, name);
-	return !w && diffusers_old_name(name, old, sizeof old) ? checkpoint_find_in_folder(c->from, c->part, old) : w;
+	const weight *w = checkpoint_find_in_folder(c->from, c->role, name);
+	return !w && diffusers_old_name(name, old, sizeof old) ? checkpoint_find_in_folder(c->from, c->role, old) : w;
 }
 
 static output *add_output(conversion *c, const char *name, shape s)
@@ -69,11 +69,11 @@ static void join_pieces(void *context, const parameter *p)
 	conversion *c = context;
 	piece pieces[MAX_PIECES];
 	const weight *w[MAX_PIECES];
-	int n = failed(c->e) ? 0 : diffusers_pieces(&c->family, c->part, p->name, p->shape, pieces);
+	int n = failed(c->e) ? 0 : diffusers_pieces(&c->family, c->role, p->name, p->shape, pieces);
 	for (int i = 0; i < n; i++) {
 		w[i] = in_folder(c, pieces[i].name);
 		if (w[i]) continue;
-		if (!p->buffer) fail(c->e, BAD_FILE, "no tensor '%s' in %s/", pieces[i].name, diffusers_folder(c->part));
+		if (!p->buffer) fail(c->e, BAD_FILE, "no tensor '%s' in %s/", pieces[i].name, diffusers_folder(c->role));
 		return;
 	}
 	output *t = n ? add_output(c, p->name, p->shape) : NULL;
@@ -92,8 +92,8 @@ static bool collect_single(conversion *c)
 	const char *key;
 	if (checkpoint_is_folder(c->from)) {
 		c->family = single_layout(checkpoint_family(c->from));
-		for (c->part = 0; c->part < PARTS && !failed(c->e); c->part++)
-			family_parameters(&c->family, c->part, join_pieces, c, c->e);
+		for (c->role = 0; c->role < FAMILY_ROLES && !failed(c->e); c->role++)
+			family_parameters(&c->family, c->role, join_pieces, c, c->e);
 		return !failed(c->e);
 	}
 	for (size_t i = 0; i < checkpoint_count(c->from); i++) {
@@ -133,7 +133,7 @@ static void part_pieces(void *context, const parameter *p)
 	const weight *w = failed(c->e) ? NULL : checkpoint_find(c->from, p->name);
 	if (!w && !p->buffer) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
 	if (w && !p->buffer && !shape_agrees(w, p->shape)) fail(c->e, BAD_FILE, "'%s' has another shape", p->name);
-	int n = w && !failed(c->e) ? diffusers_pieces(&c->family, c->part, p->name, p->shape, pieces) : 0;
+	int n = w && !failed(c->e) ? diffusers_pieces(&c->family, c->role, p->name, p->shape, pieces) : 0;
 	for (int i = 0; i < n; i++) {
 		output *t = add_output(c, pieces[i].name, pieces[i].shape);
 		size_t rows = p->shape.n ? (size_t)p->shape.d[0] : 1, row = weight_elements(w) / rows;
@@ -149,18 +149,18 @@ static void add_positions(void *context, const parameter *p)
 	piece pieces[MAX_PIECES];
 	if (!p->buffer || p->dtype != I64 || failed(c->e)) return;
 	family g = diffusers_layout(&c->family);
-	if (diffusers_pieces(&g, TEXT_PART, p->name, p->shape, pieces) != 1) return;
+	if (diffusers_pieces(&g, TEXT_ENCODER, p->name, p->shape, pieces) != 1) return;
 	for (size_t i = 0; i < c->out->count; i++)
 		if (!strcmp(c->out->list[i].name, pieces[0].name)) return;
 	add_output(c, pieces[0].name, p->shape);
 }
 
-static bool collect_part(conversion *c, part p)
+static bool collect_role(conversion *c, role r)
 {
-	c->part = p;
-	if (!family_parameters(&c->family, p, part_pieces, c, c->e) || failed(c->e)) return false;
+	c->role = r;
+	if (!family_parameters(&c->family, r, part_pieces, c, c->e) || failed(c->e)) return false;
 	family g = diffusers_layout(&c->family);
-	return p != TEXT_PART || (family_parameters(&g, p, add_positions, c, c->e) && !failed(c->e));
+	return r != TEXT_ENCODER || (family_parameters(&g, r, add_positions, c, c->e) && !failed(c->e));
 }
 
 static bool join_path(char *path, const char *folder, const char *name, error *e)
@@ -210,26 +210,26 @@ static bool no_file(void *context, const char *name, const char *text, error *e)
 /* model_index.json comes last, so a folder that has one is whole. */
 static bool to_folder(conversion *c, dtype type, const sumi_listener *l)
 {
-	static const char *const names[PARTS] = { "unet/diffusion_pytorch_model.safetensors",
+	static const char *const names[FAMILY_ROLES] = { "unet/diffusion_pytorch_model.safetensors",
 		"vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors" };
 	static const char *const metadata[][2] = { { "format", "pt" }, { NULL, NULL } };
-	outputs out[PARTS] = { { .type = type }, { .type = type }, { .type = type } };
+	outputs out[FAMILY_ROLES] = { { .type = type }, { .type = type }, { .type = type } };
 	outputs_progress progress = { l, 0, 0 };
 	char path[PATH_MAX];
 	c->family = diffusers_part(checkpoint_family(c->from));
 	bool fine = diffusers_configurations(&c->family, no_file, NULL, c->e);
-	for (int p = 0; fine && p < PARTS; p++) {
-		c->out = &out[p];
-		fine = collect_part(c, (part)p);
-		progress.all += (int)out[p].count;
+	for (role r = 0; fine && r < FAMILY_ROLES; r++) {
+		c->out = &out[r];
+		fine = collect_role(c, r);
+		progress.all += (int)out[r].count;
 	}
 	fine = fine && make_folders(c->to, c->e) && write_tokenizer(c->to, c->e);
-	for (int p = 0; fine && p < PARTS; p++)
-		fine =
-		    join_path(path, c->to, names[p], c->e) && outputs_write(&out[p], path, metadata, c->from, &progress, c->e);
+	for (role r = 0; fine && r < FAMILY_ROLES; r++)
+		fine = !family_has(&c->family, r) || (join_path(path, c->to, names[r], c->e) &&
+		                                         outputs_write(&out[r], path, metadata, c->from, &progress, c->e));
 	fine = fine && diffusers_configurations(&c->family, write_text, (void *)c->to, c->e);
 	if (fine) tell_unused(c, l);
-	for (int p = 0; p < PARTS; p++) outputs_free(&out[p]);
+	for (role r = 0; r < FAMILY_ROLES; r++) outputs_free(&out[r]);
 	return fine;
 }
 

@@ -62,10 +62,10 @@ static void count_parameter(void *context, const parameter *p)
 static void describe(lines *l, const checkpoint *c, const char *path, error *e)
 {
 	const family *f = checkpoint_family(c);
-	uint64_t counts[PARTS] = { 0 }, bytes = 0;
+	uint64_t counts[FAMILY_ROLES] = { 0 }, bytes = 0;
 	size_t types[DTYPES] = { 0 };
 	char text[256] = "", hash[65];
-	for (int p = 0; p < PARTS; p++) family_parameters(f, (part)p, count_parameter, &counts[p], e);
+	for (role r = 0; r < FAMILY_ROLES; r++) family_parameters(f, r, count_parameter, &counts[r], e);
 	for (size_t i = 0; i < checkpoint_count(c); i++) {
 		const weight *w = checkpoint_at(c, i, NULL);
 		types[w->dtype]++;
@@ -77,12 +77,14 @@ static void describe(lines *l, const checkpoint *c, const char *path, error *e)
 			    d == NO_DTYPE ? "of a type that is not computed with" : dtype_name((dtype)d));
 	line(l, "file        %s", path);
 	line(l, "family      %s, known by %s", f->name, checkpoint_evidence(c));
+	uint64_t text_counts = 0;
+	for (int i = 0; i < TEXT_ENCODERS; i++) text_counts += counts[TEXT_ENCODER + i];
 	line(l, "parameters  %.2f million: %.2f denoiser, %.2f autoencoder, %.2f text encoder",
-	    (double)(counts[UNET_PART] + counts[VAE_PART] + counts[TEXT_PART]) / 1e6, (double)counts[UNET_PART] / 1e6,
-	    (double)counts[VAE_PART] / 1e6, (double)counts[TEXT_PART] / 1e6);
+	    (double)(counts[DENOISER] + counts[AUTOENCODER] + text_counts) / 1e6, (double)counts[DENOISER] / 1e6,
+	    (double)counts[AUTOENCODER] / 1e6, (double)text_counts / 1e6);
 	line(l, "tensors     %zu, %.1f MB: %s", checkpoint_count(c), (double)bytes / 1e6, text);
-	line(l, "made for    %d×%d pixels; predicts %s; %s betas %g … %g in %d steps", f->size, f->size, f->prediction,
-	    f->beta_schedule, f->beta_start, f->beta_end, f->timesteps);
+	line(l, "made for    %d×%d pixels; predicts %s; %s betas %g … %g in %d steps", f->size, f->size,
+	    prediction_name(f->prediction), beta_curve_name(f->betas.curve), f->betas.start, f->betas.end, f->betas.count);
 	if (file_hash(path, hash)) line(l, "SHA-256     %s", hash);
 }
 

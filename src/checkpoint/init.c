@@ -82,9 +82,9 @@ bool file_init(const char *name, uint64_t seed, const char *type, bool zeros, co
 	if (w.out) {
 		weights_writer_metadata(w.out, "format", "pt", e);
 		weights_writer_metadata(w.out, "sumi.config", config, e);
-		for (int p = 0; p < PARTS && !failed(e); p++) family_parameters(f, (part)p, declare, &w, e);
+		for (role r = 0; r < FAMILY_ROLES && !failed(e); r++) family_parameters(f, r, declare, &w, e);
 		if (listener && listener->progress) listener->progress(listener->context, "write", 0, w.all);
-		for (int p = 0; p < PARTS && !failed(e); p++) family_parameters(f, (part)p, write_one, &w, e);
+		for (role r = 0; r < FAMILY_ROLES && !failed(e); r++) family_parameters(f, r, write_one, &w, e);
 	}
 	free(config);
 	if (w.out && !failed(e)) return weights_writer_finish(w.out, e);

@@ -33,20 +33,20 @@ void model_note(const model *m, sumi_level level, const char *format, ...)
 /* A weight of another autoencoder. Its keys have the checkpoint's prefix or none, or are those of a diffusers file. */
 static const weight *find_replaced(const model *m, const char *name, shape s)
 {
-	size_t n = strlen(m->family.vae_prefix);
+	size_t n = strlen(m->family.prefix[AUTOENCODER]);
 	const weight *w = weights_find(m->vae, name);
 	if (!w) w = weights_find(m->vae, name + n + 1);
 	piece pieces[MAX_PIECES];
 	char old[sizeof pieces[0].name];
-	if (w || diffusers_pieces(&m->family, VAE_PART, name, s, pieces) != 1) return w;
+	if (w || diffusers_pieces(&m->family, AUTOENCODER, name, s, pieces) != 1) return w;
 	w = weights_find(m->vae, pieces[0].name);
 	return !w && diffusers_old_name(pieces[0].name, old, sizeof old) ? weights_find(m->vae, old) : w;
 }
 
 static bool is_replaced(const model *m, const char *name)
 {
-	size_t n = strlen(m->family.vae_prefix);
-	return m->vae && !strncmp(name, m->family.vae_prefix, n) && name[n] == '.';
+	size_t n = strlen(m->family.prefix[AUTOENCODER]);
+	return m->vae && !strncmp(name, m->family.prefix[AUTOENCODER], n) && name[n] == '.';
 }
 
 /* The tiny autoencoder's decoder is built in the scope "taesd": numbers in its own files, with a prefix in others. */
@@ -119,7 +119,7 @@ static void collect(void *context, flaw f, const char *text)
 
 static bool check_tensors(model *m, error *e)
 {
-	flaws y = { .prefix = m->autoencoder_only ? m->family.vae_prefix : "" };
+	flaws y = { .prefix = m->autoencoder_only ? m->family.prefix[AUTOENCODER] : "" };
 	uint64_t parameters;
 	if (!checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
@@ -148,16 +148,13 @@ static bool choose_type(model *m, const char *type, error *e)
 
 static bool open_tokenizer(model *m, error *e)
 {
-	const text_config *t = &m->family.text;
+	const text_config *t = &m->family.text[0];
 	if (t->kind == NO_TEXT || m->autoencoder_only) return true;
 	const char *words = checkpoint_metadata(m->checkpoint, "sumi.vocabulary");
-	if (!strcmp(t->tokenizer, "wordpiece"))
-		m->tokenizer = tokenizer_open(WORDPIECE, words, words ? strlen(words) : 0, e);
-	else
-		m->tokenizer = tokenizer_open(t->kind == CLIP_TEXT && t->clip.fused ? OPENCLIP : CLIP, NULL, 0, e);
+	if (t->tokenizer != WORDPIECE) words = NULL;
+	m->tokenizer = tokenizer_open(t->tokenizer, words, words ? strlen(words) : 0, e);
 	if (!m->tokenizer) return false;
-	int known = t->kind == CLIP_TEXT ? t->clip.vocabulary : t->transformer.vocabulary,
-	    size = tokenizer_size(m->tokenizer);
+	int known = text_vocabulary(t), size = tokenizer_size(m->tokenizer);
 	return size <= known ||
 	       fail(e, BAD_FILE, "%s: the text encoder knows %d tokens, the %s %d", m->path, known,
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
@@ -172,7 +169,7 @@ static void check_vae_weight(void *context, const parameter *p)
 {
 	const vae_check *c = context;
 	const weight *w = find_replaced(c->m, p->name, p->shape);
-	const char *own = p->name + strlen(c->m->family.vae_prefix) + 1;
+	const char *own = p->name + strlen(c->m->family.prefix[AUTOENCODER]) + 1;
 	if (!w)
 		fail(c->e, BAD_FILE, "%s: not an autoencoder for %s: no tensor '%s'", c->m->vae_path, c->m->family.name, own);
 	else if (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype))
@@ -185,7 +182,7 @@ static bool open_vae(model *m, error *e)
 {
 	vae_check check = { m, e };
 	m->vae = weights_open_folder(m->vae_path, "vae", e);
-	return m->vae && family_parameters(&m->family, VAE_PART, check_vae_weight, &check, e) && !failed(e);
+	return m->vae && family_parameters(&m->family, AUTOENCODER, check_vae_weight, &check, e) && !failed(e);
 }
 
 /* TAESD's width is the size of the bias of its first convolution. */
@@ -196,7 +193,8 @@ static bool open_tiny(model *m, error *e)
 	const weight *bias = find_tiny(m, "1.bias");
 	if (!bias || bias->ndims != 1 || bias->shape[0] < 1 || bias->shape[0] > 65536)
 		return fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->taesd_path);
-	m->tiny = (taesd_config){ .latent_channels = m->family.vae.latent_channels, .channels = (int)bias->shape[0] };
+	m->tiny =
+	    (taesd_config){ .latent_channels = m->family.autoencoder.latent_channels, .channels = (int)bias->shape[0] };
 	m->tiny.pool = find_tiny(m, "3.pool.0.weight") != NULL;
 	return true;
 }

@@ -1,5 +1,6 @@
 /* schedule.c - betas, their products, sigma and time. */
 #include "diffusion/schedule.h"
+#include "diffusion/names.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,21 +92,32 @@ void noise_schedule_free(noise_schedule *s)
 	*s = (noise_schedule){ 0 };
 }
 
+/* ── names ── */
+static const struct name curves[] = { { SCALED_LINEAR_BETAS, "scaled_linear" }, { LINEAR_BETAS, "linear" },
+	{ COSINE_BETAS, "squaredcos_cap_v2" }, { COSINE_BETAS, "cosine" }, { LINEAR_BETAS, "sqrt_linear" },
+	{ ROOT_BETAS, "sqrt" }, { 0, NULL } };
+static const struct name predictions[] = { { PREDICT_NOISE, "epsilon" }, { PREDICT_NOISE, "eps" },
+	{ PREDICT_NOISE, "noise" }, { PREDICT_VELOCITY, "v_prediction" }, { PREDICT_VELOCITY, "v" },
+	{ PREDICT_VELOCITY, "velocity" }, { PREDICT_SAMPLE, "sample" }, { PREDICT_SAMPLE, "x0" }, { PREDICT_FLOW, "flow" },
+	{ PREDICT_FLOW, "flow_prediction" }, { 0, NULL } };
+
 bool beta_curve_from_name(const char *name, beta_curve *curve)
 {
-	static const struct {
-		const char *name;
-		beta_curve curve;
-	} names[] = { { "scaled_linear", SCALED_LINEAR_BETAS }, { "linear", LINEAR_BETAS },
-		{ "squaredcos_cap_v2", COSINE_BETAS }, { "cosine", COSINE_BETAS }, { "sqrt_linear", LINEAR_BETAS },
-		{ "sqrt", ROOT_BETAS } };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(names[i].name, name)) {
-			*curve = names[i].curve;
-			return true;
-		}
-	return false;
+	int value = value_of(curves, name);
+	if (value >= 0) *curve = (beta_curve)value;
+	return value >= 0;
 }
+
+const char *beta_curve_name(beta_curve curve) { return name_of(curves, (int)curve); }
+
+bool prediction_from_name(const char *name, prediction *p)
+{
+	int value = value_of(predictions, name);
+	if (value >= 0) *p = (prediction)value;
+	return value >= 0;
+}
+
+const char *prediction_name(prediction p) { return name_of(predictions, (int)p); }
 
 /* t as a whole timestep below and the share of the way to the next. */
 static int place(const noise_schedule *s, double t, double *share)

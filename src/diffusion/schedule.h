@@ -48,6 +48,10 @@ void noise_schedule_free(noise_schedule *s);
 
 /* As diffusers and CompVis spell them: "scaled_linear", "linear", "squaredcos_cap_v2", …; false where unknown. */
 bool beta_curve_from_name(const char *name, beta_curve *curve);
+const char *beta_curve_name(beta_curve curve); /* as diffusers spells it */
+/* "epsilon", "v_prediction", "sample", "flow" and what else users write for them; false where unknown. */
+bool prediction_from_name(const char *name, prediction *p);
+const char *prediction_name(prediction p);
 
 /* sigma of t, log sigma interpolated linearly as k-diffusion does; t is clamped to [0, count - 1]. */
 double sigma_of_timestep(const noise_schedule *s, double t);

@@ -16,7 +16,7 @@ struct eye {
 static void build_encoder(nn *n, const model *m, stage *s, const void *shapes)
 {
 	const eye *y = shapes;
-	s->in[0] = input(n->g, "image", REAL, shape4(y->batch, y->side, y->side, m->family.vae.in_channels));
+	s->in[0] = input(n->g, "image", REAL, shape4(y->batch, y->side, y->side, m->family.autoencoder.in_channels));
 	s->out = vae_mean(n->g, family_encode_image(n, &m->family, s->in[0]));
 }
 
@@ -34,10 +34,10 @@ eye *eye_new(const model *m, error *e)
 	y->encoder.name = "encode";
 	y->decoder.name = "decode";
 	y->side = m->family.size;
-	y->latent_side = y->side / vae_factor(&m->family.vae);
-	y->channels = m->family.vae.latent_channels;
+	y->latent_side = y->side / vae_factor(&m->family.autoencoder);
+	y->channels = m->family.autoencoder.latent_channels;
 	y->batch = batch_size_for(m, y->side, y->side);
-	bool fine = (m->family.vae.in_channels == 3 && m->family.vae.out_channels == 3) ||
+	bool fine = (m->family.autoencoder.in_channels == 3 && m->family.autoencoder.out_channels == 3) ||
 	            fail(e, BAD_FILE, "%s: its pictures do not have three channels", m->path);
 	fine = fine && stage_compile(&y->encoder, m, build_encoder, y, e) &&
 	       stage_compile(&y->decoder, m, build_decoder, y, e);

@@ -69,20 +69,21 @@ static tensor embed(nn *n, const clip_config *c, tensor ids)
 	return add(g, x, slice(g, table, 0, 0, count));
 }
 
-clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip)
+clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip, bool to_end)
 {
 	graph *g = n->g;
+	if (skip < 0 || skip > c->layers) graph_fail(g, "skips %d of %d blocks", skip, c->layers);
+	int wanted = c->layers - skip, built = to_end ? c->layers : wanted;
 	push(g, "%s", names_of(c)->root);
-	tensor x = embed(n, c, ids), taken = skip == c->layers ? x : 0;
-	for (int i = 0; i < c->layers; i++) {
+	tensor x = embed(n, c, ids), taken = x;
+	for (int i = 0; i < built; i++) {
 		push(g, names_of(c)->block, i);
 		x = block(n, c, x);
 		pop(g);
-		if (i == c->layers - 1 - skip) taken = x;
+		if (i == wanted - 1) taken = x;
 	}
-	if (skip < 0 || skip > c->layers) graph_fail(g, "skips %d of %d blocks", skip, c->layers);
 	pop(g);
-	return (clip_states){ .last = x, .taken = taken };
+	return (clip_states){ .taken = taken, .last = to_end ? x : 0 };
 }
 
 tensor clip_final_norm(nn *n, const clip_config *c, tensor states)

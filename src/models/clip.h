@@ -14,13 +14,13 @@ typedef struct clip_config {
 } clip_config;
 
 typedef struct clip_states {
-	tensor last;  /* after the last block [N,T,width] */
-	tensor taken; /* after all blocks but `skip` */
+	tensor taken; /* after all blocks but `skip` [N,T,width] */
+	tensor last;  /* after the last block; 0 unless `to_end` */
 } clip_states;
 
-/* ids I32 [N,T], T ≤ positions. Names every parameter of the encoder, whatever of it is read later. `skip`: how many
- * blocks before the end `taken` is: 0 the last state, 1 the penultimate. Both are before the final norm. */
-clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip);
+/* ids I32 [N,T], T ≤ positions. `skip`: how many blocks before the end `taken` is: 0 the last state, 1 the
+ * penultimate. The blocks behind it are built where `to_end` says so. Both states are before the final norm. */
+clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip, bool to_end);
 tensor clip_final_norm(nn *n, const clip_config *c, tensor states);
 /* states [N,T,width] after the final norm, positions I32 [N]: n·T + the index of the first largest id (the end token)
  * → [N,width], projected to [N,projection] if `project` */

@@ -220,7 +220,7 @@ bool vae_config_from_json(const json_t *j, vae_config *c, error *e)
 /* ── text encoders ── */
 static bool read_activation(const json_t *j, activation *a, error *e)
 {
-	char name[NAME_LENGTH];
+	char name[32];
 	json_text(j, "hidden_act", "quick_gelu", name, sizeof name, e);
 	if (!strcmp(name, "quick_gelu"))
 		*a = GELU_QUICK;
@@ -307,11 +307,29 @@ static bool transformer_is_sound(const transformer_config *c, error *e)
 	       in_range("ff_mult", c->widening, 1, 64, e);
 }
 
+/* "clip", "openclip" or "wordpiece". An OpenCLIP encoder's own is written as "clip" too. */
+static void read_tokenizer(const json_t *j, text_config *t, error *e)
+{
+	static const struct {
+		const char *name;
+		tokenizer_kind kind;
+	} known[] = { { "clip", CLIP }, { "openclip", OPENCLIP }, { "wordpiece", WORDPIECE } };
+	bool open = t->kind == CLIP_TEXT && t->clip.fused;
+	char name[32] = "";
+	json_text(j, "tokenizer", t->kind == CLIP_TEXT ? "clip" : "wordpiece", name, sizeof name, e);
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(name, known[i].name)) {
+			t->tokenizer = open && known[i].kind == CLIP ? OPENCLIP : known[i].kind;
+			return;
+		}
+	fail(e, BAD_FILE, "configuration: 'tokenizer' is '%s', expected clip, openclip or wordpiece", name);
+}
+
 bool text_config_from_json(const json_t *j, text_config *t, error *e)
 {
 	error own = { 0 };
 	if (!e) e = &own;
-	*t = (text_config){ .kind = CLIP_TEXT };
+	*t = (text_config){ .kind = CLIP_TEXT, .final_norm = true };
 	if (json_object_get(j, "n_embed")) {
 		t->kind = TRANSFORMER_TEXT;
 		if (!read_transformer(j, t, e) || !transformer_is_sound(&t->transformer, e)) return false;
@@ -321,10 +339,13 @@ bool text_config_from_json(const json_t *j, text_config *t, error *e)
 			return fail(e, BAD_FILE, "configuration: the text encoder has none of 'hidden_size', 'width', 'n_embed'");
 		if (!(open ? read_open_clip : read_hugging_face)(j, t, e) || !clip_is_sound(&t->clip, e)) return false;
 	}
-	bool clip = t->kind == CLIP_TEXT;
-	json_text(j, "tokenizer", clip ? "clip" : "wordpiece", t->tokenizer, sizeof t->tokenizer, e);
+	read_tokenizer(j, t, e);
 	t->skip = json_int(j, "skip", t->skip, e);
-	t->length = json_int(j, "length", clip ? t->clip.positions : t->transformer.positions, e);
-	return in_range("skip", t->skip, 0, clip ? t->clip.layers : 0, e) &&
-	       in_range("length", t->length, 1, clip ? t->clip.positions : t->transformer.positions, e) && !failed(e);
+	t->final_norm = json_flag(j, "final_norm", true, e);
+	t->pooled = json_flag(j, "pooled", false, e);
+	t->length = json_int(j, "length", text_positions(t), e);
+	if (t->pooled && (t->kind != CLIP_TEXT || !t->clip.projection))
+		return fail(e, BAD_FILE, "configuration: 'pooled' without a projection");
+	return in_range("skip", t->skip, 0, t->kind == CLIP_TEXT ? t->clip.layers : 0, e) &&
+	       in_range("length", t->length, 1, text_positions(t), e) && !failed(e);
 }

@@ -125,8 +125,10 @@ json_t *text_config_to_json(const text_config *t)
 		write_open_clip(j, t);
 	else
 		write_hugging_face(j, t);
-	json_object_set_new(j, "tokenizer", json_string(t->tokenizer));
+	json_object_set_new(j, "tokenizer", json_string(t->tokenizer == WORDPIECE ? "wordpiece" : "clip"));
 	set_int(j, "length", t->length);
 	set_int(j, "skip", t->skip);
+	if (!t->final_norm) set_flag(j, "final_norm", false);
+	if (t->pooled) set_flag(j, "pooled", true);
 	return j;
 }

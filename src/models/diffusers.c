@@ -173,56 +173,63 @@ static int open_clip_pieces(const clip_config *c, const char *key, shape s, piec
 }
 
 /* ── all of it ── */
-const char *diffusers_folder(part p)
+const char *diffusers_folder(role r)
 {
-	static const char *const folders[PARTS] = { "unet", "vae", "text_encoder" };
-	return folders[p];
+	static const char *const folders[FAMILY_ROLES] = { "unet", "vae", "text_encoder", "text_encoder_2",
+		"text_encoder_3" };
+	return folders[r];
 }
 
-int diffusers_pieces(const family *f, part which, const char *key, shape s, piece pieces[MAX_PIECES])
+int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pieces[MAX_PIECES])
 {
-	const char *prefix = which == UNET_PART ? f->unet_prefix : which == VAE_PART ? f->vae_prefix : f->text_prefix;
+	const char *prefix = f->prefix[r];
 	size_t n = strlen(prefix);
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
 	piece *p = &pieces[0];
-	if (which == UNET_PART) return unet_name(&f->unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
-	if (which == VAE_PART) {
-		if (!vae_name(&f->vae, key, p->name, sizeof p->name)) return 0;
+	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
+	if (r == AUTOENCODER) {
+		if (!vae_name(&f->autoencoder, key, p->name, sizeof p->name)) return 0;
 		/* its attention is made of linear layers there */
 		bool pointwise = s.n == 4 && strstr(p->name, ".attentions.");
 		return one_piece(p, pointwise ? shape2(s.d[0], s.d[1]) : s);
 	}
-	if (f->text.kind != CLIP_TEXT) return 0;
-	if (f->text.clip.fused) return open_clip_pieces(&f->text.clip, key, s, pieces);
+	const text_config *t = &f->text[r - TEXT_ENCODER];
+	if (t->kind != CLIP_TEXT) return 0;
+	if (t->clip.fused) return open_clip_pieces(&t->clip, key, s, pieces);
 	return snprintf(p->name, sizeof p->name, "%s", key) < (int)sizeof p->name ? one_piece(p, s) : 0;
 }
+
+static bool is_open_clip(const text_config *t) { return t->kind == CLIP_TEXT && t->clip.fused; }
 
 family diffusers_part(const family *f)
 {
 	family g = *f;
-	if (f->text.kind != CLIP_TEXT || !f->text.clip.fused) return g;
-	g.text.clip.layers -= f->text.skip;
-	g.text.clip.projection = 0;
-	g.text.skip = 0;
+	text_config *t = &g.text[0];
+	if (!is_open_clip(t)) return g;
+	t->clip.layers -= t->skip;
+	t->clip.projection = 0;
+	t->skip = 0;
 	return g;
 }
 
 family diffusers_layout(const family *f)
 {
 	family g = diffusers_part(f);
-	if (f->text.kind != CLIP_TEXT || !f->text.clip.fused) return g;
-	g.text.clip.fused = false;
-	strcpy(g.text_prefix, "cond_stage_model.transformer");
+	if (!is_open_clip(&g.text[0])) return g;
+	g.text[0].clip.fused = false;
+	strcpy(g.prefix[TEXT_ENCODER], "cond_stage_model.transformer");
 	return g;
 }
 
 family single_layout(const family *f)
 {
 	family g = *f;
-	if (f->text.kind != CLIP_TEXT || f->text.clip.fused || f->text.clip.activation != GELU) return g;
-	g.text.clip.fused = true;
-	g.text.clip.projection = 0;
-	strcpy(g.text_prefix, "cond_stage_model.model");
+	text_config *t = &g.text[0];
+	if (t->kind != CLIP_TEXT || t->clip.fused || t->clip.activation != GELU) return g;
+	t->clip.fused = true;
+	t->clip.projection = 0;
+	t->tokenizer = OPENCLIP;
+	strcpy(g.prefix[TEXT_ENCODER], "cond_stage_model.model");
 	return g;
 }

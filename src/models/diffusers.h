@@ -16,10 +16,10 @@ typedef struct piece {
 enum { MAX_PIECES = 3 };
 
 /* Returns how many pieces the original key (with its prefix) of shape s has; 0: the folder does not hold it. */
-int diffusers_pieces(const family *f, part p, const char *key, shape s, piece pieces[MAX_PIECES]);
+int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pieces[MAX_PIECES]);
 /* How files from before diffusers 0.15 spell the name (the autoencoder's attention); false: as now. */
 bool diffusers_old_name(const char *name, char *old, size_t size);
-const char *diffusers_folder(part p); /* "unet", "vae", "text_encoder" */
+const char *diffusers_folder(role r); /* "unet", "vae", "text_encoder" */
 
 /* The family as a folder holds it: the text encoder in Hugging Face's names, without the blocks that it skips. */
 family diffusers_layout(const family *f);

@@ -114,7 +114,7 @@ static bool read_vae(const json_t *j, family *f, error *e)
 	take(out, "z_channels", j, "latent_channels");
 	take(out, "norm_num_groups", j, "norm_num_groups");
 	take(out, "quant", j, "use_quant_conv");
-	bool fine = vae_config_from_json(out, &f->vae, e);
+	bool fine = vae_config_from_json(out, &f->autoencoder, e);
 	json_decref(out);
 	f->latent_scale = (float)json_number(j, "scaling_factor", 0.18215, e);
 	f->latent_shift = (float)json_number(j, "shift_factor", 0, e);
@@ -123,14 +123,20 @@ static bool read_vae(const json_t *j, family *f, error *e)
 
 static bool read_scheduler(const json_t *j, family *f, error *e)
 {
-	json_text(j, "beta_schedule", f->beta_schedule, f->beta_schedule, sizeof f->beta_schedule, e);
-	json_text(j, "prediction_type", "epsilon", f->prediction, sizeof f->prediction, e);
-	f->beta_start = json_number(j, "beta_start", f->beta_start, e);
-	f->beta_end = json_number(j, "beta_end", f->beta_end, e);
-	f->timesteps = json_int(j, "num_train_timesteps", f->timesteps, e);
-	f->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", false, e);
-	return (f->timesteps >= 2 && f->timesteps <= 100000) ||
-	       fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d", f->timesteps);
+	char name[32] = "";
+	schedule_config *betas = &f->betas;
+	json_text(j, "beta_schedule", beta_curve_name(betas->curve), name, sizeof name, e);
+	if (!failed(e) && !beta_curve_from_name(name, &betas->curve))
+		return fail(e, BAD_FILE, "configuration: 'beta_schedule' is '%s', which is not known", name);
+	json_text(j, "prediction_type", "epsilon", name, sizeof name, e);
+	if (!failed(e) && !prediction_from_name(name, &f->prediction))
+		return fail(e, BAD_FILE, "configuration: 'prediction_type' is '%s', which is not known", name);
+	betas->start = json_number(j, "beta_start", betas->start, e);
+	betas->end = json_number(j, "beta_end", betas->end, e);
+	betas->count = json_int(j, "num_train_timesteps", betas->count, e);
+	betas->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", false, e);
+	return (betas->count >= 2 && betas->count <= 100000) ||
+	       fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d", betas->count);
 }
 
 /* The known family with these networks gives the name. */
@@ -139,9 +145,9 @@ static void set_name(family *f)
 	strcpy(f->name, "custom");
 	const family *known;
 	for (int i = 0; (known = family_at(i)); i++) {
-		const unet_config *a = &known->unet, *b = &f->unet;
+		const unet_config *a = &known->denoiser.unet, *b = &f->denoiser.unet;
 		if (a->in_channels != b->in_channels || a->channels != b->channels || a->context != b->context ||
-		    a->guidance != b->guidance || a->levels != b->levels || strcmp(known->prediction, f->prediction))
+		    a->guidance != b->guidance || a->levels != b->levels || known->prediction != f->prediction)
 			continue;
 		strcpy(f->name, known->name);
 		return;
@@ -154,17 +160,18 @@ bool family_from_diffusers(
 	error own = { 0 };
 	if (!e) e = &own;
 	*f = *family_by_name("sd1", e);
-	if (!read_unet(unet, &f->unet, e) || !read_vae(vae, f, e)) return false;
-	f->text.kind = NO_TEXT;
+	if (!read_unet(unet, &f->denoiser.unet, e) || !read_vae(vae, f, e)) return false;
+	text_config *t = &f->text[0];
+	t->kind = NO_TEXT;
 	if (text) {
-		if (!text_config_from_json(text, &f->text, e)) return false;
-		/* SD 2's encoder, with the blocks that nobody reads left out */
-		if (f->text.clip.activation == GELU) f->text.padding = 0;
+		if (!text_config_from_json(text, t, e)) return false;
+		/* SD 2's encoder, without the blocks that it skips */
+		if (t->kind == CLIP_TEXT && t->clip.activation == GELU) t->padding = 0;
 	}
 	if (scheduler && !read_scheduler(scheduler, f, e)) return false;
 	int side = json_int(unet, "sample_size", 64, e);
 	if (side < 1 || side > 4096) return fail(e, BAD_FILE, "configuration: 'sample_size' is %d", side);
-	f->size = side * vae_factor(&f->vae);
+	f->size = side * vae_factor(&f->autoencoder);
 	set_name(f);
 	return !failed(e);
 }
@@ -178,7 +185,7 @@ bool family_from_tokenizer(const json_t *special, const json_t *config, family *
 {
 	error own = { 0 };
 	if (!e) e = &own;
-	text_config *t = &f->text;
+	text_config *t = &f->text[0];
 	if (t->kind != CLIP_TEXT) return true;
 	const char *class_name = json_string_value(json_object_get(config, "tokenizer_class"));
 	if (class_name && strncmp(class_name, "CLIPTokenizer", 13))

@@ -69,11 +69,11 @@ static void set_blocks(json_t *j, const unet_config *c)
 
 static json_t *unet_json(const family *f)
 {
-	const unet_config *c = &f->unet;
+	const unet_config *c = &f->denoiser.unet;
 	int heads[UNET_LEVELS] = { c->heads };
 	for (int i = 0; c->head_width && i < c->levels; i++) heads[i] = c->channels * c->multiplier[i] / c->head_width;
 	json_t *j = begin("UNet2DConditionModel");
-	set_int(j, "sample_size", f->size / vae_factor(&f->vae));
+	set_int(j, "sample_size", f->size / vae_factor(&f->autoencoder));
 	set_int(j, "in_channels", c->in_channels);
 	set_int(j, "out_channels", c->out_channels);
 	json_object_set_new(j, "block_out_channels", widths(c->channels, c->multiplier, c->levels));
@@ -101,7 +101,7 @@ static json_t *unet_json(const family *f)
 
 static json_t *vae_json(const family *f)
 {
-	const vae_config *c = &f->vae;
+	const vae_config *c = &f->autoencoder;
 	json_t *j = begin("AutoencoderKL");
 	set_int(j, "sample_size", f->size);
 	set_int(j, "in_channels", c->in_channels);
@@ -122,7 +122,8 @@ static json_t *vae_json(const family *f)
 
 static json_t *text_json(const family *f)
 {
-	const clip_config *c = &f->text.clip;
+	const text_config *t = &f->text[0];
+	const clip_config *c = &t->clip;
 	json_t *j = json_object();
 	json_object_set_new(j, "architectures", json_pack("[s]", "CLIPTextModel"));
 	set_text(j, "model_type", "clip_text_model");
@@ -135,21 +136,21 @@ static json_t *text_json(const family *f)
 	set_text(j, "hidden_act", c->activation == GELU ? "gelu" : c->activation == GELU_TANH ? "gelu_new" : "quick_gelu");
 	set_float(j, "layer_norm_eps", c->epsilon);
 	set_int(j, "projection_dim", c->width);
-	set_int(j, "bos_token_id", f->text.begin);
-	set_int(j, "eos_token_id", f->text.end);
-	set_int(j, "pad_token_id", f->text.padding);
+	set_int(j, "bos_token_id", t->begin);
+	set_int(j, "eos_token_id", t->end);
+	set_int(j, "pad_token_id", t->padding);
 	return j;
 }
 
 static json_t *scheduler_json(const family *f)
 {
 	json_t *j = begin("DDIMScheduler");
-	set_text(j, "beta_schedule", f->beta_schedule);
-	set_real(j, "beta_start", f->beta_start);
-	set_real(j, "beta_end", f->beta_end);
-	set_int(j, "num_train_timesteps", f->timesteps);
-	set_text(j, "prediction_type", f->prediction);
-	set_flag(j, "rescale_betas_zero_snr", f->zero_terminal_snr);
+	set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
+	set_real(j, "beta_start", f->betas.start);
+	set_real(j, "beta_end", f->betas.end);
+	set_int(j, "num_train_timesteps", f->betas.count);
+	set_text(j, "prediction_type", prediction_name(f->prediction));
+	set_flag(j, "rescale_betas_zero_snr", f->betas.zero_terminal_snr);
 	set_flag(j, "clip_sample", false);
 	set_flag(j, "set_alpha_to_one", false);
 	set_int(j, "steps_offset", 1);
@@ -162,7 +163,7 @@ static json_t *special_json(const family *f)
 	set_text(j, "bos_token", "<|startoftext|>");
 	set_text(j, "eos_token", "<|endoftext|>");
 	set_text(j, "unk_token", "<|endoftext|>");
-	set_text(j, "pad_token", f->text.padding == 0 ? "!" : "<|endoftext|>");
+	set_text(j, "pad_token", f->text[0].padding == 0 ? "!" : "<|endoftext|>");
 	return j;
 }
 
@@ -170,7 +171,7 @@ static json_t *tokenizer_json(const family *f)
 {
 	json_t *j = special_json(f);
 	set_text(j, "tokenizer_class", "CLIPTokenizer");
-	set_int(j, "model_max_length", f->text.length);
+	set_int(j, "model_max_length", f->text[0].length);
 	set_flag(j, "do_lower_case", true);
 	set_flag(j, "add_prefix_space", false);
 	set_text(j, "errors", "replace");
@@ -179,8 +180,8 @@ static json_t *tokenizer_json(const family *f)
 
 static json_t *index_json(const family *f)
 {
-	json_t *j = begin(
-	    f->unet.in_channels > f->vae.latent_channels ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline");
+	json_t *j = begin(f->denoiser.unet.in_channels > f->autoencoder.latent_channels ? "StableDiffusionInpaintPipeline"
+	                                                                                : "StableDiffusionPipeline");
 	static const char *const parts[][3] = { { "scheduler", "diffusers", "DDIMScheduler" },
 		{ "text_encoder", "transformers", "CLIPTextModel" }, { "tokenizer", "transformers", "CLIPTokenizer" },
 		{ "unet", "diffusers", "UNet2DConditionModel" }, { "vae", "diffusers", "AutoencoderKL" } };
@@ -196,8 +197,9 @@ static json_t *index_json(const family *f)
 static json_t *comparable(const family *f)
 {
 	family g = *f;
-	if (g.unet.heads || g.unet.spatial_transformer) g.unet.legacy = false; /* heads part the width evenly */
-	if (g.unet.spatial_transformer) g.unet.new_order = false;
+	unet_config *u = &g.denoiser.unet;
+	if (u->heads || u->spatial_transformer) u->legacy = false; /* heads part the width evenly */
+	if (u->spatial_transformer) u->new_order = false;
 	char *text = family_to_json(&g);
 	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
 	json_object_del(j, "name"); /* these two change no picture that names its guidance */
@@ -233,8 +235,8 @@ bool diffusers_configurations(const family *f, diffusers_file *tell, void *conte
 		"scheduler/scheduler_config.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
 		"model_index.json" };
 	enum { FILES = sizeof names / sizeof *names };
-	const text_config *t = &f->text;
-	if (t->kind != CLIP_TEXT || strcmp(t->tokenizer, "clip"))
+	const text_config *t = &f->text[0];
+	if (t->kind != CLIP_TEXT)
 		return fail(e, BAD_USAGE, "%s has no diffusers layout: its text encoder is not CLIP's", f->name);
 	family g = diffusers_layout(f);
 	json_t *files[FILES] = { unet_json(&g), vae_json(&g), text_json(&g), scheduler_json(&g), special_json(&g),

@@ -19,51 +19,51 @@
 		.z_channels = 4, .latent_channels = 4, .quant = true, .groups = 32                                            \
 	}
 
-#define CLIP_L                                                                                                \
-	{                                                                                                         \
-		.kind = CLIP_TEXT, .tokenizer = "clip", .length = 77, .begin = 49406, .end = 49407, .padding = 49407, \
-		.clip = {                                                                                             \
-			.vocabulary = 49408,                                                                              \
-			.positions = 77,                                                                                  \
-			.width = 768,                                                                                     \
-			.layers = 12,                                                                                     \
-			.heads = 12,                                                                                      \
-			.inner = 3072,                                                                                    \
-			.activation = GELU_QUICK,                                                                         \
-			.epsilon = 1e-5f                                                                                  \
-		}                                                                                                     \
+#define CLIP_L                                                                                              \
+	{                                                                                                       \
+		.kind = CLIP_TEXT, .tokenizer = CLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 49407, \
+		.final_norm = true, .clip = {                                                                       \
+			.vocabulary = 49408,                                                                            \
+			.positions = 77,                                                                                \
+			.width = 768,                                                                                   \
+			.layers = 12,                                                                                   \
+			.heads = 12,                                                                                    \
+			.inner = 3072,                                                                                  \
+			.activation = GELU_QUICK,                                                                       \
+			.epsilon = 1e-5f                                                                                \
+		}                                                                                                   \
 	}
-#define OPEN_CLIP_H                                                                                                  \
-	{                                                                                                                \
-		.kind = CLIP_TEXT, .tokenizer = "clip", .length = 77, .begin = 49406, .end = 49407, .padding = 0, .skip = 1, \
-		.clip = {                                                                                                    \
-			.fused = true,                                                                                           \
-			.vocabulary = 49408,                                                                                     \
-			.positions = 77,                                                                                         \
-			.width = 1024,                                                                                           \
-			.layers = 24,                                                                                            \
-			.heads = 16,                                                                                             \
-			.inner = 4096,                                                                                           \
-			.activation = GELU,                                                                                      \
-			.epsilon = 1e-5f,                                                                                        \
-			.projection = 1024                                                                                       \
-		}                                                                                                            \
+#define OPEN_CLIP_H                                                                                                    \
+	{                                                                                                                  \
+		.kind = CLIP_TEXT, .tokenizer = OPENCLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 0, .skip = 1, \
+		.final_norm = true, .clip = {                                                                                  \
+			.fused = true,                                                                                             \
+			.vocabulary = 49408,                                                                                       \
+			.positions = 77,                                                                                           \
+			.width = 1024,                                                                                             \
+			.layers = 24,                                                                                              \
+			.heads = 16,                                                                                               \
+			.inner = 4096,                                                                                             \
+			.activation = GELU,                                                                                        \
+			.epsilon = 1e-5f,                                                                                          \
+			.projection = 1024                                                                                         \
+		}                                                                                                              \
 	}
-#define LDM_BERT                                                                                                  \
-	{                                                                                                             \
-		.kind = TRANSFORMER_TEXT, .tokenizer = "wordpiece", .length = 77, .begin = 101, .end = 102, .padding = 0, \
-		.transformer = {                                                                                          \
-			.vocabulary = 30522,                                                                                  \
-			.positions = 77,                                                                                      \
-			.width = 1280,                                                                                        \
-			.layers = 32,                                                                                         \
-			.heads = 8,                                                                                           \
-			.head_width = 64,                                                                                     \
-			.widening = 4,                                                                                        \
-			.epsilon = 1e-5f,                                                                                     \
-			.start = 0.02f,                                                                                       \
-			.logits = true                                                                                        \
-		}                                                                                                         \
+#define LDM_BERT                                                                                                \
+	{                                                                                                           \
+		.kind = TRANSFORMER_TEXT, .tokenizer = WORDPIECE, .length = 77, .begin = 101, .end = 102, .padding = 0, \
+		.transformer = {                                                                                        \
+			.vocabulary = 30522,                                                                                \
+			.positions = 77,                                                                                    \
+			.width = 1280,                                                                                      \
+			.layers = 32,                                                                                       \
+			.heads = 8,                                                                                         \
+			.head_width = 64,                                                                                   \
+			.widening = 4,                                                                                      \
+			.epsilon = 1e-5f,                                                                                   \
+			.start = 0.02f,                                                                                     \
+			.logits = true                                                                                      \
+		}                                                                                                       \
 	}
 
 /* The model that ships with Sumi: most of its parameters work on maps of 8×8 and 4×4. The vocabulary is as large as
@@ -80,79 +80,55 @@
 		.in_channels = 3, .out_channels = 3, .channels = 32, .levels = 4, .multiplier = { 1, 1, 2, 4 }, .blocks = 1, \
 		.z_channels = 4, .latent_channels = 4, .quant = true, .groups = 8                                            \
 	}
-#define EMOJI_TEXT                                                                                            \
-	{                                                                                                         \
-		.kind = TRANSFORMER_TEXT, .tokenizer = "wordpiece", .length = 24, .begin = 2, .end = 3, .padding = 0, \
-		.transformer = {                                                                                      \
-			.vocabulary = 2000,                                                                               \
-			.positions = 24,                                                                                  \
-			.width = 192,                                                                                     \
-			.layers = 3,                                                                                      \
-			.heads = 4,                                                                                       \
-			.head_width = 48,                                                                                 \
-			.widening = 4,                                                                                    \
-			.epsilon = 1e-5f,                                                                                 \
-			.start = 1                                                                                        \
-		}                                                                                                     \
+#define EMOJI_TEXT                                                                                          \
+	{                                                                                                       \
+		.kind = TRANSFORMER_TEXT, .tokenizer = WORDPIECE, .length = 24, .begin = 2, .end = 3, .padding = 0, \
+		.transformer = {                                                                                    \
+			.vocabulary = 2000,                                                                             \
+			.positions = 24,                                                                                \
+			.width = 192,                                                                                   \
+			.layers = 3,                                                                                    \
+			.heads = 4,                                                                                     \
+			.head_width = 48,                                                                               \
+			.widening = 4,                                                                                  \
+			.epsilon = 1e-5f,                                                                               \
+			.start = 1                                                                                      \
+		}                                                                                                   \
 	}
 
-#define PREFIXES(text) .unet_prefix = "model.diffusion_model", .vae_prefix = "first_stage_model", .text_prefix = text
-#define TRAINED_FOR(what, pixels, strength)                                                                            \
-	.beta_schedule = "scaled_linear", .beta_start = 0.00085, .beta_end = 0.012, .timesteps = 1000, .prediction = what, \
-	.latent_scale = 0.18215f, .guidance = strength, .size = pixels
+#define PREFIXES(text) .prefix = { [DENOISER] = "model.diffusion_model", [AUTOENCODER] = "first_stage_model", text }
+#define TRAINED_FOR(what, pixels, strength)                                                                      \
+	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .prediction = what, .latent_scale = 0.18215f, \
+	.guidance = strength, .size = pixels
 #define TRAINED(what, pixels) TRAINED_FOR(what, pixels, 7)
-#define HUGGING_FACE "cond_stage_model.transformer"
-#define OPEN_CLIP "cond_stage_model.model"
+#define HUGGING_FACE [TEXT_ENCODER] = "cond_stage_model.transformer"
+#define OPEN_CLIP [TEXT_ENCODER] = "cond_stage_model.model"
+#define SD1(what, ...)                                                                                  \
+	.name = what, .denoiser.unet = { SD1_UNET, __VA_ARGS__ }, .autoencoder = KL_F8, .text = { CLIP_L }, \
+	PREFIXES(HUGGING_FACE), TRAINED(PREDICT_NOISE, 512)
+#define SD2(what, channels)                                                                     \
+	.name = what, .denoiser.unet = { SD2_UNET, .in_channels = channels }, .autoencoder = KL_F8, \
+	.text = { OPEN_CLIP_H }, PREFIXES(OPEN_CLIP)
 
 static const family families[] = {
-	{ .name = "sd1",
-	    .unet = { SD1_UNET, .in_channels = 4 },
-	    .vae = KL_F8,
-	    .text = CLIP_L,
-	    PREFIXES(HUGGING_FACE),
-	    TRAINED("epsilon", 512) },
-	{ .name = "sd1-inpainting",
-	    .unet = { SD1_UNET, .in_channels = 9 },
-	    .vae = KL_F8,
-	    .text = CLIP_L,
-	    PREFIXES(HUGGING_FACE),
-	    TRAINED("epsilon", 512) },
-	{ .name = "sd1-lcm",
-	    .unet = { SD1_UNET, .in_channels = 4, .guidance = 256 },
-	    .vae = KL_F8,
-	    .text = CLIP_L,
-	    PREFIXES(HUGGING_FACE),
-	    TRAINED("epsilon", 512) },
-	{ .name = "sd2.1",
-	    .unet = { SD2_UNET, .in_channels = 4 },
-	    .vae = KL_F8,
-	    .text = OPEN_CLIP_H,
-	    PREFIXES(OPEN_CLIP),
-	    TRAINED("v_prediction", 768) },
-	{ .name = "sd2.1-base",
-	    .unet = { SD2_UNET, .in_channels = 4 },
-	    .vae = KL_F8,
-	    .text = OPEN_CLIP_H,
-	    PREFIXES(OPEN_CLIP),
-	    TRAINED("epsilon", 512) },
-	{ .name = "sd2-inpainting",
-	    .unet = { SD2_UNET, .in_channels = 9 },
-	    .vae = KL_F8,
-	    .text = OPEN_CLIP_H,
-	    PREFIXES(OPEN_CLIP),
-	    TRAINED("epsilon", 512) },
+	{ SD1("sd1", .in_channels = 4) },
+	{ SD1("sd1-inpainting", .in_channels = 9) },
+	{ SD1("sd1-lcm", .in_channels = 4, .guidance = 256) },
+	{ SD2("sd2.1", 4), TRAINED(PREDICT_VELOCITY, 768) },
+	{ SD2("sd2.1-base", 4), TRAINED(PREDICT_NOISE, 512) },
+	{ SD2("sd2-inpainting", 9), TRAINED(PREDICT_NOISE, 512) },
 	{ .name = "ldm-txt2img",
-	    .unet = { SD_UNET, .in_channels = 4, .heads = 8, .context = 1280 },
-	    .vae = KL_F8,
-	    .text = LDM_BERT,
+	    .denoiser.unet = { SD_UNET, .in_channels = 4, .heads = 8, .context = 1280 },
+	    .autoencoder = KL_F8,
+	    .text = { LDM_BERT },
 	    PREFIXES(HUGGING_FACE),
-	    TRAINED("epsilon", 256) },
+	    TRAINED(PREDICT_NOISE, 256) },
 	{ .name = "emoji",
-	    .unet = EMOJI_UNET,
-	    .vae = EMOJI_VAE,
-	    .text = EMOJI_TEXT,
+	    .denoiser.unet = EMOJI_UNET,
+	    .autoencoder = EMOJI_VAE,
+	    .text = { EMOJI_TEXT },
 	    PREFIXES(HUGGING_FACE),
-	    TRAINED_FOR("flow", 128, 3.5f) },
+	    TRAINED_FOR(PREDICT_FLOW, 128, 3.5f) },
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -184,6 +160,49 @@ const family *family_by_name(const char *name, error *e)
 	return NULL;
 }
 
+const char *family_kohya_name(const family *f)
+{
+	static const char *const known[][2] = {
+		{ "sd1", "sd_v1" },
+		{ "sd1-inpainting", "sd_v1" },
+		{ "sd1-lcm", "sd_v1" },
+		{ "sd2.1", "sd_v2" },
+		{ "sd2.1-base", "sd_v2" },
+		{ "sd2-inpainting", "sd_v2" },
+	};
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(f->name, known[i][0])) return known[i][1];
+	return f->name;
+}
+
+bool family_has(const family *f, role r)
+{
+	if (r == DENOISER || r == AUTOENCODER) return true;
+	return r >= TEXT_ENCODER && r < FAMILY_ROLES && f->text[r - TEXT_ENCODER].kind != NO_TEXT;
+}
+
+role family_role_of(const family *f, const char *key)
+{
+	role found = ROLES;
+	size_t longest = 0;
+	for (role r = 0; r < FAMILY_ROLES; r++) {
+		size_t n = strlen(f->prefix[r]);
+		if (!family_has(f, r) || strncmp(key, f->prefix[r], n) || (n && key[n] != '.')) continue;
+		if (found != ROLES && n <= longest) continue;
+		found = r;
+		longest = n;
+	}
+	return found;
+}
+
+int family_context_width(const family *f)
+{
+	switch (f->conditioning) {
+	case ONE_CONTEXT: return text_width(&f->text[0]);
+	}
+	return 0;
+}
+
 /* ── recognition ── */
 static bool find_shape(tensor_lookup *lookup, void *context, const char *prefix, const char *name, shape *s)
 {
@@ -201,17 +220,17 @@ static bool has(tensor_lookup *lookup, void *context, shape expected, const char
 
 static bool text_matches(const family *f, tensor_lookup *lookup, void *context)
 {
-	const text_config *t = &f->text;
-	if (t->kind == TRANSFORMER_TEXT)
-		return has(lookup, context, shape2(t->transformer.vocabulary, t->transformer.width), f->text_prefix,
-		    "token_emb.weight");
-	const char *name = t->clip.fused ? "token_embedding.weight" : "text_model.embeddings.token_embedding.weight";
-	return has(lookup, context, shape2(t->clip.vocabulary, t->clip.width), f->text_prefix, name);
+	const text_config *t = &f->text[0];
+	const char *name = t->kind == TRANSFORMER_TEXT ? "token_emb.weight"
+	                   : t->clip.fused             ? "token_embedding.weight"
+	                                               : "text_model.embeddings.token_embedding.weight";
+	return has(lookup, context, shape2(text_vocabulary(t), text_width(t)), f->prefix[TEXT_ENCODER], name);
 }
 
 static bool matches(const family *f, tensor_lookup *lookup, void *context)
 {
-	const unet_config *u = &f->unet;
+	const unet_config *u = &f->denoiser.unet;
+	const char *prefix = f->prefix[DENOISER];
 	int level = 0, block = 1; /* where the U-Net attends first */
 	while (!u->attends[level]) block += u->blocks[level++] + 1;
 	char keys[2][96];
@@ -219,19 +238,19 @@ static bool matches(const family *f, tensor_lookup *lookup, void *context)
 	snprintf(keys[1], sizeof keys[1], "input_blocks.%d.1.proj_in.weight", block);
 	int width = u->channels * u->multiplier[level];
 	shape guidance;
-	bool guided = find_shape(lookup, context, f->unet_prefix, "time_embed.cond_proj.weight", &guidance);
+	bool guided = find_shape(lookup, context, prefix, "time_embed.cond_proj.weight", &guidance);
 	if (guided ? !shape_same(guidance, shape2(u->channels, u->guidance)) : u->guidance) return false;
 	shape projection = { u->linear_projection ? 2 : 4, { width, width, 1, 1 } };
-	return has(lookup, context, shape4(u->channels, u->in_channels, 3, 3), f->unet_prefix, "input_blocks.0.0.weight") &&
-	       has(lookup, context, shape2(width, u->context), f->unet_prefix, keys[0]) &&
-	       has(lookup, context, projection, f->unet_prefix, keys[1]) && text_matches(f, lookup, context);
+	return has(lookup, context, shape4(u->channels, u->in_channels, 3, 3), prefix, "input_blocks.0.0.weight") &&
+	       has(lookup, context, shape2(width, u->context), prefix, keys[0]) &&
+	       has(lookup, context, projection, prefix, keys[1]) && text_matches(f, lookup, context);
 }
 
 /* Standard deviation of the bias by which SD 2 models that predict velocity are told: 0 where there is no such key. */
 static double spread_of_bias(const family *f, tensor_lookup *lookup, void *context)
 {
 	char key[256];
-	snprintf(key, sizeof key, "%s.output_blocks.11.1.transformer_blocks.0.norm1.bias", f->unet_prefix);
+	snprintf(key, sizeof key, "%s.output_blocks.11.1.transformer_blocks.0.norm1.bias", f->prefix[DENOISER]);
 	dtype d;
 	shape s;
 	const void *data = NULL;
@@ -253,7 +272,7 @@ const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 	for (int i = 0; i < FAMILIES; i++) {
 		const family *f = &families[i];
 		if (!matches(f, lookup, context)) continue;
-		bool velocity = !strcmp(f->prediction, "v_prediction");
+		bool velocity = f->prediction == PREDICT_VELOCITY;
 		if (!velocity || spread_of_bias(f, lookup, context) > 0.09) return f;
 		if (!found) found = f; /* unless there is one of the same shapes that predicts noise */
 	}
@@ -270,8 +289,9 @@ bool family_ignores(const family *f, const char *key)
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
 		if (!strcmp(key, buffers[i])) return true;
 	if (!strncmp(key, "model_ema.", 10)) return true;
-	size_t n = strlen(f->vae_prefix);
-	if (!strncmp(key, f->vae_prefix, n) && !strncmp(key + n, ".loss.", 6)) return true;
-	n = strlen(f->text_prefix);
-	return !strncmp(key, f->text_prefix, n) && (!strcmp(key + n, ".attn_mask") || strstr(key + n, ".position_ids"));
+	role r = family_role_of(f, key);
+	if (r == ROLES) return false;
+	const char *name = key + strlen(f->prefix[r]) + 1;
+	if (r == AUTOENCODER) return !strncmp(name, "loss.", 5);
+	return r >= TEXT_ENCODER && (!strcmp(name, "attn_mask") || strstr(name, "position_ids"));
 }

@@ -23,7 +23,7 @@ struct lora_names {
 	int *counted[2]; /* cloneofsimo's numbering: indices into list, of the U-Net and of the text encoder */
 	int counts[2];
 	const family *f;
-	part part;
+	role role;
 	bool failed;
 };
 
@@ -80,15 +80,15 @@ static void told(void *context, const parameter *p)
 	if (length > 5 && !strcmp(p->name + length - 4, "bias")) note_bias(n, p->name);
 	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight");
 	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
-	const char *lead = n->part == UNET_PART ? "u_" : "t_";
+	const char *lead = n->role == DENOISER ? "u_" : "t_";
 	char module[300];
 	piece pieces[MAX_PIECES];
-	int count = diffusers_pieces(n->f, n->part, p->name, p->shape, pieces);
+	int count = diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
 	for (int i = 0; i < count; i++) {
 		plain(lead, pieces[i].name, module, sizeof module);
 		add_entry(n, module, p->name, p->shape, pieces[i].first, pieces[i].rows);
 	}
-	const char *prefix = n->part == UNET_PART ? n->f->unet_prefix : n->f->text_prefix;
+	const char *prefix = n->f->prefix[n->role];
 	plain(lead, p->name + strlen(prefix) + 1, module, sizeof module);
 	add_entry(n, module, p->name, p->shape, 0, p->shape.d[0]);
 }
@@ -141,7 +141,7 @@ static void count_all(lora_names *n)
 	static const char *const projections[] = { "k", "v", "q", "out" };
 	char name[128];
 	for (int side = 0; side < 2; side++)
-		for (int block = 0; block < n->f->unet.levels; block++)
+		for (int block = 0; block < n->f->denoiser.unet.levels; block++)
 			for (int i = 0; i < 32; i++) {
 				snprintf(name, sizeof name, sides[side], block, i);
 				count_transformer(n, name);
@@ -163,10 +163,10 @@ lora_names *lora_names_new(const family *f, error *e)
 	}
 	n->f = f;
 	bool fine = true;
-	static const part parts[] = { UNET_PART, TEXT_PART };
+	static const role roles[] = { DENOISER, TEXT_ENCODER };
 	for (int i = 0; i < 2 && fine; i++) {
-		n->part = parts[i];
-		fine = family_parameters(f, parts[i], told, n, e);
+		n->role = roles[i];
+		fine = family_parameters(f, roles[i], told, n, e);
 	}
 	for (int i = 0; i < 2; i++) n->failed |= !(n->counted[i] = calloc((size_t)n->count + 1, sizeof(int)));
 	if (!fine || n->failed) {
@@ -245,7 +245,7 @@ static int find_named(const lora_names *n, const char *module)
 		{ "text_encoders.clip_l.transformer.", "t_" }, /* ComfyUI */
 		{ "clip_l.transformer.", "t_" },
 	};
-	const char *own[2][2] = { { n->f->unet_prefix, "u_" }, { n->f->text_prefix, "t_" } };
+	const char *own[2][2] = { { n->f->prefix[DENOISER], "u_" }, { n->f->prefix[TEXT_ENCODER], "t_" } };
 	if (!strncmp(module, "base_model.model.", 17)) module += 17; /* PEFT */
 	if (!strncmp(module, "lycoris_", 8)) module += 8;            /* LyCORIS, of a network that it wrapped itself */
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -278,10 +278,10 @@ lora_target lora_names_find(void *names, const char *module)
 
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)
 {
-	size_t n = strlen(f->unet_prefix);
-	bool of_unet = !strncmp(weight, f->unet_prefix, n) && weight[n] == '.';
+	role r = family_role_of(f, weight);
+	bool of_unet = r == DENOISER;
 	piece pieces[MAX_PIECES];
-	*count = diffusers_pieces(f, of_unet ? UNET_PART : TEXT_PART, weight, s, pieces);
+	*count = r == ROLES ? 0 : diffusers_pieces(f, r, weight, s, pieces);
 	if (i < 0 || i >= *count) return false;
 	plain("", pieces[i].name, module, size);
 	char name[300];

@@ -4,81 +4,71 @@
 #include <stdlib.h>
 #include <string.h>
 
-tensor family_encode_text(nn *n, const family *f, tensor ids, int skip)
+text_states family_encode_text(nn *n, const family *f, int encoder, tensor ids, tensor ends, int skip)
 {
-	graph *g = n->g;
-	const text_config *t = &f->text;
-	tensor y = 0;
-	push(g, "%s", f->text_prefix);
-	if (t->kind == CLIP_TEXT)
-		y = clip_final_norm(n, &t->clip, clip_encode(n, &t->clip, ids, skip < 0 ? t->skip : skip).taken);
-	else if (t->kind == TRANSFORMER_TEXT)
-		y = transformer_encode(n, &t->transformer, ids);
-	else
-		graph_fail(g, "this model has no text encoder");
-	pop(g);
-	return cast(g, y, REAL);
+	push(n->g, "%s", f->prefix[TEXT_ENCODER + encoder]);
+	text_states y = text_encode(n, &f->text[encoder], ids, ends, skip);
+	pop(n->g);
+	return y;
 }
 
-int family_context_width(const family *f)
+tensor family_denoise(nn *n, const family *f, denoiser_inputs in)
 {
-	return f->text.kind == CLIP_TEXT ? f->text.clip.width : f->text.transformer.width;
-}
-
-tensor family_denoise(nn *n, const family *f, tensor x, tensor t, tensor context, tensor y)
-{
-	push(n->g, "%s", f->unet_prefix);
-	tensor out = unet(n, &f->unet, x, t, context, y);
+	push(n->g, "%s", f->prefix[DENOISER]);
+	tensor out = denoiser_build(n, &f->denoiser, in);
 	pop(n->g);
 	return out;
 }
 
 tensor family_encode_image(nn *n, const family *f, tensor image)
 {
-	push(n->g, "%s", f->vae_prefix);
-	tensor moments = vae_encode(n, &f->vae, image);
+	push(n->g, "%s", f->prefix[AUTOENCODER]);
+	tensor moments = vae_encode(n, &f->autoencoder, image);
 	pop(n->g);
 	return moments;
 }
 
 tensor family_decode_latent(nn *n, const family *f, tensor latent)
 {
-	push(n->g, "%s", f->vae_prefix);
-	tensor image = vae_decode(n, &f->vae, latent);
+	push(n->g, "%s", f->prefix[AUTOENCODER]);
+	tensor image = vae_decode(n, &f->autoencoder, latent);
 	pop(n->g);
 	return image;
 }
 
-/* ── the dry build ── */
+/* ── the dry builds: one of all that a file holds, and one of what pictures need ── */
 typedef struct listing {
 	const family *f;
-	part part;
+	role role;
 	parameter_fn *tell;
 	void *context;
-	graph *g;
+	graph *whole, *needed;
 } listing;
 
 static void tell_parameter(void *context, const char *name, shape s, initial start)
 {
 	listing *l = context;
-	if (find(l->g, name)) return; /* told already */
-	size_t prefix = strlen(l->f->unet_prefix);
-	bool zero = l->part == UNET_PART && unet_starts_at_zero(name + prefix + (prefix > 0));
-	l->tell(l->context, &(parameter){ .name = name, .shape = s, .dtype = F32, .start = start, .zero = zero });
+	if (find(l->whole, name)) return; /* told already */
+	size_t prefix = strlen(l->f->prefix[l->role]);
+	parameter p = { .name = name, .shape = s, .dtype = F32, .start = start };
+	p.zero = l->role == DENOISER && denoiser_starts_at_zero(&l->f->denoiser, name + prefix + (prefix > 0));
+	p.optional = l->needed && !find(l->needed, name);
+	l->tell(l->context, &p);
 }
 
 static void tell_buffers(const listing *l)
 {
-	const text_config *t = &l->f->text;
+	if (l->role < TEXT_ENCODER) return;
+	const text_config *t = &l->f->text[l->role - TEXT_ENCODER];
 	char name[256];
-	parameter p = { .name = name, .buffer = true };
-	if (l->part != TEXT_PART || t->kind != CLIP_TEXT) return;
+	parameter p = { .name = name, .buffer = true, .optional = true };
+	if (t->kind != CLIP_TEXT) return;
 	if (t->clip.fused) {
-		snprintf(name, sizeof name, "%s.logit_scale", l->f->text_prefix);
+		snprintf(name, sizeof name, "%s.logit_scale", l->f->prefix[l->role]);
 		p.dtype = F32;
 		p.start = (initial){ CONSTANT_START, 4.6052f }; /* ln 100, where CLIP's training clamps it */
 	} else {
-		snprintf(name, sizeof name, "%s.text_model.embeddings.position_ids", l->f->text_prefix);
+		snprintf(name, sizeof name, "%s.text_model.embeddings.position_ids", l->f->prefix[l->role]);
 		p.shape = shape2(1, t->clip.positions);
 		p.dtype = I64;
 		p.start = (initial){ COUNTING_START, 0 };
@@ -86,42 +76,48 @@ static void tell_buffers(const listing *l)
 	l->tell(l->context, &p);
 }
 
-/* The smallest inputs that every level can halve. */
-static void build(nn *n, const family *f, part p)
+static void build_autoencoder(nn *n, const vae_config *c)
 {
 	graph *g = n->g;
-	if (p == UNET_PART) {
-		const unet_config *u = &f->unet;
-		int side = 1 << (u->levels > 0 ? u->levels - 1 : 0);
-		tensor x = input(g, "x", REAL, shape4(1, side, side, u->in_channels)), t = input(g, "t", REAL, shape1(1));
-		tensor context = u->context ? input(g, "context", REAL, shape3(1, 1, u->context)) : 0;
-		int y = u->vector + u->guidance; /* never both */
-		family_denoise(n, f, x, t, context, y ? input(g, "y", REAL, shape2(1, y)) : 0);
-	} else if (p == VAE_PART) {
-		int side = vae_factor(&f->vae);
-		family_encode_image(n, f, input(g, "image", REAL, shape4(1, side, side, f->vae.in_channels)));
-		family_decode_latent(n, f, input(g, "latent", REAL, shape4(1, 1, 1, f->vae.latent_channels)));
-	} else if (f->text.kind != NO_TEXT) {
-		family_encode_text(n, f, input(g, "ids", I32, shape2(1, 1)), -1);
-		const clip_config *c = &f->text.clip;
-		push(g, "%s", f->text_prefix);
-		if (f->text.kind == CLIP_TEXT && c->projection)
-			clip_pooled(n, c, input(g, "states", REAL, shape3(1, 1, c->width)), input(g, "last", I32, shape1(1)), true);
-		pop(g);
-	}
+	int side = vae_factor(c);
+	vae_encode(n, c, input(g, "image", REAL, shape4(1, side, side, c->in_channels)));
+	vae_decode(n, c, input(g, "latent", REAL, shape4(1, 1, 1, c->latent_channels)));
 }
 
-bool family_parameters(const family *f, part p, parameter_fn *tell, void *context, error *e)
+static void build_whole(nn *n, const family *f, role r)
+{
+	push(n->g, "%s", f->prefix[r]);
+	if (r == DENOISER) denoiser_build_dry(n, &f->denoiser);
+	if (r == AUTOENCODER) build_autoencoder(n, &f->autoencoder);
+	if (r >= TEXT_ENCODER) text_build_dry(n, &f->text[r - TEXT_ENCODER]);
+	pop(n->g);
+}
+
+/* Only of a text encoder do files hold more than is read. */
+static graph *build_needed(const family *f, role r)
 {
 	graph *g = graph_new(REAL);
-	if (!g) return fail(e, NO_MEMORY, "out of memory for a graph");
-	listing l = { f, p, tell, context, g };
-	nn n = { .g = g, .parameter = tell_parameter, .context = &l };
-	build(&n, f, p);
-	const error *failure = graph_error(g);
-	bool fine = !failed(failure) || fail(e, failure->status, "%s", failure->text);
+	nn n = { .g = g };
+	if (!g) return NULL;
+	tensor ids = input(g, "ids", I32, shape2(1, 1)), ends = input(g, "ends", I32, shape1(1));
+	family_encode_text(&n, f, r - TEXT_ENCODER, ids, ends, -1);
+	return g;
+}
+
+bool family_parameters(const family *f, role r, parameter_fn *tell, void *context, error *e)
+{
+	if (!family_has(f, r)) return true;
+	listing l = { f, r, tell, context, graph_new(REAL), r < TEXT_ENCODER ? NULL : build_needed(f, r) };
+	nn n = { .g = l.whole, .parameter = tell_parameter, .context = &l };
+	bool fine = (l.whole && (l.needed || r < TEXT_ENCODER)) || fail(e, NO_MEMORY, "out of memory for a graph");
+	if (fine) build_whole(&n, f, r);
+	for (int i = 0; fine && i < 2; i++) {
+		const graph *g = i ? l.needed : l.whole;
+		if (g && failed(graph_error(g))) fine = fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
+	}
 	if (fine) tell_buffers(&l);
-	graph_free(g);
+	graph_free(l.whole);
+	graph_free(l.needed);
 	return fine;
 }
 

@@ -36,7 +36,10 @@ tensor transformer_encode(nn *n, const transformer_config *c, tensor ids)
 	push(g, "attn_layers.layers");
 	for (int i = 0; i < c->layers; i++) x = block(n, c, i, x);
 	pop(g);
-	x = nn_layer_norm(n, "norm", x, c->epsilon);
-	if (c->logits) nn_linear(n, "to_logits", x, c->vocabulary, true);
-	return x;
+	return nn_layer_norm(n, "norm", x, c->epsilon);
+}
+
+tensor transformer_logits(nn *n, const transformer_config *c, tensor states)
+{
+	return nn_linear(n, "to_logits", states, c->vocabulary, true);
 }

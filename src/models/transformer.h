@@ -16,5 +16,7 @@ typedef struct transformer_config {
 
 /* ids I32 [N,T], T ≤ positions → [N,T,width]. Padding is attended to like any token. */
 tensor transformer_encode(nn *n, const transformer_config *c, tensor ids);
+/* → [N,T,vocabulary]: files may hold this layer, no context needs it */
+tensor transformer_logits(nn *n, const transformer_config *c, tensor states);
 
 #endif

@@ -51,17 +51,18 @@ static tensor pooled(graph *g, tensor context)
 	return reshape(g, slice(g, context, 1, 0, 1), shape2(dim(g, context, 0), dim(g, context, 2)));
 }
 
-static tensor time_embedding(nn *n, const unet_config *c, tensor t, tensor y)
+static tensor time_embedding(nn *n, const unet_config *c, denoiser_inputs in)
 {
 	graph *g = n->g;
 	int width = 4 * c->channels;
-	tensor e = cast(g, timestep_embedding(g, t, c->channels, 10000), nn_sums(n));
+	tensor e = cast(g, timestep_embedding(g, in.t, c->channels, 10000), nn_sums(n));
 	push(g, "time_embed");
-	if (c->guidance) e = add(g, e, nn_linear(n, "cond_proj", cast(g, y, nn_sums(n)), c->channels, false));
+	if (c->guidance) e = add(g, e, nn_linear(n, "cond_proj", cast(g, in.guidance, nn_sums(n)), c->channels, false));
 	e = nn_linear(n, "2", activate(g, nn_linear(n, "0", e, width, true), SILU), width, true);
 	nn_block(n, e);
 	pop(g);
 	if (c->vector || c->pooled_context) {
+		tensor y = c->pooled_context ? pooled(g, in.context) : in.vector;
 		push(g, "label_emb.0");
 		tensor h = activate(g, nn_linear(n, "0", cast(g, y, nn_sums(n)), width, true), SILU);
 		e = add(g, e, nn_linear(n, "2", h, width, true));
@@ -142,7 +143,18 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, path p, const tensor 
 	return x;
 }
 
-tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, tensor y)
+/* What control networks add to the skips, and the last to the middle block's result. */
+static tensor add_controls(graph *g, denoiser_inputs in, tensor *skips, int count, tensor middle)
+{
+	if (!in.control_count) return middle;
+	if (in.control_count != count + 1)
+		graph_fail(g, "%d controls for %d skips and the middle block", in.control_count, count);
+	for (int i = 0; i < count && i < in.control_count; i++)
+		skips[i] = add(g, skips[i], cast(g, in.controls[i], dtype_of(g, skips[i])));
+	return add(g, middle, cast(g, in.controls[in.control_count - 1], dtype_of(g, middle)));
+}
+
+tensor unet(nn *n, const unet_config *c, denoiser_inputs in)
 {
 	graph *g = n->g;
 	dtype compute = graph_compute(g);
@@ -154,10 +166,9 @@ tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, ten
 		return 0;
 	}
 	tensor skips[MAX_SKIPS];
-	if (c->pooled_context) y = pooled(g, context);
-	path p = { time_embedding(n, c, t, y), context ? cast(g, context, compute) : 0 };
-	count = go_down(n, c, cast(g, x, nn_sums(n)), p, skips);
-	x = middle(n, c, skips[count - 1], p);
+	path p = { time_embedding(n, c, in), in.context ? cast(g, in.context, compute) : 0 };
+	count = go_down(n, c, cast(g, in.x, nn_sums(n)), p, skips);
+	tensor x = add_controls(g, in, skips, count, middle(n, c, skips[count - 1], p));
 	x = go_up(n, c, x, p, skips, count);
 	x = nn_group_norm(n, "out.0", x, c->groups, 1e-5f, SILU);
 	return cast(g, nn_conv2d(n, "out.2", x, c->out_channels, 3), REAL);

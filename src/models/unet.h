@@ -2,6 +2,7 @@
  * attention.py, their Stability successors (SD 2, SDXL). */
 #ifndef SUMI_MODELS_UNET_H
 #define SUMI_MODELS_UNET_H
+#include "models/denoiser_inputs.h"
 #include "nn/nn.h"
 
 enum { UNET_LEVELS = 8 };
@@ -28,10 +29,9 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	int groups;   /* of the norms */
 } unet_config;
 
-/* x [N,H,W,in], t [N] (timesteps, may be fractional), context [N,S,context] or 0, y [N,vector] or
- * [N,guidance] or 0 (none, or pooled_context), all full precision → [N,H,W,out] full precision. Any H and W: where
- * halving leaves an odd size, the map that comes up is fitted to its skip. */
-tensor unet(nn *n, const unet_config *c, tensor x, tensor t, tensor context, tensor y);
+/* → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size, the map that comes up is fitted to its
+ * skip. */
+tensor unet(nn *n, const unet_config *c, denoiser_inputs in);
 /* Whether the original starts this parameter (name without the U-Net's prefix) at zero. */
 bool unet_starts_at_zero(const char *name);
 

@@ -25,7 +25,7 @@ struct batch {
 
 int batch_size_for(const model *m, int width, int height)
 {
-	int factor = vae_factor(&m->family.vae), places = width / factor * (height / factor);
+	int factor = vae_factor(&m->family.autoencoder), places = width / factor * (height / factor);
 	int n = places > 0 ? PLACES_AT_ONCE / places : 1;
 	return n < 1 ? 1 : n > MOST_AT_ONCE ? MOST_AT_ONCE : n;
 }
@@ -40,7 +40,8 @@ static void build_denoiser(nn *n, const model *m, stage *s, const void *shapes)
 	s->in[0] = input(n->g, "x", REAL, shape4(all, j->latent_height, j->latent_width, j->channels));
 	s->in[1] = input(n->g, "t", REAL, shape1(all));
 	s->in[2] = b->tokens ? input(n->g, "context", REAL, shape3(all, b->tokens, b->width)) : 0;
-	s->out = family_denoise(n, &m->family, s->in[0], s->in[1], s->in[2], 0);
+	denoiser_inputs in = { .x = s->in[0], .t = s->in[1], .context = s->in[2] };
+	s->out = family_denoise(n, &m->family, in);
 }
 
 static void build_decoder(nn *n, const model *m, stage *s, const void *shapes)

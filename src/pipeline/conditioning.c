@@ -67,7 +67,7 @@ static size_t chunk_tokens(const token_run *r, size_t at, size_t most)
 /* Chunks, each between a begin and an end; what is left of one is padding. */
 static bool fill_chunks(chunked *y, const model *m, size_t length, const token_run *r, error *e)
 {
-	const text_config *t = &m->family.text;
+	const text_config *t = &m->family.text[0];
 	size_t inner = length - 2, at = 0;
 	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizer) : t->end;
 	bool stressed = false;
@@ -154,8 +154,8 @@ static bool read_branches(conditioning *c, const model *m, const prompt_branch *
 	c->chosen = calloc((size_t)c->steps * (size_t)c->branches, sizeof *c->chosen);
 	if (!c->chosen) return fail(e, NO_MEMORY, "out of memory for %d steps", c->steps);
 	for (int b = 0; b < c->branches; b++) c->weights[b] = b < first ? 1 : list[b - first].weight;
-	if (!m->tokenizer || !m->family.unet.context) return true;
-	c->length = m->family.text.length;
+	if (!m->tokenizer || !denoiser_sizes_of(&m->family.denoiser).context) return true;
+	c->length = m->family.text[0].length;
 	c->width = family_context_width(&m->family);
 	if (first && !read_steps(c, m, 0, negative, e)) return false;
 	for (int b = first; b < c->branches; b++)
@@ -192,7 +192,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[0] = input(n->g, "ids", I32, ids);
 	n->new_words = y->c->new_words ? m->words.row_count : 0;
 	if (n->new_words) n->new_word_ids = s->in[1] = input(n->g, "new_words", I32, ids);
-	s->out = family_encode_text(n, &m->family, s->in[0], y->skip);
+	s->out = family_encode_text(n, &m->family, 0, s->in[0], 0, y->skip).states;
 }
 
 bool conditioning_compile(conditioning *c, const model *m, int skip, error *e)

@@ -15,7 +15,8 @@ static void build(nn *n, const model *m, stage *s, const void *shapes)
 	s->in[1] = input(n->g, "t", REAL, shape1(batch));
 	s->in[2] = tokens ? input(n->g, "context", REAL, shape3(batch, tokens, width)) : 0;
 	s->in[3] = d->embedded ? input(n->g, "guidance", REAL, shape2(batch, d->embedded)) : 0;
-	s->out = family_denoise(n, &m->family, s->in[0], s->in[1], s->in[2], s->in[3]);
+	denoiser_inputs in = { .x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3] };
+	s->out = family_denoise(n, &m->family, in);
 }
 
 bool denoiser_compile(denoiser *d, error *e)

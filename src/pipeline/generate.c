@@ -14,7 +14,7 @@
 static void build_encoder(nn *n, const model *m, stage *s, const void *shapes)
 {
 	const job *j = shapes;
-	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.vae.in_channels));
+	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.autoencoder.in_channels));
 	s->out = vae_mean(n->g, family_encode_image(n, &m->family, s->in[0]));
 }
 

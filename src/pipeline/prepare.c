@@ -27,7 +27,7 @@ static bool choose_size(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
-	int factor = vae_factor(&f->vae), width = f->size, height = f->size;
+	int factor = vae_factor(&f->autoencoder), width = f->size, height = f->size;
 	if (o->init && !o->width && !o->height) {
 		width = (o->init->width + factor / 2) / factor * factor;
 		height = (o->init->height + factor / 2) / factor * factor;
@@ -40,7 +40,7 @@ static bool choose_size(job *j, error *e)
 	j->latent_width = j->width / factor;
 	j->latent_height = j->height / factor;
 	j->places = (size_t)j->latent_width * (size_t)j->latent_height;
-	j->channels = f->vae.latent_channels;
+	j->channels = f->autoencoder.latent_channels;
 	return true;
 }
 
@@ -78,21 +78,6 @@ static bool choose_seed(job *j, error *e)
 }
 
 /* ── the sampler and its path ── */
-
-static bool choose_prediction(job *j, error *e)
-{
-	static const struct {
-		const char *name;
-		prediction prediction;
-	} names[] = { { "epsilon", PREDICT_NOISE }, { "v_prediction", PREDICT_VELOCITY }, { "sample", PREDICT_SAMPLE },
-		{ "flow", PREDICT_FLOW } };
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(names[i].name, j->m->family.prediction)) {
-			j->prediction = names[i].prediction;
-			return true;
-		}
-	return fail(e, BAD_FILE, "%s: prediction '%s' is not known", j->m->path, j->m->family.prediction);
-}
 
 /* A folder's own scheduler: where it is asked for as "model", and where nothing is asked and the model was distilled
  * for it (LCM, TCD), so that others would draw nothing. */
@@ -138,7 +123,7 @@ static bool choose_sampler(job *j, error *e)
 		    sampler_name(j->sampler));
 	if (j->own_scheduler) return true;
 	bool named = false, flow = j->prediction == PREDICT_FLOW;
-	bool distilled = j->m->family.unet.guidance;
+	bool distilled = denoiser_sizes_of(&j->m->family.denoiser).guidance;
 	const char *standard = flow ? "Euler" : distilled ? "LCM" : "DPM++ 2M";
 	if (!sampler_from_name(o->sampler ? o->sampler : standard, &j->sampler, &j->spacing, &named, e) ||
 	    !choose_spacing(j, named, flow, e))
@@ -150,13 +135,7 @@ static bool choose_sampler(job *j, error *e)
 
 static bool make_schedule(job *j, error *e)
 {
-	const family *f = &j->m->family;
-	schedule_config c = {
-		.start = f->beta_start, .end = f->beta_end, .count = f->timesteps, .zero_terminal_snr = f->zero_terminal_snr
-	};
-	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
-		return fail(e, BAD_FILE, "%s: beta schedule '%s' is not known", j->m->path, f->beta_schedule);
-	return noise_schedule_make(&j->schedule, j->own_scheduler ? &j->scheduler.betas : &c, e);
+	return noise_schedule_make(&j->schedule, j->own_scheduler ? &j->scheduler.betas : &j->m->family.betas, e);
 }
 
 /* Image to image leaves out the first steps, as A1111 and CompVis do: of `steps`, floor(strength·steps) are left; the
@@ -200,7 +179,8 @@ static bool add_prompt_lora(void *context, const char *name, double strength, er
 static bool read_prompts(job *j, error *e)
 {
 	const sumi_options *o = j->o;
-	bool guided = j->guidance > 1 && !j->m->family.unet.guidance; /* which a distilled model is told instead */
+	/* a distilled model reads the scale instead */
+	bool guided = j->guidance > 1 && !denoiser_sizes_of(&j->m->family.denoiser).guidance;
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, j, e);
 	return j->prompt && conditioning_read(&j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "",
 	                        guided, o->steps, e);
@@ -224,7 +204,7 @@ static bool check_pictures(job *j, error *e)
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
 	if (o->mask && !o->init) return fail(e, BAD_USAGE, "a mask needs a picture to begin from");
-	if (f->vae.in_channels != 3 || f->vae.out_channels != 3)
+	if (f->autoencoder.in_channels != 3 || f->autoencoder.out_channels != 3)
 		return fail(e, BAD_FILE, "%s: its pictures do not have three channels", j->m->path);
 	return true;
 }
@@ -233,18 +213,19 @@ static bool set_up_denoiser(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
-	int extra = f->unet.in_channels - j->channels;
+	denoiser_sizes sizes = denoiser_sizes_of(&f->denoiser);
+	int extra = sizes.in_channels - j->channels;
 	if (extra != 0 && extra != j->channels + 1)
 		return fail(e, BAD_FILE, "%s: a denoiser of %d channels on latents of %d is not known", j->m->path,
-		    f->unet.in_channels, j->channels);
-	if (f->unet.vector) return fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
+		    sizes.in_channels, j->channels);
+	if (sizes.vector) return fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
 	j->denoiser = (denoiser){
 		.model = j->m,
 		.width = j->latent_width,
 		.height = j->latent_height,
 		.channels = j->channels,
 		.extra = extra,
-		.embedded = f->unet.guidance,
+		.embedded = sizes.guidance,
 		.text = &j->text,
 		.text_to = j->text_to.branches ? &j->text_to : NULL,
 		.blend = o->blend,
@@ -262,9 +243,10 @@ bool job_prepare(job *j, model *m, const sumi_options *o, error *e)
 {
 	j->m = m;
 	j->o = o;
+	j->prediction = m->family.prediction;
 	j->guidance = o->guidance < 0 ? (double)m->family.guidance : o->guidance;
 	return check_numbers(o, e) && choose_size(j, e) && check_pictures(j, e) && choose_seed(j, e) &&
-	       noise_kind(o->rng, &j->cuda, e) && choose_prediction(j, e) && choose_sampler(j, e) && make_schedule(j, e) &&
-	       make_path(j, e) && read_prompts(j, e) && read_blend(j, e) &&
+	       noise_kind(o->rng, &j->cuda, e) && choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) &&
+	       read_prompts(j, e) && read_blend(j, e) &&
 	       adapters_join(&m->lasting, &j->of_prompt, &j->adapters, &m->adapter_count, e) && set_up_denoiser(j, e);
 }

@@ -14,10 +14,10 @@ static void count(void *context, const parameter *p)
 
 static void list_parameters(const family *f)
 {
-	for (int p = 0; p < PARTS; p++) {
+	for (role r = 0; r < FAMILY_ROLES; r++) {
 		error e = { 0 };
 		size_t n = 0;
-		if (!family_parameters(f, (part)p, count, &n, &e)) holds_message(&e);
+		if (!family_parameters(f, r, count, &n, &e)) holds_message(&e);
 	}
 }
 

@@ -42,7 +42,7 @@ static tensor denoise(trial *t, const bench *b)
 	const char *const names[] = { "x", "t", "context" };
 	tensor in[3];
 	for (int i = 0; i < 3; i++) in[i] = trial_input(t, &b->io, "%s", names[i]);
-	return family_denoise(trial_nn(t), &b->f, in[0], in[1], in[2], 0);
+	return family_denoise(trial_nn(t), &b->f, (denoiser_inputs){ .x = in[0], .t = in[1], .context = in[2] });
 }
 
 static void merged(const bench *b, const char *name, const adapted *sets, int count, dtype compute, const char *golden)
@@ -56,7 +56,7 @@ static void text(const bench *b, const char *name, const adapted *sets, int coun
 {
 	trial *t = trial_new(name, REAL, &b->weights, sets, count);
 	tensor ids = trial_input(t, &b->io, "te_ids");
-	trial_expect(t, family_encode_text(trial_nn(t), &b->f, ids, -1), &b->io, "%s", golden);
+	trial_expect(t, family_encode_text(trial_nn(t), &b->f, 0, ids, 0, -1).states, &b->io, "%s", golden);
 	trial_end(t, b->r, 1e-4);
 }
 

@@ -21,7 +21,8 @@ static void denoise(const bench *b, const arrays *inputs, const arrays *golden, 
 	tensor in[3];
 	trial *t = trial_new(name, REAL, &b->weights, set, 1);
 	for (int i = 0; i < 3; i++) in[i] = trial_input(t, inputs, "%s", names[i]);
-	trial_expect(t, family_denoise(trial_nn(t), &b->f, in[0], in[1], in[2], 0), golden, "%s", expected);
+	trial_expect(t, family_denoise(trial_nn(t), &b->f, (denoiser_inputs){ .x = in[0], .t = in[1], .context = in[2] }),
+	    golden, "%s", expected);
 	trial_end(t, b->r, 1e-4);
 }
 
@@ -31,7 +32,7 @@ static void text(const bench *b, const arrays *inputs, const char *name, const a
 	trial *t = trial_new(name, REAL, &b->weights, set, 1);
 	if (array_of(inputs, &n, "%s", expected)) {
 		tensor ids = trial_input(t, inputs, "te_ids");
-		trial_expect(t, family_encode_text(trial_nn(t), &b->f, ids, -1), inputs, "%s", expected);
+		trial_expect(t, family_encode_text(trial_nn(t), &b->f, 0, ids, 0, -1).states, inputs, "%s", expected);
 	}
 	trial_end(t, b->r, 1e-4);
 }

@@ -12,7 +12,7 @@ typedef struct comparison {
 	json_t *left; /* what the manifest has and nobody has told yet */
 	int unexpected, misshaped;
 	const family *f;
-	part part;
+	role role;
 	bool foreign; /* the manifest is of a diffusers folder */
 	json_t *map;  /* foreign key → original key, to be filled; NULL: none */
 } comparison;
@@ -38,11 +38,11 @@ static void told_parameter(void *context, const parameter *p)
 		return;
 	}
 	piece pieces[MAX_PIECES];
-	int count = diffusers_pieces(c->f, c->part, p->name, p->shape, pieces);
+	int count = diffusers_pieces(c->f, c->role, p->name, p->shape, pieces);
 	for (int i = 0; i < count; i++) {
 		if (c->map) {
 			char key[1024];
-			snprintf(key, sizeof key, "%s.%s", diffusers_folder(c->part), pieces[i].name);
+			snprintf(key, sizeof key, "%s.%s", diffusers_folder(c->role), pieces[i].name);
 			json_object_set_new(c->map, key, json_string(p->name));
 		} else
 			told(c, pieces[i].name, pieces[i].shape, dtype_name(p->dtype));
@@ -50,15 +50,15 @@ static void told_parameter(void *context, const parameter *p)
 	if (!count) told(c, p->name, p->shape, "nowhere in the folder");
 }
 
-static void compare(const char *dir, const char *file, const family *f, part first, part last, bool foreign, report *r)
+static void compare(const char *dir, const char *file, const family *f, role first, role last, bool foreign, report *r)
 {
 	if (!exists(path_of(dir, "manifests/%s.json", file))) return;
 	error e = { 0 };
 	json_t *manifest = json_of(path_of(dir, "manifests/%s.json", file));
 	comparison c = { .left = json_object_get(manifest, "tensors"), .f = f, .foreign = foreign };
-	for (part p = first; p <= last; p++) {
-		c.part = p;
-		if (!family_parameters(f, p, told_parameter, &c, &e)) printf("      %s: %s\n", file, e.text);
+	for (role i = first; i <= last; i++) {
+		c.role = i;
+		if (!family_parameters(f, i, told_parameter, &c, &e)) printf("      %s: %s\n", file, e.text);
 	}
 	const char *missing = json_object_iter_key(json_object_iter(c.left));
 	if (missing) printf("      not told: %s\n", missing);
@@ -78,9 +78,9 @@ static void compare_map(const char *dir, report *r)
 	error e = { 0 };
 	if (expected && json && family_from_json(json, &f, &e)) {
 		comparison c = { .f = &f, .foreign = true, .map = json_object() };
-		for (part p = 0; p < PARTS; p++) {
-			c.part = p;
-			family_parameters(&f, p, told_parameter, &c, &e);
+		for (role i = 0; i < FAMILY_ROLES; i++) {
+			c.role = i;
+			family_parameters(&f, i, told_parameter, &c, &e);
 		}
 		int wrong = 0;
 		const char *key;
@@ -111,10 +111,10 @@ static void compare_folder(const char *dir, report *r)
 		bool fine = family_from_diffusers(unet, vae, text, scheduler, &f, &e);
 		if (!fine) printf("      sd1/diffusers: %s\n", e.text);
 		int wrong = !fine;
-		static const char *const files[PARTS] = { "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model",
+		static const char *const files[] = { "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model",
 			"text_encoder/model" };
-		for (part p = 0; fine && p < PARTS; p++) {
-			arrays a = arrays_open(path_of(dir, "sd1/diffusers/%s.safetensors", files[p]));
+		for (role i = 0; fine && i < FAMILY_ROLES && family_has(&f, i); i++) {
+			arrays a = arrays_open(path_of(dir, "sd1/diffusers/%s.safetensors", files[i]));
 			json_object_del(a.header, "__metadata__");
 			const char *key;
 			json_t *entry;
@@ -123,8 +123,8 @@ static void compare_folder(const char *dir, report *r)
 				json_object_set_new(a.header, key, json_pack("[O,s]", json_object_get(entry, "shape"), "F32"));
 			}
 			json_object_set_new(a.header, "text_model.embeddings.position_ids", json_pack("[[i,i],s]", 1, 77, "I64"));
-			comparison c = { .left = a.header, .f = &f, .part = p, .foreign = true };
-			family_parameters(&f, p, told_parameter, &c, &e);
+			comparison c = { .left = a.header, .f = &f, .role = i, .foreign = true };
+			family_parameters(&f, i, told_parameter, &c, &e);
 			json_object_del(a.header, "text_model.embeddings.position_ids");
 			wrong += (int)json_object_size(a.header) + c.unexpected + c.misshaped;
 			arrays_close(&a);
@@ -171,14 +171,14 @@ void golden_manifests(const char *dir, report *r)
 	family folder1 = diffusers_layout(sd1), folder2 = diffusers_layout(sd2);
 	compare_map(dir, r);
 	compare_folder(dir, r);
-	compare(dir, "sd1_singlefile", sd1, UNET_PART, TEXT_PART, false, r);
-	compare(dir, "sd21_singlefile", sd2, UNET_PART, TEXT_PART, false, r);
-	compare(dir, "ldm_txt2img_1p4b_singlefile", ldm, UNET_PART, TEXT_PART, false, r);
-	compare(dir, "sd15_diffusers_unet", &folder1, UNET_PART, UNET_PART, true, r);
-	compare(dir, "sd15_diffusers_vae", &folder1, VAE_PART, VAE_PART, true, r);
-	compare(dir, "sd15_diffusers_text_encoder", &folder1, TEXT_PART, TEXT_PART, true, r);
-	compare(dir, "sd21_diffusers_unet", &folder2, UNET_PART, UNET_PART, true, r);
-	compare(dir, "sd21_diffusers_text_encoder", &folder2, TEXT_PART, TEXT_PART, true, r);
+	compare(dir, "sd1_singlefile", sd1, DENOISER, FAMILY_ROLES - 1, false, r);
+	compare(dir, "sd21_singlefile", sd2, DENOISER, FAMILY_ROLES - 1, false, r);
+	compare(dir, "ldm_txt2img_1p4b_singlefile", ldm, DENOISER, FAMILY_ROLES - 1, false, r);
+	compare(dir, "sd15_diffusers_unet", &folder1, DENOISER, DENOISER, true, r);
+	compare(dir, "sd15_diffusers_vae", &folder1, AUTOENCODER, AUTOENCODER, true, r);
+	compare(dir, "sd15_diffusers_text_encoder", &folder1, TEXT_ENCODER, TEXT_ENCODER, true, r);
+	compare(dir, "sd21_diffusers_unet", &folder2, DENOISER, DENOISER, true, r);
+	compare(dir, "sd21_diffusers_text_encoder", &folder2, TEXT_ENCODER, TEXT_ENCODER, true, r);
 	compare_numbers(dir, r);
 	static const char *const later[] = { "sdxl_base_singlefile", "sd3_medium_singlefile", "sd35_large_singlefile" };
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)

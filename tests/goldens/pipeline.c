@@ -133,7 +133,7 @@ static void run_case(const char *dir, const char *name, const json_t *c, model *
 	sumi_image init;
 	arrays a = arrays_open(path_of(dir, "pipeline/%s.safetensors", name));
 	if (!a.header) return;
-	options_of(name, c, &a, vae_factor(&m->family.vae), &o, &init);
+	options_of(name, c, &a, vae_factor(&m->family.autoencoder), &o, &init);
 	char title[100];
 	double tolerance = m->compute == BF16 ? 3e-2 : 1e-4;
 	snprintf(title, sizeof title, "%s%s", name, m->compute == BF16 ? " bf16" : "");

@@ -49,7 +49,7 @@ static void run_clip(trial *t, const text_config *c, const char *prefix, const a
 	graph *g = n->g;
 	tensor ids = trial_input(t, io, "input_ids");
 	push(g, "%s", prefix);
-	clip_states s = clip_encode(n, &c->clip, ids, 1);
+	clip_states s = clip_encode(n, &c->clip, ids, 1, true);
 	tensor last = clip_final_norm(n, &c->clip, s.last);
 	tensor end = trial_value(t, "ends", I32, shape1(rows), ends);
 	trial_expect(t, last, io, "last_hidden_state");
@@ -60,15 +60,15 @@ static void run_clip(trial *t, const text_config *c, const char *prefix, const a
 	trial_expect(t, clip_final_norm(n, &c->clip, s.taken), io, "penultimate_ln");
 	for (int i = 0; i <= c->clip.layers; i++)
 		if (json_object_get(io->header, "hidden.0"))
-			trial_expect(t, clip_encode(n, &c->clip, ids, c->clip.layers - i).taken, io, "hidden.%d", i);
+			trial_expect(t, clip_encode(n, &c->clip, ids, c->clip.layers - i, false).taken, io, "hidden.%d", i);
 	if (json_object_get(io->header, "pooled"))
 		trial_expect(t, clip_pooled(n, &c->clip, last, end, false), io, "pooled");
 	if (json_object_get(io->header, "pooled_projected"))
 		trial_expect(t, clip_pooled(n, &c->clip, last, end, true), io, "pooled_projected");
 	tensor brief = trial_input(t, io, "input_ids_short");
 	if (brief)
-		trial_expect(
-		    t, clip_final_norm(n, &c->clip, clip_encode(n, &c->clip, brief, 0).last), io, "last_hidden_state_short");
+		trial_expect(t, clip_final_norm(n, &c->clip, clip_encode(n, &c->clip, brief, 0, false).taken), io,
+		    "last_hidden_state_short");
 	pop(g);
 	if (!grad->header) return;
 	tensor loss = mean_squared_error(g, cast(g, last, REAL), trial_input(t, grad, "target"));
@@ -128,8 +128,8 @@ static void run(const char *dir, const char *name, const json_t *entry, dtype co
  * pieces that the layout of diffusers makes of the original ones. */
 static int wrong_pieces(const arrays *original, const arrays *renamed, const text_config *c, const char *prefix)
 {
-	family f = { .text = *c };
-	snprintf(f.text_prefix, sizeof f.text_prefix, "%.60s", prefix);
+	family f = { .text = { *c } };
+	snprintf(f.prefix[TEXT_ENCODER], PREFIX_LENGTH, "%.60s", prefix);
 	int wrong = 0;
 	const char *key;
 	json_t *entry;
@@ -140,7 +140,7 @@ static int wrong_pieces(const arrays *original, const arrays *renamed, const tex
 		const void *data, *found;
 		piece pieces[MAX_PIECES];
 		if (!array_find(original, key, &d, &s, &data)) continue;
-		int count = diffusers_pieces(&f, TEXT_PART, key, s, pieces);
+		int count = diffusers_pieces(&f, TEXT_ENCODER, key, s, pieces);
 		for (int i = 0; i < count; i++) {
 			if (!array_find(renamed, pieces[i].name, &foreign, &t, &found) || !shape_same(t, pieces[i].shape)) {
 				wrong++;

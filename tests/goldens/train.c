@@ -100,12 +100,12 @@ static bool open_trace(trace *t, const char *dir, error *e)
 	t->values = arrays_open(path_of(dir, "train/%s.safetensors", t->name));
 	if (!fine || !t->start.header || !t->values.header || !train_options_make(&t->options, TRAIN_DIFFUSION, e))
 		return fail(e, BAD_FILE, "a file is missing");
-	snprintf(f->prediction, sizeof f->prediction, text_is(t->json, "prediction", "v") ? "v_prediction" : "epsilon");
+	f->prediction = text_is(t->json, "prediction", "v") ? PREDICT_VELOCITY : PREDICT_NOISE;
 	t->options.max_grad_norm = json_number_value(json_object_get(t->json, "clip"));
 	t->options.use_ema = true;
 	t->job.options = &t->options;
 	return noising_of(f, &t->options, &t->job.schedule, &t->job.noising, e) &&
-	       learner_add_part(&t->job.learner, UNET_PART, true, lookup_array, &t->start, 0, e);
+	       learner_add_part(&t->job.learner, DENOISER, true, lookup_array, &t->start, 0, e);
 }
 
 static bool is_noise(const trace *t, const char *name)

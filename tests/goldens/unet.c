@@ -35,7 +35,9 @@ static void run_case(const char *topic, const char *which, dtype compute, const 
 	tensor context = trial_input(t, io, "%s.context", which), y = trial_input(t, io, "%s.y", which);
 	if (!strcmp(which, "a") && compute != BF16) trial_expect_blocks(t, io, block_name);
 	push(n->g, "model.diffusion_model");
-	tensor out = unet(n, c, x, time, context, y);
+	denoiser_inputs in = { .x = x, .t = time, .context = context };
+	*(c->guidance ? &in.guidance : &in.vector) = y;
+	tensor out = unet(n, c, in);
 	pop(n->g);
 	trial_expect(t, out, io, "%s.out", which);
 	if (grad) {

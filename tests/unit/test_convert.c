@@ -100,13 +100,13 @@ static void families_come_back(const char *json, const char *left_out)
 	const checkpoint *const others[] = { b, c };
 	for (int i = 0; i < 2; i++) {
 		const family *f = checkpoint_family(a), *g = checkpoint_family(others[i]);
-		assert_memory_equal(&f->vae, &g->vae, sizeof f->vae);
-		assert_string_equal(f->prediction, g->prediction);
+		assert_memory_equal(&f->autoencoder, &g->autoencoder, sizeof f->autoencoder);
+		assert_int_equal(f->prediction, g->prediction);
 		assert_int_equal(f->size, g->size);
-		assert_int_equal(f->unet.in_channels, g->unet.in_channels);
-		assert_int_equal(f->text.padding, g->text.padding);
-		assert_int_equal(f->text.length, g->text.length);
-		assert_int_equal(f->zero_terminal_snr, g->zero_terminal_snr);
+		assert_int_equal(f->denoiser.unet.in_channels, g->denoiser.unet.in_channels);
+		assert_int_equal(f->text[0].padding, g->text[0].padding);
+		assert_int_equal(f->text[0].length, g->text[0].length);
+		assert_int_equal(f->betas.zero_terminal_snr, g->betas.zero_terminal_snr);
 	}
 	checkpoint_close(a);
 	checkpoint_close(b);

@@ -38,7 +38,7 @@ static listing list_all(const family *f)
 {
 	listing l = { 0 };
 	error e = { 0 };
-	for (part p = 0; p < PARTS; p++) assert_true(family_parameters(f, p, add_parameter, &l, &e));
+	for (role p = 0; p < FAMILY_ROLES; p++) assert_true(family_parameters(f, p, add_parameter, &l, &e));
 	return l;
 }
 
@@ -145,7 +145,7 @@ static void json_round_trip(void **state)
 			assert_string_equal(a.list[k].name, b.list[k].name);
 			assert_true(shape_same(a.list[k].shape, b.list[k].shape));
 		}
-		assert_true(g.latent_scale == f->latent_scale && g.size == f->size && g.text.padding == f->text.padding);
+		assert_true(g.latent_scale == f->latent_scale && g.size == f->size && g.text[0].padding == f->text[0].padding);
 		free(a.list), free(b.list), free(json), free(again);
 	}
 }
@@ -251,22 +251,21 @@ static void names_in_folders(void **state)
 	const family *f = family_by_name("sd2.1", NULL);
 	piece p[MAX_PIECES];
 	const char *key = "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight";
-	assert_int_equal(diffusers_pieces(f, TEXT_PART, key, shape2(3072, 1024), p), 3);
+	assert_int_equal(diffusers_pieces(f, TEXT_ENCODER, key, shape2(3072, 1024), p), 3);
 	assert_string_equal(p[2].name, "text_model.encoder.layers.3.self_attn.v_proj.weight");
 	assert_int_equal(p[2].first, 2048);
 	assert_int_equal(p[2].rows, 1024);
 	key = "cond_stage_model.model.text_projection";
-	assert_int_equal(diffusers_pieces(f, TEXT_PART, key, shape2(1024, 512), p), 1);
+	assert_int_equal(diffusers_pieces(f, TEXT_ENCODER, key, shape2(1024, 512), p), 1);
 	assert_true(p[0].transposed && p[0].shape.d[0] == 512);
-	assert_int_equal(
-	    diffusers_pieces(f, UNET_PART, "model.diffusion_model.input_blocks.99.0.op.bias", shape1(1), p), 0);
-	assert_int_equal(diffusers_pieces(f, UNET_PART, "model.diffusion_model.nonsense", shape1(1), p), 0);
+	assert_int_equal(diffusers_pieces(f, DENOISER, "model.diffusion_model.input_blocks.99.0.op.bias", shape1(1), p), 0);
+	assert_int_equal(diffusers_pieces(f, DENOISER, "model.diffusion_model.nonsense", shape1(1), p), 0);
 	char old[256];
 	assert_true(diffusers_old_name("encoder.mid_block.attentions.0.to_out.0.weight", old, sizeof old));
 	assert_string_equal(old, "encoder.mid_block.attentions.0.proj_attn.weight");
 	assert_false(diffusers_old_name("mid_block.attentions.0.norm.weight", old, sizeof old));
 	family g = diffusers_layout(f);
-	assert_int_equal(g.text.clip.layers, 23);
+	assert_int_equal(g.text[0].clip.layers, 23);
 }
 
 int main(void)

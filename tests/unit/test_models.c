@@ -108,7 +108,7 @@ static float *denoise_words(model *m, const unet_config *c, int height, int widt
 	nn n = { .g = g, .adapters = m->adapters, .adapter_count = m->adapter_count };
 	tensor x = input(g, "x", REAL, shape4(1, height, width, c->in_channels)), t = input(g, "t", REAL, shape1(1));
 	tensor context = c->context ? input(g, "context", REAL, shape3(1, 5, c->context)) : 0;
-	tensor y = unet(&n, c, x, t, context, 0);
+	tensor y = unet(&n, c, (denoiser_inputs){ .x = x, .t = t, .context = context });
 	keep(g, y);
 	prepare(g, m);
 	fill_input(g, x), fill_input(g, t), fill_input(g, context);
@@ -145,7 +145,8 @@ static float *gradients_of_weight(model *m, bool recompute, size_t *arena, size_
 	nn n = { .g = g };
 	tensor x = input(g, "x", REAL, shape4(1, 8, 8, 4)), t = input(g, "t", REAL, shape1(1));
 	tensor context = input(g, "context", REAL, shape3(1, 5, 8));
-	tensor loss = mean_squared_error(g, unet(&n, &small, x, t, context, 0), x), d;
+	tensor loss = mean_squared_error(g, unet(&n, &small, (denoiser_inputs){ .x = x, .t = t, .context = context }), x),
+	       d;
 	tensor w = find(g, "input_blocks.1.0.in_layers.2.weight");
 	set_trainable(g, w, true);
 	assert_true(gradients(g, loss, &w, 1, &d));
@@ -261,24 +262,26 @@ static void says_what_does_not_fit(void **state)
 		.inner = 16,
 		.activation = GELU_QUICK,
 		.epsilon = 1e-5f };
-	clip_encode(&n, &clip, input(g, "ids", I32, shape2(1, 9)), 0);
+	clip_encode(&n, &clip, input(g, "ids", I32, shape2(1, 9)), 0, false);
 	assert_non_null(strstr(graph_error(g)->text, "9 tokens"));
 	graph_free(g);
 	g = graph_new(REAL);
 	n.g = g;
-	clip_encode(&n, &clip, input(g, "ids", I32, shape2(1, 8)), 2);
+	clip_encode(&n, &clip, input(g, "ids", I32, shape2(1, 8)), 2, false);
 	assert_non_null(strstr(graph_error(g)->text, "skips 2"));
 	graph_free(g);
 	g = graph_new(REAL);
 	n.g = g;
-	unet(&n, &small, input(g, "x", REAL, shape4(1, 4, 4, 3)), input(g, "t", REAL, shape1(2)), 0, 0);
+	denoiser_inputs in = { .x = input(g, "x", REAL, shape4(1, 4, 4, 3)), .t = input(g, "t", REAL, shape1(2)) };
+	unet(&n, &small, in);
 	error e = { 0 };
 	assert_false(graph_compile(g, backend_cpu(), 1, &e)); /* a batch of 1 with two times */
 	graph_free(g);
 }
 
 /* ── adapters on OpenCLIP's fused weight ── */
-static const family open_clip = { .text = { .kind = CLIP_TEXT,
+static const family open_clip = { .text[0] = { .kind = CLIP_TEXT,
+	                                  .final_norm = true,
 	                                  .clip = { .fused = true,
 	                                      .vocabulary = 20,
 	                                      .positions = 8,
@@ -288,8 +291,8 @@ static const family open_clip = { .text = { .kind = CLIP_TEXT,
 	                                      .inner = 32,
 	                                      .activation = GELU,
 	                                      .epsilon = 1e-5f } },
-	.text_prefix = "text",
-	.unet = { .in_channels = 4,
+	.prefix = { [DENOISER] = "unet", [TEXT_ENCODER] = "text" },
+	.denoiser.unet = { .in_channels = 4,
 	    .out_channels = 4,
 	    .channels = 32,
 	    .levels = 1,
@@ -300,14 +303,13 @@ static const family open_clip = { .text = { .kind = CLIP_TEXT,
 	    .heads = 4,
 	    .spatial_transformer = true,
 	    .context = 16,
-	    .groups = 32 },
-	.unet_prefix = "unet" };
+	    .groups = 32 } };
 
 static float *encode(model *m, const lora_training *training)
 {
 	graph *g = graph_new(REAL);
 	nn n = { .g = g, .adapters = m->adapters, .adapter_count = m->adapter_count, .training = training };
-	tensor ids = input(g, "ids", I32, shape2(1, 6)), y = family_encode_text(&n, &open_clip, ids, 0);
+	tensor ids = input(g, "ids", I32, shape2(1, 6)), y = family_encode_text(&n, &open_clip, 0, ids, 0, 0).states;
 	keep(g, y);
 	prepare(g, m);
 	memcpy(graph_data(g, ids), (int32_t[]){ 1, 5, 3, 19, 0, 2 }, 6 * sizeof(int32_t));
@@ -365,7 +367,7 @@ static void adds_paths_to_train(void **state)
 	graph *g = graph_new(REAL);
 	lora_training training = { .rank = 2, .alpha = 1, .dropout = 0.1f, .wants = only_attention };
 	nn n = { .g = g, .training = &training };
-	family_encode_text(&n, &open_clip, input(g, "ids", I32, shape2(1, 6)), 0);
+	family_encode_text(&n, &open_clip, 0, input(g, "ids", I32, shape2(1, 6)), 0, 0);
 	assert_int_equal(graph_error(g)->status, OK);
 	tensor down = find(g, "text.transformer.resblocks.0.attn.in_proj_weight.lora_down");
 	tensor up = find(g, "text.transformer.resblocks.0.attn.in_proj_weight.lora_up");

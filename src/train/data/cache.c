@@ -54,14 +54,14 @@ bool cache_origin_of(const learner *m, bool words, const data_options *source, c
 	sha256 h;
 	*o = (cache_origin){ 0 };
 	sha256_begin(&h);
-	if (!hash_part(m, m->family.vae_prefix, true, &h))
+	if (!hash_part(m, m->family.prefix[AUTOENCODER], true, &h))
 		return fail(e, BAD_USAGE, "an autoencoder that is trained makes no cache");
 	end_hash(&h, o->autoencoder);
 	if (words) {
-		const text_config *t = &m->family.text;
+		const text_config *t = &m->family.text[0];
 		int numbers[] = { t->skip, t->length, t->begin, t->end, t->padding };
 		sha256_begin(&h);
-		if (!hash_part(m, m->family.text_prefix, false, &h))
+		if (!hash_part(m, m->family.prefix[TEXT_ENCODER], false, &h))
 			return fail(e, BAD_USAGE, "a text encoder that is trained makes no text states to keep");
 		sha256_add(&h, numbers, sizeof numbers);
 		if (m->vocabulary) sha256_add(&h, m->vocabulary, strlen(m->vocabulary));

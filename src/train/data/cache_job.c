@@ -41,7 +41,7 @@ static bool open_models(diffusion *d, const train_options *o, const training_lis
 	if (*o->model) return diffusion_open(d, o, false, l, e);
 	*d = (diffusion){ .options = o };
 	return (d->vae = weights_open(o->vae, e)) && family_of_file(d->vae, &d->learner.family, e) &&
-	       learner_add_part(&d->learner, VAE_PART, false, lookup_weight, d->vae, 0, e);
+	       learner_add_part(&d->learner, AUTOENCODER, false, lookup_weight, d->vae, 0, e);
 }
 
 static bool fits_factor(const data_options *source, int factor, error *e)
@@ -56,7 +56,7 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && fits_factor(&source, vae_factor(&d.learner.family.vae), e);
+	fine = fine && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
 	job_clock c = { .l = l, .began = now() };
 	cache_options how = { .folder = o->output,
 		.words = o->cache_text && d.tokenizer,

@@ -95,7 +95,7 @@ static bool put_sample(writing *w, weights_writer *to, bool declare, int i, erro
 	const kept *k = &w->waiting[i];
 	char name[64];
 	long long number = (long long)(w->done - w->waiting_count + i);
-	int64_t moments[] = { k->height, k->width, 2 * w->m->family.vae.latent_channels }, states[2];
+	int64_t moments[] = { k->height, k->width, 2 * w->m->family.autoencoder.latent_channels }, states[2];
 	snprintf(name, sizeof name, "moments/%lld", number);
 	if (!put_tensor(w, to, declare, name, 3, moments, k->moments, e)) return false;
 	if (!k->words) return true;
@@ -182,10 +182,10 @@ static bool list_set(writing *w, error *e)
 /* ── the run ── */
 static bool keep_sample(writing *w, const data_batch *b, int i, const float *moments, const float *states, error *e)
 {
-	int factor = vae_factor(&w->m->family.vae);
+	int factor = vae_factor(&w->m->family.autoencoder);
 	kept *k = &w->waiting[w->waiting_count];
 	*k = (kept){ .height = b->height / factor, .width = b->width / factor };
-	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.vae.latent_channels;
+	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.autoencoder.latent_channels;
 	size_t text = states ? (size_t)words_tokens(w->words) * (size_t)words_width(w->words) : 0;
 	place at = { w->done, w->files, b->height, b->width };
 	if (w->places) w->places[b->picture[i]] = at;

@@ -22,7 +22,7 @@ encoder *encoder_new(const learner *m, int count, int height, int width, dtype c
 	c->count = count;
 	c->height = height;
 	c->width = width;
-	c->image = input(g, "image", REAL, shape4(count, height, width, m->family.vae.in_channels));
+	c->image = input(g, "image", REAL, shape4(count, height, width, m->family.autoencoder.in_channels));
 	tensor moments = family_encode_image(&n, &m->family, c->image);
 	c->moments = concat(g, vae_mean(g, moments), vae_logvar(g, moments), 3);
 	keep(g, c->moments);

@@ -22,10 +22,10 @@ words *words_new(const learner *m, const tokenizer *t, int count, dtype compute,
 	nn n = { .g = g };
 	w->tokenizer = t;
 	w->count = count;
-	w->tokens = m->family.text.length;
+	w->tokens = m->family.text[0].length;
 	w->width = family_context_width(&m->family);
 	w->ids = input(g, "ids", I32, shape2(count, w->tokens));
-	w->states = family_encode_text(&n, &m->family, w->ids, -1);
+	w->states = family_encode_text(&n, &m->family, 0, w->ids, 0, -1).states;
 	keep(g, w->states);
 	if (graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
 	    graph_allocate(g, NULL, NULL, e))

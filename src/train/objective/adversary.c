@@ -41,7 +41,7 @@ bool adversary_open(adversary *a, learner *m, tensor_lookup *lookup, void *conte
 	nn n = { .g = g, .parameter = add_weight, .context = &into };
 	int side = discriminator_least_side(&a->config);
 	push(g, "%s", a->scope);
-	discriminator(&n, &a->config, input(g, "picture", REAL, shape4(1, side, side, m->family.vae.out_channels)));
+	discriminator(&n, &a->config, input(g, "picture", REAL, shape4(1, side, side, m->family.autoencoder.out_channels)));
 	pop(g);
 	if (!failed(&own) && failed(graph_error(g))) own = *graph_error(g);
 	graph_free(g);

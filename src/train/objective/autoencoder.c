@@ -39,7 +39,7 @@ static tensor contested(const autoencoder *a, nn *n, tensor image, tensor pictur
 	tensor fake = detach(g, picture), mean_error = reconstruction(a, n, fake, image);
 	tensor nll = likelihood(g, mean_error, logvar);
 	char last[PREFIX_LENGTH + 32];
-	snprintf(last, sizeof last, "%s.decoder.conv_out.weight", a->learner.family.vae_prefix);
+	snprintf(last, sizeof last, "%s.decoder.conv_out.weight", a->learner.family.prefix[AUTOENCODER]);
 	contest c = adversary_build(&a->adversary, n, image, picture, fake, nll, find(g, last));
 	shape s = shape_of(g, image);
 	float values = (float)(s.d[1] * s.d[2] * s.d[3]);
@@ -53,7 +53,7 @@ tensor autoencoder_build(void *context, nn *n, int count, int height, int width)
 {
 	autoencoder *a = context;
 	graph *g = n->g;
-	const vae_config *c = &a->learner.family.vae;
+	const vae_config *c = &a->learner.family.autoencoder;
 	int factor = vae_factor(c);
 	tensor image = input(g, "image", REAL, shape4(count, height, width, c->in_channels));
 	tensor noise = input(g, "noise", REAL, shape4(count, height / factor, width / factor, c->latent_channels));
@@ -96,7 +96,8 @@ static bool add_adversary(autoencoder *a, error *e)
 	if (o->disc_weight == 0) return true;
 	a->adversary.config = (discriminator_config){ (int)o->disc_channels, (int)o->disc_layers };
 	a->adversary.weight = o->disc_weight;
-	snprintf(a->adversary.scope, sizeof a->adversary.scope, "%s.loss.discriminator", a->learner.family.vae_prefix);
+	snprintf(
+	    a->adversary.scope, sizeof a->adversary.scope, "%s.loss.discriminator", a->learner.family.prefix[AUTOENCODER]);
 	return adversary_open(
 	    &a->adversary, &a->learner, a->source ? lookup_checkpoint : NULL, a->source, (uint64_t)o->seed, e);
 }
@@ -111,10 +112,10 @@ bool autoencoder_open(autoencoder *a, const train_options *o, error *e)
 	} else if (!family_from_option(o->model_config, &m->family, e)) {
 		return false;
 	}
-	const char *prefix = m->family.vae_prefix;
+	const char *prefix = m->family.prefix[AUTOENCODER];
 	snprintf(a->logvar, sizeof a->logvar, "%s.loss.logvar", prefix);
 	uint64_t seed = (uint64_t)o->seed;
-	if (!learner_add_part(m, VAE_PART, true, a->source ? lookup_checkpoint : NULL, a->source, seed, e)) return false;
+	if (!learner_add_part(m, AUTOENCODER, true, a->source ? lookup_checkpoint : NULL, a->source, seed, e)) return false;
 	if (o->freeze_encoder) {
 		char begin[2][PREFIX_LENGTH + 16];
 		snprintf(begin[0], sizeof begin[0], "%s.encoder.", prefix);
@@ -159,7 +160,7 @@ task autoencoder_task(autoencoder *a)
 
 static bool check_side(const autoencoder *a, int side, error *e)
 {
-	int factor = vae_factor(&a->learner.family.vae), least = *a->options->lpips ? 16 : 1;
+	int factor = vae_factor(&a->learner.family.autoencoder), least = *a->options->lpips ? 16 : 1;
 	if (side % factor)
 		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
 	if (a->options->disc_weight > 0 && least < discriminator_least_side(&a->adversary.config))

@@ -20,20 +20,21 @@ tensor diffusion_build(void *context, nn *n, int count, int height, int width)
 	diffusion *d = context;
 	const family *f = &d->learner.family;
 	graph *g = n->g;
-	int factor = d->pixel_sizes ? vae_factor(&f->vae) : 1, h = height / factor, w = width / factor;
-	int channels = f->vae.latent_channels;
+	int factor = d->pixel_sizes ? vae_factor(&f->autoencoder) : 1, h = height / factor, w = width / factor;
+	int channels = f->autoencoder.latent_channels;
 	tensor x = input(g, "x", REAL, shape4(count, h, w, channels)), t = input(g, "t", REAL, shape1(count));
 	tensor target = input(g, "target", REAL, shape4(count, h, w, channels));
 	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1)), words = 0;
-	if (f->unet.context && d->given_context)
-		words = input(g, "context", REAL, shape3(count, d->given_context, f->unet.context));
-	else if (f->unet.context) {
-		shape s = shape2(count, f->text.length);
+	int reads = denoiser_sizes_of(&f->denoiser).context;
+	if (reads && d->given_context)
+		words = input(g, "context", REAL, shape3(count, d->given_context, reads));
+	else if (reads) {
+		shape s = shape2(count, f->text[0].length);
 		n->new_words = d->word.count;
 		if (n->new_words) n->new_word_ids = input(g, "new_words", I32, s);
-		words = family_encode_text(n, f, input(g, "ids", I32, s), -1);
+		words = family_encode_text(n, f, 0, input(g, "ids", I32, s), 0, -1).states;
 	}
-	tensor out = family_denoise(n, f, x, t, words, 0);
+	tensor out = family_denoise(n, f, (denoiser_inputs){ .x = x, .t = t, .context = words });
 	tensor squares = activate(g, sub(g, out, target), SQUARE);
 	return mean_all(g, mul(g, squares, importance));
 }
@@ -42,7 +43,7 @@ tensor diffusion_build(void *context, nn *n, int count, int height, int width)
 static void take_sample(diffusion *d, generator *random, const float *moments, size_t places, float *latent)
 {
 	const family *f = &d->learner.family;
-	int c = f->vae.latent_channels;
+	int c = f->autoencoder.latent_channels;
 	random_normal(random, d->scratch, places * (size_t)c);
 	for (size_t p = 0; p < places; p++)
 		for (int k = 0; k < c; k++) {
@@ -56,7 +57,7 @@ static bool write_words(const diffusion *d, graph *g, int i, const char *caption
 {
 	tensor ids = find(g, "ids");
 	if (!ids) return true;
-	size_t length = (size_t)d->learner.family.text.length, first = (size_t)i * length;
+	size_t length = (size_t)d->learner.family.text[0].length, first = (size_t)i * length;
 	int32_t *at = (int32_t *)graph_data(g, ids) + first;
 	if (!d->word.count) return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, length, NULL, e);
 	if (!new_words_encode_padded(&d->word, 1, d->tokenizer, caption, at, length, e)) return false;
@@ -153,7 +154,7 @@ static char *given_vocabulary(const char *path, error *e)
 /* A new model reads words by its own vocabulary: the embedding gets as many rows. */
 static bool choose_vocabulary(diffusion *d, error *e)
 {
-	text_config *text = &d->learner.family.text;
+	text_config *text = &d->learner.family.text[0];
 	if (text->kind != TRANSFORMER_TEXT || d->source || d->learner.vocabulary) return true;
 	if (*d->options->vocabulary)
 		d->learner.vocabulary = given_vocabulary(d->options->vocabulary, e);
@@ -164,11 +165,10 @@ static bool choose_vocabulary(diffusion *d, error *e)
 
 static bool open_tokenizer(diffusion *d, const training_listener *l, error *e)
 {
-	text_config *text = &d->learner.family.text;
+	text_config *text = &d->learner.family.text[0];
 	const char *lines = d->learner.vocabulary;
-	tokenizer_kind kind = strcmp(text->tokenizer, "clip") ? WORDPIECE : text->clip.fused ? OPENCLIP : CLIP;
 	if (text->kind == NO_TEXT) return true;
-	if (!(d->tokenizer = tokenizer_open(kind, lines, lines ? strlen(lines) : 0, e))) return false;
+	if (!(d->tokenizer = tokenizer_open(text->tokenizer, lines, lines ? strlen(lines) : 0, e))) return false;
 	if (lines) {
 		text->transformer.vocabulary = tokenizer_size(d->tokenizer);
 		text->begin = tokenizer_start(d->tokenizer);
@@ -194,18 +194,20 @@ static bool open_model(diffusion *d, error *e)
 	if (*o->vae) {
 		family own;
 		if (!(d->vae = weights_open(o->vae, e)) || !family_of_file(d->vae, &own, e)) return false;
-		f->vae = own.vae;
-		memcpy(f->vae_prefix, own.vae_prefix, sizeof f->vae_prefix);
+		f->autoencoder = own.autoencoder;
+		memcpy(f->prefix[AUTOENCODER], own.prefix[AUTOENCODER], sizeof f->prefix[AUTOENCODER]);
 	} else if (!d->source) {
 		return fail(e, BAD_USAGE, "--vae is missing: a new model needs an autoencoder");
 	}
-	if (f->unet.in_channels != f->vae.latent_channels ||
-	    (f->text.kind != NO_TEXT && f->unet.context != family_context_width(f)))
+	denoiser_sizes sizes = denoiser_sizes_of(&f->denoiser);
+	if (sizes.in_channels != f->autoencoder.latent_channels ||
+	    (family_has(f, TEXT_ENCODER) && sizes.context != family_context_width(f)))
 		return fail(e, BAD_USAGE,
 		    "the denoiser reads %d channels and contexts of width %d, the autoencoder makes %d and the text encoder %d",
-		    f->unet.in_channels, f->unet.context, f->vae.latent_channels, family_context_width(f));
-	if (*o->prediction_type) snprintf(f->prediction, sizeof f->prediction, "%s", o->prediction_type);
-	f->zero_terminal_snr |= o->zero_terminal_snr;
+		    sizes.in_channels, sizes.context, f->autoencoder.latent_channels, family_context_width(f));
+	if (*o->prediction_type && !prediction_from_name(o->prediction_type, &f->prediction))
+		return fail(e, BAD_USAGE, "no prediction '%s': epsilon, v_prediction or flow", o->prediction_type);
+	f->betas.zero_terminal_snr |= o->zero_terminal_snr;
 	return true;
 }
 
@@ -213,11 +215,11 @@ static bool open_model(diffusion *d, error *e)
 static void set_rates(diffusion *d)
 {
 	const train_options *o = d->options;
-	size_t prefix = strlen(d->learner.family.text_prefix);
+	size_t prefix = strlen(d->learner.family.prefix[TEXT_ENCODER]);
 	if (o->embedding_lr <= 0 || o->learning_rate <= 0) return;
 	for (int i = 0; i < d->learner.count; i++) {
 		learner_weight *w = &d->learner.weights[i];
-		bool of_text = !strncmp(w->name, d->learner.family.text_prefix, prefix);
+		bool of_text = !strncmp(w->name, d->learner.family.prefix[TEXT_ENCODER], prefix);
 		if (of_text && strstr(w->name, ".token_emb")) w->rate = o->embedding_lr / o->learning_rate;
 	}
 }
@@ -228,11 +230,11 @@ static bool add_parts(diffusion *d, bool train_unet, error *e)
 	learner *m = &d->learner;
 	tensor_lookup *lookup = d->source ? lookup_checkpoint : NULL, *vae_lookup = d->vae ? lookup_weight : lookup;
 	void *vae = d->vae ? (void *)d->vae : (void *)d->source;
-	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text.kind == TRANSFORMER_TEXT));
+	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text[0].kind == TRANSFORMER_TEXT));
 	uint64_t seed = (uint64_t)o->seed;
-	return learner_add_part(m, UNET_PART, train_unet, lookup, d->source, seed, e) &&
-	       learner_add_part(m, TEXT_PART, words, lookup, d->source, seed, e) &&
-	       learner_add_part(m, VAE_PART, false, vae_lookup, vae, seed, e);
+	return learner_add_part(m, DENOISER, train_unet, lookup, d->source, seed, e) &&
+	       learner_add_part(m, TEXT_ENCODER, words, lookup, d->source, seed, e) &&
+	       learner_add_part(m, AUTOENCODER, false, vae_lookup, vae, seed, e);
 }
 
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
@@ -242,21 +244,12 @@ bool noising_of(const family *f, const train_options *o, noise_schedule *schedul
 		.logit_std = o->logit_std,
 		.snr_gamma = o->snr_gamma,
 		.noise_offset = o->noise_offset,
+		.prediction = f->prediction,
 		.schedule = schedule };
-	if (!strcmp(f->prediction, "epsilon"))
-		n->prediction = PREDICT_NOISE;
-	else if (!strcmp(f->prediction, "v_prediction"))
-		n->prediction = PREDICT_VELOCITY;
-	else if (!strcmp(f->prediction, "flow"))
-		n->prediction = PREDICT_FLOW;
-	else
-		return fail(e, BAD_USAGE, "no prediction '%s': epsilon, v_prediction or flow", f->prediction);
-	schedule_config c = {
-		.start = f->beta_start, .end = f->beta_end, .count = f->timesteps, .zero_terminal_snr = f->zero_terminal_snr
-	};
-	if (!beta_curve_from_name(f->beta_schedule, &c.curve))
-		return fail(e, BAD_FILE, "no noise schedule '%s'", f->beta_schedule);
-	return noise_schedule_make(schedule, &c, e);
+	if (f->prediction == PREDICT_SAMPLE)
+		return fail(e, BAD_USAGE, "prediction '%s' is not trained: epsilon, v_prediction or flow",
+		    prediction_name(f->prediction));
+	return noise_schedule_make(schedule, &f->betas, e);
 }
 
 bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e)
@@ -299,9 +292,9 @@ static bool count_latents(void *context, int64_t done, int64_t of, const data_co
 static bool trains_words(const diffusion *d)
 {
 	const learner *m = &d->learner;
-	size_t n = strlen(m->family.text_prefix);
+	size_t n = strlen(m->family.prefix[TEXT_ENCODER]);
 	for (int i = 0; i < m->count; i++)
-		if (m->weights[i].trained && !strncmp(m->weights[i].name, m->family.text_prefix, n)) return true;
+		if (m->weights[i].trained && !strncmp(m->weights[i].name, m->family.prefix[TEXT_ENCODER], n)) return true;
 	return d->options->train_text_encoder || d->word.count > 0;
 }
 
@@ -384,7 +377,7 @@ bool diffusion_prepare_latents(diffusion *d, data_options *source, const trainin
 {
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
-	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->vae);
+	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->autoencoder);
 	if (side % factor || source->bucket_step % factor)
 		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d",
 		    side % factor ? side : source->bucket_step, factor);

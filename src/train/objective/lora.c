@@ -158,7 +158,7 @@ static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 {
 	const train_options *o = j->diffusion.options;
 	const family *f = &j->diffusion.learner.family;
-	bool second = f->text.kind == CLIP_TEXT && f->unet.context == 1024;
+	const char *version = family_kohya_name(f);
 	const char *out = name_in(o->output), *end = strstr(out, ".safetensors");
 	error own = { 0 };
 	say(w, &own, "ss_network_module", "networks.lora");
@@ -168,9 +168,9 @@ static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 	if (o->network_conv)
 		say(w, &own, "ss_network_args", "{\"conv_dim\": \"%lld\", \"conv_alpha\": \"%g\"}", (long long)o->network_dim,
 		    (double)j->paths.alpha);
-	say(w, &own, "ss_base_model_version", "%s", second ? "sd_v2" : !strncmp(f->name, "sd1", 3) ? "sd_v1" : f->name);
-	say(w, &own, "ss_v2", "%s", truth(second));
-	say(w, &own, "ss_v_parameterization", "%s", truth(!strcmp(f->prediction, "v_prediction")));
+	say(w, &own, "ss_base_model_version", "%s", version);
+	say(w, &own, "ss_v2", "%s", truth(!strcmp(version, "sd_v2")));
+	say(w, &own, "ss_v_parameterization", "%s", truth(f->prediction == PREDICT_VELOCITY));
 	say(w, &own, "ss_sd_model_name", "%s", name_in(o->model));
 	say(w, &own, "ss_output_name", "%.*s", end ? (int)(end - out) : (int)strlen(out), out);
 	say(w, &own, "ss_resolution", "(%d, %d)", f->size, f->size);
@@ -239,7 +239,7 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 	j.paths.context = &j;
 	bool fine = diffusion_open(&j.diffusion, o, false, l, e);
 	const family *f = &j.diffusion.learner.family;
-	if (fine && o->train_text_encoder && f->text.kind != CLIP_TEXT)
+	if (fine && o->train_text_encoder && f->text[0].kind != CLIP_TEXT)
 		fine = fail(e, BAD_USAGE, "--train_text_encoder: LoRA files have no names for the text encoder of %s", f->name);
 	data_options source = data_options_of(o, l, j.diffusion.learner.family.size);
 	fine = fine && diffusion_prepare_latents(&j.diffusion, &source, l, e);

@@ -115,11 +115,11 @@ static void add_parameter(void *context, const parameter *p)
 	}
 }
 
-bool learner_add_part(learner *m, part p, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e)
+bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e)
 {
 	error own = { 0 };
 	adding a = { m, trained, lookup, context, seed, &own };
-	if (!family_parameters(&m->family, p, add_parameter, &a, e)) return false;
+	if (!family_parameters(&m->family, r, add_parameter, &a, e)) return false;
 	return !failed(&own) || fail(e, own.status, "%s", own.text);
 }
 

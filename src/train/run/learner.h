@@ -26,10 +26,11 @@ typedef struct learner {
 } learner; /* {0} is empty */
 
 void learner_free(learner *m);
-/* Adds a network's weights. From `lookup` (the tensors of a file, by key) where it is not NULL: every one must be there
- * with its shape. Else new ones, by the seed. Trained ones are widened to f32 and copied, frozen ones are referred to.
+/* Adds the weights of a component. From `lookup` (the tensors of a file, by key) where it is not NULL: every one must
+ * be there with its shape. Else new ones, by the seed. Trained ones are widened to f32 and copied, frozen ones are
+ * referred to.
  */
-bool learner_add_part(learner *m, part p, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
+bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
 /* One more trained weight, beside the family's own, with every element `value`. */
 bool learner_add(learner *m, const char *name, shape s, float value, error *e);
 /* A frozen weight that serves training alone; `bytes` stay the caller's. */

@@ -1,0 +1,51 @@
+/* denoiser.c - which function builds which kind of denoiser. */
+#include "models/denoiser.h"
+
+denoiser_sizes denoiser_sizes_of(const denoiser_config *c)
+{
+	switch (c->kind) {
+	case UNET: {
+		const unet_config *u = &c->unet;
+		return (denoiser_sizes){ u->in_channels, u->out_channels, u->context, u->vector, u->guidance };
+	}
+	}
+	return (denoiser_sizes){ 0 };
+}
+
+tensor denoiser_build(nn *n, const denoiser_config *c, denoiser_inputs in)
+{
+	switch (c->kind) {
+	case UNET: return unet(n, &c->unet, in);
+	}
+	return 0;
+}
+
+/* Pixels to a side of the smallest latent. */
+static int smallest_side(const denoiser_config *c)
+{
+	switch (c->kind) {
+	case UNET: return 1 << (c->unet.levels > 0 ? c->unet.levels - 1 : 0);
+	}
+	return 1;
+}
+
+tensor denoiser_build_dry(nn *n, const denoiser_config *c)
+{
+	graph *g = n->g;
+	denoiser_sizes s = denoiser_sizes_of(c);
+	int side = smallest_side(c);
+	denoiser_inputs in = { .x = input(g, "x", REAL, shape4(1, side, side, s.in_channels)),
+		.t = input(g, "t", REAL, shape1(1)) };
+	if (s.context) in.context = input(g, "context", REAL, shape3(1, 1, s.context));
+	if (s.vector) in.vector = input(g, "vector", REAL, shape2(1, s.vector));
+	if (s.guidance) in.guidance = input(g, "guidance", REAL, shape2(1, s.guidance));
+	return denoiser_build(n, c, in);
+}
+
+bool denoiser_starts_at_zero(const denoiser_config *c, const char *name)
+{
+	switch (c->kind) {
+	case UNET: return unet_starts_at_zero(name);
+	}
+	return false;
+}
