@@ -20,7 +20,7 @@ static double loss_at(case_graph *k, real *x, double value, bool *fine)
 	*x = (real)value;
 	*fine &= graph_run(k->g, NULL, NULL, &e);
 	*x = before;
-	return (double)*(real *)graph_data(k->g, k->loss);
+	return (double)*(real *)graph_address(k->g, k->loss);
 }
 
 /* The central difference of fourth order: (8(f(x+h) − f(x−h)) − (f(x+2h) − f(x−2h))) / 12h */
@@ -35,8 +35,8 @@ static double slope_at(case_graph *k, real *x, bool *fine)
 /* The worst error of the gradient of input i, relative to the gradient's largest element. */
 static double check_input(case_graph *exact, case_graph *forward, int i, bool *fine)
 {
-	const real *gradient = graph_data(exact->g, exact->gradient[i]);
-	real *x = graph_data(forward->g, forward->wrt[i]);
+	const real *gradient = graph_address(exact->g, exact->gradient[i]);
+	real *x = graph_address(forward->g, forward->wrt[i]);
 	size_t n = shape_count(shape_of(forward->g, forward->wrt[i])), stride = n <= PROBES ? 1 : n / PROBES;
 	double largest = 0, worst = 0;
 	for (size_t j = 0; j < n; j++) largest = fmax(largest, fabs((double)gradient[j]));

@@ -483,5 +483,5 @@ void fill_inputs(graph *g, uint64_t seed)
 	generator random;
 	generator_seed(&random, seed);
 	for (int i = 1; i <= node_count(g); i++)
-		if (node_of(g, (tensor)i)->op == INPUT) fill_input(g, (tensor)i, &random, graph_data(g, (tensor)i));
+		if (node_of(g, (tensor)i)->op == INPUT) fill_input(g, (tensor)i, &random, graph_address(g, (tensor)i));
 }

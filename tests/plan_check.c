@@ -56,7 +56,7 @@ int check_plan(const graph *g)
 	interval *list = malloc(3 * (size_t)g->count * sizeof *list);
 	int n = list_intervals(g, list), in_place = 0;
 	for (int i = 0; i < n; i++) {
-		assert_in_range(list[i].to, 0, g->arena_bytes);
+		assert_in_range(list[i].to, 0, g->arena_bytes[OWN]);
 		assert_int_equal(list[i].from % 64, 0);
 		for (int j = 0; j < i; j++) {
 			const interval *x = &list[j], *y = &list[i];

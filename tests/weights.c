@@ -64,7 +64,7 @@ void make_ready(graph *g, weights *w, const backend *b)
 	assert_true(fine);
 	for (int i = 1; i <= node_count(g); i++) {
 		const node *n = node_of(g, (tensor)i);
-		if (n->op == INPUT) make_values(n->name, n->dtype, shape_count(n->shape), graph_data(g, (tensor)i));
+		if (n->op == INPUT) make_values(n->name, n->dtype, shape_count(n->shape), graph_address(g, (tensor)i));
 	}
 }
 
@@ -74,7 +74,7 @@ void run(graph *g)
 	assert_true(graph_run(g, NULL, NULL, &e));
 }
 
-real at(const graph *g, tensor t, size_t i) { return ((const real *)graph_data(g, t))[i]; }
+real at(const graph *g, tensor t, size_t i) { return ((const real *)graph_address(g, t))[i]; }
 
 double difference(const graph *g, tensor a, const graph *h, tensor b)
 {

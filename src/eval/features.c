@@ -70,9 +70,9 @@ size_t eye_reduced(const eye *y) { return (size_t)y->latent_side * (size_t)y->la
 bool eye_encode(eye *y, const float *pictures, int count, float *latents, error *e)
 {
 	memcpy(y->pictures, pictures, (size_t)count * eye_pixels(y) * sizeof(float));
-	stage_write(&y->encoder, y->encoder.in[0], y->pictures);
-	if (!stage_run(&y->encoder, e)) return false;
-	stage_read(&y->encoder, y->latents);
+	if (!stage_write(&y->encoder, y->encoder.in[0], y->pictures, e) || !stage_run(&y->encoder, e) ||
+	    !stage_read(&y->encoder, y->latents, e))
+		return false;
 	memcpy(latents, y->latents, (size_t)count * eye_values(y) * sizeof(float));
 	return true;
 }
@@ -80,9 +80,9 @@ bool eye_encode(eye *y, const float *pictures, int count, float *latents, error 
 bool eye_decode(eye *y, const float *latents, int count, float *pictures, error *e)
 {
 	memcpy(y->latents, latents, (size_t)count * eye_values(y) * sizeof(float));
-	stage_write(&y->decoder, y->decoder.in[0], y->latents);
-	if (!stage_run(&y->decoder, e)) return false;
-	stage_read(&y->decoder, y->pictures);
+	if (!stage_write(&y->decoder, y->decoder.in[0], y->latents, e) || !stage_run(&y->decoder, e) ||
+	    !stage_read(&y->decoder, y->pictures, e))
+		return false;
 	memcpy(pictures, y->pictures, (size_t)count * eye_pixels(y) * sizeof(float));
 	return true;
 }

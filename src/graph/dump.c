@@ -25,7 +25,7 @@ static void print_step(const graph *g, FILE *to, const step *s, const char *wher
 	const node *n = s->call.y;
 	fprintf(to, "%6u %-18s ", s->node, operations[n->op].name);
 	print_shape(to, n);
-	fprintf(to, " %s+%-11zu %-22s", where, g->places[s->node].at, s->kernel->name);
+	fprintf(to, " %s+%-11zu %-10s %-22s", where, g->places[s->node].at, s->backend, s->kernel->name);
 	if (g->profile) {
 		fprintf(to, " %9.3f ms", 1e3 * s->seconds);
 		print_rate(to, call_flop(&s->call), s->seconds);
@@ -74,13 +74,27 @@ static void print_shares(const graph *g, FILE *to)
 	}
 }
 
+/* What the device's backend does not compute, and what that costs. */
+static void print_fallback(const graph *g, FILE *to)
+{
+	int steps = 0, copies = 0;
+	for (int i = 0; i < g->step_count; i++) {
+		bool copy = g->steps[i].call.y->op == COPY;
+		copies += copy;
+		steps += !copy && g->steps[i].memory == HOST;
+	}
+	fprintf(to, "on the host: %d steps, %d copies between memories, arena %zu bytes, constants %zu, set-up %zu\n",
+	    steps, copies, g->arena_bytes[HOST], g->constant_bytes[HOST], g->setup_bytes[HOST]);
+}
+
 void graph_dump(const graph *g, FILE *to)
 {
 	for (int i = 0; i < g->constant_step_count; i++)
 		print_step(g, to, &g->constant_steps[i], g->places[g->constant_steps[i].node].persistent ? "const" : "setup");
 	for (int i = 0; i < g->step_count; i++) print_step(g, to, &g->steps[i], "arena");
 	fprintf(to, "%d nodes, %d steps, %d folded; arena %zu bytes (%zu alive at most), constants %zu, set-up %zu\n",
-	    g->count - 1, g->step_count, g->constant_step_count, g->arena_bytes, g->live_bytes, g->constant_bytes,
-	    g->setup_bytes);
+	    g->count - 1, g->step_count, g->constant_step_count, g->arena_bytes[OWN], g->live_bytes, g->constant_bytes[OWN],
+	    g->setup_bytes[OWN]);
+	if (g->device) print_fallback(g, to);
 	if (g->profile) print_shares(g, to);
 }

@@ -60,17 +60,17 @@ static void free_steps(step *list, int n)
 void graph_free(graph *g)
 {
 	if (!g) return;
+	free_stretches(g);
 	free_steps(g->steps, g->step_count);
 	free_steps(g->constant_steps, g->constant_step_count);
 	for (text *t = g->texts, *next; t; t = next) {
 		next = t->next;
 		free(t);
 	}
+	free_memory(g);
 	free(g->folds);
 	free(g->nodes);
 	free(g->places);
-	free(g->arena);
-	free(g->constants);
 	free(g);
 }
 
@@ -157,10 +157,9 @@ void pop(graph *g)
 
 const char *scope_of(const graph *g) { return g->scope; }
 
-static bool grow(graph *g)
+bool reserve_nodes(graph *g, int capacity)
 {
-	if (g->count < g->capacity) return true;
-	int capacity = g->capacity ? 2 * g->capacity : 256;
+	if (capacity <= g->capacity) return true;
 	node *nodes = realloc(g->nodes, (size_t)capacity * sizeof *nodes);
 	if (nodes) g->nodes = nodes;
 	place *places = realloc(g->places, (size_t)capacity * sizeof *places);
@@ -170,6 +169,8 @@ static bool grow(graph *g)
 	g->capacity = capacity;
 	return true;
 }
+
+static bool grow(graph *g) { return g->count < g->capacity || reserve_nodes(g, g->capacity ? 2 * g->capacity : 256); }
 
 tensor emit(graph *g, opcode op, dtype d, shape s, int needed, int inputs, const tensor *in)
 {

@@ -4,8 +4,9 @@
  *     tensor x = input(g, "x", REAL, shape2(4, 8));
  *     tensor y = linear(g, x, param(g, "weight", shape2(16, 8)), param(g, "bias", shape1(16)));
  *     keep(g, y);
- *     graph_bind(g, lookup, file, e) && graph_compile(g, backend_cpu(), threads, e) && graph_allocate(g, NULL, NULL,
- * e); memcpy(graph_data(g, x), …), graph_run(g, NULL, NULL, e), … graph_data(g, y) …
+ *     graph_bind(g, lookup, file, e) && graph_compile(g, backend_cpu(), threads, e) &&
+ *         graph_allocate(g, NULL, NULL, e);
+ *     graph_write(g, x, values, e) && graph_run(g, NULL, NULL, e) && graph_read(g, y, results, e)
  *
  * Build → (gradients) → bind → compile → allocate → run. Building is plain calls: control flow is C, never graph.
  * Layout: channels last. A picture is [N,H,W,C], tokens are [N,T,C], a linear weight is [out,in] and a
@@ -85,6 +86,7 @@ typedef enum opcode {
 	RELATIVE_BUCKETS,   /* no input → I32 [queries,keys]; a[0] buckets, a[1] distance: see relative_buckets() */
 	TIMESTEP_EMBEDDING, /* t [N] (full precision, may be fractional) → [N,C] full precision: cos first, then sin;
 	                     * an odd C ends in a 0; f[0] max_period */
+	COPY,               /* in[0] in the other memory, where a backend has its own; made by graph_compile alone */
 	OPS
 } opcode;
 
@@ -262,25 +264,38 @@ typedef struct backend { /* rows are tried in order: the first that fits wins */
 double call_flop(const call *c);
 
 /* ── compile and run ── */
-/* Gives a parameter its memory: sets *d and *data (owned by the caller, alive as long as the graph runs). False: a
- * failure that it has recorded in e. */
+/* Gives a parameter its memory: sets *d and *data (owned by the caller, alive as long as the graph runs). A frozen
+ * one's is the host's, a trainable one's that of the backend's device, where it has one. False: a failure that it has
+ * recorded in e. */
 typedef bool bind_fn(void *context, const char *name, shape s, dtype *d, const void **data, error *e);
 bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e);
 /* Fuses, orders, picks kernels, places every value. Fails with the first building error. threads ≥ 1. */
 bool graph_compile(graph *g, const backend *b, int threads, error *e);
-double graph_flop(const graph *g);           /* multiplications and additions of one run's products */
+double graph_flop(const graph *g); /* multiplications and additions of one run's products */
+/* In the backend's memory: */
 size_t graph_arena_bytes(const graph *g);    /* values of one run, scratch included */
 size_t graph_constant_bytes(const graph *g); /* packed and folded weights */
 size_t graph_setup_bytes(const graph *g);    /* needed only while graph_allocate folds the weights */
+/* In the host's memory, where that is another: for what the fallback computes. */
+size_t graph_host_bytes(const graph *g);
 /* Allocates and folds the constants (weights are read here). `unused`, if not NULL, is told the memory of each
  * parameter that will not be read again, as soon as that is so. */
 typedef void unused_fn(void *context, const void *data, size_t bytes);
 bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e);
-/* Where an input is written and a kept value read: shape_count × dtype_size bytes, valid until graph_free. */
-void *graph_data(const graph *g, tensor t);
+/* The only ways in and out, of shape_count × dtype_size bytes. Written are inputs, and kept values after a run; read
+ * are inputs, kept values, and watched ones while they are told. */
+bool graph_write(graph *g, tensor t, const void *values, error *e);
+bool graph_read(const graph *g, tensor t, void *values, error *e);
+/* The same from and to floats, whatever floating type the tensor has. */
+bool graph_write_floats(graph *g, tensor t, const float *values, error *e);
+bool graph_read_floats(const graph *g, tensor t, float *values, error *e);
+/* Where an input or a kept value lies in the backend's memory, from graph_allocate to graph_free: to bind another
+ * graph's trainable parameter to it. NULL: it has no memory. */
+void *graph_address(const graph *g, tensor t);
 /* Runs every node once. `done`, if not NULL, is told each watched node as soon as it has its value; the memory of a
- * watched node that is not kept is given to others afterwards. False from it stops the run. */
-typedef bool watch_fn(void *context, tensor t, void *data, error *e);
+ * watched node that is not kept is given to others afterwards. False from it stops the run. A device may still be at
+ * work when this returns: graph_read waits for it. */
+typedef bool watch_fn(void *context, tensor t, error *e);
 void graph_watch(graph *g, tensor t); /* before compile; also takes back keep() */
 bool graph_run(graph *g, watch_fn *done, void *context, error *e);
 

@@ -3,6 +3,10 @@
 #define SUMI_GRAPH_INTERNAL_H
 #include "graph/ops.h"
 
+/* A graph's values lie in the memory of its backend; in the host's, where the backend has a device, lie frozen
+ * parameters and what the fallback computes. Without a device there is one memory, the host's, which is OWN. */
+enum { OWN, HOST, MEMORIES };
+
 /* Where a node's values are. A VIEW, or a CAST that changes nothing, has another node's memory: `base` and the byte
  * offset in it. */
 typedef struct place {
@@ -12,17 +16,23 @@ typedef struct place {
 	bool constant;   /* depends on nothing that changes between runs: computed once, by graph_allocate */
 	bool persistent; /* constant, and read by runs: stays */
 	bool unaligned;  /* a bound parameter whose address is no multiple of its element's size */
+	int memory;      /* OWN or HOST; of a base */
+	tensor twin;     /* of a base: its COPY in the other memory; 0: none */
+	bool fresh;      /* the twin has its value, as far as steps are made */
 	bool told;       /* watched, or seen through a watched view: never constant */
 	const void *bound;
 	int step;            /* that computes it, where it is not constant */
 	tensor next_watched; /* of the same step; 0: none */
-	size_t at;           /* byte offset in the arena, the constants or the set-up memory */
+	size_t at;           /* byte offset in its memory's arena, constants or set-up memory */
 	char *data;          /* set by graph_allocate; of a base */
 } place;
 
-typedef struct step { /* one node to compute */
-	tensor node;
+typedef struct step { /* one node to compute, or to copy between memories */
+	tensor node;      /* whose memory is written; of the COPY that takes a change back, the changed parameter */
 	const kernel *kernel;
+	const char *backend;
+	int memory;               /* where the kernel reads and writes; of a COPY, where it writes */
+	tensor reads[MAX_INPUTS]; /* bases of the inputs in that memory: those of the call's node, or their twins */
 	call call;
 	size_t scratch_bytes, scratch_at, packed_bytes, packed_at;
 	tensor watched; /* the first of those that this step completes; 0: none */
@@ -34,6 +44,13 @@ typedef struct fold {
 	bool pack;
 	int step; /* index in constant_steps, or in steps where it packs */
 } fold;
+
+/* Steps first … last − 1, all in OWN, that run without the host: recorded once and replayed. */
+typedef struct stretch {
+	int first, last;
+	int runs;
+	void *recording; /* the device's; NULL: none yet */
+} stretch;
 
 struct graph {
 	error error;
@@ -56,22 +73,32 @@ struct graph {
 
 	step *steps, *constant_steps;
 	fold *folds;
-	int step_count, constant_step_count, fold_count;
-	size_t arena_bytes, constant_bytes, setup_bytes, live_bytes;
-	char *arena, *constants;
+	stretch *stretches;
+	int step_count, constant_step_count, fold_count, stretch_count;
+	int step_capacity, constant_step_capacity, fold_capacity;
+	const device *device; /* NULL: none, OWN is the host's memory */
+	size_t arena_bytes[MEMORIES], constant_bytes[MEMORIES], setup_bytes[MEMORIES], live_bytes;
+	char *arena[MEMORIES], *constants[MEMORIES];
 	bool compiled, profile;
 };
 
 size_t node_bytes(const graph *g, tensor t);
+/* Bytes in OWN or HOST, at a multiple of 64; NULL: none are left. */
+void *memory_in(const graph *g, int memory, size_t bytes);
+void free_in(const graph *g, int memory, void *p);
+void free_stretches(graph *g);           /* with their recordings */
+void free_memory(graph *g);              /* arenas and constants */
 bool broadcasts(shape small, shape big); /* small's axes, aligned at the last, are equal, 1 or missing */
 /* A value to place: alive from step `first` to step `last`, both included. */
 typedef struct buffer {
 	size_t bytes, at;
 	int first, last;
+	int memory; /* OWN or HOST */
 } buffer;
-/* Gives each buffer an offset (multiple of 64) such that buffers alive at the same time do not overlap; returns the
- * end of the highest. false in *ok: out of memory. */
-size_t place_buffers(buffer *list, int n, bool *ok);
+/* Gives each buffer an offset (multiple of 64) such that buffers alive at the same time in the same memory do not
+ * overlap, and writes the end of the highest of each memory. False: out of memory. */
+bool place_buffers(buffer *list, int n, size_t top[MEMORIES]);
+bool reserve_nodes(graph *g, int capacity); /* false: out of memory, which is the graph's error */
 void fuse(graph *g); /* residuals and activations into MATMUL and CONV; after marking what is alive */
 void mark_alive(graph *g);
 bool plan(graph *g, error *e); /* places every value of the steps */

@@ -46,6 +46,7 @@ const operation operations[OPS] = {
 	[EMBEDDING_GRAD] = { "embedding_grad", NULL, 0 },
 	[RELATIVE_BUCKETS] = { "relative_buckets", NULL, 0 },
 	[TIMESTEP_EMBEDDING] = { "timestep_embedding", NULL, 0 },
+	[COPY] = { "copy", NULL, 0 },
 };
 
 const char *activation_name(activation a)

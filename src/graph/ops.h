@@ -9,6 +9,7 @@ typedef struct operation {
 	 * inputs. NULL: none (then a path through it that needs one is an error). */
 	void (*gradient)(graph *g, tensor y, tensor dy);
 	unsigned in_place; /* bit i: the result may take the memory of in[i] where size and dtype are the same */
+	unsigned writes;   /* bit i: in[i], a trainable parameter, is changed where it lies */
 } operation;
 extern const operation operations[OPS];
 

@@ -1,8 +1,9 @@
 /* plan.c - where every value lies, known before the first run.
  *
  * Three memories: the arena (values of a run, reused as they die), the constants (packed and folded weights, which
- * stay) and the set-up memory (what is needed only while weights are folded). Offsets come from lifetimes: the
- * largest buffer first, each at the lowest place where nothing alive at the same time lies. */
+ * stay) and the set-up memory (what is needed only while weights are folded); each of them once in the backend's memory
+ * and once in the host's, where that is another. Offsets come from lifetimes: the largest buffer first, each at the
+ * lowest place where nothing alive at the same time lies. */
 #include "graph/internal.h"
 #include <stdlib.h>
 
@@ -26,30 +27,31 @@ static int by_place(const void *a, const void *b)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-size_t place_buffers(buffer *list, int n, bool *ok)
+bool place_buffers(buffer *list, int n, size_t top[MEMORIES])
 {
-	size_t top = 0;
+	for (int m = 0; m < MEMORIES; m++) top[m] = 0;
 	entry *order = malloc(((size_t)n + 1) * sizeof *order), *near = malloc(((size_t)n + 1) * sizeof *near);
-	*ok = order && near;
-	for (int i = 0; *ok && i < n; i++) order[i] = (entry){ rounded(list[i].bytes), 0, i };
-	if (*ok) qsort(order, (size_t)n, sizeof *order, by_size);
-	for (int i = 0; *ok && i < n; i++) {
+	bool ok = order && near;
+	for (int i = 0; ok && i < n; i++) order[i] = (entry){ rounded(list[i].bytes), 0, i };
+	if (ok) qsort(order, (size_t)n, sizeof *order, by_size);
+	for (int i = 0; ok && i < n; i++) {
 		buffer *b = &list[order[i].index];
 		int neighbours = 0;
 		for (int k = 0; k < i; k++) {
 			const buffer *o = &list[order[k].index];
-			if (o->first <= b->last && b->first <= o->last) near[neighbours++] = (entry){ order[k].bytes, o->at, 0 };
+			bool meets = o->memory == b->memory && o->first <= b->last && b->first <= o->last;
+			if (meets) near[neighbours++] = (entry){ order[k].bytes, o->at, 0 };
 		}
 		qsort(near, (size_t)neighbours, sizeof *near, by_place);
 		size_t at = 0;
 		for (int k = 0; k < neighbours && near[k].at < at + order[i].bytes; k++)
 			if (near[k].at + near[k].bytes > at) at = near[k].at + near[k].bytes;
 		b->at = at;
-		if (at + order[i].bytes > top) top = at + order[i].bytes;
+		if (at + order[i].bytes > top[b->memory]) top[b->memory] = at + order[i].bytes;
 	}
 	free(order);
 	free(near);
-	return top;
+	return ok;
 }
 
 typedef struct planner {
@@ -60,9 +62,9 @@ typedef struct planner {
 	int *buffer; /* of each base: its index in list, -1 none */
 } planner;
 
-static int add_buffer(planner *p, size_t bytes, int first, int last)
+static int add_buffer(planner *p, int memory, size_t bytes, int first, int last)
 {
-	p->list[p->count] = (buffer){ bytes, 0, first, last };
+	p->list[p->count] = (buffer){ bytes, 0, first, last, memory };
 	return p->count++;
 }
 
@@ -73,12 +75,12 @@ static tensor reusable(const planner *p, const step *s, int at)
 	const node *y = s->call.y;
 	for (int k = 0; k < y->inputs; k++) {
 		if (!(operations[y->op].in_place >> k & 1) || !y->in[k]) continue;
-		tensor base = g->places[y->in[k]].base;
+		tensor base = s->reads[k];
 		if (p->buffer[base] < 0 || p->last[base] != at || g->nodes[base].op == INPUT) continue;
 		if (g->places[y->in[k]].constant != g->places[s->node].constant) continue;
 		if (g->nodes[y->in[k]].dtype != y->dtype || node_bytes(g, base) != node_bytes(g, s->node)) continue;
 		bool shared = false;
-		for (int j = 0; j < y->inputs; j++) shared |= j != k && y->in[j] && g->places[y->in[j]].base == base;
+		for (int j = 0; j < y->inputs; j++) shared |= j != k && base == s->reads[j];
 		if (!shared) return base;
 	}
 	return 0;
@@ -86,12 +88,13 @@ static tensor reusable(const planner *p, const step *s, int at)
 
 static void buffer_of_value(planner *p, const step *s, int at)
 {
+	if (p->g->nodes[s->node].op == PARAM || p->buffer[s->node] >= 0) return; /* a COPY may be made anew */
 	tensor reused = reusable(p, s, at);
 	if (reused) {
 		p->buffer[s->node] = p->buffer[reused];
 		if (p->last[s->node] > p->list[p->buffer[reused]].last) p->list[p->buffer[reused]].last = p->last[s->node];
 	} else
-		p->buffer[s->node] = add_buffer(p, node_bytes(p->g, s->node), at, p->last[s->node]);
+		p->buffer[s->node] = add_buffer(p, s->memory, node_bytes(p->g, s->node), at, p->last[s->node]);
 }
 
 /* The most that is alive at once: what no placing could go below. */
@@ -113,25 +116,24 @@ static bool plan_arena(planner *p, error *e)
 	int forever = g->step_count;
 	for (int i = 1; i < g->count; i++) p->last[i] = -1, p->buffer[i] = -1;
 	for (int s = 0; s < g->step_count; s++) {
-		const node *y = g->steps[s].call.y;
-		p->last[g->steps[s].node] = s;
-		for (int k = 0; k < y->inputs; k++) p->last[g->places[y->in[k]].base] = s;
+		const step *y = &g->steps[s];
+		p->last[y->node] = s;
+		for (int k = 0; k < y->call.y->inputs; k++) p->last[y->reads[k]] = s;
 	}
 	for (int i = 1; i < g->count; i++)
 		if (g->nodes[i].keep || g->nodes[i].op == INPUT) p->last[g->places[i].base] = forever;
 	for (int i = 1; i < g->count; i++)
-		if (g->nodes[i].op == INPUT) p->buffer[i] = add_buffer(p, node_bytes(g, (tensor)i), 0, forever);
+		if (g->nodes[i].op == INPUT) p->buffer[i] = add_buffer(p, OWN, node_bytes(g, (tensor)i), 0, forever);
 	int *scratch = malloc(2 * ((size_t)g->step_count + 1) * sizeof *scratch);
 	if (!scratch) return fail(e, NO_MEMORY, "out of memory for a plan of %d steps", g->step_count);
 	for (int s = 0; s < g->step_count; s++) {
 		step *y = &g->steps[s];
 		buffer_of_value(p, y, s);
-		scratch[2 * s] = y->scratch_bytes ? add_buffer(p, y->scratch_bytes, s, s) : -1;
-		bool repacked = y->packed_bytes && !g->places[y->call.y->in[1]].constant;
-		scratch[2 * s + 1] = repacked ? add_buffer(p, y->packed_bytes, s, s) : -1;
+		scratch[2 * s] = y->scratch_bytes ? add_buffer(p, y->memory, y->scratch_bytes, s, s) : -1;
+		bool repacked = y->packed_bytes && !g->places[y->reads[1]].constant;
+		scratch[2 * s + 1] = repacked ? add_buffer(p, y->memory, y->packed_bytes, s, s) : -1;
 	}
-	bool ok;
-	g->arena_bytes = place_buffers(p->list, p->count, &ok);
+	bool ok = place_buffers(p->list, p->count, g->arena_bytes);
 	g->live_bytes = most_alive(p->list, p->count, g->step_count);
 	for (int i = 1; ok && i < g->count; i++)
 		if (p->buffer[i] >= 0) g->places[i].at = p->list[p->buffer[i]].at;
@@ -146,17 +148,16 @@ static bool plan_arena(planner *p, error *e)
 /* Constants that runs read as they are stay; so do packed weights. They never move: one after the other. */
 static void plan_constants(graph *g)
 {
-	size_t top = 0;
+	size_t *top = g->constant_bytes;
 	for (int s = 0; s < g->step_count; s++) {
-		const node *y = g->steps[s].call.y;
-		for (int k = 0; k < y->inputs; k++) {
-			tensor base = g->places[y->in[k]].base;
-			bool packed = k == 1 && g->steps[s].packed_bytes;
-			if (base && g->places[base].constant && !packed) g->places[base].persistent = true;
+		step *y = &g->steps[s];
+		for (int k = 0; k < y->call.y->inputs; k++) {
+			bool packed = k == 1 && y->packed_bytes;
+			if (y->reads[k] && g->places[y->reads[k]].constant && !packed) g->places[y->reads[k]].persistent = true;
 		}
-		if (g->steps[s].packed_bytes && g->places[y->in[1]].constant) {
-			g->steps[s].packed_at = top;
-			top += rounded(g->steps[s].packed_bytes);
+		if (y->packed_bytes && g->places[y->reads[1]].constant) {
+			y->packed_at = top[y->memory];
+			top[y->memory] += rounded(y->packed_bytes);
 		}
 	}
 	for (int i = 1; i < g->count; i++)
@@ -164,10 +165,9 @@ static void plan_constants(graph *g)
 	for (int c = 0; c < g->constant_step_count; c++) {
 		place *p = &g->places[g->constant_steps[c].node];
 		if (!p->persistent) continue;
-		p->at = top;
-		top += rounded(node_bytes(g, g->constant_steps[c].node));
+		p->at = top[p->memory];
+		top[p->memory] += rounded(node_bytes(g, g->constant_steps[c].node));
 	}
-	g->constant_bytes = top;
 }
 
 /* The memory that folding needs; a fold is its step. */
@@ -179,10 +179,10 @@ static bool plan_setup(planner *p, error *e)
 	for (int f = 0; f < g->fold_count; f++) {
 		const step *s = g->folds[f].pack ? &g->steps[g->folds[f].step] : &g->constant_steps[g->folds[f].step];
 		if (g->folds[f].pack)
-			p->last[g->places[s->call.y->in[1]].base] = f;
+			p->last[s->reads[1]] = f;
 		else {
 			p->last[s->node] = f;
-			for (int k = 0; k < s->call.y->inputs; k++) p->last[g->places[s->call.y->in[k]].base] = f;
+			for (int k = 0; k < s->call.y->inputs; k++) p->last[s->reads[k]] = f;
 		}
 	}
 	int *scratch = malloc(2 * ((size_t)g->fold_count + 1) * sizeof *scratch);
@@ -192,12 +192,11 @@ static bool plan_setup(planner *p, error *e)
 		if (g->folds[f].pack) continue;
 		step *s = &g->constant_steps[g->folds[f].step];
 		if (!g->places[s->node].persistent)
-			p->buffer[s->node] = add_buffer(p, node_bytes(g, s->node), f, p->last[s->node]);
-		if (s->scratch_bytes) scratch[2 * f] = add_buffer(p, s->scratch_bytes, f, f);
-		if (s->packed_bytes) scratch[2 * f + 1] = add_buffer(p, s->packed_bytes, f, f);
+			p->buffer[s->node] = add_buffer(p, s->memory, node_bytes(g, s->node), f, p->last[s->node]);
+		if (s->scratch_bytes) scratch[2 * f] = add_buffer(p, s->memory, s->scratch_bytes, f, f);
+		if (s->packed_bytes) scratch[2 * f + 1] = add_buffer(p, s->memory, s->packed_bytes, f, f);
 	}
-	bool ok;
-	g->setup_bytes = place_buffers(p->list, p->count, &ok);
+	bool ok = place_buffers(p->list, p->count, g->setup_bytes);
 	for (int f = 0; ok && f < g->fold_count; f++) {
 		if (g->folds[f].pack) continue;
 		step *s = &g->constant_steps[g->folds[f].step];

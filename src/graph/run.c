@@ -1,13 +1,51 @@
-/* run.c - memory and running. Nothing is allocated while a graph runs. */
+/* run.c - memory, the ways in and out, and running. Nothing is allocated while a graph runs, but for a device's
+ * recordings. */
 #include "base/memory.h"
 #include "graph/internal.h"
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-size_t graph_arena_bytes(const graph *g) { return g->arena_bytes; }
-size_t graph_constant_bytes(const graph *g) { return g->constant_bytes; }
-size_t graph_setup_bytes(const graph *g) { return g->setup_bytes; }
+size_t graph_arena_bytes(const graph *g) { return g->arena_bytes[OWN]; }
+size_t graph_constant_bytes(const graph *g) { return g->constant_bytes[OWN]; }
+size_t graph_setup_bytes(const graph *g) { return g->setup_bytes[OWN]; }
+size_t graph_host_bytes(const graph *g)
+{
+	size_t values = g->arena_bytes[HOST], setup = g->setup_bytes[HOST];
+	return g->constant_bytes[HOST] + (values > setup ? values : setup);
+}
 void graph_profile(graph *g, bool on) { g->profile = on; }
+
+/* ── memory ── */
+static bool on_device(const graph *g, int memory) { return memory == OWN && g->device; }
+
+void *memory_in(const graph *g, int memory, size_t bytes)
+{
+	return on_device(g, memory) ? g->device->alloc(g->device->context, bytes) : memory_new(bytes);
+}
+
+void free_in(const graph *g, int memory, void *p)
+{
+	if (on_device(g, memory))
+		g->device->free(g->device->context, p);
+	else
+		free(p);
+}
+
+void free_memory(graph *g)
+{
+	for (int m = 0; m < MEMORIES; m++) {
+		free_in(g, m, g->arena[m]);
+		free_in(g, m, g->constants[m]);
+	}
+}
+
+void free_stretches(graph *g)
+{
+	for (int i = 0; i < g->stretch_count; i++)
+		if (g->stretches[i].recording) g->device->record_free(g->device->context, g->stretches[i].recording);
+	free(g->stretches);
+}
 
 static char *memory_of(const graph *g, tensor t)
 {
@@ -16,15 +54,71 @@ static char *memory_of(const graph *g, tensor t)
 	return base ? base + p->offset : NULL;
 }
 
-void *graph_data(const graph *g, tensor t) { return t ? memory_of(g, t) : NULL; }
+/* ── in and out ── */
+void *graph_address(const graph *g, tensor t) { return t ? memory_of(g, t) : NULL; }
 
-static void connect(graph *g, step *s, char *scratch, char *packed)
+static bool find_memory(const graph *g, tensor t, int *memory, char **at, error *e)
+{
+	*at = t ? memory_of(g, t) : NULL;
+	*memory = t ? g->places[g->places[t].base].memory : OWN;
+	return *at || fail(e, BAD_USAGE, "'%s' has no memory: it is not kept, or the graph has none yet",
+	                  t ? g->nodes[t].name : "no tensor");
+}
+
+bool graph_write(graph *g, tensor t, const void *values, error *e)
+{
+	char *at;
+	int memory;
+	if (!find_memory(g, t, &memory, &at, e)) return false;
+	if (on_device(g, memory)) return g->device->upload(g->device->context, at, values, node_bytes(g, t), e);
+	memcpy(at, values, node_bytes(g, t));
+	return true;
+}
+
+bool graph_read(const graph *g, tensor t, void *values, error *e)
+{
+	char *at;
+	int memory;
+	if (!find_memory(g, t, &memory, &at, e)) return false;
+	if (on_device(g, memory)) return g->device->download(g->device->context, values, at, node_bytes(g, t), e);
+	memcpy(values, at, node_bytes(g, t));
+	return true;
+}
+
+bool graph_write_floats(graph *g, tensor t, const float *values, error *e)
+{
+	if (!t || g->nodes[t].dtype == F32) return graph_write(g, t, values, e);
+	void *room = malloc(node_bytes(g, t));
+	if (!room) return fail(e, NO_MEMORY, "out of memory for '%s'", g->nodes[t].name);
+	convert(room, g->nodes[t].dtype, values, F32, shape_count(g->nodes[t].shape));
+	bool fine = graph_write(g, t, room, e);
+	free(room);
+	return fine;
+}
+
+bool graph_read_floats(const graph *g, tensor t, float *values, error *e)
+{
+	if (!t || g->nodes[t].dtype == F32) return graph_read(g, t, values, e);
+	void *room = malloc(node_bytes(g, t));
+	if (!room) return fail(e, NO_MEMORY, "out of memory for '%s'", g->nodes[t].name);
+	bool fine = graph_read(g, t, room, e);
+	if (fine) convert(values, F32, room, g->nodes[t].dtype, shape_count(g->nodes[t].shape));
+	free(room);
+	return fine;
+}
+
+/* ── one step ── */
+static void connect(graph *g, step *s, char *const scratch[MEMORIES], char *const packed[MEMORIES])
 {
 	const node *y = s->call.y;
 	s->call.out = memory_of(g, s->node);
-	for (int k = 0; k < y->inputs; k++) s->call.in[k] = y->in[k] ? memory_of(g, y->in[k]) : NULL;
-	s->call.scratch = s->scratch_bytes ? scratch + s->scratch_at : NULL;
-	s->call.packed = s->packed_bytes ? packed + s->packed_at : NULL;
+	for (int k = 0; k < y->inputs; k++) {
+		char *base = s->reads[k] ? g->places[s->reads[k]].data : NULL;
+		s->call.in[k] = base ? base + g->places[y->in[k]].offset : NULL;
+	}
+	if (y->op == COPY) s->call.in[0] = g->places[s->reads[0]].data;
+	s->call.scratch = s->scratch_bytes ? scratch[s->memory] + s->scratch_at : NULL;
+	s->call.packed = s->packed_bytes ? packed[s->memory] + s->packed_at : NULL;
 }
 
 static double now(void)
@@ -41,97 +135,167 @@ static bool broken(const step *s, const error *own, error *e)
 	    failed(own) ? own->text : "a kernel failed", operations[s->call.y->op].name, s->kernel->name);
 }
 
+/* Between the memories; a step writes to one of them and reads from the other. */
+static bool transfer(const graph *g, const step *s, error *e)
+{
+	bool (*move)(void *, void *, const void *, size_t, error *) =
+	    s->memory == OWN ? g->device->upload : g->device->download;
+	return move(g->device->context, s->call.out, s->call.in[0], node_bytes(g, s->reads[0]), e);
+}
+
 static bool compute(graph *g, step *s, bool pack, error *e)
 {
 	double start = g->profile ? now() : 0;
 	error own = { OK, "" };
-	bool fine = (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
+	bool fine = s->call.y->op == COPY ? transfer(g, s, &own)
+	                                  : (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
+	if (fine && g->profile && on_device(g, s->memory)) fine = g->device->sync(g->device->context, &own);
 	if (g->profile) s->seconds += now() - start;
 	return fine || broken(s, &own, e);
+}
+
+/* ── folding ── */
+static step *step_of(const graph *g, const fold *f)
+{
+	return f->pack ? &g->steps[f->step] : &g->constant_steps[f->step];
 }
 
 /* Which fold is the last to read each parameter, so that its pages can be given back; -1 where runs read it. */
 static void tell_unused(graph *g, int f, const int *last, unused_fn *unused, void *context)
 {
 	if (!unused) return;
-	const step *s = g->folds[f].pack ? &g->steps[g->folds[f].step] : &g->constant_steps[g->folds[f].step];
+	const step *s = step_of(g, &g->folds[f]);
 	for (int k = 0; k < s->call.y->inputs; k++) {
-		tensor base = g->places[s->call.y->in[k]].base;
+		tensor base = s->reads[k];
 		if (base && g->nodes[base].op == PARAM && last[base] == f)
 			unused(context, g->places[base].bound, node_bytes(g, base));
 	}
 }
 
-static bool fold_all(graph *g, char *setup, unused_fn *unused, void *context, error *e)
+static bool fold_all(graph *g, char *const setup[MEMORIES], unused_fn *unused, void *context, error *e)
 {
 	int *last = calloc((size_t)g->count, sizeof *last);
 	if (!last) return fail(e, NO_MEMORY, "out of memory for %d nodes", g->count);
 	for (int f = 0; f < g->fold_count; f++) {
-		const step *s = g->folds[f].pack ? &g->steps[g->folds[f].step] : &g->constant_steps[g->folds[f].step];
+		const step *s = step_of(g, &g->folds[f]);
 		for (int k = 0; k < s->call.y->inputs; k++)
-			if (!g->folds[f].pack || k == 1) last[g->places[s->call.y->in[k]].base] = f;
+			if (!g->folds[f].pack || k == 1) last[s->reads[k]] = f;
 	}
 	for (int i = 1; i < g->count; i++)
 		if (g->places[i].persistent) last[i] = -1;
 	bool fine = true;
 	for (int f = 0; fine && f < g->fold_count; f++) {
+		step *s = step_of(g, &g->folds[f]);
 		if (g->folds[f].pack) {
-			step *s = &g->steps[g->folds[f].step];
 			error own = { OK, "" };
 			fine = s->kernel->pack(&s->call, &own) || broken(s, &own, e);
 		} else {
-			step *s = &g->constant_steps[g->folds[f].step];
 			connect(g, s, setup, setup);
 			fine = compute(g, s, s->packed_bytes > 0, e);
 		}
-		tell_unused(g, f, last, unused, context);
+		if (fine) tell_unused(g, f, last, unused, context);
 	}
 	free(last);
-	return fine;
+	return fine && (!g->device || g->device->sync(g->device->context, e));
+}
+
+/* Where each value lies: what has memory of its own, and bound parameters. */
+static bool settle_places(graph *g, char *const setup[MEMORIES], error *e)
+{
+	for (int i = 1; i < g->count; i++) {
+		place *p = &g->places[i];
+		if (g->nodes[i].op == PARAM) {
+			if (p->alive && !p->bound) return fail(e, BAD_USAGE, "the weight '%s' has no memory", g->nodes[i].name);
+			p->data = (char *)(uintptr_t)p->bound; /* written by operations that say so alone */
+		} else if (p->base == (tensor)i)
+			p->data = (p->persistent ? g->constants : p->constant ? setup : g->arena)[p->memory] + p->at;
+	}
+	return true;
+}
+
+/* What runs on the device without the host, from end to end. */
+static bool find_stretches(graph *g, error *e)
+{
+	if (!g->device || !g->device->record_begin) return true;
+	g->stretches = calloc((size_t)g->step_count + 1, sizeof *g->stretches);
+	if (!g->stretches) return fail(e, NO_MEMORY, "out of memory for %d steps", g->step_count);
+	for (int i = 0; i < g->step_count; i++) {
+		const step *s = &g->steps[i];
+		if (s->memory != OWN || s->call.y->op == COPY) continue;
+		stretch *last = g->stretch_count ? &g->stretches[g->stretch_count - 1] : NULL;
+		if (last && last->last == i && !g->steps[i - 1].watched)
+			last->last++;
+		else
+			g->stretches[g->stretch_count++] = (stretch){ .first = i, .last = i + 1 };
+	}
+	return true;
 }
 
 bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 {
-	g->arena = memory_new(g->arena_bytes);
-	g->constants = memory_new(g->constant_bytes);
-	char *setup = memory_new(g->setup_bytes);
-	if (!g->arena || !g->constants || !setup) {
-		free(setup);
-		return fail(e, NO_MEMORY,
-		    "out of memory: %zu MiB for values, %zu for weights and %zu to prepare them are needed",
-		    g->arena_bytes >> 20, g->constant_bytes >> 20, g->setup_bytes >> 20);
+	char *setup[MEMORIES] = { NULL };
+	bool fine = true;
+	for (int m = 0; fine && m < (g->device ? MEMORIES : HOST); m++) {
+		g->arena[m] = memory_in(g, m, g->arena_bytes[m]);
+		g->constants[m] = memory_in(g, m, g->constant_bytes[m]);
+		setup[m] = memory_in(g, m, g->setup_bytes[m]);
+		fine =
+		    (g->arena[m] && g->constants[m] && setup[m]) ||
+		    fail(e, NO_MEMORY, "out of memory: %zu MiB for values, %zu for weights and %zu to prepare them are needed",
+		        g->arena_bytes[m] >> 20, g->constant_bytes[m] >> 20, g->setup_bytes[m] >> 20);
 	}
-	for (int i = 1; i < g->count; i++) {
-		place *p = &g->places[i];
-		if (g->nodes[i].op == PARAM) {
-			if (p->alive && !p->bound) {
-				free(setup);
-				return fail(e, BAD_USAGE, "the weight '%s' has no memory", g->nodes[i].name);
-			}
-			p->data = (char *)(uintptr_t)p->bound; /* kernels never write to inputs */
-		} else if (p->base == (tensor)i)
-			p->data = (p->persistent ? g->constants : p->constant ? setup : g->arena) + p->at;
-	}
-	for (int s = 0; s < g->step_count; s++) {
+	fine = fine && settle_places(g, setup, e);
+	char *packed[MEMORIES];
+	for (int s = 0; fine && s < g->step_count; s++) {
 		const step *y = &g->steps[s];
-		bool constant = y->packed_bytes && g->places[y->call.y->in[1]].constant;
-		connect(g, &g->steps[s], g->arena, constant ? g->constants : g->arena);
+		bool constant = y->packed_bytes && g->places[y->reads[1]].constant;
+		for (int m = 0; m < MEMORIES; m++) packed[m] = constant ? g->constants[m] : g->arena[m];
+		connect(g, &g->steps[s], g->arena, packed);
 	}
-	bool fine = fold_all(g, setup, unused, context, e);
+	fine = fine && fold_all(g, setup, unused, context, e) && find_stretches(g, e);
 	for (int i = 1; i < g->count; i++)
 		if (g->places[i].constant && !g->places[i].persistent && g->nodes[i].op != PARAM) g->places[i].data = NULL;
-	free(setup);
+	for (int m = 0; m < MEMORIES; m++) free_in(g, m, setup[m]);
 	return fine;
+}
+
+/* ── running ── */
+static bool run_step(graph *g, step *s, error *e)
+{
+	return compute(g, s, s->packed_bytes && !g->places[s->reads[1]].constant, e);
+}
+
+static bool run_steps(graph *g, int first, int last, error *e)
+{
+	for (int i = first; i < last; i++)
+		if (!run_step(g, &g->steps[i], e)) return false;
+	return true;
+}
+
+/* First plainly, so that libraries get ready; then recorded; then replayed. A recording that failed is thrown away. */
+static bool run_stretch(graph *g, stretch *s, error *e)
+{
+	const device *d = g->device;
+	if (g->profile || s->runs++ == 0) return run_steps(g, s->first, s->last, e);
+	if (!s->recording) {
+		if (!d->record_begin(d->context, e)) return false;
+		bool fine = run_steps(g, s->first, s->last, e);
+		s->recording = d->record_end(d->context, e);
+		if (!fine || !s->recording) return fail(e, BAD_USAGE, "%s records no run", d->name);
+	}
+	return d->replay(d->context, s->recording, e);
 }
 
 bool graph_run(graph *g, watch_fn *done, void *context, error *e)
 {
-	for (int i = 0; i < g->step_count; i++) {
-		step *s = &g->steps[i];
-		bool pack = s->packed_bytes && !g->places[s->call.y->in[1]].constant;
-		if (!compute(g, s, pack, e)) return false;
-		for (tensor t = s->watched; done && t; t = g->places[t].next_watched)
-			if (!done(context, t, memory_of(g, t), e)) return false;
+	for (int i = 0, k = 0; i < g->step_count; i++) {
+		if (k < g->stretch_count && g->stretches[k].first == i) {
+			i = g->stretches[k].last - 1;
+			if (!run_stretch(g, &g->stretches[k++], e)) return false;
+		} else if (!run_step(g, &g->steps[i], e))
+			return false;
+		for (tensor t = g->steps[i].watched; done && t; t = g->places[t].next_watched)
+			if (!done(context, t, e)) return false;
 	}
 	return true;
 }

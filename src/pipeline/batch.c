@@ -147,15 +147,15 @@ static bool read_prompt(batch *b, int i, const char *prompt, error *e)
 	return fail(e, BAD_USAGE, "prompt \"%.200s\": AND is not known in a batch", prompt);
 }
 
-static void write_contexts(batch *b, int step)
+static bool write_contexts(batch *b, int step, error *e)
 {
 	size_t n = (size_t)b->tokens * (size_t)b->width;
-	if (!n) return;
+	if (!n) return true;
 	for (int k = 0; k < b->branches; k++)
 		for (int i = 0; i < b->size; i++)
 			memcpy(b->contexts + (size_t)(k * b->size + i) * n, conditioning_context(&b->texts[i], step, k),
 			    n * sizeof(float));
-	stage_write(&b->denoiser, b->denoiser.in[2], b->contexts);
+	return stage_write(&b->denoiser, b->denoiser.in[2], b->contexts, e);
 }
 
 /* The guided output for all latents, [size][C][places]. */
@@ -169,11 +169,10 @@ static bool denoise(void *context, int step, double t, const float *x, float *ou
 		    b->inputs + (size_t)k * b->one, j->channels, 0, x + (size_t)(k % b->size) * b->one, j->channels, j->places);
 		b->times[k] = (float)t;
 	}
-	write_contexts(b, step);
-	stage_write(&b->denoiser, b->denoiser.in[0], b->inputs);
-	stage_write(&b->denoiser, b->denoiser.in[1], b->times);
-	if (!stage_run(&b->denoiser, e)) return false;
-	stage_read(&b->denoiser, b->raw);
+	if (!write_contexts(b, step, e) || !stage_write(&b->denoiser, b->denoiser.in[0], b->inputs, e) ||
+	    !stage_write(&b->denoiser, b->denoiser.in[1], b->times, e) || !stage_run(&b->denoiser, e) ||
+	    !stage_read(&b->denoiser, b->raw, e))
+		return false;
 	for (int k = 0; k < b->size * b->branches; k++)
 		channels_first(b->outputs + (size_t)k * b->one, b->raw + (size_t)k * b->one, j->channels, j->places);
 	if (b->branches > 1 && guidance_is_on(&j->denoiser.guidance, step, j->path.count))
@@ -216,10 +215,8 @@ static bool decode(batch *b, error *e)
 		    b->inputs + (size_t)i * b->one, j->channels, 0, b->latents + (size_t)i * b->one, j->channels, j->places);
 	for (size_t i = 0; i < (size_t)b->size * b->one; i++)
 		b->inputs[i] = b->inputs[i] / f->latent_scale + f->latent_shift;
-	stage_write(&b->decoder, b->decoder.in[0], b->inputs);
-	if (!stage_run(&b->decoder, e)) return false;
-	stage_read(&b->decoder, b->pictures);
-	return true;
+	return stage_write(&b->decoder, b->decoder.in[0], b->inputs, e) && stage_run(&b->decoder, e) &&
+	       stage_read(&b->decoder, b->pictures, e);
 }
 
 bool batch_draw(batch *b, const char *const *prompts, const int64_t *seeds, int count, sumi_image **pictures, error *e)

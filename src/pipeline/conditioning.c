@@ -238,11 +238,10 @@ static bool encode_all(conditioning *c, const model *m, float *states, int chunk
 		for (int i = 0; i < n; i++) memcpy(batch + i * c->length, ids[first + i], (size_t)c->length * sizeof *batch);
 		if (c->new_words) {
 			new_words_split(m->tokenizer, batch, batch + ids_count, ids_count);
-			stage_write_ids(&c->stage, c->stage.in[1], batch + ids_count);
+			fine = stage_write_ids(&c->stage, c->stage.in[1], batch + ids_count, e);
 		}
-		stage_write_ids(&c->stage, c->stage.in[0], batch);
-		fine = stage_run(&c->stage, e);
-		if (fine) stage_read(&c->stage, out);
+		fine = fine && stage_write_ids(&c->stage, c->stage.in[0], batch, e) && stage_run(&c->stage, e) &&
+		       stage_read(&c->stage, out, e);
 		if (fine) memcpy(states + (size_t)first * one, out, (size_t)n * one * sizeof *out);
 	}
 	free(batch);

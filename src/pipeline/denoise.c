@@ -38,9 +38,9 @@ static bool write_guidance(denoiser *d, error *e)
 			values[b * d->embedded + i] = (float)sin(x);
 			values[b * d->embedded + half + i] = (float)cos(x);
 		}
-	stage_write(&d->stage, d->stage.in[3], values);
+	bool fine = stage_write(&d->stage, d->stage.in[3], values, e);
 	free(values);
-	return true;
+	return fine;
 }
 
 bool denoiser_allocate(denoiser *d, error *e)
@@ -66,11 +66,11 @@ void denoiser_free(denoiser *d)
 	d->batch = d->times = d->contexts = d->outputs = NULL;
 }
 
-static void write_contexts(denoiser *d, int step)
+static bool write_contexts(denoiser *d, int step, error *e)
 {
 	const conditioning *c = d->text;
 	size_t n = (size_t)c->tokens * (size_t)c->width;
-	if (!c->tokens || d->context_step == step) return;
+	if (!c->tokens || d->context_step == step) return true;
 	for (int b = 0; b < c->branches; b++) {
 		const float *from = conditioning_context(c, step, b);
 		const float *to = d->text_to ? conditioning_context(d->text_to, step, b) : from;
@@ -80,11 +80,11 @@ static void write_contexts(denoiser *d, int step)
 		else
 			for (size_t i = 0; i < n; i++) out[i] = (float)((1 - d->blend) * from[i] + d->blend * to[i]);
 	}
-	stage_write(&d->stage, d->stage.in[2], d->contexts);
 	d->context_step = step;
+	return stage_write(&d->stage, d->stage.in[2], d->contexts, e);
 }
 
-static void write_latents(denoiser *d, double t, const float *x)
+static bool write_latents(denoiser *d, double t, const float *x, error *e)
 {
 	int stride = d->channels + d->extra;
 	size_t n = places(d);
@@ -94,8 +94,7 @@ static void write_latents(denoiser *d, double t, const float *x)
 		if (b) memcpy(d->batch + (size_t)b * n * (size_t)stride, d->batch, n * (size_t)stride * sizeof(float));
 		d->times[b] = (float)t;
 	}
-	stage_write(&d->stage, d->stage.in[0], d->batch);
-	stage_write(&d->stage, d->stage.in[1], d->times);
+	return stage_write(&d->stage, d->stage.in[0], d->batch, e) && stage_write(&d->stage, d->stage.in[1], d->times, e);
 }
 
 /* The conditional branches as one: unconditional + Σ weight·(conditional − unconditional), into the first of them. */
@@ -117,11 +116,10 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 	denoiser *d = context;
 	const conditioning *c = d->text;
 	size_t n = places(d) * (size_t)d->channels, all = n * (size_t)c->branches;
-	write_contexts(d, step + d->first_step);
-	write_latents(d, t, x);
-	if (!stage_run(&d->stage, e)) return false;
 	float *branches = d->outputs, *raw = d->outputs + all;
-	stage_read(&d->stage, raw);
+	if (!write_contexts(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(&d->stage, e) ||
+	    !stage_read(&d->stage, raw, e))
+		return false;
 	for (int b = 0; b < c->branches; b++)
 		channels_first(branches + (size_t)b * n, raw + (size_t)b * n, d->channels, places(d));
 	compose(d, branches, n);

@@ -100,10 +100,9 @@ static bool encode_one(job *j, const float *image, float *latent, error *e)
 	size_t n = j->places * (size_t)j->channels;
 	float *out = malloc(n * sizeof *out);
 	if (!out) return fail(e, NO_MEMORY, "out of memory for a latent");
-	stage_write(&j->encoder, j->encoder.in[0], image);
-	bool fine = stage_run(&j->encoder, e);
+	bool fine = stage_write(&j->encoder, j->encoder.in[0], image, e) && stage_run(&j->encoder, e) &&
+	            stage_read(&j->encoder, out, e);
 	if (fine) {
-		stage_read(&j->encoder, out);
 		channels_first(latent, out, j->channels, j->places);
 		for (size_t i = 0; i < n; i++) latent[i] = (latent[i] - j->m->family.latent_shift) * j->m->family.latent_scale;
 	}
@@ -226,10 +225,9 @@ bool job_decode(job *j, error *e)
 	if (fine) {
 		channels_last(latent, j->channels, 0, j->latent, j->channels, j->places);
 		for (size_t i = 0; !j->m->taesd && i < n; i++) latent[i] = latent[i] / f->latent_scale + f->latent_shift;
-		stage_write(&j->decoder, j->decoder.in[0], latent);
-		fine = stage_run(&j->decoder, e);
+		fine = stage_write(&j->decoder, j->decoder.in[0], latent, e) && stage_run(&j->decoder, e) &&
+		       stage_read(&j->decoder, j->picture, e);
 	}
-	if (fine) stage_read(&j->decoder, j->picture);
 	for (size_t i = 0; fine && j->m->taesd && i < (size_t)j->width * (size_t)j->height * 3; i++)
 		j->picture[i] = 2 * j->picture[i] - 1;
 	measure(j);

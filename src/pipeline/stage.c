@@ -1,7 +1,6 @@
 /* stage.c - build, compile, allocate, run, free. */
 #include "pipeline/stage.h"
 #include "backend/backend.h"
-#include <string.h>
 
 bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes, error *e)
 {
@@ -36,17 +35,14 @@ uint64_t stage_bytes(const stage *s)
 
 size_t stage_count(const stage *s, tensor t) { return shape_count(shape_of(s->g, t)); }
 
-void stage_write(const stage *s, tensor input, const float *values)
+bool stage_write(const stage *s, tensor input, const float *values, error *e)
 {
-	convert(graph_data(s->g, input), REAL, values, F32, stage_count(s, input));
+	return graph_write_floats(s->g, input, values, e);
 }
 
-void stage_write_ids(const stage *s, tensor input, const int32_t *ids)
+bool stage_write_ids(const stage *s, tensor input, const int32_t *ids, error *e)
 {
-	memcpy(graph_data(s->g, input), ids, stage_count(s, input) * sizeof *ids);
+	return graph_write(s->g, input, ids, e);
 }
 
-void stage_read(const stage *s, float *values)
-{
-	convert(values, F32, graph_data(s->g, s->out), dtype_of(s->g, s->out), stage_count(s, s->out));
-}
+bool stage_read(const stage *s, float *values, error *e) { return graph_read_floats(s->g, s->out, values, e); }

@@ -25,9 +25,9 @@ void stage_free(stage *s); /* leaves the name; may be freed again */
 uint64_t stage_bytes(const stage *s);
 
 /* Inputs and outputs are `real`, or I32; a stage's caller speaks float. */
-void stage_write(const stage *s, tensor input, const float *values);
-void stage_write_ids(const stage *s, tensor input, const int32_t *ids);
-void stage_read(const stage *s, float *values); /* the whole of out */
+bool stage_write(const stage *s, tensor input, const float *values, error *e);
+bool stage_write_ids(const stage *s, tensor input, const int32_t *ids, error *e);
+bool stage_read(const stage *s, float *values, error *e); /* the whole of out */
 size_t stage_count(const stage *s, tensor t);
 
 #endif

@@ -71,8 +71,7 @@ static void check_buckets(const t5_config *c, const arrays *io, report *r)
 	int wrong = 2 * FAR + 1;
 	int32_t after[FAR + 1], before[FAR + 1];
 	if (graph_compile(g, backend_reference(), 1, &e) && graph_allocate(g, NULL, NULL, &e) &&
-	    graph_run(g, NULL, NULL, &e) && memcpy(after, graph_data(g, first), sizeof after) &&
-	    memcpy(before, graph_data(g, last), sizeof before))
+	    graph_run(g, NULL, NULL, &e) && graph_read(g, first, after, &e) && graph_read(g, last, before, &e))
 		for (int i = 0; i <= FAR; i++) {
 			wrong -= ((const int32_t *)data)[FAR + i] == after[i];
 			if (i) wrong -= ((const int32_t *)data)[FAR - i] == before[i];

@@ -56,17 +56,14 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	shape x = shape_of(g, find(g, "x"));
 	int places = x.d[1] * x.d[2], channels = x.d[3];
 	size_t each = (size_t)places * (size_t)channels, all = each * (size_t)x.d[0];
-	float *buffers = malloc(4 * all * sizeof *buffers), *clean = buffers, *spread = buffers + all;
-	float *noised = graph_data(g, find(g, "x")), *target = graph_data(g, find(g, "target"));
+	float *buffers = malloc(6 * all * sizeof *buffers), *clean = buffers, *spread = buffers + all;
+	float *noised = buffers + 4 * all, *target = buffers + 5 * all, time[64], importance[64];
 	channels_last(latents, x.d[0], channels, places, clean);
 	channels_last(noise, x.d[0], channels, places, spread);
 	for (int i = 0; i < x.d[0]; i++) {
-		float time;
-		convert(&time, F32, (const char *)times + (size_t)i * dtype_size(d), d, 1);
-		((float *)graph_data(g, find(g, "t")))[i] = time;
-		((float *)graph_data(g, find(g, "weight")))[i] =
-		    (float)noise_latent(&t->job.noising, (double)time, clean + (size_t)i * each, spread + (size_t)i * each,
-		        each, noised + (size_t)i * each, target + (size_t)i * each);
+		convert(&time[i], F32, (const char *)times + (size_t)i * dtype_size(d), d, 1);
+		importance[i] = (float)noise_latent(&t->job.noising, (double)time[i], clean + (size_t)i * each,
+		    spread + (size_t)i * each, each, noised + (size_t)i * each, target + (size_t)i * each);
 	}
 	const float *x_t = array_of(&t->values, NULL, "x_t.%d", step),
 	            *goal = array_of(&t->values, NULL, "target.%d", step);
@@ -76,10 +73,11 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 		t->worst_input = fmax(t->worst_input, relative_max(noised, buffers + 2 * all, all));
 		t->worst_input = fmax(t->worst_input, relative_max(target, buffers + 3 * all, all));
 	}
-	tensor words = find(g, "context");
-	memcpy(graph_data(g, words), context_of, shape_count(shape_of(g, words)) * sizeof(float));
+	bool fine = graph_write(g, find(g, "x"), noised, e) && graph_write(g, find(g, "target"), target, e) &&
+	            graph_write(g, find(g, "t"), time, e) && graph_write(g, find(g, "weight"), importance, e) &&
+	            graph_write(g, find(g, "context"), context_of, e);
 	free(buffers);
-	return true;
+	return fine;
 }
 
 static bool text_is(const json_t *j, const char *key, const char *value)

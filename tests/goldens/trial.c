@@ -203,22 +203,23 @@ static bool bind_weight(void *context, const char *name, shape s, dtype *d, cons
 	return shape_same(s, found) || fail(e, BAD_FILE, "tensor '%s' has another shape", name);
 }
 
-static void write_inputs(trial *t)
+static bool write_inputs(trial *t, error *e)
 {
-	for (int i = 0; i < t->input_count; i++) {
-		size_t n = shape_count(t->inputs[i].shape);
-		void *to = graph_data(t->n.g, t->inputs[i].t);
-		if (!to) continue;
-		if (!dtype_is_float(t->inputs[i].dtype))
-			convert(to, I32, t->inputs[i].data, t->inputs[i].dtype, n);
-		else if (t->inputs[i].shape.n == 4) {
-			float *moved = malloc(n * sizeof *moved);
-			convert_layout(moved, t->inputs[i].data, t->inputs[i].shape, false);
-			convert(to, REAL, moved, F32, n);
-			free(moved);
-		} else
-			convert(to, REAL, t->inputs[i].data, F32, n);
+	bool fine = true;
+	for (int i = 0; fine && i < t->input_count; i++) {
+		const golden_input *x = &t->inputs[i];
+		size_t n = shape_count(x->shape);
+		void *moved = malloc(n * sizeof(float)); /* or ids: as large */
+		if (!dtype_is_float(x->dtype)) {
+			convert(moved, I32, x->data, x->dtype, n);
+			fine = graph_write(t->n.g, x->t, moved, e);
+		} else {
+			if (x->shape.n == 4) convert_layout(moved, x->data, x->shape, false);
+			fine = graph_write_floats(t->n.g, x->t, x->shape.n == 4 ? moved : x->data, e);
+		}
+		free(moved);
 	}
+	return fine;
 }
 
 /* ‖a−b‖/‖b‖. Of a gradient the largest difference in units of max|b| + 0.01·largest, where largest is that of any
@@ -238,11 +239,10 @@ static double distance(const float *a, const float *b, size_t n, double largest)
 
 static double error_of(const trial *t, const expectation *x)
 {
-	const void *data = graph_data(t->n.g, x->result);
 	size_t n = shape_count(x->golden_shape);
-	if (!data || shape_count(shape_of(t->n.g, x->result)) != n) return INFINITY;
+	if (shape_count(shape_of(t->n.g, x->result)) != n) return INFINITY;
 	float *values = malloc(2 * n * sizeof *values), *moved = values + n;
-	convert(values, F32, data, dtype_of(t->n.g, x->result), n);
+	if (!graph_read_floats(t->n.g, x->result, values, NULL)) return free(values), INFINITY;
 	bool picture = x->golden_shape.n == 4 && node_of(t->n.g, x->result)->shape.n == 4 &&
 	               (!x->largest || !strchr(x->name + 5, '.'));
 	if (picture) convert_layout(moved, values, x->golden_shape, true);
@@ -263,14 +263,16 @@ static double summary_error(const trial *t)
 		tensor d = t->gradients[i++];
 		double l2 = json_number_value(json_object_get(entry, "l2")), found = 0;
 		double most = json_number_value(json_object_get(entry, "absmax"));
-		const real *values = d ? graph_data(t->n.g, d) : NULL;
-		for (size_t k = 0; values && k < shape_count(shape_of(t->n.g, d)); k++)
-			found += (double)values[k] * (double)values[k];
+		size_t n = d ? shape_count(shape_of(t->n.g, d)) : 0;
+		float *values = d ? malloc(n * sizeof *values) : NULL;
+		if (values && !graph_read_floats(t->n.g, d, values, NULL)) return free(values), INFINITY;
+		for (size_t k = 0; k < n; k++) found += (double)values[k] * (double)values[k];
 		worst = fmax(worst, fabs(sqrt(found) - l2) / (l2 + 0.01 * largest));
 		const json_t *first = json_object_get(entry, "first4");
 		for (size_t k = 0; values && k < json_array_size(first); k++)
 			worst = fmax(
 			    worst, fabs((double)values[k] - json_number_value(json_array_get(first, k))) / (most + 0.01 * highest));
+		free(values);
 	}
 	return worst;
 }
@@ -305,10 +307,7 @@ void trial_end(trial *t, report *r, double tolerance)
 	graph *g = t->n.g;
 	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, backend_cpu(), 2, &e) &&
 	            graph_allocate(g, NULL, NULL, &e);
-	if (fine) {
-		write_inputs(t);
-		fine = graph_run(g, NULL, NULL, &e);
-	}
+	fine = fine && write_inputs(t, &e) && graph_run(g, NULL, NULL, &e);
 	if (fine)
 		report_all(t, r, tolerance);
 	else {

@@ -186,9 +186,9 @@ static void test_ids_outside_the_table_fail(void **state)
 	keep(g, embedding(g, weight(g, "table", shape2(5, 4)), ids));
 	pop(g);
 	make_ready(g, &w, backend_reference());
-	memcpy(graph_data(g, ids), (int32_t[]){ 0, 4, 1 }, 12);
+	memcpy(graph_address(g, ids), (int32_t[]){ 0, 4, 1 }, 12);
 	assert_true(graph_run(g, NULL, NULL, &e));
-	memcpy(graph_data(g, ids), (int32_t[]){ 0, 5, 1 }, 12);
+	memcpy(graph_address(g, ids), (int32_t[]){ 0, 5, 1 }, 12);
 	assert_false(graph_run(g, NULL, NULL, &e));
 	assert_non_null(strstr(e.text, "embeddings"));
 	graph_free(g);

@@ -202,12 +202,12 @@ static float *merged(const layer *y, int rows, int columns)
 	keep(g, out);
 	bool fine = graph_bind(g, bind, (void *)(uintptr_t)y, &e) && graph_compile(g, backend_cpu(), 1, &e) &&
 	            graph_allocate(g, NULL, NULL, &e);
-	if (fine) memset(graph_data(g, zero), 0, sizeof(real));
+	if (fine) memset(graph_address(g, zero), 0, sizeof(real));
 	fine = fine && graph_run(g, NULL, NULL, &e);
 	if (!fine) fail_saying("%s\n", e.text);
 	size_t bytes = (size_t)rows * (size_t)columns * sizeof(float);
 	float *copy = malloc(bytes);
-	memcpy(copy, graph_data(g, out), bytes);
+	memcpy(copy, graph_address(g, out), bytes);
 	graph_free(g);
 	return copy;
 }
@@ -323,9 +323,9 @@ static void expect_scales(const char *path, double q, double k, const char *doub
 		keep(g, out);
 		assert_true(
 		    graph_bind(g, bind, &y, &e) && graph_compile(g, backend_cpu(), 1, &e) && graph_allocate(g, NULL, NULL, &e));
-		memset(graph_data(g, zero), 0, sizeof(real));
+		memset(graph_address(g, zero), 0, sizeof(real));
 		assert_true(graph_run(g, NULL, NULL, &e));
-		assert_float_equal(((const float *)graph_data(g, out))[0], i ? k : q, 1e-6);
+		assert_float_equal(((const float *)graph_address(g, out))[0], i ? k : q, 1e-6);
 		graph_free(g);
 	}
 	if (doubt ? !strstr(a->doubt, doubt) : *a->doubt != 0) fail_saying("doubt: \"%s\"\n", a->doubt);

@@ -62,13 +62,13 @@ static void model_free(model *m)
 
 static void fill_input(graph *g, tensor t)
 {
-	if (!t || !graph_data(g, t)) return;
+	if (!t || !graph_address(g, t)) return;
 	size_t n = shape_count(shape_of(g, t));
 	float *values = malloc(n * sizeof *values);
 	parameter_fill(
 	    &(parameter){ .name = "input", .shape = shape1((int)n), .dtype = F32, .start = { UNIFORM_START, 1 } }, 3, false,
 	    values);
-	convert(graph_data(g, t), REAL, values, F32, n);
+	convert(graph_address(g, t), REAL, values, F32, n);
 	free(values);
 }
 
@@ -112,12 +112,12 @@ static float *denoise_words(model *m, const unet_config *c, int height, int widt
 	keep(g, y);
 	prepare(g, m);
 	fill_input(g, x), fill_input(g, t), fill_input(g, context);
-	if (words) convert(graph_data(g, context), REAL, words, F32, shape_count(shape_of(g, context)));
+	if (words) convert(graph_address(g, context), REAL, words, F32, shape_count(shape_of(g, context)));
 	run(g);
 	assert_true(shape_same(shape_of(g, y), shape4(1, height, width, c->out_channels)));
 	size_t count = shape_count(shape_of(g, y));
 	float *values = malloc(count * sizeof *values);
-	convert(values, F32, graph_data(g, y), REAL, count);
+	convert(values, F32, graph_address(g, y), REAL, count);
 	for (size_t i = 0; i < count; i++) assert_true(isfinite(values[i]));
 	graph_free(g);
 	return values;
@@ -156,7 +156,7 @@ static float *gradients_of_weight(model *m, bool recompute, size_t *arena, size_
 	run(g);
 	*count = shape_count(shape_of(g, d));
 	float *values = malloc(*count * sizeof *values);
-	convert(values, F32, graph_data(g, d), REAL, *count);
+	convert(values, F32, graph_address(g, d), REAL, *count);
 	graph_free(g);
 	return values;
 }
@@ -312,10 +312,10 @@ static float *encode(model *m, const lora_training *training)
 	tensor ids = input(g, "ids", I32, shape2(1, 6)), y = family_encode_text(&n, &open_clip, 0, ids, 0, 0).states;
 	keep(g, y);
 	prepare(g, m);
-	memcpy(graph_data(g, ids), (int32_t[]){ 1, 5, 3, 19, 0, 2 }, 6 * sizeof(int32_t));
+	memcpy(graph_address(g, ids), (int32_t[]){ 1, 5, 3, 19, 0, 2 }, 6 * sizeof(int32_t));
 	run(g);
 	float *values = malloc(6 * 16 * sizeof *values);
-	convert(values, F32, graph_data(g, y), REAL, 6 * 16);
+	convert(values, F32, graph_address(g, y), REAL, 6 * 16);
 	graph_free(g);
 	return values;
 }

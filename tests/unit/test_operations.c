@@ -135,10 +135,10 @@ static void release(trial *t)
 /* Where the row reads input i: the reference's own memory, or a copy on the device. */
 static const void *input_for(const graph *g, tensor x, const device *d)
 {
-	if (!x || !d) return x ? graph_data(g, x) : NULL;
+	if (!x || !d) return x ? graph_address(g, x) : NULL;
 	size_t bytes = bytes_of(node_of(g, x));
 	void *copy = buffer_new(d, bytes);
-	buffer_write(d, copy, graph_data(g, x), bytes);
+	buffer_write(d, copy, graph_address(g, x), bytes);
 	return copy;
 }
 
@@ -160,7 +160,7 @@ static const char *run_row(
 	for (int run = 0; fine && run < 2; run++) {
 		buffer_poison(d, t.call.out, bytes);
 		if (in_place >= 0) {
-			buffer_write(d, t.call.out, graph_data(g, c.y->in[in_place]), bytes);
+			buffer_write(d, t.call.out, graph_address(g, c.y->in[in_place]), bytes);
 			t.call.in[in_place] = t.call.out;
 		}
 		if (t.scratch) buffer_poison(d, t.call.scratch, t.scratch);
@@ -278,7 +278,7 @@ static void check_row(const backend *b, const kernel *row, const graph *g, tenso
 	void *result = buffer_new(NULL, bytes_of(n)), *again = buffer_new(NULL, bytes_of(n));
 	tally *t = tally_of(n->op, b->name, row->name, graph_compute(g));
 	const char *problem = run_row(b, row, g, y, 1, -1, false, result);
-	double worst = problem ? 0 : difference(result, graph_data(g, y), n);
+	double worst = problem ? 0 : difference(result, graph_address(g, y), n);
 	if (!problem) problem = check_variants(b, row, g, y, result, again);
 	if (!problem && !(worst <= tolerance(graph_compute(g)))) problem = "differs from the reference";
 	t->checked++;

@@ -44,7 +44,7 @@ static void test_views_cost_nothing(void **state)
 	make_ready(g, &w, backend_reference());
 	run(g);
 	assert_int_equal(g->step_count, 2);
-	assert_ptr_equal((real *)graph_data(g, x) + 15, graph_data(g, tail));
+	assert_ptr_equal((real *)graph_address(g, x) + 15, graph_address(g, tail));
 	for (size_t i = 0; i < 3; i++) assert_true(at(g, y, i) == 2 * at(g, x, 15 + i));
 	check_plan(g);
 	graph_free(g);
@@ -124,7 +124,7 @@ static void test_constants_are_folded(void **state)
 		unused_count = 0;
 		assert_true(graph_allocate(frozen, count_unused, NULL, &e));
 		assert_int_equal(unused_count, 3); /* no run reads a parameter any more */
-		make_values("x", REAL, 18, graph_data(frozen, find(frozen, "x")));
+		make_values("x", REAL, 18, graph_address(frozen, find(frozen, "x")));
 		assert_int_equal(frozen->step_count, 1);
 		assert_true(trained->step_count > 1);
 		assert_true(graph_constant_bytes(frozen) >= 30 * sizeof(real));

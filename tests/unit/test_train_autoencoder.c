@@ -33,7 +33,7 @@ static bool fill_from_fixture(void *context, graph *g, const data_batch *b, erro
 	for (int i = 0; i < 2; i++) {
 		const weight *w = weights_need(t->expected, names[i], e);
 		if (!w) return false;
-		memcpy(graph_data(g, find(g, names[i])), w->data, w->bytes);
+		memcpy(graph_address(g, find(g, names[i])), w->data, w->bytes);
 	}
 	return true;
 }

@@ -275,7 +275,7 @@ static void test_class_pictures(void **state)
 	diffusion_build(&d, &n, 12, SIDE, SIDE);
 	assert_true(graph_bind(n.g, learner_bind, &d.learner, &e) && graph_compile(n.g, backend_cpu(), 1, &e) &&
 	            graph_allocate(n.g, NULL, NULL, &e) && diffusion_fill(&d, n.g, &b, &e));
-	const float *importance = graph_data(n.g, find(n.g, "weight"));
+	const float *importance = graph_address(n.g, find(n.g, "weight"));
 	int own = 0, named = 0;
 	for (int i = 0; i < 12; i++) {
 		bool of_class = b.index[i] >= 6;

@@ -2,11 +2,11 @@
 #include "train/data/latents.h"
 #include "backend/backend.h"
 #include <stdlib.h>
-#include <string.h>
 
 struct encoder {
 	graph *g;
 	tensor image, moments;
+	float *values; /* of moments, after a run */
 	int count, height, width;
 };
 
@@ -26,7 +26,9 @@ encoder *encoder_new(const learner *m, int count, int height, int width, dtype c
 	tensor moments = family_encode_image(&n, &m->family, c->image);
 	c->moments = concat(g, vae_mean(g, moments), vae_logvar(g, moments), 3);
 	keep(g, c->moments);
-	if (graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	c->values = malloc(shape_count(shape_of(g, c->moments)) * sizeof *c->values);
+	if (!c->values) fail(e, NO_MEMORY, "no memory for latents");
+	if (c->values && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
 	    graph_allocate(g, NULL, NULL, e))
 		return c;
 	encoder_free(c);
@@ -35,14 +37,17 @@ encoder *encoder_new(const learner *m, int count, int height, int width, dtype c
 
 void encoder_free(encoder *c)
 {
-	if (c) graph_free(c->g);
+	if (!c) return;
+	graph_free(c->g);
+	free(c->values);
 	free(c);
 }
 
 const float *encoder_run(encoder *c, const float *pixels, error *e)
 {
-	memcpy(graph_data(c->g, c->image), pixels, shape_count(shape_of(c->g, c->image)) * sizeof *pixels);
-	return graph_run(c->g, NULL, NULL, e) ? graph_data(c->g, c->moments) : NULL;
+	bool fine = graph_write_floats(c->g, c->image, pixels, e) && graph_run(c->g, NULL, NULL, e) &&
+	            graph_read_floats(c->g, c->moments, c->values, e);
+	return fine ? c->values : NULL;
 }
 
 int encoder_count(const encoder *c) { return c->count; }

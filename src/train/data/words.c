@@ -8,6 +8,8 @@ struct words {
 	graph *g;
 	const tokenizer *tokenizer;
 	tensor ids, states;
+	int32_t *numbers; /* of ids, before a run */
+	float *values;    /* of states, after it */
 	int count, tokens, width;
 };
 
@@ -27,7 +29,10 @@ words *words_new(const learner *m, const tokenizer *t, int count, dtype compute,
 	w->ids = input(g, "ids", I32, shape2(count, w->tokens));
 	w->states = family_encode_text(&n, &m->family, 0, w->ids, 0, -1).states;
 	keep(g, w->states);
-	if (graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	w->numbers = malloc((size_t)count * (size_t)w->tokens * sizeof *w->numbers);
+	w->values = malloc(shape_count(shape_of(g, w->states)) * sizeof *w->values);
+	bool room = (w->numbers && w->values) || fail(e, NO_MEMORY, "no memory for the text encoder");
+	if (room && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
 	    graph_allocate(g, NULL, NULL, e))
 		return w;
 	words_free(w);
@@ -36,7 +41,10 @@ words *words_new(const learner *m, const tokenizer *t, int count, dtype compute,
 
 void words_free(words *w)
 {
-	if (w) graph_free(w->g);
+	if (!w) return;
+	graph_free(w->g);
+	free(w->numbers);
+	free(w->values);
 	free(w);
 }
 
@@ -44,10 +52,12 @@ const float *words_run(words *w, const char *const *captions, int n, error *e)
 {
 	for (int i = 0; i < w->count; i++) {
 		const char *text = i < n ? captions[i] : "";
-		int32_t *at = (int32_t *)graph_data(w->g, w->ids) + (size_t)i * (size_t)w->tokens;
+		int32_t *at = w->numbers + (size_t)i * (size_t)w->tokens;
 		if (!tokenizer_encode_padded(w->tokenizer, text, strlen(text), at, (size_t)w->tokens, NULL, e)) return NULL;
 	}
-	return graph_run(w->g, NULL, NULL, e) ? graph_data(w->g, w->states) : NULL;
+	bool fine = graph_write(w->g, w->ids, w->numbers, e) && graph_run(w->g, NULL, NULL, e) &&
+	            graph_read_floats(w->g, w->states, w->values, e);
+	return fine ? w->values : NULL;
 }
 
 int words_tokens(const words *w) { return w->tokens; }

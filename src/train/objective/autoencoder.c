@@ -70,15 +70,17 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 {
 	(void)context;
 	tensor image = find(g, "image"), noise = find(g, "noise");
-	size_t each = shape_count(shape_of(g, noise)) / (size_t)b->count;
-	memcpy(graph_data(g, image), b->pixels, shape_count(shape_of(g, image)) * sizeof(float));
+	size_t all = shape_count(shape_of(g, noise)), each = all / (size_t)b->count;
+	float *values = malloc(all * sizeof *values);
+	if (!values) return fail(e, NO_MEMORY, "no memory for noise");
 	for (int i = 0; i < b->count; i++) {
 		generator random;
 		generator_seed(&random, b->seeds[i]);
-		random_normal(&random, (float *)graph_data(g, noise) + (size_t)i * each, each);
+		random_normal(&random, values + (size_t)i * each, each);
 	}
-	(void)e;
-	return true;
+	bool fine = graph_write(g, image, b->pixels, e) && graph_write(g, noise, values, e);
+	free(values);
+	return fine;
 }
 
 /* ── the models ── */

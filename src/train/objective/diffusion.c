@@ -53,15 +53,35 @@ static void take_sample(diffusion *d, generator *random, const float *moments, s
 		}
 }
 
-static bool write_words(const diffusion *d, graph *g, int i, const char *caption, error *e)
+enum { X, TARGET, TIMES, WEIGHTS, CONTEXT, IDS, NEW_WORDS, INPUTS };
+static const char *const input_names[INPUTS] = { "x", "target", "t", "weight", "context", "ids", "new_words" };
+
+/* Room for each input that the graph has; NULL for others. */
+static bool make_inputs(const graph *g, void *inputs[INPUTS], error *e)
 {
-	tensor ids = find(g, "ids");
-	if (!ids) return true;
+	for (int k = 0; k < INPUTS; k++) {
+		tensor t = find(g, input_names[k]);
+		inputs[k] = t ? malloc(shape_count(shape_of(g, t)) * dtype_size(dtype_of(g, t))) : NULL;
+		if (t && !inputs[k]) return fail(e, NO_MEMORY, "no memory for a batch");
+	}
+	return true;
+}
+
+static bool write_inputs(graph *g, void *const inputs[INPUTS], error *e)
+{
+	for (int k = 0; k < INPUTS; k++)
+		if (inputs[k] && !graph_write(g, find(g, input_names[k]), inputs[k], e)) return false;
+	return true;
+}
+
+static bool place_words(const diffusion *d, void *const inputs[INPUTS], int i, const char *caption, error *e)
+{
+	if (!inputs[IDS]) return true;
 	size_t length = (size_t)d->learner.family.text[0].length, first = (size_t)i * length;
-	int32_t *at = (int32_t *)graph_data(g, ids) + first;
+	int32_t *at = (int32_t *)inputs[IDS] + first;
 	if (!d->word.count) return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, length, NULL, e);
 	if (!new_words_encode_padded(&d->word, 1, d->tokenizer, caption, at, length, e)) return false;
-	new_words_split(d->tokenizer, at, (int32_t *)graph_data(g, find(g, "new_words")) + first, length);
+	new_words_split(d->tokenizer, at, (int32_t *)inputs[NEW_WORDS] + first, length);
 	return true;
 }
 
@@ -76,12 +96,10 @@ static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e
 	return d->encoder ? encoder_run(d->encoder, b->pixels, e) : NULL;
 }
 
-static void write_cached_words(const diffusion *d, graph *g, int i, int64_t sample)
+static void place_cached_words(const diffusion *d, void *const inputs[INPUTS], int i, int64_t sample)
 {
-	tensor words = find(g, "context");
-	if (!words || !d->cache) return;
-	size_t each = shape_count(shape_of(g, words)) / (size_t)dim(g, words, 0);
-	cache_words(d->cache, sample, (float *)graph_data(g, words) + (size_t)i * each);
+	size_t each = (size_t)d->given_context * (size_t)denoiser_sizes_of(&d->learner.family.denoiser).context;
+	if (inputs[CONTEXT] && d->cache) cache_words(d->cache, sample, (float *)inputs[CONTEXT] + (size_t)i * each);
 }
 
 static bool make_room(diffusion *d, size_t each, error *e)
@@ -94,16 +112,13 @@ static bool make_room(diffusion *d, size_t each, error *e)
 	return true;
 }
 
-bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
+/* All inputs of a batch of latents [.., height, width, channels], as s has them. */
+static bool fill_inputs(diffusion *d, void *const inputs[INPUTS], shape s, const data_batch *b, error *e)
 {
-	diffusion *d = context;
-	tensor x = find(g, "x");
-	shape s = shape_of(g, x);
 	size_t places = (size_t)s.d[1] * (size_t)s.d[2], each = places * (size_t)s.d[3];
 	const float *encoded = d->cache ? NULL : moments_of_batch(d, b, e);
 	if ((!encoded && !d->cache) || !make_room(d, each, e)) return false;
-	float *noised = graph_data(g, x), *target = graph_data(g, find(g, "target"));
-	float *times = graph_data(g, find(g, "t")), *loss_weights = graph_data(g, find(g, "weight"));
+	float *noised = inputs[X], *target = inputs[TARGET], *times = inputs[TIMES], *loss_weights = inputs[WEIGHTS];
 	float *latent = d->scratch + each, *noise = d->scratch + 2 * each, *cached = d->scratch + 3 * each;
 	for (int i = 0; i < b->count; i++) {
 		if (d->cache && !cache_moments(d->cache, b->picture[i], s.d[1], s.d[2], cached, e)) return false;
@@ -121,10 +136,19 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 		loss_weights[i] = (float)importance;
 		times[i] = (float)t;
 		bool dropped = (double)drop < d->options->caption_dropout;
-		write_cached_words(d, g, i, dropped ? -1 : b->picture[i]);
-		if (!write_words(d, g, i, dropped ? "" : b->captions[i], e)) return false;
+		place_cached_words(d, inputs, i, dropped ? -1 : b->picture[i]);
+		if (!place_words(d, inputs, i, dropped ? "" : b->captions[i], e)) return false;
 	}
 	return true;
+}
+
+bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
+{
+	void *inputs[INPUTS] = { NULL };
+	bool fine = make_inputs(g, inputs, e) && fill_inputs(context, inputs, shape_of(g, find(g, "x")), b, e) &&
+	            write_inputs(g, inputs, e);
+	for (int k = 0; k < INPUTS; k++) free(inputs[k]);
+	return fine;
 }
 
 /* ── the models ── */

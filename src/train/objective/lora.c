@@ -46,16 +46,20 @@ static bool ends_in(const char *name, const char *end)
 }
 
 /* What is dropped of each sample depends on its seed and on which path it is. */
-static void drop(graph *g, tensor mask, const data_batch *b, uint64_t path, float share)
+static bool drop(graph *g, tensor mask, const data_batch *b, uint64_t path, float share, error *e)
 {
-	size_t each = shape_count(shape_of(g, mask)) / (size_t)b->count;
-	float *values = graph_data(g, mask);
-	for (int i = 0; i < b->count; i++, values += each) {
+	size_t all = shape_count(shape_of(g, mask)), each = all / (size_t)b->count;
+	float *values = malloc(all * sizeof *values);
+	if (!values) return fail(e, NO_MEMORY, "no memory for a batch");
+	for (int i = 0; i < b->count; i++) {
 		generator random;
 		generator_seed(&random, mix(b->seeds[i], path + 1));
-		random_uniform(&random, values, each);
-		for (size_t k = 0; k < each; k++) values[k] = values[k] < share ? 0 : 1 / (1 - share);
+		random_uniform(&random, values + (size_t)i * each, each);
 	}
+	for (size_t k = 0; k < all; k++) values[k] = values[k] < share ? 0 : 1 / (1 - share);
+	bool fine = graph_write(g, mask, values, e);
+	free(values);
+	return fine;
 }
 
 static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
@@ -64,7 +68,8 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	uint64_t path = 0;
 	for (int i = 1; j->paths.dropout > 0 && i <= node_count(g); i++) {
 		const node *n = node_of(g, (tensor)i);
-		if (n->op == INPUT && ends_in(n->name, ".lora_dropout")) drop(g, (tensor)i, b, path++, j->paths.dropout);
+		if (n->op == INPUT && ends_in(n->name, ".lora_dropout") && !drop(g, (tensor)i, b, path++, j->paths.dropout, e))
+			return false;
 	}
 	return diffusion_fill(&j->diffusion, g, b, e);
 }

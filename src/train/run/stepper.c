@@ -346,12 +346,12 @@ void stepper_dump(const stepper *s, FILE *to)
 }
 
 /* ── running ── */
-static bool gradient_done(void *context, tensor t, void *values, error *e)
+static bool gradient_done(void *context, tensor t, error *e)
 {
 	stepper *s = context;
 	int i = s->running->of_node[t];
 	if (i < 0) return true;
-	float *g = values;
+	float *g = graph_address(s->running->g, t);
 	size_t n = elements(s, i);
 	if (s->sums[i]) {
 		if (s->accumulating)
@@ -373,7 +373,9 @@ static bool run_batch(stepper *s, const data_batch *b, bool accumulating, bool l
 	s->last = last;
 	memset(s->complete, 0, (size_t)s->trained * sizeof *s->complete);
 	if (!s->task->fill(s->task->context, made->g, b, e) || !graph_run(made->g, gradient_done, s, e)) return false;
-	*loss = (double)*(const real *)graph_data(made->g, made->loss);
+	real value;
+	if (!graph_read(made->g, made->loss, &value, e)) return false;
+	*loss = (double)value;
 	for (int i = 0; i < s->trained; i++) s->complete[i] = s->complete[made->owner[i]];
 	return true;
 }
