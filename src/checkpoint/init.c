@@ -13,6 +13,7 @@ typedef struct work {
 	dtype type;
 	uint64_t seed;
 	bool zeros;
+	bool whole; /* with what published files leave out */
 	int done, all;
 	error *e;
 } work;
@@ -53,11 +54,22 @@ static void write_one(void *context, const parameter *p)
 		fail(w->e, STOPPED, "stopped");
 }
 
+static void each_parameter(const family *f, parameter_fn *tell, work *w)
+{
+	for (role r = 0; r < FAMILY_ROLES && !failed(w->e); r++)
+		if (w->whole || !family_apart(f, r)) family_parameters(f, r, tell, w, w->e);
+}
+
+static bool describes_itself(const char *name)
+{
+	size_t n = strlen(name);
+	return n >= 5 && !strcmp(name + n - 5, ".json");
+}
+
 /* A known family, or one that a JSON file describes. */
 static bool find_family(const char *name, family *f, error *e)
 {
-	size_t n = strlen(name);
-	if (n < 5 || strcmp(name + n - 5, ".json")) {
+	if (!describes_itself(name)) {
 		const family *known = family_by_name(name, e);
 		if (known) *f = *known;
 		return known != NULL;
@@ -76,15 +88,16 @@ bool file_init(const char *name, uint64_t seed, const char *type, bool zeros, co
 	family found, *f = &found;
 	work w = { .listener = listener, .type = F32, .seed = seed, .zeros = zeros, .e = e };
 	if (!find_family(name, f, e) || (type && !type_from_name(type, &w.type, e))) return false;
+	w.whole = describes_itself(name);
 	char *config = family_to_json(f);
 	w.out = config ? weights_writer_new(path, e) : NULL;
 	if (!config) fail(e, NO_MEMORY, "out of memory");
 	if (w.out) {
 		weights_writer_metadata(w.out, "format", "pt", e);
 		weights_writer_metadata(w.out, "sumi.config", config, e);
-		for (role r = 0; r < FAMILY_ROLES && !failed(e); r++) family_parameters(f, r, declare, &w, e);
+		each_parameter(f, declare, &w);
 		if (listener && listener->progress) listener->progress(listener->context, "write", 0, w.all);
-		for (role r = 0; r < FAMILY_ROLES && !failed(e); r++) family_parameters(f, r, write_one, &w, e);
+		each_parameter(f, write_one, &w);
 	}
 	free(config);
 	if (w.out && !failed(e)) return weights_writer_finish(w.out, e);

@@ -275,6 +275,9 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	m->checkpoint = checkpoint_open(m->path, e);
 	if (!m->checkpoint) return false;
 	m->family = *checkpoint_family(m->checkpoint);
+	if (m->family.conditioning != ONE_CONTEXT && !m->autoencoder_only)
+		return fail(e, BAD_USAGE, "%s: a model of %s, whose several text encoders Sumi cannot put together yet",
+		    m->path, m->family.name);
 	if (!check_tensors(m, e) || !open_tokenizer(m, e)) return false;
 	if ((m->vae_path && !open_vae(m, e)) || (m->taesd_path && !open_tiny(m, e))) return false;
 	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;

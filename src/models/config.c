@@ -179,6 +179,46 @@ bool unet_config_from_json(const json_t *j, unet_config *c, error *e)
 	return read_levels(j, c, e) && read_condition(j, c, e) && read_heads(j, c, e) && !failed(e);
 }
 
+/* ── the transformer of Stable Diffusion 3 ── */
+static bool read_twice(const json_t *j, mmdit_config *c, error *e)
+{
+	int list[MMDIT_BLOCKS], n = json_list(j, "x_block_self_attn_layers", list, MMDIT_BLOCKS, e);
+	for (int i = 0; i < n; i++) {
+		if (!in_range("x_block_self_attn_layers", list[i], 0, c->depth - 1, e)) return false;
+		c->twice[list[i]] = true;
+	}
+	return true;
+}
+
+bool mmdit_config_from_json(const json_t *j, mmdit_config *c, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	if (!json_is_object(j)) return fail(e, BAD_FILE, "configuration: the transformer's is not an object");
+	*c = (mmdit_config){ .channels = json_int(j, "in_channels", 16, e),
+		.patch = json_int(j, "patch_size", 2, e),
+		.depth = json_int(j, "depth", 24, e),
+		.positions = json_int(j, "pos_embed_max_size", 192, e),
+		.spacing = (float)json_number(j, "pos_spacing", 1.0 / 3, e),
+		.context = json_int(j, "context_dim", 4096, e),
+		.vector = json_int(j, "adm_in_channels", 2048, e) };
+	if (!in_range("depth", c->depth, 1, MMDIT_BLOCKS, e)) return false;
+	c->width = json_int(j, "hidden_size", 64 * c->depth, e);
+	c->heads = json_int(j, "num_heads", c->depth, e);
+	char norm[8];
+	json_text(j, "qk_norm", "", norm, sizeof norm, e);
+	c->qk_norm = !strcmp(norm, "rms");
+	if (*norm && !c->qk_norm)
+		return fail(e, BAD_FILE, "configuration: 'qk_norm' is '%s', expected rms, the only one that Sumi builds", norm);
+	return in_range("in_channels", c->channels, 1, 4096, e) && in_range("patch_size", c->patch, 1, 16, e) &&
+	       in_range("pos_embed_max_size", c->positions, 1, 4096, e) &&
+	       in_range("context_dim", c->context, 1, 65536, e) && in_range("adm_in_channels", c->vector, 1, 65536, e) &&
+	       in_range("hidden_size", c->width, 4, 65536, e) && in_range("num_heads", c->heads, 1, c->width, e) &&
+	       (c->width % c->heads == 0 ||
+	           fail(e, BAD_FILE, "configuration: a width of %d does not part into %d heads", c->width, c->heads)) &&
+	       read_twice(j, c, e) && !failed(e);
+}
+
 /* ── the autoencoder ── */
 bool vae_config_from_json(const json_t *j, vae_config *c, error *e)
 {
@@ -242,10 +282,12 @@ static bool read_hugging_face(const json_t *j, text_config *t, error *e)
 		.layers = json_int(j, "num_hidden_layers", 12, e),
 		.heads = json_int(j, "num_attention_heads", 8, e),
 		.inner = json_int(j, "intermediate_size", 2048, e),
-		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e) };
+		.epsilon = (float)json_number(j, "layer_norm_eps", 1e-5, e),
+		.projection = json_int(j, "projection", 0, e) }; /* "projection_dim" stands there with and without one */
 	t->begin = json_int(j, "bos_token_id", 49406, e);
 	t->end = json_int(j, "eos_token_id", 49407, e);
-	t->padding = t->end; /* what CLIP-L was trained with; Hugging Face's pad_token_id says otherwise and is not used */
+	/* what CLIP-L was trained with; Hugging Face's pad_token_id says otherwise and is not used */
+	t->padding = json_int(j, "pad_id", t->end, e);
 	return read_activation(j, &c->activation, e);
 }
 
@@ -287,6 +329,32 @@ static bool read_transformer(const json_t *j, text_config *t, error *e)
 	return true;
 }
 
+static bool read_t5(const json_t *j, text_config *t, error *e)
+{
+	t->t5 = (t5_config){ .vocabulary = json_int(j, "vocab_size", 32128, e),
+		.width = json_int(j, "d_model", 4096, e),
+		.layers = json_int(j, "num_layers", 24, e),
+		.inner = json_int(j, "d_ff", 10240, e),
+		.heads = json_int(j, "num_heads", 64, e),
+		.head_width = json_int(j, "d_kv", 64, e),
+		.buckets = json_int(j, "relative_attention_num_buckets", 32, e),
+		.distance = json_int(j, "relative_attention_max_distance", 128, e),
+		.epsilon = (float)json_number(j, "layer_norm_epsilon", 1e-6, e) };
+	char act[32];
+	json_text(j, "feed_forward_proj", "gated-gelu", act, sizeof act, e);
+	if (strcmp(act, "gated-gelu"))
+		return fail(e, BAD_FILE, "configuration: 'feed_forward_proj' is '%s', expected gated-gelu (T5 1.1)", act);
+	t->begin = NO_TOKEN;
+	t->end = json_int(j, "eos_token_id", 1, e);
+	t->padding = json_int(j, "pad_token_id", 0, e);
+	const t5_config *c = &t->t5;
+	return in_range("vocab_size", c->vocabulary, 1, LARGEST, e) && in_range("d_model", c->width, 1, 65536, e) &&
+	       in_range("num_layers", c->layers, 1, 256, e) && in_range("d_ff", c->inner, 1, LARGEST, e) &&
+	       in_range("num_heads", c->heads, 1, 1024, e) && in_range("d_kv", c->head_width, 1, 1024, e) &&
+	       in_range("relative_attention_num_buckets", c->buckets, 4, 1024, e) &&
+	       in_range("relative_attention_max_distance", c->distance, c->buckets / 4 + 1, 65536, e);
+}
+
 static bool clip_is_sound(const clip_config *c, error *e)
 {
 	return in_range("vocab_size", c->vocabulary, 1, LARGEST, e) && in_range("hidden_size", c->width, 1, 65536, e) &&
@@ -313,16 +381,20 @@ static void read_tokenizer(const json_t *j, text_config *t, error *e)
 	static const struct {
 		const char *name;
 		tokenizer_kind kind;
-	} known[] = { { "clip", CLIP }, { "openclip", OPENCLIP }, { "wordpiece", WORDPIECE } };
+	} known[] = { { "clip", CLIP }, { "openclip", OPENCLIP }, { "wordpiece", WORDPIECE }, { "t5", T5 } };
 	bool open = t->kind == CLIP_TEXT && t->clip.fused;
 	char name[32] = "";
-	json_text(j, "tokenizer", t->kind == CLIP_TEXT ? "clip" : "wordpiece", name, sizeof name, e);
+	json_text(j, "tokenizer",
+	    t->kind == CLIP_TEXT ? "clip"
+	    : t->kind == T5_TEXT ? "t5"
+	                         : "wordpiece",
+	    name, sizeof name, e);
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(name, known[i].name)) {
 			t->tokenizer = open && known[i].kind == CLIP ? OPENCLIP : known[i].kind;
 			return;
 		}
-	fail(e, BAD_FILE, "configuration: 'tokenizer' is '%s', expected clip, openclip or wordpiece", name);
+	fail(e, BAD_FILE, "configuration: 'tokenizer' is '%s', expected clip, openclip, wordpiece or t5", name);
 }
 
 bool text_config_from_json(const json_t *j, text_config *t, error *e)
@@ -330,20 +402,24 @@ bool text_config_from_json(const json_t *j, text_config *t, error *e)
 	error own = { 0 };
 	if (!e) e = &own;
 	*t = (text_config){ .kind = CLIP_TEXT, .final_norm = true };
-	if (json_object_get(j, "n_embed")) {
+	if (json_object_get(j, "d_model")) {
+		t->kind = T5_TEXT;
+		if (!read_t5(j, t, e)) return false;
+	} else if (json_object_get(j, "n_embed")) {
 		t->kind = TRANSFORMER_TEXT;
 		if (!read_transformer(j, t, e) || !transformer_is_sound(&t->transformer, e)) return false;
 	} else {
 		bool open = json_object_get(j, "width") != NULL;
 		if (!open && !json_object_get(j, "hidden_size"))
-			return fail(e, BAD_FILE, "configuration: the text encoder has none of 'hidden_size', 'width', 'n_embed'");
+			return fail(e, BAD_FILE,
+			    "configuration: the text encoder has none of 'hidden_size', 'width', 'n_embed', 'd_model'");
 		if (!(open ? read_open_clip : read_hugging_face)(j, t, e) || !clip_is_sound(&t->clip, e)) return false;
 	}
 	read_tokenizer(j, t, e);
 	t->skip = json_int(j, "skip", t->skip, e);
 	t->final_norm = json_flag(j, "final_norm", true, e);
 	t->pooled = json_flag(j, "pooled", false, e);
-	t->length = json_int(j, "length", text_positions(t), e);
+	t->length = json_int(j, "length", t->kind == T5_TEXT ? TEXT_CONTEXT : text_positions(t), e);
 	if (t->pooled && (t->kind != CLIP_TEXT || !t->clip.projection))
 		return fail(e, BAD_FILE, "configuration: 'pooled' without a projection");
 	return in_range("skip", t->skip, 0, t->kind == CLIP_TEXT ? t->clip.layers : 0, e) &&

@@ -7,11 +7,14 @@
 
 bool unet_config_from_json(const json_t *j, unet_config *c, error *e); /* UNetModel's arguments */
 bool vae_config_from_json(const json_t *j, vae_config *c, error *e);   /* ddconfig's, and "embed_dim", "quant" */
-/* Hugging Face's CLIP ("hidden_size"), OpenCLIP's ("width") or the LDM transformer's ("n_embed") arguments, told apart
- * by these. Ids are read, prefixes are not the configuration's. */
+bool mmdit_config_from_json(
+    const json_t *j, mmdit_config *c, error *e); /* MMDiTX's, and "context_dim", "pos_spacing" */
+/* Hugging Face's CLIP ("hidden_size"), OpenCLIP's ("width"), the LDM transformer's ("n_embed") or T5's ("d_model")
+ * arguments, told apart by these. Ids are read, prefixes are not the configuration's. */
 bool text_config_from_json(const json_t *j, text_config *c, error *e);
 
 json_t *unet_config_to_json(const unet_config *c);
+json_t *mmdit_config_to_json(const mmdit_config *c);
 json_t *vae_config_to_json(const vae_config *c);
 json_t *text_config_to_json(const text_config *c);
 

@@ -45,6 +45,26 @@ json_t *unet_config_to_json(const unet_config *c)
 	return j;
 }
 
+json_t *mmdit_config_to_json(const mmdit_config *c)
+{
+	json_t *j = json_object();
+	set_int(j, "in_channels", c->channels);
+	set_int(j, "patch_size", c->patch);
+	set_int(j, "depth", c->depth);
+	set_int(j, "hidden_size", c->width);
+	set_int(j, "num_heads", c->heads);
+	set_int(j, "pos_embed_max_size", c->positions);
+	json_object_set_new(j, "pos_spacing", json_real((double)c->spacing));
+	set_int(j, "context_dim", c->context);
+	set_int(j, "adm_in_channels", c->vector);
+	if (c->qk_norm) json_object_set_new(j, "qk_norm", json_string("rms"));
+	int twice[MMDIT_BLOCKS], n = 0;
+	for (int i = 0; i < c->depth; i++)
+		if (c->twice[i]) twice[n++] = i;
+	if (n) json_object_set_new(j, "x_block_self_attn_layers", list_of(twice, n));
+	return j;
+}
+
 json_t *vae_config_to_json(const vae_config *c)
 {
 	enum { RESOLUTION = 256 };
@@ -78,8 +98,10 @@ static void write_hugging_face(json_t *j, const text_config *t)
 	const char *name = c->activation == GELU ? "gelu" : c->activation == GELU_TANH ? "gelu_new" : "quick_gelu";
 	json_object_set_new(j, "hidden_act", json_string(name));
 	json_object_set_new(j, "layer_norm_eps", json_real((double)c->epsilon));
+	if (c->projection) set_int(j, "projection", c->projection);
 	set_int(j, "bos_token_id", t->begin);
 	set_int(j, "eos_token_id", t->end);
+	if (t->padding != t->end) set_int(j, "pad_id", t->padding);
 }
 
 static void write_open_clip(json_t *j, const text_config *t)
@@ -116,16 +138,40 @@ static void write_transformer(json_t *j, const text_config *t)
 	set_int(j, "pad_id", t->padding);
 }
 
+static void write_t5(json_t *j, const text_config *t)
+{
+	const t5_config *c = &t->t5;
+	set_int(j, "vocab_size", c->vocabulary);
+	set_int(j, "d_model", c->width);
+	set_int(j, "num_layers", c->layers);
+	set_int(j, "d_ff", c->inner);
+	set_int(j, "num_heads", c->heads);
+	set_int(j, "d_kv", c->head_width);
+	set_int(j, "relative_attention_num_buckets", c->buckets);
+	set_int(j, "relative_attention_max_distance", c->distance);
+	json_object_set_new(j, "layer_norm_epsilon", json_real((double)c->epsilon));
+	set_int(j, "eos_token_id", t->end);
+	set_int(j, "pad_token_id", t->padding);
+}
+
 json_t *text_config_to_json(const text_config *t)
 {
 	json_t *j = json_object();
+	if (t->kind == T5_TEXT) {
+		write_t5(j, t);
+		set_int(j, "length", t->length);
+		return j;
+	}
 	if (t->kind == TRANSFORMER_TEXT)
 		write_transformer(j, t);
 	else if (t->clip.fused)
 		write_open_clip(j, t);
 	else
 		write_hugging_face(j, t);
-	json_object_set_new(j, "tokenizer", json_string(t->tokenizer == WORDPIECE ? "wordpiece" : "clip"));
+	json_object_set_new(j, "tokenizer",
+	    json_string(t->tokenizer == WORDPIECE                    ? "wordpiece"
+	                : t->tokenizer == OPENCLIP && !t->clip.fused ? "openclip"
+	                                                             : "clip"));
 	set_int(j, "length", t->length);
 	set_int(j, "skip", t->skip);
 	if (!t->final_norm) set_flag(j, "final_norm", false);

@@ -8,6 +8,10 @@ denoiser_sizes denoiser_sizes_of(const denoiser_config *c)
 		const unet_config *u = &c->unet;
 		return (denoiser_sizes){ u->in_channels, u->out_channels, u->context, u->vector, u->guidance };
 	}
+	case MMDIT: {
+		const mmdit_config *m = &c->mmdit;
+		return (denoiser_sizes){ m->channels, m->channels, m->context, m->vector, 0 };
+	}
 	}
 	return (denoiser_sizes){ 0 };
 }
@@ -16,6 +20,7 @@ tensor denoiser_build(nn *n, const denoiser_config *c, denoiser_inputs in)
 {
 	switch (c->kind) {
 	case UNET: return unet(n, &c->unet, in);
+	case MMDIT: return mmdit(n, &c->mmdit, in);
 	}
 	return 0;
 }
@@ -25,6 +30,7 @@ static int smallest_side(const denoiser_config *c)
 {
 	switch (c->kind) {
 	case UNET: return 1 << (c->unet.levels > 0 ? c->unet.levels - 1 : 0);
+	case MMDIT: return c->mmdit.patch;
 	}
 	return 1;
 }
@@ -46,6 +52,7 @@ bool denoiser_starts_at_zero(const denoiser_config *c, const char *name)
 {
 	switch (c->kind) {
 	case UNET: return unet_starts_at_zero(name);
+	case MMDIT: return mmdit_starts_at_zero(name);
 	}
 	return false;
 }

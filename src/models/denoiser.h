@@ -2,14 +2,16 @@
  * enumerator, a configuration in the union and a case in each function of denoiser.c. */
 #ifndef SUMI_MODELS_DENOISER_H
 #define SUMI_MODELS_DENOISER_H
+#include "models/mmdit.h"
 #include "models/unet.h"
 
-typedef enum denoiser_kind { UNET } denoiser_kind;
+typedef enum denoiser_kind { UNET, MMDIT } denoiser_kind;
 
 typedef struct denoiser_config {
 	denoiser_kind kind;
 	union {
 		unet_config unet;
+		mmdit_config mmdit;
 	};
 } denoiser_config;
 

@@ -187,6 +187,7 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pi
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
 	piece *p = &pieces[0];
+	if (r == DENOISER && f->denoiser.kind != UNET) return 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == AUTOENCODER) {
 		if (!vae_name(&f->autoencoder, key, p->name, sizeof p->name)) return 0;

@@ -204,6 +204,7 @@ static json_t *comparable(const family *f)
 	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
 	json_object_del(j, "name"); /* these two change no picture that names its guidance */
 	json_object_del(j, "guidance_scale");
+	if (g.text[0].kind == CLIP_TEXT) json_object_del(json_object_get(j, "text"), "tokenizer"); /* GELU tells it there */
 	free(text);
 	return j;
 }
@@ -238,6 +239,8 @@ bool diffusers_configurations(const family *f, diffusers_file *tell, void *conte
 	const text_config *t = &f->text[0];
 	if (t->kind != CLIP_TEXT)
 		return fail(e, BAD_USAGE, "%s has no diffusers layout: its text encoder is not CLIP's", f->name);
+	if (f->denoiser.kind != UNET || family_has(f, TEXT_ENCODER + 1))
+		return fail(e, BAD_USAGE, "%s: Sumi writes no diffusers folder of this family yet", f->name);
 	family g = diffusers_layout(f);
 	json_t *files[FILES] = { unet_json(&g), vae_json(&g), text_json(&g), scheduler_json(&g), special_json(&g),
 		tokenizer_json(&g), index_json(&g) };

@@ -66,6 +66,42 @@
 		}                                                                                                       \
 	}
 
+/* Stable Diffusion 3's encoders give the state before the last block, without the final norm. */
+#define SD3_CLIP(ids, pad, channels, blocks, count, act)                                                            \
+	{                                                                                                               \
+		.kind = CLIP_TEXT, .tokenizer = ids, .length = 77, .begin = 49406, .end = 49407, .padding = pad, .skip = 1, \
+		.pooled = true, .clip = {                                                                                   \
+			.vocabulary = 49408,                                                                                    \
+			.positions = 77,                                                                                        \
+			.width = channels,                                                                                      \
+			.layers = blocks,                                                                                       \
+			.heads = count,                                                                                         \
+			.inner = 4 * channels,                                                                                  \
+			.activation = act,                                                                                      \
+			.epsilon = 1e-5f,                                                                                       \
+			.projection = channels                                                                                  \
+		}                                                                                                           \
+	}
+#define T5_XXL                                                                                             \
+	{                                                                                                      \
+		.kind = T5_TEXT, .tokenizer = T5, .length = 77, .begin = NO_TOKEN, .end = 1, .padding = 0, .t5 = { \
+			.vocabulary = 32128,                                                                           \
+			.width = 4096,                                                                                 \
+			.layers = 24,                                                                                  \
+			.inner = 10240,                                                                                \
+			.heads = 64,                                                                                   \
+			.head_width = 64,                                                                              \
+			.buckets = 32,                                                                                 \
+			.distance = 128,                                                                               \
+			.epsilon = 1e-6f                                                                               \
+		}                                                                                                  \
+	}
+#define KL_16                                                                                                         \
+	{                                                                                                                 \
+		.in_channels = 3, .out_channels = 3, .channels = 128, .levels = 4, .multiplier = { 1, 2, 4, 4 }, .blocks = 2, \
+		.z_channels = 16, .latent_channels = 16, .groups = 32                                                         \
+	}
+
 /* The model that ships with Sumi: most of its parameters work on maps of 8×8 and 4×4. The vocabulary is as large as
  * its training's captions made it; a file tells its own. */
 #define EMOJI_UNET                                                                                                  \
@@ -110,6 +146,31 @@
 	.name = what, .denoiser.unet = { SD2_UNET, .in_channels = channels }, .autoencoder = KL_F8, \
 	.text = { OPEN_CLIP_H }, PREFIXES(OPEN_CLIP)
 
+#define SD3(what, blocks, table, apart, strength, ...)                                                             \
+	.name = what,                                                                                                  \
+	.denoiser = { .kind = MMDIT,                                                                                   \
+		.mmdit = { .channels = 16,                                                                                 \
+		    .patch = 2,                                                                                            \
+		    .depth = blocks,                                                                                       \
+		    .width = 64 * blocks,                                                                                  \
+		    .heads = blocks,                                                                                       \
+		    .positions = table,                                                                                    \
+		    .spacing = 1.0f / (apart),                                                                             \
+		    .context = 4096,                                                                                       \
+		    .vector = 2048,                                                                                        \
+		    __VA_ARGS__ } },                                                                                       \
+	.autoencoder = KL_16,                                                                                          \
+	.text = { SD3_CLIP(CLIP, 49407, 768, 12, 12, GELU_QUICK), SD3_CLIP(OPENCLIP, 0, 1280, 32, 20, GELU), T5_XXL }, \
+	.prefix = { [DENOISER] = "model.diffusion_model",                                                              \
+		[AUTOENCODER] = "first_stage_model",                                                                       \
+		[TEXT_ENCODER] = "text_encoders.clip_l.transformer",                                                       \
+		[TEXT_ENCODER + 1] = "text_encoders.clip_g.transformer",                                                   \
+		[TEXT_ENCODER + 2] = "text_encoders.t5xxl.transformer" },                                                  \
+	.conditioning = STACKED, .prediction = PREDICT_FLOW,                                                           \
+	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .flow_shift = 3, .latent_scale = 1.5305f,       \
+	.latent_shift = 0.0609f, .guidance = strength, .size = 1024
+#define FIRST_13 .twice = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }
+
 static const family families[] = {
 	{ SD1("sd1", .in_channels = 4) },
 	{ SD1("sd1-inpainting", .in_channels = 9) },
@@ -123,6 +184,9 @@ static const family families[] = {
 	    .text = { LDM_BERT },
 	    PREFIXES(HUGGING_FACE),
 	    TRAINED(PREDICT_NOISE, 256) },
+	{ SD3("sd3-medium", 24, 192, 3, 5, .qk_norm = false) },
+	{ SD3("sd3.5-medium", 24, 384, 6, 4.5f, .qk_norm = true, FIRST_13) },
+	{ SD3("sd3.5-large", 38, 192, 3, 4.5f, .qk_norm = true) },
 	{ .name = "emoji",
 	    .denoiser.unet = EMOJI_UNET,
 	    .autoencoder = EMOJI_VAE,
@@ -142,6 +206,8 @@ static const char *const aliases[][2] = {
 	{ "sd2.0-base", "sd2.1-base" },
 	{ "sd-turbo", "sd2.1-base" },
 	{ "ldm", "ldm-txt2img" },
+	{ "sd3", "sd3-medium" },
+	{ "sd3.5-large-turbo", "sd3.5-large" },
 };
 
 const family *family_at(int i) { return i >= 0 && i < FAMILIES ? &families[i] : NULL; }
@@ -181,6 +247,8 @@ bool family_has(const family *f, role r)
 	return r >= TEXT_ENCODER && r < FAMILY_ROLES && f->text[r - TEXT_ENCODER].kind != NO_TEXT;
 }
 
+bool family_apart(const family *f, role r) { return f->conditioning == STACKED && r >= TEXT_ENCODER; }
+
 role family_role_of(const family *f, const char *key)
 {
 	role found = ROLES;
@@ -199,6 +267,16 @@ int family_context_width(const family *f)
 {
 	switch (f->conditioning) {
 	case ONE_CONTEXT: return text_width(&f->text[0]);
+	case STACKED: return denoiser_sizes_of(&f->denoiser).context;
+	}
+	return 0;
+}
+
+int family_vector_width(const family *f)
+{
+	switch (f->conditioning) {
+	case ONE_CONTEXT: return 0;
+	case STACKED: return text_pooled_width(&f->text[0]) + text_pooled_width(&f->text[1]);
 	}
 	return 0;
 }
@@ -227,7 +305,23 @@ static bool text_matches(const family *f, tensor_lookup *lookup, void *context)
 	return has(lookup, context, shape2(text_vocabulary(t), text_width(t)), f->prefix[TEXT_ENCODER], name);
 }
 
-static bool matches(const family *f, tensor_lookup *lookup, void *context)
+/* The table of positions tells the published ones apart; a depth of its own is another model. */
+static bool mmdit_matches(const family *f, tensor_lookup *lookup, void *context)
+{
+	const mmdit_config *m = &f->denoiser.mmdit;
+	const char *prefix = f->prefix[DENOISER];
+	char last[64], beyond[64];
+	shape s;
+	snprintf(last, sizeof last, "joint_blocks.%d.x_block.attn.qkv.weight", m->depth - 1);
+	snprintf(beyond, sizeof beyond, "joint_blocks.%d.x_block.attn.qkv.weight", m->depth);
+	return has(lookup, context, shape3(1, m->positions * m->positions, m->width), prefix, "pos_embed") &&
+	       find_shape(lookup, context, prefix, "joint_blocks.0.x_block.attn.ln_q.weight", &s) == m->qk_norm &&
+	       find_shape(lookup, context, prefix, "joint_blocks.0.x_block.attn2.qkv.weight", &s) == m->twice[0] &&
+	       has(lookup, context, shape2(3 * m->width, m->width), prefix, last) &&
+	       !find_shape(lookup, context, prefix, beyond, &s);
+}
+
+static bool unet_matches(const family *f, tensor_lookup *lookup, void *context)
 {
 	const unet_config *u = &f->denoiser.unet;
 	const char *prefix = f->prefix[DENOISER];
@@ -244,6 +338,15 @@ static bool matches(const family *f, tensor_lookup *lookup, void *context)
 	return has(lookup, context, shape4(u->channels, u->in_channels, 3, 3), prefix, "input_blocks.0.0.weight") &&
 	       has(lookup, context, shape2(width, u->context), prefix, keys[0]) &&
 	       has(lookup, context, projection, prefix, keys[1]) && text_matches(f, lookup, context);
+}
+
+static bool matches(const family *f, tensor_lookup *lookup, void *context)
+{
+	switch (f->denoiser.kind) {
+	case UNET: return unet_matches(f, lookup, context);
+	case MMDIT: return mmdit_matches(f, lookup, context);
+	}
+	return false;
 }
 
 /* Standard deviation of the bias by which SD 2 models that predict velocity are told: 0 where there is no such key. */

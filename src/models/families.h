@@ -22,6 +22,9 @@ typedef enum role {
 /* How a denoiser's context and vector are made of what the text encoders give. */
 typedef enum conditioning_rule {
 	ONE_CONTEXT, /* the first encoder's states as they are, no vector: latent diffusion, SD 1, SD 2 */
+	/* The first two encoders' states side by side, filled with zeros to the third's width, and the third's below them;
+	 * the vector is what the two pool, side by side. An encoder that is not there gives zeros: SD 3 */
+	STACKED,
 } conditioning_rule;
 
 typedef struct family {
@@ -34,6 +37,7 @@ typedef struct family {
 
 	schedule_config betas; /* a model of flow has no use for them */
 	prediction prediction;
+	float flow_shift;   /* of a model of flow: towards more noise (shift_sigma()); 0: none */
 	float latent_scale; /* what the denoiser sees = (latent − shift)·scale */
 	float latent_shift;
 	float guidance; /* by default, when sampling */
@@ -48,9 +52,12 @@ const family *family_by_name(const char *name, error *e);
 const char *family_kohya_name(const family *f);
 
 bool family_has(const family *f, role r);
+/* Published files of this family leave the component out: it comes in a file of its own, or not at all. */
+bool family_apart(const family *f, role r);
 /* Whose parameter this key of a single file is: by the longest prefix; ROLES: nobody's. */
 role family_role_of(const family *f, const char *key);
 int family_context_width(const family *f); /* of the contexts that its text encoders make; 0: it has none */
+int family_vector_width(const family *f);  /* of the vectors that they make; 0: none */
 
 /* What a file holds under a key: false where it has no such tensor. data may be asked for (not NULL) to tell apart what
  * shapes cannot. */

@@ -8,16 +8,30 @@ static void set_text(json_t *j, const char *key, const char *value) { json_objec
 static void set_real(json_t *j, const char *key, double value) { json_object_set_new(j, key, json_real(value)); }
 static void set_int(json_t *j, const char *key, int value) { json_object_set_new(j, key, json_integer(value)); }
 
+static const struct {
+	const char *config, *prefix;
+} text_keys[TEXT_ENCODERS] = { { "text", "text_prefix" }, { "text_2", "text_2_prefix" },
+	{ "text_3", "text_3_prefix" } };
+
+static const char *const rule_names[] = { [ONE_CONTEXT] = "one_context", [STACKED] = "stacked" };
+
 char *family_to_json(const family *f)
 {
 	json_t *j = json_object();
 	set_text(j, "name", f->name);
-	json_object_set_new(j, "unet", unet_config_to_json(&f->denoiser.unet));
+	if (f->denoiser.kind == MMDIT)
+		json_object_set_new(j, "mmdit", mmdit_config_to_json(&f->denoiser.mmdit));
+	else
+		json_object_set_new(j, "unet", unet_config_to_json(&f->denoiser.unet));
 	json_object_set_new(j, "dd", vae_config_to_json(&f->autoencoder));
-	if (family_has(f, TEXT_ENCODER)) json_object_set_new(j, "text", text_config_to_json(&f->text[0]));
+	for (int i = 0; i < TEXT_ENCODERS; i++)
+		if (family_has(f, TEXT_ENCODER + i))
+			json_object_set_new(j, text_keys[i].config, text_config_to_json(&f->text[i]));
 	set_text(j, "unet_prefix", f->prefix[DENOISER]);
 	set_text(j, "vae_prefix", f->prefix[AUTOENCODER]);
-	set_text(j, "text_prefix", f->prefix[TEXT_ENCODER]);
+	for (int i = 0; i < TEXT_ENCODERS; i++)
+		if (!i || family_has(f, TEXT_ENCODER + i)) set_text(j, text_keys[i].prefix, f->prefix[TEXT_ENCODER + i]);
+	if (f->conditioning != ONE_CONTEXT) set_text(j, "conditioning", rule_names[f->conditioning]);
 	set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
 	set_real(j, "beta_start", f->betas.start);
 	set_real(j, "beta_end", f->betas.end);
@@ -26,6 +40,7 @@ char *family_to_json(const family *f)
 	set_text(j, "prediction_type", prediction_name(f->prediction));
 	set_real(j, "scale_factor", (double)f->latent_scale);
 	set_real(j, "shift_factor", (double)f->latent_shift);
+	if (f->flow_shift > 0) set_real(j, "shift", (double)f->flow_shift);
 	set_real(j, "guidance_scale", (double)f->guidance);
 	set_int(j, "size", f->size);
 	char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
@@ -36,10 +51,42 @@ char *family_to_json(const family *f)
 static bool read_text(const json_t *j, family *f, error *e)
 {
 	static const char *const keys[] = { "text", "clip", "openclip", "transformer" };
+	for (int i = 0; i < TEXT_ENCODERS; i++) f->text[i] = (text_config){ .kind = NO_TEXT };
+	for (int i = 1; i < TEXT_ENCODERS; i++) {
+		const json_t *text = json_object_get(j, text_keys[i].config);
+		if (text && !text_config_from_json(text, &f->text[i], e)) return false;
+	}
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		if (json_object_get(j, keys[i])) return text_config_from_json(json_object_get(j, keys[i]), &f->text[0], e);
-	f->text[0] = (text_config){ .kind = NO_TEXT };
 	return true;
+}
+
+/* What the encoders give must be what the denoiser reads. */
+static bool read_rule(const json_t *j, family *f, error *e)
+{
+	char name[32];
+	json_text(j, "conditioning", rule_names[ONE_CONTEXT], name, sizeof name, e);
+	size_t i = 0, rules = sizeof rule_names / sizeof *rule_names;
+	while (i < rules && strcmp(name, rule_names[i])) i++;
+	if (i == rules) return fail(e, BAD_FILE, "configuration: 'conditioning' is '%s', which is not known", name);
+	f->conditioning = (conditioning_rule)i;
+	int vector = denoiser_sizes_of(&f->denoiser).vector, made = family_vector_width(f);
+	if (f->conditioning != ONE_CONTEXT && vector != made)
+		return fail(e, BAD_FILE, "configuration: the denoiser's vector has %d numbers, the text encoders make %d",
+		    vector, made);
+	if (f->conditioning == STACKED &&
+	    text_width(&f->text[0]) + text_width(&f->text[1]) > denoiser_sizes_of(&f->denoiser).context)
+		return fail(e, BAD_FILE, "configuration: the first two text encoders are wider than the context of %d",
+		    denoiser_sizes_of(&f->denoiser).context);
+	return true;
+}
+
+static bool read_denoiser(const json_t *j, denoiser_config *c, error *e)
+{
+	const json_t *mmdit = json_object_get(j, "mmdit");
+	*c = (denoiser_config){ .kind = mmdit ? MMDIT : UNET };
+	return mmdit ? mmdit_config_from_json(mmdit, &c->mmdit, e)
+	             : unet_config_from_json(json_object_get(j, "unet"), &c->unet, e);
 }
 
 static void read_prefix(const json_t *j, const char *key, const char *absent, char *prefix, error *e)
@@ -68,19 +115,21 @@ static bool read_noise(const json_t *j, schedule_config *betas, prediction *p, e
 static bool read_family(const json_t *j, family *f, error *e)
 {
 	const json_t *dd = json_object_get(j, "dd") ? json_object_get(j, "dd") : json_object_get(j, "vae");
-	f->denoiser.kind = UNET;
-	if (!unet_config_from_json(json_object_get(j, "unet"), &f->denoiser.unet, e) ||
-	    !vae_config_from_json(dd, &f->autoencoder, e) || !read_text(j, f, e))
+	if (!read_denoiser(j, &f->denoiser, e) || !vae_config_from_json(dd, &f->autoencoder, e) || !read_text(j, f, e) ||
+	    !read_rule(j, f, e))
 		return false;
 	json_text(j, "name", "custom", f->name, sizeof f->name, e);
 	read_prefix(j, "unet_prefix", f->prefix[DENOISER], f->prefix[DENOISER], e);
 	read_prefix(j, "vae_prefix", f->prefix[AUTOENCODER], f->prefix[AUTOENCODER], e);
 	bool open = f->text[0].kind == CLIP_TEXT && f->text[0].clip.fused;
 	const char *text_prefix = open ? "cond_stage_model.model" : "cond_stage_model.transformer";
-	read_prefix(j, "text_prefix", text_prefix, f->prefix[TEXT_ENCODER], e);
+	static const char *const others[] = { "", "text_encoders.clip_g.transformer", "text_encoders.t5xxl.transformer" };
+	for (int i = 0; i < TEXT_ENCODERS; i++)
+		read_prefix(j, text_keys[i].prefix, i ? others[i] : text_prefix, f->prefix[TEXT_ENCODER + i], e);
 	if (!read_noise(j, &f->betas, &f->prediction, e)) return false;
 	f->latent_scale = (float)json_number(j, "scale_factor", (double)f->latent_scale, e);
 	f->latent_shift = (float)json_number(j, "shift_factor", 0, e);
+	f->flow_shift = (float)json_number(j, "shift", 0, e);
 	f->guidance = (float)json_number(j, "guidance_scale", (double)f->guidance, e);
 	int image_size = json_int(json_object_get(j, "unet"), "image_size", 64, e);
 	if (image_size < 1 || image_size > 4096) return fail(e, BAD_FILE, "configuration: 'image_size' is %d", image_size);

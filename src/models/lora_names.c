@@ -140,6 +140,7 @@ static void count_all(lora_names *n)
 	static const char *const sides[] = { "u_down_blocks_%d_attentions_%d", "u_up_blocks_%d_attentions_%d" };
 	static const char *const projections[] = { "k", "v", "q", "out" };
 	char name[128];
+	if (n->f->denoiser.kind != UNET) return;
 	for (int side = 0; side < 2; side++)
 		for (int block = 0; block < n->f->denoiser.unet.levels; block++)
 			for (int i = 0; i < 32; i++) {

@@ -164,18 +164,19 @@ static bool fits(graph *g, const mmdit_config *c, tensor x)
 	           g, "a latent of %d×%d: the transformer takes multiples of %d up to %d", width, height, c->patch, most);
 }
 
-tensor mmdit(nn *n, const mmdit_config *c, tensor x, tensor t, tensor context, tensor vector)
+tensor mmdit(nn *n, const mmdit_config *c, denoiser_inputs in)
 {
 	graph *g = n->g;
 	dtype compute = graph_compute(g), sums = nn_sums(n);
-	if (!x || !fits(g, c, x)) return 0;
-	int rows = dim(g, x, 1) / c->patch, columns = dim(g, x, 2) / c->patch;
-	x = nn_conv2d_strided(n, "x_embedder.proj", cast(g, x, compute), c->width, c->patch, c->patch, 0, 0, true);
+	if (!in.x || !fits(g, c, in.x)) return 0;
+	int rows = dim(g, in.x, 1) / c->patch, columns = dim(g, in.x, 2) / c->patch;
+	tensor x =
+	    nn_conv2d_strided(n, "x_embedder.proj", cast(g, in.x, compute), c->width, c->patch, c->patch, 0, 0, true);
 	x = reshape(g, x, shape3(dim(g, x, 0), rows * columns, c->width));
 	x = add(g, cast(g, x, sums), cast(g, positions(n, c, rows, columns), sums));
-	tensor e = embed(n, "t_embedder", cast(g, timestep_embedding(g, t, FREQUENCIES, 10000), sums), c->width);
-	e = activate(g, add(g, e, embed(n, "y_embedder", cast(g, vector, sums), c->width)), SILU);
-	context = nn_linear(n, "context_embedder", cast(g, context, compute), c->width, true);
+	tensor e = embed(n, "t_embedder", cast(g, timestep_embedding(g, in.t, FREQUENCIES, 10000), sums), c->width);
+	e = activate(g, add(g, e, embed(n, "y_embedder", cast(g, in.vector, sums), c->width)), SILU);
+	tensor context = nn_linear(n, "context_embedder", cast(g, in.context, compute), c->width, true);
 	stream words = { .name = "context_block", .x = cast(g, context, sums) }, picture = { .name = "x_block", .x = x };
 	for (int i = 0; i < c->depth; i++)
 		if (!c->left_out[i]) joint_block(n, c, i, &words, &picture, e);

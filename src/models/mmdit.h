@@ -3,6 +3,7 @@
  * attend to the picture's tokens once more (MMDiT-X). Source: Stability AI sd3.5, mmditx.py. */
 #ifndef SUMI_MODELS_MMDIT_H
 #define SUMI_MODELS_MMDIT_H
+#include "models/denoiser_inputs.h"
 #include "nn/nn.h"
 
 enum { MMDIT_BLOCKS = 64 };
@@ -23,7 +24,7 @@ typedef struct mmdit_config {
 
 /* x [N,H,W,channels], t [N] (1000·σ), context [N,S,context], vector [N,vector], all full precision → the velocity
  * [N,H,W,channels] full precision. H and W are multiples of `patch`, at most patch·positions. */
-tensor mmdit(nn *n, const mmdit_config *c, tensor x, tensor t, tensor context, tensor vector);
+tensor mmdit(nn *n, const mmdit_config *c, denoiser_inputs in);
 /* Whether the original starts this parameter (name without the denoiser's prefix) at zero. */
 bool mmdit_starts_at_zero(const char *name);
 

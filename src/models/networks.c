@@ -61,14 +61,15 @@ static void tell_buffers(const listing *l)
 	if (l->role < TEXT_ENCODER) return;
 	const text_config *t = &l->f->text[l->role - TEXT_ENCODER];
 	char name[256];
+	const char *prefix = l->f->prefix[l->role], *dot = *prefix ? "." : "";
 	parameter p = { .name = name, .buffer = true, .optional = true };
 	if (t->kind != CLIP_TEXT) return;
 	if (t->clip.fused) {
-		snprintf(name, sizeof name, "%s.logit_scale", l->f->prefix[l->role]);
+		snprintf(name, sizeof name, "%s%slogit_scale", prefix, dot);
 		p.dtype = F32;
 		p.start = (initial){ CONSTANT_START, 4.6052f }; /* ln 100, where CLIP's training clamps it */
 	} else {
-		snprintf(name, sizeof name, "%s.text_model.embeddings.position_ids", l->f->prefix[l->role]);
+		snprintf(name, sizeof name, "%s%stext_model.embeddings.position_ids", prefix, dot);
 		p.shape = shape2(1, t->clip.positions);
 		p.dtype = I64;
 		p.start = (initial){ COUNTING_START, 0 };
@@ -146,6 +147,19 @@ static double normal(uint64_t stream, uint64_t i)
 	return sqrt(-2 * log(unit(stream, 2 * i))) * cos(two_pi * unit(stream, 2 * i + 1));
 }
 
+/* A square table of positions [1,side²,width]: sines and cosines of the column, then of the row, `spacing` apart.
+ * Source: diffusers' get_2d_sincos_pos_embed. */
+static void fill_sinusoids(shape s, double spacing, float *out)
+{
+	int width = s.d[2], quarter = width / 4, side = (int)lround(sqrt((double)s.d[1]));
+	for (int place = 0; place < s.d[1]; place++)
+		for (int k = 0; k < width; k++) {
+			int at = k < width / 2 ? place % side : place / side, i = k % (width / 2);
+			double angle = at * spacing * pow(10000, -(double)(i % quarter) / quarter);
+			*out++ = (float)(i < quarter ? sin(angle) : cos(angle));
+		}
+}
+
 void parameter_fill(const parameter *p, uint64_t seed, bool zero, void *out)
 {
 	size_t count = shape_count(p->shape);
@@ -155,6 +169,10 @@ void parameter_fill(const parameter *p, uint64_t seed, bool zero, void *out)
 		return;
 	}
 	float *values = out;
+	if (start.kind == SINUSOID_START) {
+		fill_sinusoids(p->shape, (double)start.value, values);
+		return;
+	}
 	uint64_t stream = stream_of(seed, p->name);
 #pragma omp parallel for
 	for (size_t i = 0; i < count; i++) {

@@ -72,3 +72,8 @@ tensor t5_encode(nn *n, const t5_config *c, tensor ids, tensor mask)
 	pop(g);
 	return x;
 }
+
+void t5_copy_of_tokens(nn *n, const t5_config *c)
+{
+	nn_parameter(n, "encoder.embed_tokens.weight", shape2(c->vocabulary, c->width), (initial){ NORMAL_START, 1 });
+}

@@ -13,6 +13,9 @@ typedef struct t5_config {
 
 /* ids I32 [N,T], mask [N,T] full precision (1: a token, 0: padding that is not attended to) or 0 → [N,T,width] full
  * precision, after the final norm. Any T. */
+enum { T5_TOKENS = 512 }; /* what it was trained on; more is not refused by the network */
 tensor t5_encode(nn *n, const t5_config *c, tensor ids, tensor mask);
+/* Names the copy of the table of tokens that files hold as "encoder.embed_tokens.weight"; nothing reads it. */
+void t5_copy_of_tokens(nn *n, const t5_config *c);
 
 #endif

@@ -6,6 +6,7 @@ int text_width(const text_config *t)
 	switch (t->kind) {
 	case CLIP_TEXT: return t->clip.width;
 	case TRANSFORMER_TEXT: return t->transformer.width;
+	case T5_TEXT: return t->t5.width;
 	case NO_TEXT: break;
 	}
 	return 0;
@@ -18,6 +19,7 @@ int text_vocabulary(const text_config *t)
 	switch (t->kind) {
 	case CLIP_TEXT: return t->clip.vocabulary;
 	case TRANSFORMER_TEXT: return t->transformer.vocabulary;
+	case T5_TEXT: return t->t5.vocabulary;
 	case NO_TEXT: break;
 	}
 	return 0;
@@ -28,6 +30,7 @@ int text_positions(const text_config *t)
 	switch (t->kind) {
 	case CLIP_TEXT: return t->clip.positions;
 	case TRANSFORMER_TEXT: return t->transformer.positions;
+	case T5_TEXT: return T5_TOKENS;
 	case NO_TEXT: break;
 	}
 	return 0;
@@ -51,6 +54,7 @@ text_states text_encode(nn *n, const text_config *t, tensor ids, tensor ends, in
 	case CLIP_TEXT: return encode_clip(n, t, ids, ends, skip);
 	case TRANSFORMER_TEXT:
 		return (text_states){ .states = cast(n->g, transformer_encode(n, &t->transformer, ids), REAL) };
+	case T5_TEXT: return (text_states){ .states = t5_encode(n, &t->t5, ids, 0) };
 	case NO_TEXT: graph_fail(n->g, "this model has no text encoder");
 	}
 	return (text_states){ 0 };
@@ -61,6 +65,11 @@ void text_build_dry(nn *n, const text_config *t)
 	graph *g = n->g;
 	if (t->kind == NO_TEXT) return;
 	tensor ids = input(g, "ids", I32, shape2(1, 1));
+	if (t->kind == T5_TEXT) {
+		t5_encode(n, &t->t5, ids, 0);
+		t5_copy_of_tokens(n, &t->t5);
+		return;
+	}
 	if (t->kind == TRANSFORMER_TEXT) {
 		tensor states = transformer_encode(n, &t->transformer, ids);
 		if (t->transformer.logits) transformer_logits(n, &t->transformer, states);

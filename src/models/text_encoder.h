@@ -3,10 +3,11 @@
 #ifndef SUMI_MODELS_TEXT_ENCODER_H
 #define SUMI_MODELS_TEXT_ENCODER_H
 #include "models/clip.h"
+#include "models/t5.h"
 #include "models/transformer.h"
 #include "text/tokenizer.h"
 
-typedef enum text_kind { NO_TEXT, CLIP_TEXT, TRANSFORMER_TEXT } text_kind;
+typedef enum text_kind { NO_TEXT, CLIP_TEXT, TRANSFORMER_TEXT, T5_TEXT } text_kind;
 
 enum { OWN_TOKEN = -1, NO_TOKEN = -2 };
 
@@ -15,6 +16,7 @@ typedef struct text_config {
 	union {
 		clip_config clip;
 		transformer_config transformer;
+		t5_config t5;
 	};
 	tokenizer_kind tokenizer;
 	int length;              /* tokens of a chunk, begin and end included */

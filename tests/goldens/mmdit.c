@@ -53,7 +53,7 @@ static void run_case(const char *topic, const char *which, dtype compute, const 
 	tensor context = trial_input(t, io, "%s.context", which), y = trial_input(t, io, "%s.y", which);
 	if (!strcmp(which, "a") && compute != BF16) trial_expect_blocks(t, io, block_name);
 	push(n->g, "model.diffusion_model");
-	tensor out = mmdit(n, c, x, time, context, y);
+	tensor out = mmdit(n, c, (denoiser_inputs){ .x = x, .t = time, .context = context, .vector = y });
 	pop(n->g);
 	trial_expect(t, out, io, "%s.out", which);
 	if (grad) {
