@@ -5,17 +5,27 @@
 #define SUMI_PIPELINE_EMBEDDINGS_H
 #include "text/new_words.h"
 
+typedef struct unusable_word {
+	char *name;
+	char *reason; /* "FILE: what is wrong with it" */
+} unusable_word;
+
 typedef struct embeddings {
 	new_word *words;
+	char **paths; /* of the files, one for each word; NULL where the words are of no files */
 	int count;
 	float *rows; /* [row_count,width] */
 	int row_count, width;
+	unusable_word *unusable; /* files whose names are no words of this model */
+	int unusable_count;
 } embeddings; /* {0} is empty */
 
-/* Reads every .safetensors, .pt and .bin of the folder. Files that hold no vectors of this width are left out, and
- * `note` (may be NULL) is told of them: a folder may serve several models. */
-bool embeddings_read(embeddings *y, const char *folder, int width, void (*note)(void *context, const char *line),
-    void *context, error *e);
+/* Reads every .safetensors, .pt and .bin of the folder. Files that hold no vectors of this width, or more than `most`
+ * (what a prompt has room for), are kept as unusable, for a folder may serve several models: whoever reads a prompt
+ * that names one must say so. So are pictures into which A1111 wrote a word. */
+bool embeddings_read(embeddings *y, const char *folder, int width, int most, error *e);
 void embeddings_free(embeddings *y);
+/* The first from number `from` on whose name is a word of the text, and of no other file that can be used; −1: none. */
+int embeddings_unusable_in(const embeddings *y, int from, const char *text);
 
 #endif

@@ -258,12 +258,12 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }
 
-static void note_detail(void *context, const char *line) { model_note(context, SUMI_DETAIL, "%s", line); }
-
 static bool read_words(model *m, const char *folder, error *e)
 {
 	if (!m->tokenizer) return true;
-	if (!embeddings_read(&m->words, folder, family_context_width(&m->family), note_detail, m, e)) return false;
+	int room = m->family.text[0].length - 2; /* begin and end */
+	if (!embeddings_read(&m->words, folder, family_context_width(&m->family), room, e)) return false;
+	for (int i = 0; i < m->words.unusable_count; i++) model_note(m, SUMI_DETAIL, "%s", m->words.unusable[i].reason);
 	model_note(m, SUMI_DETAIL, "%s: %d learned words", folder, m->words.count);
 	return true;
 }

@@ -352,11 +352,18 @@ static bool call(pickle *p)
 	return push(p, pickle_call(p, function, arguments));
 }
 
-/* Attributes of an object: state dictionaries have a "_metadata" of versions, which nobody needs. */
+/* Attributes of an object. State dictionaries have a "_metadata" of versions, which nobody needs; a ParameterDict has
+ * what it holds under "_parameters". */
 static bool build(pickle *p)
 {
 	value *state = pop(p), *object = state && p->depth > fence(p) ? p->stack[p->depth - 1] : NULL;
 	if (!state) return false;
+	const value *held = object && object->kind == DICT_VALUE ? value_of_key(state, "_parameters") : NULL;
+	if (held == object) held = NULL; /* it would never end */
+	for (size_t i = 0; held && held->kind == DICT_VALUE && i < held->count; i++) {
+		if (++p->pushed > MOST_PUSHED) return pickle_refuse(p, "its pickle builds more than %d values", MOST_PUSHED);
+		if (!pickle_append(p, object, held->items[i])) return false;
+	}
 	if (object && (object->kind == DICT_VALUE || object->kind == OPAQUE_VALUE)) return true;
 	return pickle_refuse(p, "its pickle sets the state of something that has none");
 }

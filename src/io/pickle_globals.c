@@ -18,12 +18,15 @@ struct global {
 
 static const global globals[] = {
 	{ "collections", "OrderedDict", DICTIONARY, NULL },
+	{ "torch.nn.modules.container", "ParameterDict", DICTIONARY, NULL }, /* pickle.c fills them from their state */
+	{ "torch.nn.modules.container", "ParameterList", DICTIONARY, NULL },
 	{ "torch", "Size", SEQUENCE, NULL },
 	{ "builtins", "set", SEQUENCE, NULL },
 	{ "__builtin__", "set", SEQUENCE, NULL },
 	{ "torch._utils", "_rebuild_tensor", TENSOR, NULL },
 	{ "torch._utils", "_rebuild_tensor_v2", TENSOR, NULL },
 	{ "torch._utils", "_rebuild_parameter", PARAMETER, NULL },
+	{ "torch._utils", "_rebuild_parameter_with_state", PARAMETER, NULL },
 	{ "torch", "DoubleStorage", STORAGE, "F64" },
 	{ "torch", "FloatStorage", STORAGE, "F32" },
 	{ "torch", "HalfStorage", STORAGE, "F16" },

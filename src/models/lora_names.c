@@ -285,6 +285,12 @@ bool lora_module_name(const family *f, const char *weight, shape s, int i, int *
 	*count = r == ROLES ? 0 : diffusers_pieces(f, r, weight, s, pieces);
 	if (i < 0 || i >= *count) return false;
 	plain("", pieces[i].name, module, size);
+	int layer; /* of SD 2's text encoder the last is skipped: a path beside it would learn nothing */
+	if (!of_unet && sscanf(module, "text_model_encoder_layers_%d_", &layer) == 1 &&
+	    layer >= f->text[0].clip.layers - f->text[0].skip) {
+		*count = 0;
+		return false;
+	}
 	char name[300];
 	snprintf(name, sizeof name, "%s%s", of_unet ? "lora_unet_" : "lora_te_", module);
 	return snprintf(module, size, "%s", name) < (int)size;

@@ -164,12 +164,22 @@ static bool read_branches(conditioning *c, const model *m, const prompt_branch *
 	return true;
 }
 
+/* Where a prompt names a learned word whose file cannot be used, it is read as any other word. */
+static void warn_of_unusable(const model *m, const char *prompt)
+{
+	for (int i = 0; (i = embeddings_unusable_in(&m->words, i, prompt)) >= 0; i++)
+		model_note(
+		    m, SUMI_WARNING, "'%s' is read as plain words: %s", m->words.unusable[i].name, m->words.unusable[i].reason);
+}
+
 bool conditioning_read(
     conditioning *c, const model *m, const char *prompt, const char *negative, bool guided, int steps, error *e)
 {
 	prompt_branch list[MOST_BRANCHES - 1];
 	int count = prompt_branches(prompt, list, MOST_BRANCHES - 1, e);
 	if (count < 0) return false;
+	warn_of_unusable(m, prompt);
+	if (guided) warn_of_unusable(m, negative);
 	c->steps = steps;
 	c->branches = count + guided;
 	c->unconditional = guided;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static char *copy_of(const char *from, size_t length, error *e)
 {
@@ -32,7 +33,10 @@ static bool is_number(const char *from, const char *end, double *value)
 	return !*stopped && stopped > digits;
 }
 
-/* ── <lora:…> ── */
+/* ── <lora:…>, <lyco:…> ── */
+
+/* The length of the mark that begins here; 0: none does. A1111 has had one list for both since its version 1.5. */
+static size_t mark_at(const char *p) { return !strncasecmp(p, "<lora:", 6) || !strncasecmp(p, "<lyco:", 6) ? 6 : 0; }
 
 /* Reads "name:weight" or "name". */
 static bool tell_lora(const char *from, const char *end, prompt_lora_fn *each, void *context, error *e)
@@ -49,17 +53,17 @@ static bool tell_lora(const char *from, const char *end, prompt_lora_fn *each, v
 
 char *prompt_without_loras(const char *prompt, prompt_lora_fn *each, void *context, error *e)
 {
-	static const char mark[] = "<lora:";
 	char *out = copy_of(prompt, strlen(prompt), e);
 	size_t n = 0;
 	if (!out) return NULL;
 	for (const char *p = prompt; *p;) {
-		const char *end = strncmp(p, mark, sizeof mark - 1) ? NULL : strpbrk(p + 1, "<>");
-		if (!end || *end != '>' || end == p + sizeof mark - 1) {
+		size_t mark = mark_at(p);
+		const char *end = mark ? strpbrk(p + 1, "<>") : NULL;
+		if (!end || *end != '>' || end == p + mark) {
 			out[n++] = *p++;
 			continue;
 		}
-		if (!tell_lora(p + sizeof mark - 1, end, each, context, e)) {
+		if (!tell_lora(p + mark, end, each, context, e)) {
 			free(out);
 			return NULL;
 		}

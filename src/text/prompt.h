@@ -6,7 +6,7 @@
  *     [a|b|c]                    in turn, step by step
  *     a AND b:0.5                two prompts whose predictions are added with their weights
  *     BREAK                      what follows begins a new chunk of tokens
- *     <lora:name:weight>         a LoRA file
+ *     <lora:name:weight>         a LoRA file; <lyco:…> means the same
  *
  * Nothing is an error: brackets without a partner are characters. Time grows linearly with the text. */
 #ifndef SUMI_TEXT_PROMPT_H

@@ -56,6 +56,10 @@ static void names_of_lora_modules(void **state)
 	assert_string_equal(module, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
 	assert_true(lora_module_name(f, whole, shape2(320, 320), 0, &count, module, sizeof module));
 	assert_string_equal(module, same[0]);
+	const char *last = "cond_stage_model.model.transformer.resblocks.22.mlp.c_fc.weight";
+	const char *skipped = "cond_stage_model.model.transformer.resblocks.23.mlp.c_fc.weight";
+	assert_true(lora_module_name(f, last, shape2(4096, 1024), 0, &count, module, sizeof module));
+	assert_false(lora_module_name(f, skipped, shape2(4096, 1024), 0, &count, module, sizeof module));
 	lora_names_free(n);
 }
 

@@ -93,11 +93,15 @@ static void write_vectors(const char *file, const char *key, dtype d, int axes, 
 	            weights_writer_finish(w, &e));
 }
 
-static int notes;
-static void count_note(void *context, const char *line)
+static void expect_unusable(const embeddings *y, const char *text, const char *reason)
 {
-	(void)context, (void)line;
-	notes++;
+	int i = embeddings_unusable_in(y, 0, text);
+	if (!reason) {
+		assert_int_equal(i, -1);
+		return;
+	}
+	assert_in_range(i, 0, y->unusable_count - 1);
+	if (!strstr(y->unusable[i].reason, reason)) fail_saying("%s\n", y->unusable[i].reason);
 }
 
 static void test_files_of_every_tool(void **state)
@@ -110,9 +114,23 @@ static void test_files_of_every_tool(void **state)
 	write_vectors("other.safetensors", "emb_params", F32, 2, 2, WIDTH / 2);
 	scratch_write("broken.pt", "no model", 8);
 	scratch_write("readme.txt", "", 0);
-	notes = 0;
-	assert_true(embeddings_read(&y, scratch, WIDTH, count_note, NULL, &e));
-	assert_int_equal(notes, 2); /* broken, and of another width */
+	write_vectors("long.safetensors", "emb_params", F32, 2, 7, WIDTH);
+	write_vectors("integers.safetensors", "emb_params", I64, 2, 1, WIDTH);
+	scratch_write("pointer.bin", "version https://git-lfs.github.com/spec/v1\n", 43);
+	scratch_write("hidden.png", "\x89PNG....IHDR....tEXtsd-ti-embedding\0eyJ", 44);
+	scratch_write("output.png", "\x89PNG....IHDR....IDAT", 24);
+	scratch_write("kohya.pt", "no model", 8);
+	assert_true(embeddings_read(&y, scratch, WIDTH, 6, &e));
+	expect_unusable(&y, "a Broken cup", "not a model");
+	expect_unusable(&y, "in the style of (other:1.2)", "numbers, this model's text encoder takes");
+	expect_unusable(&y, "long", "7 vectors");
+	expect_unusable(&y, "integers", "no vectors");
+	expect_unusable(&y, "a pointer, old", "Git LFS pointer");
+	expect_unusable(&y, "hidden things", "pictures");
+	expect_unusable(
+	    &y, "the output of a longer kohya", NULL); /* no word, no word, and there is a file that can be used */
+	assert_int_equal(
+	    embeddings_unusable_in(&y, embeddings_unusable_in(&y, 0, "long pointer") + 1, "long pointer") >= 0, 1);
 	assert_int_equal(y.count, 2);
 	assert_int_equal(y.row_count, 4);
 	assert_string_equal(y.words[0].name, "diffusers");
@@ -122,7 +140,7 @@ static void test_files_of_every_tool(void **state)
 	for (int i = 0; i < WIDTH; i++) assert_true(y.rows[i] == (float)(i + 1));
 	for (int i = 0; i < 3 * WIDTH; i++) assert_true(y.rows[WIDTH + i] == (float)(i + 1));
 	embeddings_free(&y);
-	assert_false(embeddings_read(&y, scratch_path("none"), WIDTH, NULL, NULL, &e));
+	assert_false(embeddings_read(&y, scratch_path("none"), WIDTH, 6, &e));
 	assert_says(e, "none");
 }
 

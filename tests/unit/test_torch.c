@@ -419,11 +419,26 @@ static void reads_zip64(void **unused)
 	refuses(scratch_write("x.pt", bytes, to), "lies outside of the file");
 }
 
+/* A word as the first trainers wrote it: the vectors in a torch.nn.ParameterDict instead of a dictionary. */
+static void reads_parameter_dictionaries(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	weights *plain = weights_open(SAVED "parameters.pt", &e), *held = weights_open(SAVED "parameterdict.pt", &e);
+	if (!plain || !held) fail_saying("%s\n", e.text);
+	const weight *a = weights_need(plain, "string_to_param.*", &e), *b = weights_need(held, "string_to_param.*", &e);
+	assert_true(a && b && a->bytes == b->bytes);
+	assert_memory_equal(a->data, b->data, a->bytes);
+	weights_close(plain);
+	weights_close(held);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_what_pytorch_saved),
 		cmocka_unit_test(unfolds_dictionaries),
+		cmocka_unit_test(reads_parameter_dictionaries),
 		IN_SCRATCH(judges_by_content),
 		IN_SCRATCH(refuses_to_run_anything),
 		IN_SCRATCH(refuses_other_opcodes),

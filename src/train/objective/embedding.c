@@ -1,6 +1,7 @@
 /* embedding.c - `train embedding`: a new word for a checkpoint (textual inversion, Gal et al., arXiv 2208.01618). Only
- * the word's vectors learn, rows beside the text encoder's table; the file holds them as `emb_params` [vectors,width],
- * which A1111, ComfyUI and kohya's scripts read. */
+ * the word's vectors learn, rows beside the text encoder's table; the file holds them [vectors,width] under the
+ * word itself, from which diffusers takes its name; A1111, ComfyUI and kohya's scripts take the file's name and its
+ * only tensor. */
 #include "train/run/jobs.h"
 #include "train/run/validation.h"
 #include <stdlib.h>
@@ -102,8 +103,7 @@ static bool finish(void *context, const char *path, error *e)
 	const float *values = j->diffusion.options->use_ema && w->average ? w->average : w->value;
 	int64_t dims[] = { w->shape.d[0], w->shape.d[1] };
 	weights_writer *out = weights_writer_new(path, e);
-	if (out && weights_writer_metadata(out, "sumi.placeholder_token", j->diffusion.word.name, e) &&
-	    weights_writer_declare(out, "emb_params", F32, 2, dims, e) &&
+	if (out && weights_writer_declare(out, j->diffusion.word.name, F32, 2, dims, e) &&
 	    weights_writer_append(out, values, shape_count(w->shape) * sizeof *values, e))
 		return weights_writer_finish(out, e);
 	weights_writer_abort(out);
