@@ -17,6 +17,7 @@ enum { BUFFER = 1 << 16 };
 struct writer {
 	int fd;
 	char *path, *temporary;
+	size_t made;                /* folders of the path were made from its first so many bytes on; 0: none */
 	uint64_t expected, written; /* bytes */
 	size_t waiting;             /* in buffer */
 	uint8_t buffer[BUFFER];
@@ -140,6 +141,41 @@ static bool fail_write(const writer *w, error *e)
 	return fail(e, BAD_FILE, "%s: the disk is full: %s; wanted %" PRIu64 " bytes", w->path, strerror(errno), wanted);
 }
 
+/* *made: how much of the path names the first folder that was missing; 0: none was. */
+static bool make_folders(const char *path, size_t *made, error *e)
+{
+	char *own = strdup(path);
+	bool fine = own || fail(e, NO_MEMORY, "%s: no memory to write it", path);
+	*made = 0;
+	for (char *slash = own; fine && *slash && (slash = strchr(slash + 1, '/'));) {
+		*slash = 0;
+		if (!mkdir(own, 0777)) {
+			if (!*made) *made = (size_t)(slash - own);
+		} else if (errno != EEXIST && access(own, F_OK)) {
+			fine = fail(e, BAD_FILE, "%s: the folder %s cannot be made: %s", path, own, strerror(errno));
+		}
+		*slash = '/';
+	}
+	free(own);
+	return fine;
+}
+
+bool make_folders_of(const char *path, error *e)
+{
+	size_t made;
+	return make_folders(path, &made, e);
+}
+
+static void remove_made_folders(const writer *w)
+{
+	char *own = w->made ? strdup(w->path) : NULL;
+	for (char *slash; own && (slash = strrchr(own, '/')) && (size_t)(slash - own) >= w->made;) {
+		*slash = 0;
+		if (rmdir(own)) break; /* something has come into it */
+	}
+	free(own);
+}
+
 static void writer_free(writer *w)
 {
 	if (w->fd >= 0) close(w->fd);
@@ -150,12 +186,11 @@ static void writer_free(writer *w)
 
 static bool create_temporary(writer *w, error *e)
 {
-	if (!replaceable(w->path, e)) return false;
+	if (!replaceable(w->path, e) || !make_folders(w->path, &w->made, e)) return false;
 	unlink(w->temporary); /* of a process that died: ids come back, in containers at once */
 	w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (w->fd >= 0) return true;
-	if (errno != ENOENT) return fail_errno(e, w->path, "write");
-	return fail(e, BAD_FILE, "%s: cannot write: its folder does not exist", w->path);
+	return fail_errno(e, w->path, "write");
 }
 
 writer *writer_open(const char *path, uint64_t expected, error *e)
@@ -166,6 +201,7 @@ writer *writer_open(const char *path, uint64_t expected, error *e)
 		return NULL;
 	}
 	w->fd = -1;
+	w->made = 0;
 	w->written = w->waiting = 0;
 	w->expected = expected;
 	w->temporary = NULL;
@@ -181,6 +217,7 @@ writer *writer_open(const char *path, uint64_t expected, error *e)
 		fail_write(w, e);
 		unlink(w->temporary);
 	}
+	remove_made_folders(w);
 	writer_free(w);
 	return NULL;
 }
@@ -227,6 +264,12 @@ static void sync_folder(const char *path)
 	free(folder);
 }
 
+static void writer_undo(const writer *w)
+{
+	unlink(w->temporary);
+	remove_made_folders(w);
+}
+
 bool writer_commit(writer *w, error *e)
 {
 	bool ok = flush(w, e);
@@ -239,7 +282,7 @@ bool writer_commit(writer *w, error *e)
 	if (ok)
 		sync_folder(w->path);
 	else
-		unlink(w->temporary);
+		writer_undo(w);
 	writer_free(w);
 	return ok;
 }
@@ -247,7 +290,7 @@ bool writer_commit(writer *w, error *e)
 void writer_abort(writer *w)
 {
 	if (!w) return;
-	unlink(w->temporary);
+	writer_undo(w);
 	writer_free(w);
 }
 

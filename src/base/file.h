@@ -26,7 +26,8 @@ char *whole_file(const char *path, size_t limit, size_t *size, error *e);
 typedef struct writer writer;
 
 /* `expected`, if not 0, is the size that the file will have: the space is reserved now where the file system can, so
- * that a full disk is found before the work and not after it. A symbolic link is followed. */
+ * that a full disk is found before the work and not after it. A symbolic link is followed. Missing folders of the path
+ * are made. */
 writer *writer_open(const char *path, uint64_t expected, error *e);
 bool writer_put(writer *w, const void *data, size_t bytes, error *e);
 /* Flushes to the disk, renames, frees w. Where it fails nothing is left behind and an older file stays as it was. */
@@ -35,6 +36,9 @@ void writer_abort(writer *w); /* removes what was written, frees w; NULL is fine
 
 /* All of the above for bytes that lie in memory. */
 bool write_file(const char *path, const void *data, size_t bytes, error *e);
+
+/* Makes the missing ones of the folders in which `path` lies. */
+bool make_folders_of(const char *path, error *e);
 
 /* Could writer_open succeed? Asked before hours of work; leaves no trace and does not touch an existing file, which
  * must be a regular and writable one. */

@@ -35,8 +35,8 @@ expect 2 'f32' $draw --steps 1 --type int8
 expect 2 'rng' $draw --steps 1 --rng dice
 expect 2 'sd1' init sd9 -o x.safetensors
 
-expect 3 'no-such-folder' $draw -o no-such-folder/x.png
 mkdir folder
+touch file
 expect 2 'ends in .png' $draw -o folder
 mkdir x.png
 expect 3 'x.png' $draw -o x.png
@@ -44,7 +44,7 @@ expect 3 'no model\|such' generate -m no-such-model.safetensors -p x
 expect 3 'such' $draw -i no-such-picture.png
 expect 3 'such' $draw --mask no-such-picture.png -i no-such-picture.png
 # Found before the work: no stage has begun.
-expect 3 'no-such-folder' $draw -o no-such-folder/x.png
+expect 3 'file' $draw -o file/x.png
 grep -q 'encode\|denoise' err && wrong 'an output that cannot be written was found after the work'
 [ -e output.png ] && wrong 'something was written'
 
@@ -54,6 +54,18 @@ expect 0 'cfg-scale' generate --help
 expect 0 'DPM++ 2M' help generate
 expect 0 'sd1' init --help
 expect 0 'sumi [0-9]' version
+
+# An option is no other's value, and near names are near.
+expect 2 'output needs a value' $draw --output --steps 4
+[ -e ./--steps ] && wrong 'an option was taken for a path'
+expect 2 'did you mean --seed' $draw --sed 3
+expect 2 'unknown option --zzz; --help' $draw --zzz --steps 4
+expect 2 'true or false' $draw --quiet=perhaps
+# Missing folders of what is written are made; not where nothing is written.
+expect 0 '' $draw --steps 1 -W 32 -H 32 -o new/folder/x.png
+is_png new/folder/x.png 32 32
+expect 3 'such' generate -m none.safetensors -p x -o other/folder/x.png
+[ -e other ] && wrong 'a folder was left behind by a failure'
 
 # Flag > environment > file > default.
 mkdir -p config/sumi

@@ -1,6 +1,7 @@
 /* test_file.c - mapping and reading whole, writing beside and renaming, and what the messages say. */
 #include "scratch.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -135,10 +136,11 @@ static void finds_the_unwritable_early(void **state)
 	assert_false(check_writable(scratch, &e));
 	assert_says(e, "is a folder");
 	error folder = { 0 }, file = { 0 }, name = { 0 }, device = { 0 };
-	assert_false(check_writable(scratch_path("absent/out"), &folder));
-	assert_says(folder, "its folder does not exist");
+	assert_true(check_writable(scratch_path("absent/too/out"), &folder)); /* its folders would be made */
+	assert_int_equal(scratch_count(), 1);
 	assert_false(check_writable(scratch_path("out/x"), &file));
 	assert_says(file, "Not a directory");
+	assert_int_equal(scratch_count(), 1);
 	assert_false(check_writable("", &name));
 	assert_false(check_writable("/dev/null", &device));
 	assert_says(device, "is a device");
@@ -191,6 +193,49 @@ static void removes_leftovers(void **state)
 	remove_leftovers("/nowhere/at/all");
 }
 
+/* Missing folders are made, and are gone again where nothing came into them. */
+static void makes_folders(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	writer *w = writer_open(scratch_path("a/b/c/out"), 0, &e);
+	assert_non_null(w);
+	writer_abort(w);
+	assert_int_equal(scratch_count(), 0);
+	assert_true(write_file(scratch_path("a/b/out"), "new", 3, &e));
+	w = writer_open(scratch_path("a/c/d/out"), 0, &e);
+	writer_abort(w);
+	assert_int_equal(access(scratch_path("a/c"), F_OK), -1);
+	char *text = whole_file(scratch_path("a/b/out"), 100, NULL, &e);
+	assert_string_equal(text, "new");
+	free(text);
+	assert_true(make_folders_of(scratch_path("x/y/z"), &e));
+	assert_int_equal(access(scratch_path("x/y"), F_OK), 0);
+	assert_int_equal(access(scratch_path("x/y/z"), F_OK), -1);
+	assert_false(make_folders_of(scratch_path("a/b/out/d/e"), &e));
+	assert_says(e, "cannot be made");
+}
+
+/* One holds it; who asks is told who; a lock that its holder left without a word is free. */
+static void locks_one_holder(void **state)
+{
+	(void)state;
+	error e = { 0 }, held = { 0 };
+	const char *path = scratch_path("lock");
+	file_lock *l = lock_take(path, "the folder", &e);
+	assert_non_null(l);
+	assert_null(lock_take(path, "the folder", &held));
+	char process[32];
+	snprintf(process, sizeof process, "process %ld on ", (long)getpid());
+	assert_says(held, "the folder is in use by");
+	assert_says(held, process);
+	lock_release(l);
+	assert_int_equal(scratch_count(), 0);
+	scratch_write("lock", "process 1 on elsewhere since yesterday\n", 39); /* as a kill leaves it */
+	assert_non_null(l = lock_take(path, "the folder", &e));
+	lock_release(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +247,8 @@ int main(void)
 		IN_SCRATCH(expected_is_not_the_size),
 		IN_SCRATCH(keeps_a_link),
 		IN_SCRATCH(finds_the_unwritable_early),
+		IN_SCRATCH(makes_folders),
+		IN_SCRATCH(locks_one_holder),
 		IN_SCRATCH(reports_a_full_disk),
 		IN_SCRATCH(removes_leftovers),
 	};

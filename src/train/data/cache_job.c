@@ -56,7 +56,7 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
+	fine = fine && survey_source(o, &source, l, e) && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
 	job_clock c = { .l = l, .began = now() };
 	cache_options how = { .folder = o->output,
 		.words = o->cache_text && d.tokenizer,

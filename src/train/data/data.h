@@ -27,7 +27,7 @@ typedef struct data data;
 typedef struct data_options {
 	const char *path;
 	const char *caption; /* of pictures that have none; NULL: "" */
-	const char *except;  /* a folder within it that is no part of it; NULL: none. Folders of training runs never are */
+	char except[4000];  /* a folder within it that is no part of it; "": none. Folders of training runs never are */
 	bool surveyed; /* what is wrong with names and captions has been told (data_look): log hears of pictures only */
 	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
 	 * repeated), and the caption of those that have none. NULL or "": none. */

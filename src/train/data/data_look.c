@@ -13,8 +13,9 @@ bool data_look_set(data_set *s, const data_options *o, error *e)
 {
 	bool class = o->class_path && *o->class_path;
 	log_fn *log = o->surveyed ? NULL : o->log;
-	if (!data_set_read(s, o->path, o->except, log, o->context, e)) return false;
-	if (class && !data_set_add_class(s, o->class_path, o->except, log, o->context, e)) return false;
+	const char *except = *o->except ? o->except : NULL;
+	if (!data_set_read(s, o->path, except, log, o->context, e)) return false;
+	if (class && !data_set_add_class(s, o->class_path, except, log, o->context, e)) return false;
 	int64_t own = class ? s->class_first : s->count;
 	return data_set_caption(s, 0, own, o->caption ? o->caption : "", e) &&
 	       data_set_caption(s, own, s->count, o->class_caption ? o->class_caption : "", e);

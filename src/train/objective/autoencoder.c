@@ -177,7 +177,8 @@ bool train_autoencoder(const train_options *o, const training_listener *l, error
 	bool fine = autoencoder_open(&a, o, e);
 	data_options source = data_options_of(o, l, a.learner.family.size);
 	task t = autoencoder_task(&a);
-	fine = fine && check_side(&a, source.crop ? source.crop : source.resolution, e) && train(&t, o, &source, l, e);
+	fine = fine && survey_source(o, &source, l, e) &&
+	       check_side(&a, source.crop ? source.crop : source.resolution, e) && train(&t, o, &source, l, e);
 	autoencoder_close(&a);
 	return fine;
 }

@@ -4,6 +4,7 @@
 #include "train/objective/diffusion.h"
 #include "base/file.h"
 #include "train/data/data_stream.h"
+#include "train/run/folder.h"
 #include "train/run/jobs.h"
 #include "train/run/snapshot.h"
 #include "train/run/validation.h"
@@ -356,10 +357,10 @@ static bool open_given_cache(diffusion *d, const data_options *source, const tra
 static bool make_own_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
 {
 	const train_options *o = d->options;
-	const char *end = strstr(o->output, ".safetensors");
-	snprintf(d->cache_folder, sizeof d->cache_folder, "%.*s.cache", end ? (int)(end - o->output) : 4000, o->output);
 	cache_origin wanted;
-	if (!cache_origin_of(&d->learner, false, source, &wanted, e)) return false;
+	if (!path_beside_output(o, ".cache", d->cache_folder, e) ||
+	    !cache_origin_of(&d->learner, false, source, &wanted, e))
+		return false;
 	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
 	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted)) return true;
 	cache_close(d->cache);
@@ -443,7 +444,7 @@ bool train_diffusion(const train_options *o, const training_listener *l, error *
 	diffusion d;
 	bool fine = diffusion_open(&d, o, true, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && diffusion_prepare_latents(&d, &source, l, e);
+	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(&d, &source, l, e);
 	task t = {
 		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
 	};

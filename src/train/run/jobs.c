@@ -2,6 +2,7 @@
 #include "train/run/jobs.h"
 #include "base/file.h"
 #include "base/resources.h"
+#include "train/run/folder.h"
 #include "train/run/team.h"
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static void log_line(void *context, const char *line) { training_note(context, "
 
 data_options data_options_of(const train_options *o, const training_listener *l, int side)
 {
-	return (data_options){ .path = o->train_data_dir,
+	data_options d = { .path = o->train_data_dir,
 		.caption = o->instance_prompt,
 		.class_path = o->class_data_dir,
 		.class_caption = o->class_prompt,
@@ -79,18 +80,18 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 		.seed = (uint64_t)o->seed,
 		.log = log_line,
 		.context = (void *)l };
+	if (!run_folder(o, d.except, NULL)) *d.except = 0;
+	return d;
+}
+
+bool fingerprint_of_set(const train_options *o, char hex[65], error *e)
+{
+	data_options any = data_options_of(o, NULL, 0);
+	any.resolution = any.crop = any.bucket_step = 0;
+	return data_fingerprint(&any, hex, e);
 }
 
 int threads_of(const train_options *o) { return o->threads ? (int)o->threads : usable_cpus(); }
-
-/* What a run that was killed left half written beside the model: its name with another end. */
-static void clean_output(const char *output)
-{
-	const char *end = strstr(output, ".safetensors");
-	char beginning[4000];
-	snprintf(beginning, sizeof beginning, "%.*s.", end ? (int)(end - output) : (int)strlen(output), output);
-	remove_leftovers(beginning);
-}
 
 static bool run_job(training_job job, const train_options *o, const training_listener *l, error *e)
 {
@@ -110,9 +111,11 @@ bool train_run(training_job job, const train_options *o, const training_listener
 	if (!together) return false;
 	training_listener mine = l ? *l : (training_listener){ 0 };
 	if (team_rank(together)) mine.note = NULL; /* the others would say the same */
-	if (!team_rank(together)) clean_output(o->output);
 	error own = { 0 };
-	bool fine = team_wait(together, &own) && run_job(job, o, &mine, &own);
+	bool writes = !team_rank(together) && !o->benchmark_loader;
+	run_place *place = writes ? run_place_take(o, &own) : NULL;
+	bool fine = !failed(&own) && team_wait(together, &own) && run_job(job, o, &mine, &own);
+	run_place_release(place);
 	team_leave(together, fine || own.status == STOPPED);
 	return fine || fail(e, own.status, "%s", own.text);
 }

@@ -14,27 +14,51 @@ struct run_log {
 	events *events; /* NULL: not wanted */
 };
 
-run_log *run_log_open(const char *folder, int64_t bytes, int64_t step, bool tensorboard, error *e)
+static const char heading[] = "step,loss,smoothed,learning_rate,gradient_norm,images_per_second,seconds\n";
+
+/* Does a whole line begin with a step that is not past `step`? What a crash of the system leaves (zeros, half a line)
+ * does not. */
+static bool stays(const char *line, size_t length, int64_t step)
+{
+	long long own;
+	return length && line[length - 1] == '\n' && !memchr(line, 0, length) && sscanf(line, "%lld,", &own) == 1 &&
+	       own >= 1 && own <= step;
+}
+
+/* Writes the file anew with what stays of it. */
+static bool cut(const char *path, int64_t step, error *e)
+{
+	enum { MOST = 1 << 30 };
+	size_t bytes = 0, n = strlen(heading);
+	error none = { 0 };
+	char *old = step ? whole_file(path, MOST, &bytes, &none) : NULL, *kept = malloc(n + bytes + 1);
+	bool fine = kept || fail(e, NO_MEMORY, "%s: no memory to read it", path);
+	if (fine) memcpy(kept, heading, n);
+	for (size_t at = 0, length; fine && at < bytes; at += length) {
+		const char *end = memchr(old + at, '\n', bytes - at);
+		length = end ? (size_t)(end - old) + 1 - at : bytes - at;
+		if (!stays(old + at, length, step)) continue;
+		memcpy(kept + n, old + at, length);
+		n += length;
+	}
+	fine = fine && write_file(path, kept, n, e);
+	free(old);
+	free(kept);
+	return fine;
+}
+
+run_log *run_log_open(const char *folder, int64_t step, bool tensorboard, error *e)
 {
 	run_log *l = calloc(1, sizeof *l);
 	if (!l || asprintf(&l->path, "%s/log.csv", folder) < 0) {
 		free(l);
 		return fail(e, NO_MEMORY, "no memory for the log"), NULL;
 	}
-	const char *path = l->path;
-	l->file = fopen(path, bytes ? "r+" : "w");
-	if (bytes && !l->file) l->file = fopen(path, "w");
-	if (!l->file || (bytes && (ftruncate(fileno(l->file), bytes) || fseek(l->file, 0, SEEK_END)))) {
-		fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
-		run_log_close(l);
-		return NULL;
-	}
-	if (!bytes) fprintf(l->file, "step,loss,smoothed,learning_rate,gradient_norm,images_per_second,seconds\n");
-	if (tensorboard && !(l->events = events_open(folder, step + 1, e))) {
-		run_log_close(l);
-		return NULL;
-	}
-	return l;
+	if (cut(l->path, step, e) && !(l->file = fopen(l->path, "a")))
+		fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
+	if (l->file && (!tensorboard || (l->events = events_open(folder, step + 1, e)))) return l;
+	run_log_close(l);
+	return NULL;
 }
 
 void run_log_close(run_log *l)
@@ -69,9 +93,8 @@ bool run_log_picture(run_log *l, int64_t step, const char *path, error *e)
 	return fine;
 }
 
-int64_t run_log_bytes(run_log *l)
+bool run_log_sync(run_log *l, error *e)
 {
-	fflush(l->file);
-	fsync(fileno(l->file)); /* a checkpoint counts on so many bytes: they must not be lost where it is not */
-	return ftell(l->file);
+	if (!fflush(l->file) && (!fsync(fileno(l->file)) || errno == EINVAL || errno == ENOTSUP)) return true;
+	return fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
 }

@@ -8,14 +8,15 @@
 
 typedef struct run_log run_log;
 
-/* Opens FOLDER/log.csv and cuts it to `bytes` (0: begins anew with the line of names). step: how many were done before;
- * tensorboard: whether its events are written too. NULL: failed. */
-run_log *run_log_open(const char *folder, int64_t bytes, int64_t step, bool tensorboard, error *e);
+/* Opens FOLDER/log.csv: with the whole lines that it has up to `step`, how many were done before, or begun anew where
+ * that is 0. tensorboard: whether its events are written too. NULL: failed. */
+run_log *run_log_open(const char *folder, int64_t step, bool tensorboard, error *e);
 void run_log_close(run_log *l); /* NULL is fine */
 bool run_log_line(run_log *l, int64_t step, double loss, double smoothed, double rate, double gradient_norm,
     double images_per_second, double seconds, error *e);
 /* The samples drawn after a step, a PNG file, for TensorBoard. */
 bool run_log_picture(run_log *l, int64_t step, const char *path, error *e);
-int64_t run_log_bytes(run_log *l); /* its length, which is on the disk then */
+/* What has been written is on the disk then: before a checkpoint that follows on it. */
+bool run_log_sync(run_log *l, error *e);
 
 #endif

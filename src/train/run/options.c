@@ -1,6 +1,7 @@
 /* options.c - training options by name: found, set, read from JSON, checked. */
 #include "train/run/options.h"
 #include "base/spelling.h"
+#include "train/run/folder.h"
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
@@ -149,6 +150,7 @@ static bool set(train_options *o, const train_option *t, const char *value, erro
 bool train_options_make(train_options *o, training_job job, error *e)
 {
 	memset(o, 0, sizeof *o);
+	o->job = job;
 	bool fine = true;
 	const train_option *t;
 	for (int i = 0; fine && (t = train_option_at(i)); i++)
@@ -266,5 +268,5 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	if (o->crop > o->resolution && o->resolution)
 		return fail(
 		    e, BAD_USAGE, "--crop is %lld, more than --resolution %lld", (long long)o->crop, (long long)o->resolution);
-	return true;
+	return outputs_spare_inputs(o, e);
 }

@@ -18,6 +18,7 @@ const char *training_job_name(training_job job); /* "autoencoder", "diffusion", 
 
 /* Texts are owned by the struct and never NULL ("" is not given). */
 typedef struct train_options {
+	training_job job; /* whose options they are */
 	/* files */
 	char *train_data_dir, *output, *output_dir, *model, *model_config, *vae, *vocabulary;
 	char *resume_from_checkpoint; /* "latest", a file, or "" */

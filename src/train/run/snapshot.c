@@ -31,13 +31,13 @@ static bool put_config(weights_writer *w, const learner *m, error *e)
 }
 
 /* ── the state beside the weights ── */
-static bool put_state(weights_writer *w, const training_state *s, error *e)
+static bool put_state(weights_writer *w, const training_state *s, const train_options *how, error *e)
 {
-	json_t *j = json_pack("{sI sI sI sf sI sf sI sI si sI}", "step", (json_int_t)s->step, "batches",
-	    (json_int_t)s->batches, "averaged", (json_int_t)s->averaged, "smoothed", s->smoothed, "log_bytes",
-	    (json_int_t)s->log_bytes, "seconds", s->seconds, "seed", (json_int_t)s->seed, "optimizer_steps",
-	    (json_int_t)s->optimizer_steps, "ranks", s->ranks, "batch", (json_int_t)s->batch);
-	char *text = j ? json_dumps(j, JSON_REAL_PRECISION(17)) : NULL;
+	json_t *j = json_pack("{sI sI sI sf sf sI sI si sI}", "step", (json_int_t)s->step, "batches",
+	    (json_int_t)s->batches, "averaged", (json_int_t)s->averaged, "smoothed", s->smoothed, "seconds", s->seconds,
+	    "seed", (json_int_t)s->seed, "optimizer_steps", (json_int_t)s->optimizer_steps, "ranks", s->ranks, "batch",
+	    (json_int_t)s->batch);
+	char *text = j && run_identity_put(&s->id, how, j) ? json_dumps(j, JSON_REAL_PRECISION(17)) : NULL;
 	json_decref(j);
 	bool fine = text ? weights_writer_metadata(w, "sumi.training", text, e)
 	                 : fail(e, NO_MEMORY, "no memory for the training state");
@@ -45,24 +45,27 @@ static bool put_state(weights_writer *w, const training_state *s, error *e)
 	return fine;
 }
 
-static bool get_state(const weights *w, training_state *s, error *e)
+/* The caller frees it with json_decref(); NULL: it has none. */
+static json_t *state_in(const weights *w)
 {
 	const char *text = weights_metadata(w, "sumi.training");
-	json_error_t where;
-	json_t *j = text ? json_loads(text, 0, &where) : NULL;
-	json_int_t step, batches, averaged, log_bytes, seed, optimizer_steps, batch;
-	bool fine = j && !json_unpack(j, "{sI sI sI sF sI sF sI sI si sI}", "step", &step, "batches", &batches, "averaged",
-	                     &averaged, "smoothed", &s->smoothed, "log_bytes", &log_bytes, "seconds", &s->seconds, "seed",
-	                     &seed, "optimizer_steps", &optimizer_steps, "ranks", &s->ranks, "batch", &batch);
-	json_decref(j);
-	if (!fine) return fail(e, BAD_FILE, "%s: no checkpoint of a training run", weights_path(w));
+	return text ? json_loads(text, 0, NULL) : NULL;
+}
+
+static bool get_state(const json_t *j, training_state *s)
+{
+	json_int_t step, batches, averaged, seed, optimizer_steps, batch;
+	if (!j || json_unpack((json_t *)j, "{sI sI sI sF sF sI sI si sI}", "step", &step, "batches", &batches, "averaged",
+	              &averaged, "smoothed", &s->smoothed, "seconds", &s->seconds, "seed", &seed, "optimizer_steps",
+	              &optimizer_steps, "ranks", &s->ranks, "batch", &batch))
+		return false;
 	s->step = step;
 	s->batches = batches;
 	s->averaged = averaged;
-	s->log_bytes = log_bytes;
 	s->seed = seed;
 	s->optimizer_steps = optimizer_steps;
 	s->batch = batch;
+	run_identity_get(&s->id, j);
 	return true;
 }
 
@@ -109,14 +112,14 @@ static bool put_array(weights_writer *w, const array *a, int holder, team *toget
 }
 
 bool snapshot_write(const char *dir, const learner *m, const int *trained, int count, const optimizer *o,
-    const int *holder, team *together, const training_state *s, error *e)
+    const int *holder, team *together, const training_state *s, const train_options *how, error *e)
 {
 	error own = { 0 };
 	char path[4096];
 	snprintf(path, sizeof path, "%s/checkpoint-%lld.safetensors", dir, (long long)s->step);
 	bool first = team_rank(together) == 0;
 	weights_writer *w = first ? weights_writer_new(path, &own) : NULL;
-	bool fine = !first || (w && put_config(w, m, &own) && put_state(w, s, &own));
+	bool fine = !first || (w && put_config(w, m, &own) && put_state(w, s, how, &own));
 	for (int write = !first; fine && write < 2; write++)
 		for (int i = 0; fine && i < count; i++) {
 			const learner_weight *x = &m->weights[trained[i]];
@@ -168,12 +171,22 @@ static bool same_scale(const weights *w, const learner *m, error *e)
 	    weights_path(w), (double)then.latent_scale, (double)m->family.latent_scale, (double)then.latent_scale);
 }
 
-bool snapshot_read(
-    const char *path, learner *m, const int *trained, int count, optimizer *o, training_state *s, error *e)
+static bool read_state(const weights *w, const train_options *how, training_state *s, char *told, size_t size, error *e)
+{
+	json_t *j = state_in(w);
+	run_identity ours = s->id;
+	bool fine = get_state(j, s) || fail(e, BAD_FILE, "%s: no checkpoint of a training run", weights_path(w));
+	fine = fine && run_identity_compare(&ours, how, j, weights_path(w), told, size, e);
+	json_decref(j);
+	return fine;
+}
+
+bool snapshot_read(const char *path, learner *m, const int *trained, int count, optimizer *o, const train_options *how,
+    training_state *s, char *told, size_t size, error *e)
 {
 	error own = { 0 };
 	weights *w = weights_open(path, &own);
-	bool fine = w && get_state(w, s, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
+	bool fine = w && read_state(w, how, s, told, size, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
 	for (int i = 0; fine && i < count; i++) {
 		array a;
 		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++) fine = restore(w, &a, &own);
@@ -185,21 +198,42 @@ bool snapshot_read(
 }
 
 /* ── the folder ── */
-static bool step_of_name(const char *name, long long *step)
+bool snapshot_step(const char *name, int64_t *step)
 {
 	int end = 0;
-	return sscanf(name, "checkpoint-%lld.safetensors%n", step, &end) == 1 && end > 0 && !name[end];
+	long long number;
+	if (sscanf(name, "checkpoint-%lld.safetensors%n", &number, &end) != 1 || !end || name[end]) return false;
+	*step = number;
+	return true;
 }
 
-/* The lowest or highest step in the folder, and how many there are. */
-static int find_extreme(const char *dir, bool highest, long long *found)
+/* The run that a checkpoint belongs to; "" where it does not say. */
+static void run_of(const char *dir, int64_t step, char run[33])
+{
+	char path[4200];
+	training_state s = { 0 };
+	snprintf(path, sizeof path, "%s/checkpoint-%lld.safetensors", dir, (long long)step);
+	weights *w = weights_open(path, NULL);
+	json_t *j = w ? state_in(w) : NULL;
+	get_state(j, &s);
+	json_decref(j);
+	weights_close(w);
+	memcpy(run, s.id.run, sizeof s.id.run);
+}
+
+/* The lowest or highest step in the folder, of a run's checkpoints alone where it is not NULL; and how many there are.
+ * −1: it cannot be read. */
+static int find_extreme(const char *dir, const char *run, bool highest, int64_t *found)
 {
 	DIR *d = opendir(dir);
 	if (!d) return -1;
 	int n = 0;
 	for (struct dirent *entry; (entry = readdir(d));) {
-		long long step;
-		if (!step_of_name(entry->d_name, &step)) continue;
+		int64_t step;
+		char own[33];
+		if (!snapshot_step(entry->d_name, &step)) continue;
+		if (run) run_of(dir, step, own);
+		if (run && strcmp(own, run)) continue;
 		if (!n++ || (highest ? step > *found : step < *found)) *found = step;
 	}
 	closedir(d);
@@ -208,20 +242,24 @@ static int find_extreme(const char *dir, bool highest, long long *found)
 
 bool snapshot_latest(const char *dir, char *path, size_t size, error *e)
 {
-	long long step = 0;
-	int n = find_extreme(dir, true, &step);
+	int64_t step = 0, ignored;
+	char run[33];
+	int n = find_extreme(dir, NULL, true, &step);
 	if (n < 0 && errno != ENOENT) return fail(e, BAD_FILE, "%s: %s", dir, strerror(errno));
 	if (n <= 0) return false;
-	snprintf(path, size, "%s/checkpoint-%lld.safetensors", dir, step);
+	run_of(dir, step, run);
+	if (find_extreme(dir, run, true, &ignored) != n)
+		return fail(e, BAD_USAGE, "%s holds checkpoints of several runs: --resume_from_checkpoint FILE names one", dir);
+	snprintf(path, size, "%s/checkpoint-%lld.safetensors", dir, (long long)step);
 	return true;
 }
 
-void snapshot_prune(const char *dir, int64_t limit)
+void snapshot_prune(const char *dir, const char *run, int64_t limit)
 {
-	long long step = 0;
-	while (limit > 0 && find_extreme(dir, false, &step) > limit) {
-		char path[4096];
-		snprintf(path, sizeof path, "%s/checkpoint-%lld.safetensors", dir, step);
+	int64_t step = 0;
+	while (limit > 0 && find_extreme(dir, run, false, &step) > limit) {
+		char path[4200];
+		snprintf(path, sizeof path, "%s/checkpoint-%lld.safetensors", dir, (long long)step);
 		if (unlink(path)) return;
 	}
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "train/run/benchmark.h"
 #include "train/run/jobs.h"
+#include "train/run/folder.h"
 #include "train/run/log.h"
 #include "train/optimize/rate.h"
 #include "train/run/snapshot.h"
@@ -13,14 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct run {
 	const task *task;
 	const train_options *options;
 	const training_listener *listener;
-	char dir[4000];
+	char dir[LONGEST_RUN_PATH];
 	int threads;
 	team *team;
 	stepper *stepper;
@@ -52,24 +55,36 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ── before the first step ── */
-static bool make_folder(run *r, error *e)
+/* ── samples ── */
+static bool sample_is_due(const run *r)
 {
-	const train_options *o = r->options;
-	if (*o->output_dir) {
-		snprintf(r->dir, sizeof r->dir, "%s", o->output_dir);
-	} else {
-		const char *end = strstr(o->output, ".safetensors");
-		int n = end ? (int)(end - o->output) : (int)strlen(o->output);
-		snprintf(r->dir, sizeof r->dir, "%.*s.training", n, o->output);
-	}
-	if (team_rank(r->team)) return true;
-	if (mkdir(r->dir, 0777) && errno != EEXIST) return fail(e, BAD_FILE, "%s: %s", r->dir, strerror(errno));
-	char probe[4096];
-	snprintf(probe, sizeof probe, "%s/checkpoint-", r->dir);
-	remove_leftovers(probe);
+	int64_t every = r->options->validation_steps, step = r->state.step;
+	if (!r->task->validate || every < 1 || step < 1 || team_rank(r->team)) return false;
+	return step % every == 0 || step == r->options->max_train_steps;
+}
+
+static bool draw_sample(run *r, error *e)
+{
+	char path[LONGEST_RUN_PATH + 64];
+	snprintf(path, sizeof path, "%s/sample-%lld.png", r->dir, (long long)r->state.step);
+	return r->task->validate(r->task->context, path, e) && run_log_picture(r->log, r->state.step, path, e);
+}
+
+/* A run that was stopped behind a checkpoint may not have come to draw what was due then. */
+static bool make_missing_sample(run *r, error *e)
+{
+	char path[LONGEST_RUN_PATH + 64];
+	snprintf(path, sizeof path, "%s/sample-%lld.png", r->dir, (long long)r->state.step);
+	return !sample_is_due(r) || !access(path, F_OK) || draw_sample(r, e);
+}
+
+/* ── before the first step ── */
+static bool check_folder(run *r, error *e)
+{
+	char probe[LONGEST_RUN_PATH + 64];
+	if (!run_folder(r->options, r->dir, e)) return false;
 	snprintf(probe, sizeof probe, "%s/checkpoint-0.safetensors", r->dir);
-	return check_writable(o->output, e) && check_writable(probe, e);
+	return team_rank(r->team) || (check_writable(r->options->output, e) && check_writable(probe, e));
 }
 
 static int64_t whole_batch(const run *r)
@@ -77,31 +92,63 @@ static int64_t whole_batch(const run *r)
 	return r->options->train_batch_size * r->options->gradient_accumulation_steps * team_size(r->team);
 }
 
-static bool resume(run *r, error *e)
+/* The file that --resume_from_checkpoint names; "": the run begins at step 0. */
+static bool checkpoint_to_resume(const run *r, char path[4200], error *e)
 {
 	const train_options *o = r->options;
-	char path[4096];
+	error own = { 0 };
+	snprintf(path, 4200, "%s", o->resume_from_checkpoint);
+	if (strcasecmp(path, "latest") || snapshot_latest(r->dir, path, 4200, &own)) return true;
+	if (failed(&own)) return fail(e, own.status, "%s", own.text);
+	training_note(r->listener, "no checkpoint in %s yet: the run begins at step 0", r->dir);
+	*path = 0;
+	return true;
+}
+
+static bool resume(run *r, const char *path, error *e)
+{
+	const train_options *o = r->options;
 	const int *indices;
 	int count = stepper_trained(r->stepper, &indices);
-	if (!*o->resume_from_checkpoint) return true;
-	snprintf(path, sizeof path, "%s", o->resume_from_checkpoint);
-	if (!strcmp(path, "latest")) {
-		error own = { 0 };
-		if (!snapshot_latest(r->dir, path, sizeof path, &own)) {
-			training_note(r->listener, "no checkpoint in %s yet: the run begins at step 0", r->dir);
-			return !failed(&own) || fail(e, own.status, "%s", own.text);
-		}
-	}
-	training_state s = { 0 };
-	if (!snapshot_read(path, r->task->learner, indices, count, stepper_optimizer(r->stepper), &s, e)) return false;
+	char told[700];
+	training_state s = { .id = r->state.id };
+	if (!snapshot_read(
+	        path, r->task->learner, indices, count, stepper_optimizer(r->stepper), o, &s, told, sizeof told, e))
+		return false;
 	if (s.batch != whole_batch(r) || s.ranks != team_size(r->team) || s.seed != o->seed)
 		return fail(e, BAD_USAGE,
 		    "%s was made with %lld samples a step, %d processes and seed %lld; this run has %lld, %d and %lld", path,
 		    (long long)s.batch, s.ranks, (long long)s.seed, (long long)whole_batch(r), team_size(r->team),
 		    (long long)o->seed);
+	if (s.step > o->max_train_steps)
+		return fail(e, BAD_USAGE, "%s is at step %lld, past --max_train_steps %lld", path, (long long)s.step,
+		    (long long)o->max_train_steps);
+	memcpy(s.id.data, r->state.id.data, sizeof s.id.data); /* what follows is of the set as it is now */
 	r->state = s;
 	training_note(r->listener, "resumed from %s at step %lld", path, (long long)s.step);
+	if (*told) training_note(r->listener, "warning: otherwise than when that checkpoint was made: %s", told);
+	if (s.step == o->max_train_steps)
+		training_note(r->listener,
+		    "the run is finished: all of its %lld steps are done, and %s is written once more; a higher "
+		    "--max_train_steps goes on",
+		    (long long)s.step, o->output);
 	return true;
+}
+
+/* What is in the folder and not of the run that goes on: a run that begins moves all, one that resumes what lies past
+ * its checkpoint. One that resumes from elsewhere begins a folder. */
+static bool set_others_aside(const run *r, const char *path, error *e)
+{
+	char moved[LONGEST_RUN_PATH] = "", own[4200];
+	bool latest = !strcasecmp(r->options->resume_from_checkpoint, "latest"), fine = true;
+	snprintf(own, sizeof own, "%s/checkpoint-%lld.safetensors", r->dir, (long long)r->state.step);
+	if (*path && same_file(path, own))
+		fine = run_folder_set_aside_from(r->dir, r->state.step + 1, moved, e);
+	else if (*path || !latest)
+		fine = run_folder_set_aside(r->dir, moved, e);
+	if (*moved) training_note(r->listener, "warning: what another run left in %s is moved to %s", r->dir, moved);
+	if (fine && *path) snapshot_prune(r->dir, r->state.id.run, r->options->checkpoints_total_limit);
+	return fine;
 }
 
 static bool open_data(run *r, const data_options *source, error *e)
@@ -112,6 +159,15 @@ static bool open_data(run *r, const data_options *source, error *e)
 	d.ranks = team_size(r->team);
 	r->data = data_open(&d, e);
 	return r->data != NULL;
+}
+
+static void tell_epochs(const run *r)
+{
+	int64_t samples = data_count(r->data), whole = whole_batch(r), steps = r->options->max_train_steps;
+	if (samples < 1) return;
+	double epoch = (double)samples / (double)whole;
+	training_note(r->listener, "%lld samples a step: %.*f steps an epoch, %.3g epochs in %lld steps", (long long)whole,
+	    epoch < 10 ? 1 : 0, epoch, (double)steps / epoch, (long long)steps);
 }
 
 static bool start(run *r, const data_options *source, error *e)
@@ -125,11 +181,14 @@ static bool start(run *r, const data_options *source, error *e)
 	r->rates.steps = o->max_train_steps;
 	int side = source->crop ? source->crop : source->resolution;
 	if (source->bucket_step) side -= side % source->bucket_step;
+	char path[4200];
 	r->state = (training_state){ .seed = o->seed };
-	if (!(r->team = team_join(e)) || !make_folder(r, e) ||
+	if (!(r->team = team_join(e)) || !check_folder(r, e) || !checkpoint_to_resume(r, path, e) ||
 	    !(r->stepper = stepper_new(r->task, o, r->team, r->threads, e)) ||
-	    !stepper_prepare(r->stepper, source->batch, side, side, e) || !resume(r, e))
+	    !stepper_prepare(r->stepper, source->batch, side, side, e))
 		return false;
+	run_identity_begin(&r->state.id, r->task->learner);
+	if (!fingerprint_of_set(o, r->state.id.data, e) || (*path && !resume(r, path, e))) return false;
 	if (o->profile) stepper_profile(r->stepper);
 	stepper_seek(r->stepper, r->state.step);
 	if (!stepper_prepare(r->stepper, source->batch, side, side, e) || !open_data(r, source, e)) return false;
@@ -140,10 +199,13 @@ static bool start(run *r, const data_options *source, error *e)
 	    "%.2f M parameters, %.2f M of them trained; memory: %.0f MB of values, %.0f MB of weights and optimizer",
 	    1e-6 * (double)learner_parameters(m, false), 1e-6 * (double)learner_parameters(m, true),
 	    1e-6 * (double)stepper_arena_bytes(r->stepper), 1e-6 * (double)stepper_state_bytes(r->stepper));
+	tell_epochs(r);
 	r->began = r->reported = now();
 	r->began_step = r->state.step;
+	if (!team_wait(r->team, e)) return false; /* all have read what the first may move */
 	return team_rank(r->team) > 0 ||
-	       (r->log = run_log_open(r->dir, r->state.log_bytes, r->state.step, o->tensorboard, e));
+	       (set_others_aside(r, path, e) && (r->log = run_log_open(r->dir, r->state.step, o->tensorboard, e)) &&
+	           make_missing_sample(r, e));
 }
 
 /* ── while running ── */
@@ -152,13 +214,13 @@ static bool save(run *r, error *e)
 	const int *indices;
 	int count = stepper_trained(r->stepper, &indices);
 	training_state s = r->state;
-	if (r->log) s.log_bytes = run_log_bytes(r->log);
+	if (r->log && !run_log_sync(r->log, e)) return false;
 	s.seconds += now() - r->began;
 	s.optimizer_steps = optimizer_steps(stepper_optimizer(r->stepper));
 	if (!snapshot_write(r->dir, r->task->learner, indices, count, stepper_optimizer(r->stepper),
-	        stepper_holders(r->stepper), r->team, &s, e))
+	        stepper_holders(r->stepper), r->team, &s, r->options, e))
 		return false;
-	if (!team_rank(r->team)) snapshot_prune(r->dir, r->options->checkpoints_total_limit);
+	if (!team_rank(r->team)) snapshot_prune(r->dir, s.id.run, r->options->checkpoints_total_limit);
 	return team_wait(r->team, e);
 }
 
@@ -181,6 +243,17 @@ static void measure(run *r)
 	r->reported = t;
 	r->reported_samples = r->samples;
 	r->reported_waited = waited;
+}
+
+/* Once, when a step's time is known: the first ones also fill memory. */
+static void estimate(const run *r)
+{
+	enum { AFTER = 3, WORTH_IT = 60 /* seconds */ };
+	int64_t done = r->state.step - r->began_step;
+	double each = (now() - r->began) / (double)done,
+	       left = each * (double)(r->options->max_train_steps - r->state.step);
+	if (done == AFTER && left >= WORTH_IT)
+		training_note(r->listener, "%.2f s a step: about %.0f min more", each, left / 60);
 }
 
 /* Tells the listener; whether to go on. Each process may be asked to stop. */
@@ -210,15 +283,6 @@ static bool log_step(run *r, const step_result *s, double rate, error *e)
 	           r->state.seconds + now() - r->began, e);
 }
 
-static bool validate(run *r, error *e)
-{
-	int64_t every = r->options->validation_steps;
-	if (!r->task->validate || every < 1 || r->state.step % every || team_rank(r->team)) return true;
-	char path[4096];
-	snprintf(path, sizeof path, "%s/sample-%lld.png", r->dir, (long long)r->state.step);
-	return r->task->validate(r->task->context, path, e) && run_log_picture(r->log, r->state.step, path, e);
-}
-
 /* The times of all nodes, once. */
 static bool write_profile(const run *r, error *e)
 {
@@ -244,13 +308,15 @@ static bool step(run *r, bool *go_on, error *e)
 	state->batches += r->options->gradient_accumulation_steps;
 	r->samples += (double)s.samples * team_size(r->team);
 	if (r->options->use_ema) average(r);
+	estimate(r);
 	if (!log_step(r, &s, rate, e) || !write_profile(r, e)) return false;
 	double stop = !report(r, &s, rate); /* all processes stop where one was asked to */
 	if (!team_sum(r->team, &stop, 1, e)) return false;
 	*go_on = stop == 0;
 	bool last = state->step == r->options->max_train_steps;
 	bool due = last || stop > 0 || state->step % r->options->checkpointing_steps == 0;
-	return (!due || save(r, e)) && validate(r, e);
+	return (!due || save(r, e)) &&
+	       (stop > 0 || !sample_is_due(r) || draw_sample(r, e)); /* a stop is not kept waiting */
 }
 
 bool train(const task *t, const train_options *o, const data_options *source, const training_listener *l, error *e)
@@ -264,7 +330,10 @@ bool train(const task *t, const train_options *o, const data_options *source, co
 	if (fine && team_rank(r.team) == 0) fine = t->finish(t->context, o->output, e);
 	if (r.data && fine) {
 		data_counts c = data_counted(r.data);
-		if (c.broken) training_note(l, "%llu pictures could not be read", (unsigned long long)c.broken);
+		if (c.broken) training_note(l, "warning: %llu pictures could not be read", (unsigned long long)c.broken);
+		if (c.uncaptioned && data_count(r.data) < 0)
+			training_note(l, "warning: %llu of %llu samples had no caption", (unsigned long long)c.uncaptioned,
+			    (unsigned long long)c.samples);
 	}
 	team_counts sent = r.team ? team_counted(r.team) : (team_counts){ 0 };
 	if (fine && sent.buckets)
