@@ -106,5 +106,5 @@ differ a.png taesd.png
 expect 3 'not a decoder of TAESD' generate -m "$model" -p x --taesd "$model" -o x.png
 
 expect 3 'no-such' convert no-such-file x.safetensors
-expect 3 'no-such' convert "$model" no-such-folder/x.safetensors
+expect 3 "plain.reference.png" convert "$model" "$unit_pictures/plain.reference.png/x.safetensors"
 finish
