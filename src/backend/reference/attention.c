@@ -2,7 +2,6 @@
  * matrix of queries × keys is stored (for the gradient see Dao et al. 2022, arXiv:2205.14135, appendix B.2). */
 #include "backend/reference/plain.h"
 #include <math.h>
-#include <omp.h>
 
 typedef struct attention_sizes {
 	size_t batch, queries, keys, heads, width, stride; /* width of a head; stride: of a token */
@@ -61,15 +60,15 @@ size_t attention_scratch(const call *c)
 	return (size_t)c->threads * (s.keys + s.width) * sizeof(double);
 }
 
-bool plain_attention(const call *c)
+static bool attention_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
 	attention_sizes s = sizes_of(c);
 	const real *q = c->in[0], *k = c->in[1], *v = c->in[2];
 	real *o = c->out;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < s.batch * s.heads * s.queries; task++) {
+	double *p = (double *)c->scratch + (size_t)worker * (s.keys + s.width), *sum = p + s.keys;
+	for (size_t task = first; task < end; task++) {
 		size_t i = task % s.queries, head = task / s.queries % s.heads, n = task / s.queries / s.heads;
-		double *p = (double *)c->scratch + (size_t)omp_get_thread_num() * (s.keys + s.width), *sum = p + s.keys;
 		size_t at = place(&s, s.queries, n, i, head), keys = place(&s, s.keys, n, 0, head), seen = visible(&s, i);
 		softmax(&s, q + at, k + keys, bias_of(&s, n, head, i), seen, p);
 		for (size_t e = 0; e < s.width; e++) sum[e] = 0;
@@ -77,6 +76,12 @@ bool plain_attention(const call *c)
 		for (size_t e = 0; e < s.width; e++) o[at + e] = (real)sum[e];
 	}
 	return true;
+}
+
+bool plain_attention(const call *c)
+{
+	attention_sizes s = sizes_of(c);
+	return share(c, s.batch * s.heads * s.queries, s.keys * s.width, attention_part, c);
 }
 
 /* What the keys need of each query: log Σ exp(score), and D = Σj p·(do·v), the softmax's own share. D is summed here
@@ -135,19 +140,32 @@ static void key_gradient(const call *c, const attention_sizes *s, const row *row
 	}
 }
 
+static double *gradient_room(const call *c, const attention_sizes *s, int worker)
+{
+	return (double *)((row *)c->scratch + rows_of(s)) + (size_t)worker * (s->keys + 2 * s->width);
+}
+
+static bool query_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	attention_sizes s = sizes_of(c);
+	double *p = gradient_room(c, &s, worker);
+	for (size_t task = first; task < end; task++)
+		((row *)c->scratch)[task] = query_gradient(c, &s, task, p, p + s.keys);
+	return true;
+}
+
+static bool key_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	attention_sizes s = sizes_of(c);
+	for (size_t task = first; task < end; task++) key_gradient(c, &s, c->scratch, task, gradient_room(c, &s, worker));
+	return true;
+}
+
 bool plain_attention_grad(const call *c)
 {
 	attention_sizes s = sizes_of(c);
-	row *rows = c->scratch;
-	double *room = (double *)(rows + rows_of(&s));
-	size_t room_size = s.keys + 2 * s.width;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < rows_of(&s); task++) {
-		double *p = room + (size_t)omp_get_thread_num() * room_size;
-		rows[task] = query_gradient(c, &s, task, p, p + s.keys);
-	}
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < s.batch * s.heads * s.keys; task++)
-		key_gradient(c, &s, rows, task, room + (size_t)omp_get_thread_num() * room_size);
-	return true;
+	return share(c, rows_of(&s), s.keys * s.width, query_part, c) &&
+	       share(c, s.batch * s.heads * s.keys, s.queries * s.width, key_part, c);
 }

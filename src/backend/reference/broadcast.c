@@ -22,20 +22,26 @@ static broadcast align(shape large, shape small)
 	return b;
 }
 
-/* A row is the last axis: how many there are, and where row r begins in the smaller shape. */
-static size_t rows(const broadcast *b) { return b->d[0] * b->d[1] * b->d[2]; }
-
+/* A row is the last axis: where row r begins in the smaller shape. */
 static size_t row_start(const broadcast *b, size_t r)
 {
 	return r / (b->d[1] * b->d[2]) * b->step[0] + r / b->d[2] % b->d[1] * b->step[1] + r % b->d[2] * b->step[2];
 }
 
-bool plain_add(const call *c)
+/* The rows of the result. */
+static bool share_rows(const call *c, part_fn *part)
 {
+	size_t width = last_axis(c->y);
+	return share(c, count_of(c->y) / width, width, part, c);
+}
+
+static bool add_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
 	broadcast b = align(c->y->shape, c->x[1]->shape);
-	size_t n = b.d[3], step = b.step[3], count = rows(&b);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t r = 0; r < count; r++) {
+	size_t n = b.d[3], step = b.step[3];
+	for (size_t r = first; r < end; r++) {
 		const real *x = (const real *)c->in[0] + r * n, *z = (const real *)c->in[1] + row_start(&b, r);
 		real *y = (real *)c->out + r * n;
 		for (size_t i = 0; i < n; i++) y[i] = x[i] + z[i * step];
@@ -43,12 +49,15 @@ bool plain_add(const call *c)
 	return true;
 }
 
-bool plain_mul(const call *c)
+bool plain_add(const call *c) { return share_rows(c, add_part); }
+
+static bool mul_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	broadcast b = align(c->y->shape, c->x[1]->shape);
-	size_t n = b.d[3], step = b.step[3], count = rows(&b);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t r = 0; r < count; r++) {
+	size_t n = b.d[3], step = b.step[3];
+	for (size_t r = first; r < end; r++) {
 		const real *x = (const real *)c->in[0] + r * n, *z = (const real *)c->in[1] + row_start(&b, r);
 		real *y = (real *)c->out + r * n;
 		for (size_t i = 0; i < n; i++) y[i] = x[i] * z[i * step];
@@ -56,18 +65,23 @@ bool plain_mul(const call *c)
 	return true;
 }
 
-bool plain_spread(const call *c)
+bool plain_mul(const call *c) { return share_rows(c, mul_part); }
+
+static bool spread_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	broadcast b = align(c->y->shape, c->x[0]->shape);
-	size_t n = b.d[3], step = b.step[3], count = rows(&b);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t r = 0; r < count; r++) {
+	size_t n = b.d[3], step = b.step[3];
+	for (size_t r = first; r < end; r++) {
 		const real *x = (const real *)c->in[0] + row_start(&b, r);
 		real *y = (real *)c->out + r * n;
 		for (size_t i = 0; i < n; i++) y[i] = x[i * step];
 	}
 	return true;
 }
+
+bool plain_spread(const call *c) { return share_rows(c, spread_part); }
 
 enum { BLOCK = 64 }; /* results along the last axis that are summed together, so that rows are read in order */
 
@@ -92,18 +106,26 @@ static void sum_block(const real *x, const broadcast *b, const size_t *kept, siz
 	for (size_t i = 0; i < n; i++) y[first + i] = (real)sum[i];
 }
 
-bool plain_sum_to(const call *c)
+static bool sum_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	broadcast b = align(c->x[0]->shape, c->y->shape);
 	size_t k[MAX_DIMS];
 	for (int i = 0; i < MAX_DIMS; i++) k[i] = b.step[i] ? b.d[i] : 1;
-	size_t results = k[0] * k[1] * k[2], blocks = (k[3] + BLOCK - 1) / BLOCK;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < results * blocks; task++) {
-		size_t r = task / blocks, first = task % blocks * BLOCK;
+	size_t blocks = (k[3] + BLOCK - 1) / BLOCK;
+	for (size_t task = first; task < end; task++) {
+		size_t r = task / blocks, at = task % blocks * BLOCK;
 		size_t kept[3] = { r / (k[1] * k[2]), r / k[2] % k[1], r % k[2] };
-		size_t n = k[3] - first < BLOCK ? k[3] - first : BLOCK;
-		sum_block(c->in[0], &b, kept, first, n, (real *)c->out + r * k[3]);
+		size_t n = k[3] - at < BLOCK ? k[3] - at : BLOCK;
+		sum_block(c->in[0], &b, kept, at, n, (real *)c->out + r * k[3]);
 	}
 	return true;
+}
+
+bool plain_sum_to(const call *c)
+{
+	broadcast b = align(c->x[0]->shape, c->y->shape);
+	size_t width = b.step[3] ? b.d[3] : 1, tasks = count_of(c->y) / width * ((width + BLOCK - 1) / BLOCK);
+	return share(c, tasks, count_of(c->x[0]) / tasks, sum_part, c);
 }

@@ -21,7 +21,7 @@ static convolution convolution_of(const node *picture, const node *weight, const
 /* The weight as [out][tap][in], or as [in][tap][out], so that a sum over channels runs along memory. */
 size_t conv_scratch(const call *c) { return count_of(c->x[1]) * sizeof(real); }
 
-static const real *channels_last(const call *c, const convolution *k, bool by_input)
+static void channels_last(const call *c, const convolution *k, bool by_input)
 {
 	const real *w = c->in[1];
 	real *to = c->scratch;
@@ -32,7 +32,6 @@ static const real *channels_last(const call *c, const convolution *k, bool by_in
 				size_t at = by_input ? ((size_t)i * taps + t) * out + o : ((size_t)o * taps + t) * in + i;
 				to[at] = w[((size_t)o * in + i) * taps + t];
 			}
-	return to;
 }
 
 static double result_at(const convolution *k, const real *picture, const real *weight, int y, int x)
@@ -48,14 +47,14 @@ static double result_at(const convolution *k, const real *picture, const real *w
 	return sum;
 }
 
-bool plain_conv(const call *c)
+static bool result_rows(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	convolution k = convolution_of(c->x[0], c->x[1], c->y, c->y);
-	const real *w = channels_last(c, &k, false), *bias = c->x[2] ? c->in[2] : NULL;
-	const real *residual = c->x[3] ? c->in[3] : NULL;
+	const real *w = c->scratch, *bias = c->x[2] ? c->in[2] : NULL, *residual = c->x[3] ? c->in[3] : NULL;
 	size_t filter = (size_t)k.kernel_height * k.kernel_width * k.in;
-#pragma omp parallel for num_threads(c->threads)
-	for (int row = 0; row < k.images * k.result_height; row++) {
+	for (int row = (int)first; row < (int)end; row++) {
 		const real *picture = (const real *)c->in[0] + (size_t)(row / k.result_height) * k.height * k.width * k.in;
 		for (int o = 0; o < k.out; o++)
 			for (int x = 0; x < k.result_width; x++) {
@@ -67,6 +66,13 @@ bool plain_conv(const call *c)
 			}
 	}
 	return true;
+}
+
+bool plain_conv(const call *c)
+{
+	convolution k = convolution_of(c->x[0], c->x[1], c->y, c->y);
+	channels_last(c, &k, false);
+	return parallel_for(c->threads, (size_t)(k.images * k.result_height), 1, result_rows, c);
 }
 
 /* The result row (or column) that meets picture row p through tap u; −1: none. */
@@ -90,13 +96,14 @@ static double picture_gradient_at(const convolution *k, const real *dy, const re
 	return sum;
 }
 
-bool plain_conv_dx(const call *c)
+static bool picture_rows(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	convolution k = convolution_of(c->y, c->x[1], c->x[0], c->y);
-	const real *w = channels_last(c, &k, true);
+	const real *w = c->scratch;
 	size_t filter = (size_t)k.kernel_height * k.kernel_width * k.out;
-#pragma omp parallel for num_threads(c->threads)
-	for (int row = 0; row < k.images * k.height; row++) {
+	for (int row = (int)first; row < (int)end; row++) {
 		const real *dy = (const real *)c->in[0] + (size_t)(row / k.height) * k.result_height * k.result_width * k.out;
 		for (int i = 0; i < k.in; i++)
 			for (int x = 0; x < k.width; x++)
@@ -104,6 +111,13 @@ bool plain_conv_dx(const call *c)
 				    (real)picture_gradient_at(&k, dy, w + i * filter, row % k.height, x);
 	}
 	return true;
+}
+
+bool plain_conv_dx(const call *c)
+{
+	convolution k = convolution_of(c->y, c->x[1], c->x[0], c->y);
+	channels_last(c, &k, true);
+	return parallel_for(c->threads, (size_t)(k.images * k.height), 1, picture_rows, c);
 }
 
 enum { CHANNELS = 128 }; /* input channels whose weight gradients are summed together */
@@ -129,15 +143,22 @@ static void weight_gradient(const call *c, const convolution *k, int o, int u, i
 		((real *)c->out)[(((size_t)o * k->in + first + i) * k->kernel_height + u) * k->kernel_width + v] = (real)sum[i];
 }
 
-bool plain_conv_dw(const call *c)
+static bool weight_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	convolution k = convolution_of(c->x[1], c->y, c->x[0], c->y);
 	int taps = k.kernel_height * k.kernel_width;
-#pragma omp parallel for num_threads(c->threads)
-	for (int task = 0; task < k.out * taps; task++)
-		for (int first = 0; first < k.in; first += CHANNELS) {
-			int n = k.in - first < CHANNELS ? k.in - first : CHANNELS, tap = task % taps;
-			weight_gradient(c, &k, task / taps, tap / k.kernel_width, tap % k.kernel_width, first, n);
+	for (int task = (int)first; task < (int)end; task++)
+		for (int i = 0; i < k.in; i += CHANNELS) {
+			int n = k.in - i < CHANNELS ? k.in - i : CHANNELS, tap = task % taps;
+			weight_gradient(c, &k, task / taps, tap / k.kernel_width, tap % k.kernel_width, i, n);
 		}
 	return true;
+}
+
+bool plain_conv_dw(const call *c)
+{
+	const int *w = c->y->shape.d;
+	return parallel_for(c->threads, (size_t)(w[0] * w[2] * w[3]), 1, weight_part, c);
 }

@@ -8,20 +8,18 @@
 enum { CHANNELS = 64 }; /* summed together */
 
 /* A row of the table takes the sum over all places that read it, made at the first of them. */
-bool plain_embedding_grad(const call *c)
+static bool embedding_grad_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const real *dy = c->in[0];
 	const int32_t *ids = c->in[1];
 	real *table = c->out;
 	size_t n = count_of(c->x[1]), width = last_axis(c->y);
-	for (size_t i = 0; i < n; i++)
-		if (ids[i] < 0 || ids[i] >= c->y->shape.d[0]) return false;
-	memset(table, 0, count_of(c->y) * sizeof *table);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t i = 0; i < n; i++) {
-		bool first = true;
-		for (size_t j = 0; j < i && first; j++) first = ids[j] != ids[i];
-		for (size_t at = 0; first && at < width; at += CHANNELS) {
+	for (size_t i = first; i < end; i++) {
+		bool is_first = true;
+		for (size_t j = 0; j < i && is_first; j++) is_first = ids[j] != ids[i];
+		for (size_t at = 0; is_first && at < width; at += CHANNELS) {
 			double sum[CHANNELS] = { 0 };
 			size_t m = width - at < CHANNELS ? width - at : CHANNELS;
 			for (size_t j = i; j < n; j++)
@@ -30,6 +28,16 @@ bool plain_embedding_grad(const call *c)
 		}
 	}
 	return true;
+}
+
+bool plain_embedding_grad(const call *c)
+{
+	const int32_t *ids = c->in[1];
+	size_t n = count_of(c->x[1]);
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] < 0 || ids[i] >= c->y->shape.d[0]) return false;
+	memset(c->out, 0, count_of(c->y) * sizeof(real));
+	return share(c, n, last_axis(c->y), embedding_grad_part, c);
 }
 
 /* Ho et al. 2020 after Vaswani et al. 2017. Angles are rounded to real, as the original code's are. */

@@ -32,27 +32,35 @@ static void combine_columns(const real *a, size_t step, const real *b, size_t de
 	}
 }
 
-bool plain_matmul(const call *c)
+static bool matmul_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	bool ta = c->y->a[0], tb = c->y->a[1];
 	size_t width = last_axis(c->y), rows = count_of(c->y) / width;
-	size_t depth = count_of(c->x[0]) / rows, blocks = (width + COLUMNS - 1) / COLUMNS;
+	size_t depth = count_of(c->x[0]) / rows;
 	const real *a = c->in[0], *b = c->in[1], *bias = c->x[2] ? c->in[2] : NULL, *residual = c->x[3] ? c->in[3] : NULL;
 	real *out = c->out;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < rows * blocks; task++) {
-		size_t i = task % rows, first = task / rows * COLUMNS, n = width - first < COLUMNS ? width - first : COLUMNS;
+	for (size_t task = first; task < end; task++) {
+		size_t i = task % rows, left = task / rows * COLUMNS, n = width - left < COLUMNS ? width - left : COLUMNS;
 		double sum[COLUMNS];
 		if (tb)
-			combine_columns(ta ? a + i : a + i * depth, ta ? rows : 1, b + first * depth, depth, sum, n);
+			combine_columns(ta ? a + i : a + i * depth, ta ? rows : 1, b + left * depth, depth, sum, n);
 		else
-			combine_rows(ta ? a + i : a + i * depth, ta ? rows : 1, b + first, width, depth, sum, n);
+			combine_rows(ta ? a + i : a + i * depth, ta ? rows : 1, b + left, width, depth, sum, n);
 		for (size_t j = 0; j < n; j++) {
-			size_t k = i * width + first + j;
-			if (bias) sum[j] += (double)bias[first + j];
+			size_t k = i * width + left + j;
+			if (bias) sum[j] += (double)bias[left + j];
 			if (residual) sum[j] += (double)residual[k];
 			out[k] = activation_value((activation)c->y->a[2], (real)sum[j]);
 		}
 	}
 	return true;
+}
+
+bool plain_matmul(const call *c)
+{
+	size_t width = last_axis(c->y), rows = count_of(c->y) / width, blocks = (width + COLUMNS - 1) / COLUMNS;
+	size_t depth = count_of(c->x[0]) / rows;
+	return share(c, rows * blocks, depth * (width < COLUMNS ? width : COLUMNS), matmul_part, c);
 }

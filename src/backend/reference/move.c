@@ -21,8 +21,10 @@ bool plain_view(const call *c)
 	return true;
 }
 
-bool plain_permute(const call *c)
+static bool permute_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const shape in = c->x[0]->shape, out = c->y->shape;
 	size_t size = dtype_size(c->y->dtype), step[MAX_DIMS], d[MAX_DIMS] = { 1, 1, 1, 1 }, from[MAX_DIMS] = { 0 };
 	step[in.n - 1] = size;
@@ -32,15 +34,18 @@ bool plain_permute(const call *c)
 		d[k] = (size_t)out.d[i];
 		from[k] = step[c->y->a[i]];
 	}
-	size_t rows = d[0] * d[1] * d[2];
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t r = 0; r < rows; r++) {
+	for (size_t r = first; r < end; r++) {
 		const char *x = c->in[0];
 		x += r / (d[1] * d[2]) * from[0] + r / d[2] % d[1] * from[1] + r % d[2] * from[2];
 		char *y = (char *)c->out + r * d[3] * size;
 		for (size_t i = 0; i < d[3]; i++) memcpy(y + i * size, x + i * from[3], size);
 	}
 	return true;
+}
+
+bool plain_permute(const call *c)
+{
+	return share(c, count_of(c->y) / last_axis(c->y), last_axis(c->y), permute_part, c);
 }
 
 /* Bytes of one step along an axis, and how often the axis is walked. */
@@ -92,12 +97,13 @@ bool plain_concat(const call *c)
 	return true;
 }
 
-bool plain_resize(const call *c)
+static bool resize_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const int *from = c->x[0]->shape.d, *to = c->y->shape.d;
-	size_t pixel = bytes_within(c->y, 2), rows = (size_t)to[0] * (size_t)to[1];
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t r = 0; r < rows; r++) {
+	size_t pixel = bytes_within(c->y, 2);
+	for (size_t r = first; r < end; r++) {
 		size_t n = r / (size_t)to[1], row = r % (size_t)to[1] * (size_t)from[1] / (size_t)to[1];
 		const char *x = (const char *)c->in[0] + (n * (size_t)from[1] + row) * (size_t)from[2] * pixel;
 		char *y = (char *)c->out + r * (size_t)to[2] * pixel;
@@ -105,6 +111,12 @@ bool plain_resize(const call *c)
 			memcpy(y + i * pixel, x + i * (size_t)from[2] / (size_t)to[2] * pixel, pixel);
 	}
 	return true;
+}
+
+bool plain_resize(const call *c)
+{
+	const int *to = c->y->shape.d;
+	return share(c, (size_t)to[0] * (size_t)to[1], (size_t)to[2] * (size_t)to[3], resize_part, c);
 }
 
 bool plain_embedding(const call *c)

@@ -69,11 +69,19 @@ static double inner_gradient(const norm *m, size_t k, double x, real dy)
 	return m->activation ? (double)(dy * activation_slope(m->activation, (real)scaled(m, k, x))) : (double)dy;
 }
 
-bool plain_norm(const call *c)
+/* A task is a group of an item. */
+static bool share_groups(const call *c, part_fn *part)
 {
 	norm m = norm_of(c);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < m.items * m.groups; task++) {
+	return share(c, m.items * m.groups, m.pixels * m.width, part, c);
+}
+
+static bool norm_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	norm m = norm_of(c);
+	for (size_t task = first; task < end; task++) {
 		size_t i = task / m.groups, g = task % m.groups, start = group_start(&m, i, g);
 		statistics s = statistics_of(&m, i, g);
 		for (size_t p = 0; p < m.pixels; p++)
@@ -86,13 +94,16 @@ bool plain_norm(const call *c)
 	return true;
 }
 
+bool plain_norm(const call *c) { return share_groups(c, norm_part); }
+
 /* dx = rstd·(dx̂ − mean(dx̂) − x̂·mean(dx̂·x̂)), dx̂ = γ·dz, means over the group; all is found anew in double, not taken
  * from the sums that a group norm's gradients share. */
-bool plain_norm_dx(const call *c)
+static bool norm_dx_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	norm m = norm_of(c);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < m.items * m.groups; task++) {
+	for (size_t task = first; task < end; task++) {
 		size_t i = task / m.groups, g = task % m.groups, start = group_start(&m, i, g);
 		statistics s = statistics_of(&m, i, g);
 		double mean = 0, slope = 0, count = (double)(m.pixels * m.width);
@@ -114,12 +125,15 @@ bool plain_norm_dx(const call *c)
 	return true;
 }
 
+bool plain_norm_dx(const call *c) { return share_groups(c, norm_dx_part); }
+
 /* [items,4,C]: Σ dz·x̂ and Σ dz over an item's pixels, mean, rstd */
-bool plain_norm_sums(const call *c)
+static bool norm_sums_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	norm m = norm_of(c);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < m.items * m.groups; task++) {
+	for (size_t task = first; task < end; task++) {
 		size_t i = task / m.groups, g = task % m.groups;
 		statistics s = statistics_of(&m, i, g);
 		for (size_t k = g * m.width; k < (g + 1) * m.width; k++) {
@@ -140,6 +154,8 @@ bool plain_norm_sums(const call *c)
 	return true;
 }
 
+bool plain_norm_sums(const call *c) { return share_groups(c, norm_sums_part); }
+
 size_t norm_scratch(const call *c)
 {
 	norm m = norm_of(c);
@@ -148,31 +164,44 @@ size_t norm_scratch(const call *c)
 
 enum { CHANNELS = 64 }; /* summed together, so that pixels are read in order */
 
-/* [2,C]: dγ = Σ dz·x̂, dβ = Σ dz, over items and pixels */
-bool plain_norm_dw(const call *c)
+static bool statistics_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	norm m = norm_of(c);
 	statistics *all = c->scratch;
-	size_t blocks = (m.channels + CHANNELS - 1) / CHANNELS;
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t task = 0; task < m.items * m.groups; task++)
-		all[task] = statistics_of(&m, task / m.groups, task % m.groups);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t block = 0; block < blocks; block++) {
+	for (size_t task = first; task < end; task++) all[task] = statistics_of(&m, task / m.groups, task % m.groups);
+	return true;
+}
+
+static bool norm_dw_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	norm m = norm_of(c);
+	const statistics *all = c->scratch;
+	for (size_t block = first; block < end; block++) {
 		double dgamma[CHANNELS] = { 0 }, dbeta[CHANNELS] = { 0 };
-		size_t first = block * CHANNELS, n = m.channels - first < CHANNELS ? m.channels - first : CHANNELS;
+		size_t lowest = block * CHANNELS, n = m.channels - lowest < CHANNELS ? m.channels - lowest : CHANNELS;
 		for (size_t pixel = 0; pixel < m.items * m.pixels; pixel++)
 			for (size_t k = 0; k < n; k++) {
-				size_t channel = first + k, at = pixel * m.channels + channel;
+				size_t channel = lowest + k, at = pixel * m.channels + channel;
 				double x = normalised(all[pixel / m.pixels * m.groups + channel / m.width], m.x[at]);
 				double d = inner_gradient(&m, channel, x, m.dy[at]);
 				dgamma[k] += d * x;
 				dbeta[k] += d;
 			}
 		for (size_t k = 0; k < n; k++) {
-			((real *)c->out)[first + k] = (real)dgamma[k];
-			((real *)c->out)[m.channels + first + k] = (real)dbeta[k];
+			((real *)c->out)[lowest + k] = (real)dgamma[k];
+			((real *)c->out)[m.channels + lowest + k] = (real)dbeta[k];
 		}
 	}
 	return true;
+}
+
+/* [2,C]: dγ = Σ dz·x̂, dβ = Σ dz, over items and pixels */
+bool plain_norm_dw(const call *c)
+{
+	size_t channels = last_axis(c->x[0]), blocks = (channels + CHANNELS - 1) / CHANNELS;
+	return share_groups(c, statistics_part) && parallel_for(c->threads, blocks, 1, norm_dw_part, c);
 }

@@ -6,14 +6,15 @@
  * floor(y·from/to) = i. */
 static size_t first_reader(size_t i, size_t from, size_t to) { return (i * to + from - 1) / from; }
 
-bool plain_resize_grad(const call *c)
+static bool resize_grad_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const int *small = c->y->shape.d, *large = c->x[0]->shape.d;
-	size_t h = (size_t)small[1], w = (size_t)small[2], channels = (size_t)small[3], n = (size_t)small[0];
+	size_t h = (size_t)small[1], w = (size_t)small[2], channels = (size_t)small[3];
 	size_t H = (size_t)large[1], W = (size_t)large[2];
 	const real *dy = c->in[0];
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t pixel = 0; pixel < n * h * w; pixel++) {
+	for (size_t pixel = first; pixel < end; pixel++) {
 		size_t image = pixel / (h * w), i = pixel / w % h, j = pixel % w;
 		size_t top = first_reader(i, h, H), bottom = first_reader(i + 1, h, H);
 		size_t left = first_reader(j, w, W), right = first_reader(j + 1, w, W);
@@ -25,6 +26,12 @@ bool plain_resize_grad(const call *c)
 		}
 	}
 	return true;
+}
+
+bool plain_resize_grad(const call *c)
+{
+	size_t pixels = count_of(c->y) / last_axis(c->y);
+	return share(c, pixels, count_of(c->x[0]) / pixels, resize_grad_part, c);
 }
 
 /* A window of a pooled picture: its first element, and the distances to the next column and row. */
@@ -50,13 +57,13 @@ static size_t largest(const window *w, const real *x)
 	return best;
 }
 
-bool plain_pool(const call *c)
+static bool pool_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const real *x = c->in[0];
 	real *y = c->out;
-	size_t n = count_of(c->y);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = first; i < end; i++) {
 		window w = window_of(c->x[0], c->y->a[1], c->y, i);
 		double sum = 0;
 		for (size_t k = 0; k < w.size * w.size; k++) sum += (double)x[place(&w, k)];
@@ -65,14 +72,17 @@ bool plain_pool(const call *c)
 	return true;
 }
 
-bool plain_pool_grad(const call *c)
+static size_t window_size(const call *c) { return (size_t)c->y->a[1] * (size_t)c->y->a[1]; }
+
+bool plain_pool(const call *c) { return share(c, count_of(c->y), window_size(c), pool_part, c); }
+
+static bool pool_grad_part(const void *context, size_t first, size_t end, int worker)
 {
+	const call *c = context;
+	(void)worker;
 	const real *x = c->in[0], *dy = c->in[1];
 	real *dx = c->out;
-	size_t n = count_of(c->x[1]);
-	memset(dx, 0, count_of(c->y) * sizeof *dx);
-#pragma omp parallel for num_threads(c->threads)
-	for (size_t i = 0; i < n; i++) { /* windows do not overlap */
+	for (size_t i = first; i < end; i++) { /* windows do not overlap */
 		window w = window_of(c->x[0], c->y->a[1], c->x[1], i);
 		if (c->y->a[0])
 			dx[largest(&w, x)] = dy[i];
@@ -80,4 +90,10 @@ bool plain_pool_grad(const call *c)
 			for (size_t k = 0; k < w.size * w.size; k++) dx[place(&w, k)] = dy[i] / (real)(w.size * w.size);
 	}
 	return true;
+}
+
+bool plain_pool_grad(const call *c)
+{
+	memset(c->out, 0, count_of(c->y) * sizeof(real));
+	return share(c, count_of(c->x[1]), window_size(c), pool_grad_part, c);
 }
