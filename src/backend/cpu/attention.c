@@ -1,7 +1,6 @@
 /* attention.c - the rows of fused attention: sizes, memory, and who computes what. */
 #include "backend/cpu/attention.h"
 #include "backend/cpu/rows.h"
-#include <omp.h>
 
 static bool is_biased(const call *c) { return c->y->op == ATTENTION && c->y->inputs > 3; }
 
@@ -40,27 +39,46 @@ static size_t forward_scratch(const call *c)
 	return (s.batch * s.heads * packed + (size_t)c->threads * room) * sizeof(float);
 }
 
+/* What the parts of the forward pass share. */
+typedef struct forward_job {
+	const call *c;
+	const attention_code *code;
+	attention_shape shape;
+	size_t packed, blocks; /* floats of a head's panels; blocks of queries of a head */
+} forward_job;
+
+static bool pack_heads(const void *context, size_t first, size_t end, int worker)
+{
+	const forward_job *j = context;
+	(void)worker;
+	for (size_t head = first; head < end; head++)
+		j->code->pack(&j->shape, head / j->shape.heads, head % j->shape.heads, j->c->in[1], j->c->in[2],
+		    (float *)j->c->scratch + head * j->packed);
+	return true;
+}
+
+static bool forward_blocks(const void *context, size_t first, size_t end, int worker)
+{
+	const forward_job *j = context;
+	size_t heads = j->shape.heads, room = aligned(j->code->forward_floats(&j->shape));
+	float *panels = j->c->scratch, *rooms = panels + j->shape.batch * heads * j->packed;
+	for (size_t task = first; task < end; task++) {
+		size_t head = task / j->blocks, query = task % j->blocks * BLOCK_QUERIES;
+		j->code->forward(&j->shape, head / heads, head % heads, query, j->c->in[0], panels + head * j->packed,
+		    j->c->out, rooms + (size_t)worker * room);
+	}
+	return true;
+}
+
 static bool forward(const call *c, error *e)
 {
 	(void)e;
 	attention_shape s = shape_for(c);
 	const attention_code *k = code(s.dtype, is_biased(c));
 	size_t heads = s.batch * s.heads, blocks = (s.queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
-	float *panels = c->scratch, *rooms = panels + heads * packed;
-#pragma omp parallel num_threads(c->threads)
-	{
-#pragma omp for schedule(static)
-		for (size_t head = 0; head < heads; head++)
-			k->pack(&s, head / s.heads, head % s.heads, c->in[1], c->in[2], panels + head * packed);
-#pragma omp for schedule(dynamic)
-		for (size_t task = 0; task < heads * blocks; task++) {
-			size_t head = task / blocks, first = task % blocks * BLOCK_QUERIES;
-			k->forward(&s, head / s.heads, head % s.heads, first, c->in[0], panels + head * packed, c->out,
-			    rooms + (size_t)omp_get_thread_num() * room);
-		}
-	}
-	return true;
+	forward_job j = { c, k, s, aligned(k->packed_floats(&s)), blocks };
+	return parallel_for(c->threads, heads, 1, pack_heads, &j) &&
+	       parallel_for(c->threads, heads * blocks, 1, forward_blocks, &j);
 }
 
 static size_t backward_scratch(const call *c)
@@ -69,19 +87,24 @@ static size_t backward_scratch(const call *c)
 	return (size_t)c->threads * aligned(code(s.dtype, true)->backward_floats(&s)) * sizeof(float);
 }
 
-static bool backward(const call *c, error *e)
+static bool backward_heads(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
+	const call *c = context;
 	attention_shape s = shape_for(c);
 	const attention_code *k = code(s.dtype, true);
 	size_t size = dtype_size(s.dtype), room = aligned(k->backward_floats(&s));
 	char *dq = c->out, *dk = dq + count_of(c->x[0]) * size, *dv = dk + count_of(c->x[1]) * size;
 	void *const out[] = { dq, dk, dv };
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
-	for (size_t head = 0; head < s.batch * s.heads; head++)
-		k->backward(
-		    &s, head / s.heads, head % s.heads, c->in, out, (float *)c->scratch + (size_t)omp_get_thread_num() * room);
+	for (size_t head = first; head < end; head++)
+		k->backward(&s, head / s.heads, head % s.heads, c->in, out, (float *)c->scratch + (size_t)worker * room);
 	return true;
+}
+
+static bool backward(const call *c, error *e)
+{
+	(void)e;
+	attention_shape s = shape_for(c);
+	return parallel_for(c->threads, s.batch * s.heads, 1, backward_heads, c);
 }
 
 const kernel fused_attention = {

@@ -22,15 +22,15 @@ static const float *floats_of(const call *c, size_t at, size_t n, float *room)
 	return room;
 }
 
-static bool run(const call *c, error *e)
+static bool cast_part(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	size_t n = shape_count(c->y->shape), size = dtype_size(c->x[0]->dtype);
+	const call *c = context;
+	(void)worker;
+	size_t size = dtype_size(c->x[0]->dtype), m;
 	bool aligned = (uintptr_t)c->in[0] % size == 0; /* a mapped file promises nothing */
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t at = 0; at < n; at += BLOCK) {
-		float rooms[2][BLOCK];
-		size_t m = n - at < BLOCK ? n - at : BLOCK;
+	float rooms[2][BLOCK];
+	for (size_t at = first; at < end; at += m) {
+		m = end - at < BLOCK ? end - at : BLOCK;
 		if (!aligned) {
 			convert_any((char *)c->out + at * dtype_size(c->y->dtype), c->y->dtype, (const char *)c->in[0] + at * size,
 			    c->x[0]->dtype, m);
@@ -43,6 +43,12 @@ static bool run(const call *c, error *e)
 			block_done(c, at, m, x);
 	}
 	return true;
+}
+
+static bool run(const call *c, error *e)
+{
+	(void)e;
+	return parallel_for(c->threads, count_of(c->y), 8 * BLOCK, cast_part, c);
 }
 
 const kernel vector_cast = { CAST, "vector", fits, NULL, NULL, NULL, NULL, run, NULL };

@@ -6,7 +6,7 @@
  * Tiles depend on the shapes alone and each is computed by one thread, so that the number of threads changes no bit. */
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/rows.h"
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,18 +41,18 @@ static onednn *make_tile(const columns *s, size_t channels, dtype d)
 {
 	matmul_shape m = { (int)channels, (int)s->rows, s->shape.in, 1, (size_t)s->shape.out, s->width, 1, s->width,
 		false };
-	return onednn_matmul(&m, d, F32, NULL, 1);
+	return onednn_matmul(&m, d, F32, NULL);
 }
 
 static bool prepare(call *c, error *e)
 {
 	columns *s = calloc(1, sizeof *s);
 	if (!s) return fail(e, NO_MEMORY, "out of memory");
-	const int *x = c->x[1]->shape.d, *dy = c->x[0]->shape.d, *w = c->y->shape.d, *a = c->y->a;
-	s->shape = (conv_shape){ x[0], x[1], x[2], x[3], dy[1], dy[2], dy[3], w[2], w[3], a[0], a[1], a[2], a[3], a[4] };
+	const int *dy = c->x[0]->shape.d, *w = c->y->shape.d;
+	s->shape = conv_shape_of(c->x[1], c->y, c->x[0], c->y);
 	s->rows = count_of(c->x[0]) / (size_t)dy[3];
 	s->taps = (size_t)w[2] * (size_t)w[3];
-	s->width = s->taps * (size_t)x[3];
+	s->width = s->taps * (size_t)s->shape.in;
 	s->tile = dy[3] < TILE ? (size_t)dy[3] : TILE;
 	s->tiles = ((size_t)dy[3] + s->tile - 1) / s->tile;
 	size_t left = (size_t)dy[3] % s->tile;
@@ -94,32 +94,64 @@ static void gather_row(const columns *s, const char *x, size_t row, size_t bytes
 		}
 }
 
+/* What the parts share. */
+typedef struct columns_job {
+	const call *c;
+	const columns *s;
+	size_t size, in; /* bytes of a value; input channels */
+	char *gathered, *room;
+	float *product;
+	atomic_int *failure;
+} columns_job;
+
+static bool gather_rows(const void *context, size_t first, size_t end, int worker)
+{
+	const columns_job *j = context;
+	(void)worker;
+	for (size_t row = first; row < end; row++)
+		gather_row(j->s, j->c->in[1], row, j->in * j->size, j->gathered + row * j->s->width * j->size);
+	return true;
+}
+
+static bool multiply_tiles(const void *context, size_t first, size_t end, int worker)
+{
+	const columns_job *j = context;
+	const columns *s = j->s;
+	int failure = 0;
+	for (size_t task = first; task < end && !failure; task++) {
+		size_t tap = task / s->tiles, tile = task % s->tiles, channel = tile * s->tile;
+		const onednn *p = s->last && tile == s->tiles - 1 ? s->last : s->whole;
+		failure = onednn_run(p, (const char *)j->c->in[0] + channel * j->size, j->gathered + tap * j->in * j->size,
+		    NULL, j->product + channel * s->width + tap * j->in, j->room + (size_t)worker * s->scratch_bytes);
+	}
+	if (failure) atomic_store(j->failure, failure);
+	return !failure;
+}
+
+/* Taps go inside, as weights are laid out. */
+static bool lay_out(const void *context, size_t first, size_t end, int worker)
+{
+	const columns_job *j = context;
+	size_t in = j->in, taps = j->s->taps;
+	float *dw = j->c->out;
+	(void)worker;
+	for (size_t o = first; o < end; o++)
+		for (size_t k = 0; k < in; k++)
+			for (size_t tap = 0; tap < taps; tap++)
+				dw[(o * in + k) * taps + tap] = j->product[o * j->s->width + tap * in + k];
+	return true;
+}
+
 static bool run(const call *c, error *e)
 {
 	const columns *s = c->state;
-	size_t size = dtype_size(c->x[0]->dtype), in = (size_t)s->shape.in, out = (size_t)s->shape.out, taps = s->taps;
-	char *gathered = c->scratch, *room = gathered + s->gathered_bytes + s->product_bytes;
-	float *product = (float *)(gathered + s->gathered_bytes), *dw = c->out;
-	int failure = 0;
-#pragma omp parallel num_threads(c->threads)
-	{
-#pragma omp for schedule(static)
-		for (size_t row = 0; row < s->rows; row++)
-			gather_row(s, c->in[1], row, in * size, gathered + row * s->width * size);
-#pragma omp for schedule(dynamic) reduction(max : failure)
-		for (size_t task = 0; task < taps * s->tiles; task++) {
-			size_t tap = task / s->tiles, tile = task % s->tiles, first = tile * s->tile;
-			const onednn *p = s->last && tile == s->tiles - 1 ? s->last : s->whole;
-			int its = onednn_run(p, (const char *)c->in[0] + first * size, gathered + tap * in * size, NULL,
-			    product + first * s->width + tap * in, room + (size_t)omp_get_thread_num() * s->scratch_bytes);
-			if (its > failure) failure = its;
-		}
-#pragma omp for schedule(static)
-		for (size_t o = 0; o < out; o++) /* taps go inside, as weights are laid out */
-			for (size_t k = 0; k < in; k++)
-				for (size_t tap = 0; tap < taps; tap++)
-					dw[(o * in + k) * taps + tap] = product[o * s->width + tap * in + k];
-	}
+	atomic_int failure = 0;
+	char *gathered = c->scratch, *product = gathered + s->gathered_bytes;
+	columns_job j = { c, s, dtype_size(c->x[0]->dtype), (size_t)s->shape.in, gathered, product + s->product_bytes,
+		(float *)product, &failure };
+	share(c, s->rows, s->width, gather_rows, &j);
+	parallel_for(c->threads, s->taps * s->tiles, 1, multiply_tiles, &j);
+	if (!failure) share(c, (size_t)s->shape.out, s->width, lay_out, &j);
 	return onednn_went_well(failure, c, e);
 }
 

@@ -6,10 +6,11 @@
 
 enum { PIECE = 8192 }; /* values that a thread takes at a time */
 
-#define FOR_PIECES(n)                                                                                        \
-	_Pragma("omp parallel for num_threads(c->threads) schedule(static)") for (size_t first = 0; first < (n); \
-	                                                                          first += PIECE)
-#define LAST(n) ((n)-first < PIECE ? (n) : first + PIECE)
+static bool in_pieces(const call *c, part_fn *part)
+{
+	return parallel_for(c->threads, shape_count(c->y->shape), PIECE, part, c);
+}
+
 /* The blocks of a piece: `at` is where one begins, m how long it is. */
 #define FOR_BLOCKS(from, end) \
 	for (size_t at = (from), m; at < (end) && (m = (end)-at < BLOCK ? (end)-at : BLOCK); at += m)
@@ -83,21 +84,32 @@ static void two_blocks(const call *c, two_fn *f, size_t first, size_t b_first, s
 	}
 }
 
+static two_fn *two_of(const call *c) { return c->y->op == ADD ? add_run : mul_run; }
+
+static bool piece_of_run(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	bool single = find_runs(c).single;
+	two_blocks(c, two_of(c), first, single ? 0 : first, end - first, single);
+	return true;
+}
+
+static bool whole_runs(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	runs r = find_runs(c);
+	for (size_t i = first; i < end; i++) two_blocks(c, two_of(c), i * r.length, run_in_b(&r, i), r.length, r.single);
+	return true;
+}
+
 static bool run_two(const call *c, error *e)
 {
 	(void)e;
-	two_fn *f = c->y->op == ADD ? add_run : mul_run;
-	runs r = find_runs(c);
-	size_t n = shape_count(c->y->shape), count = n / r.length, at_once = r.length < PIECE ? PIECE / r.length : 1;
-	if (count == 1) {
-		FOR_PIECES(n) two_blocks(c, f, first, r.single ? 0 : first, LAST(n) - first, r.single);
-		return true;
-	}
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t first = 0; first < count; first += at_once)
-		for (size_t i = first; i < count && i < first + at_once; i++)
-			two_blocks(c, f, i * r.length, run_in_b(&r, i), r.length, r.single);
-	return true;
+	size_t length = find_runs(c).length, count = shape_count(c->y->shape) / length;
+	if (count == 1) return in_pieces(c, piece_of_run);
+	return parallel_for(c->threads, count, grain_for(length, PIECE), whole_runs, c);
 }
 
 const kernel vector_add = { ADD, "vector", vector_fits, NULL, NULL, NULL, NULL, run_two, NULL };
@@ -105,23 +117,25 @@ const kernel vector_mul = { MUL, "vector", vector_fits, NULL, NULL, NULL, NULL, 
 
 /* ── one input ── */
 
+static bool affine_piece(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	float factor = c->y->f[0], shift = c->y->f[1], rooms[2][BLOCK];
+	FOR_BLOCKS(first, end)
+	{
+		const float *x = block_in(c, 0, at, m, rooms[0]);
+		float *y = block_out(c, at, rooms[1]);
+		for (size_t i = 0; i < m; i++) y[i] = factor * x[i] + shift;
+		block_done(c, at, m, rooms[1]);
+	}
+	return true;
+}
+
 static bool run_affine(const call *c, error *e)
 {
 	(void)e;
-	float factor = c->y->f[0], shift = c->y->f[1];
-	size_t n = shape_count(c->y->shape);
-	FOR_PIECES(n)
-	{
-		float rooms[2][BLOCK];
-		FOR_BLOCKS(first, LAST(n))
-		{
-			const float *x = block_in(c, 0, at, m, rooms[0]);
-			float *y = block_out(c, at, rooms[1]);
-			for (size_t i = 0; i < m; i++) y[i] = factor * x[i] + shift;
-			block_done(c, at, m, rooms[1]);
-		}
-	}
-	return true;
+	return in_pieces(c, affine_piece);
 }
 
 const kernel vector_affine = { AFFINE, "vector", vector_fits, NULL, NULL, NULL, NULL, run_affine, NULL };
@@ -154,27 +168,30 @@ static void slope_block(activation kind, const float *x, const float *dy, float 
 		for (size_t i = 0; i < n; i++) dx[i] = dy[i] * (float)activation_slope(kind, (real)x[i]);
 }
 
+static bool activation_piece(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	bool gradient = c->y->op == ACTIVATION_GRAD;
+	activation kind = (activation)c->y->a[0];
+	float rooms[3][BLOCK];
+	FOR_BLOCKS(first, end)
+	{
+		const float *x = block_in(c, 0, at, m, rooms[0]);
+		float *y = block_out(c, at, rooms[2]);
+		if (gradient)
+			slope_block(kind, x, block_in(c, 1, at, m, rooms[1]), y, m);
+		else
+			activate_block(kind, x, y, m);
+		block_done(c, at, m, rooms[2]);
+	}
+	return true;
+}
+
 static bool run_activation(const call *c, error *e)
 {
 	(void)e;
-	size_t n = shape_count(c->y->shape);
-	bool gradient = c->y->op == ACTIVATION_GRAD;
-	activation kind = (activation)c->y->a[0];
-	FOR_PIECES(n)
-	{
-		float rooms[3][BLOCK];
-		FOR_BLOCKS(first, LAST(n))
-		{
-			const float *x = block_in(c, 0, at, m, rooms[0]);
-			float *y = block_out(c, at, rooms[2]);
-			if (gradient)
-				slope_block(kind, x, block_in(c, 1, at, m, rooms[1]), y, m);
-			else
-				activate_block(kind, x, y, m);
-			block_done(c, at, m, rooms[2]);
-		}
-	}
-	return true;
+	return in_pieces(c, activation_piece);
 }
 
 const kernel vector_activation = { ACTIVATION, "vector", vector_fits, NULL, NULL, NULL, NULL, run_activation, NULL };
@@ -182,13 +199,13 @@ const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, 
 	NULL };
 
 /* x holds two halves in a row: a value, and the gate through which it passes. */
-static bool run_geglu(const call *c, error *e)
+static bool geglu_rows(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	size_t width = (size_t)c->y->shape.d[c->y->shape.n - 1], rows = shape_count(c->y->shape) / width;
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t r = 0; r < rows; r++) {
-		float rooms[3][BLOCK];
+	const call *c = context;
+	(void)worker;
+	size_t width = last_axis(c->y);
+	float rooms[3][BLOCK];
+	for (size_t r = first; r < end; r++) {
 		FOR_BLOCKS(r * width, (r + 1) * width)
 		{
 			size_t value = at + r * width;
@@ -201,13 +218,20 @@ static bool run_geglu(const call *c, error *e)
 	return true;
 }
 
-static bool run_geglu_grad(const call *c, error *e)
+static bool run_geglu(const call *c, error *e)
 {
 	(void)e;
-	size_t width = (size_t)c->x[1]->shape.d[c->x[1]->shape.n - 1], rows = shape_count(c->x[1]->shape) / width;
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t r = 0; r < rows; r++) {
-		float rooms[5][BLOCK];
+	size_t width = last_axis(c->y);
+	return share(c, count_of(c->y) / width, width, geglu_rows, c);
+}
+
+static bool geglu_grad_rows(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	size_t width = last_axis(c->x[1]);
+	float rooms[5][BLOCK];
+	for (size_t r = first; r < end; r++) {
 		FOR_BLOCKS(r * width, (r + 1) * width)
 		{
 			size_t value = at + r * width;
@@ -223,6 +247,13 @@ static bool run_geglu_grad(const call *c, error *e)
 		}
 	}
 	return true;
+}
+
+static bool run_geglu_grad(const call *c, error *e)
+{
+	(void)e;
+	size_t width = last_axis(c->x[1]);
+	return share(c, count_of(c->x[1]) / width, width, geglu_grad_rows, c);
 }
 
 const kernel vector_geglu = { GEGLU, "vector", vector_fits, NULL, NULL, NULL, NULL, run_geglu, NULL };
@@ -276,24 +307,34 @@ static void sum_rows(const float *restrict x, size_t rows, size_t width, float *
 		for (size_t i = 0; i < width; i++) sums[i] += x[r * width + i];
 }
 
-static bool run_sum_to(const call *c, error *e)
+static bool sum_parts(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
+	const call *c = context;
+	(void)worker;
 	reduction r;
 	find_reduction(c, &r);
 	size_t width = r.lanes, rows = r.rows, parts = r.parts, at_once = BLOCK / width;
-	float *sums = c->scratch;
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t p = 0; p < r.outer * parts; p++) {
-		float room[BLOCK];
-		size_t first = p % parts * PART_ROWS, n = rows - first < PART_ROWS ? rows - first : PART_ROWS;
-		size_t at = ((p / parts) * rows + first) * width;
+	float *sums = c->scratch, room[BLOCK];
+	for (size_t p = first; p < end; p++) {
+		size_t row = p % parts * PART_ROWS, n = rows - row < PART_ROWS ? rows - row : PART_ROWS;
+		size_t at = ((p / parts) * rows + row) * width;
 		memset(sums + p * width, 0, width * sizeof *sums);
 		for (size_t k = 0, m; k < n; k += m) {
 			m = n - k < at_once ? n - k : at_once;
 			sum_rows(block_in(c, 0, at + k * width, m * width, room), m, width, sums + p * width);
 		}
 	}
+	return true;
+}
+
+static bool run_sum_to(const call *c, error *e)
+{
+	(void)e;
+	reduction r;
+	find_reduction(c, &r);
+	size_t width = r.lanes, parts = r.parts;
+	const float *sums = c->scratch;
+	if (!share(c, r.outer * parts, PART_ROWS * width, sum_parts, c)) return false;
 	for (size_t o = 0; o < r.outer; o++) {
 		float room[BLOCK], *y = block_out(c, o * r.width, room);
 		for (size_t i = 0; i < r.width; i++) {

@@ -56,8 +56,17 @@ static workspace workspace_of(const call *c, const geometry *g)
 	return (workspace){ { p, p + whole }, rest, rest + small, rest + 2 * small, rest + 3 * small, rest + 4 * small };
 }
 
-#define FOR_PARTS \
-	_Pragma("omp parallel for num_threads(c->threads) schedule(static)") for (size_t p = 0; p < g.part_count; p++)
+/* What the loops over parts share: they are called with it. */
+typedef struct norm_job {
+	const call *c;
+	geometry g;
+	workspace w;
+} norm_job;
+
+static bool for_parts(const norm_job *job, part_fn *part)
+{
+	return share(job->c, job->g.part_count, PART_PIXELS * job->g.channels, part, job);
+}
 
 /* A part: `length` values from `at` on, of picture `image`. */
 typedef struct part {
@@ -72,8 +81,8 @@ static part part_of(const geometry *g, size_t p)
 }
 
 /* The blocks of a part: m values from `at` on, whole rows of lanes but for the last. */
-#define FOR_BLOCKS(q)                                                                                             \
-	for (size_t at = (q).at, end = at + (q).length, m; at < end && (m = end - at < g.block ? end - at : g.block); \
+#define FOR_BLOCKS(q)                                                                                                 \
+	for (size_t at = (q).at, last = at + (q).length, m; at < last && (m = last - at < g.block ? last - at : g.block); \
 	     at += m)
 
 /* A row of lanes is one pixel's channels, or, of a narrow map, those of several pixels: then what belongs to the
@@ -150,20 +159,38 @@ static void find_group(const call *c, const geometry *g, const workspace *w, siz
 	}
 }
 
-static void find_statistics(const call *c, geometry g, workspace w)
+static bool moments_of_parts(const void *context, size_t first, size_t end, int worker)
 {
-	for (size_t n = 0; n < g.batch; n++) find_near(c, &g, n, w.near + n * g.channels);
-	FOR_PARTS
-	{
-		float room[BLOCK], sums[2][BLOCK], lanes[LANES];
+	const norm_job *job = context;
+	const call *c = job->c;
+	const geometry g = job->g;
+	const workspace w = job->w;
+	(void)worker;
+	float room[BLOCK], sums[2][BLOCK], lanes[LANES];
+	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
 		const float *near = repeated(w.near + q.image * g.channels, &g, lanes);
 		for (int k = 0; k < 2; k++) memset(sums[k], 0, g.lanes * sizeof(float));
 		FOR_BLOCKS(q) add_moments(block_in(c, 0, at, m, room), m, g.lanes, near, sums[0], sums[1]);
 		for (int k = 0; k < 2; k++) fold_lanes(sums[k], &g, w.parts[k] + p * g.channels);
 	}
-	for (size_t n = 0; n < g.batch; n++)
-		for (size_t k = 0; k < g.groups; k++) find_group(c, &g, &w, n, k);
+	return true;
+}
+
+static bool find_statistics(const norm_job *job)
+{
+	const geometry *g = &job->g;
+	for (size_t n = 0; n < g->batch; n++) find_near(job->c, g, n, job->w.near + n * g->channels);
+	if (!for_parts(job, moments_of_parts)) return false;
+	for (size_t n = 0; n < g->batch; n++)
+		for (size_t k = 0; k < g->groups; k++) find_group(job->c, g, &job->w, n, k);
+	return true;
+}
+
+static norm_job job_of(const call *c)
+{
+	geometry g = geometry_of(c);
+	return (norm_job){ c, g, workspace_of(c, &g) };
 }
 
 /* ── forward ── */
@@ -178,22 +205,15 @@ static void scale_rows(const float *restrict x, size_t n, size_t lanes, const fl
 		for (size_t i = 0; i < width; i++) y[row + i] = x[row + i] * factor[i] + shift[i];
 }
 
-static bool run_group_norm(const call *c, error *e)
+static bool scale_parts(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	geometry g = geometry_of(c);
-	workspace w = workspace_of(c, &g);
-	find_statistics(c, g, w);
-	const float *gamma = c->in[1], *beta = c->in[2];
-	for (size_t n = 0; n < g.batch; n++)
-		for (size_t i = 0; i < g.channels; i++) {
-			size_t k = n * g.channels + i;
-			w.factor[k] = gamma[i] * w.deviation[k];
-			w.shift[k] = beta[i] - w.mean[k] * w.factor[k];
-		}
-	FOR_PARTS
-	{
-		float rooms[2][BLOCK], lanes[2][LANES];
+	const norm_job *job = context;
+	const call *c = job->c;
+	const geometry g = job->g;
+	const workspace w = job->w;
+	(void)worker;
+	float rooms[2][BLOCK], lanes[2][LANES];
+	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
 		const float *factor = repeated(w.factor + q.image * g.channels, &g, lanes[0]);
 		const float *shift = repeated(w.shift + q.image * g.channels, &g, lanes[1]);
@@ -205,6 +225,23 @@ static bool run_group_norm(const call *c, error *e)
 		}
 	}
 	return true;
+}
+
+static bool run_group_norm(const call *c, error *e)
+{
+	(void)e;
+	const norm_job job = job_of(c);
+	const geometry g = job.g;
+	const workspace w = job.w;
+	if (!find_statistics(&job)) return false;
+	const float *gamma = c->in[1], *beta = c->in[2];
+	for (size_t n = 0; n < g.batch; n++)
+		for (size_t i = 0; i < g.channels; i++) {
+			size_t k = n * g.channels + i;
+			w.factor[k] = gamma[i] * w.deviation[k];
+			w.shift[k] = beta[i] - w.mean[k] * w.factor[k];
+		}
+	return for_parts(&job, scale_parts);
 }
 
 /* ── backward ──
@@ -269,23 +306,18 @@ static lane_values lanes_for(const call *c, const geometry *g, const float *sums
 	return (lane_values){ r->lanes[0], r->lanes[1], r->lanes[2], r->lanes[3], r->lanes[4], r->lanes[5] };
 }
 
-static bool run_group_norm_sums(const call *c, error *e)
+static bool gradients_of_parts(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	geometry g = geometry_of(c);
-	workspace w = workspace_of(c, &g);
-	float *out = c->out;
-	find_statistics(c, g, w);
-	for (size_t n = 0; n < g.batch; n++) {
-		memcpy(shared(out, &g, n, MEAN), w.mean + n * g.channels, g.channels * sizeof *out);
-		memcpy(shared(out, &g, n, DEVIATION), w.deviation + n * g.channels, g.channels * sizeof *out);
-	}
-	FOR_PARTS
-	{
-		float rooms[2][BLOCK], sums[2][BLOCK];
-		lane_rooms lanes;
+	const norm_job *job = context;
+	const call *c = job->c;
+	const geometry g = job->g;
+	const workspace w = job->w;
+	(void)worker;
+	float rooms[2][BLOCK], sums[2][BLOCK];
+	lane_rooms lanes;
+	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
-		lane_values v = lanes_for(c, &g, out, q.image, NULL, NULL, &lanes);
+		lane_values v = lanes_for(c, &g, c->out, q.image, NULL, NULL, &lanes);
 		for (int k = 0; k < 2; k++) memset(sums[k], 0, g.lanes * sizeof(float));
 		FOR_BLOCKS(q)
 		{
@@ -294,6 +326,22 @@ static bool run_group_norm_sums(const call *c, error *e)
 		}
 		for (int k = 0; k < 2; k++) fold_lanes(sums[k], &g, w.parts[k] + p * g.channels);
 	}
+	return true;
+}
+
+static bool run_group_norm_sums(const call *c, error *e)
+{
+	(void)e;
+	const norm_job job = job_of(c);
+	const geometry g = job.g;
+	const workspace w = job.w;
+	float *out = c->out;
+	if (!find_statistics(&job)) return false;
+	for (size_t n = 0; n < g.batch; n++) {
+		memcpy(shared(out, &g, n, MEAN), w.mean + n * g.channels, g.channels * sizeof *out);
+		memcpy(shared(out, &g, n, DEVIATION), w.deviation + n * g.channels, g.channels * sizeof *out);
+	}
+	if (!for_parts(&job, gradients_of_parts)) return false;
 	for (size_t n = 0; n < g.batch; n++)
 		for (int row = TIMES; row <= PLAIN; row++)
 			for (size_t k = 0; k < g.channels; k++) shared(out, &g, n, row)[k] = (float)sum_of(&g, w.parts[row], n, k);
@@ -317,18 +365,17 @@ static void find_means(const call *c, const geometry *g, const float *sums, size
 		}
 }
 
-static bool run_group_norm_dx(const call *c, error *e)
+static bool dx_of_parts(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	geometry g = geometry_of(c);
-	workspace w = workspace_of(c, &g);
+	const norm_job *job = context;
+	const call *c = job->c;
+	const geometry g = job->g;
+	const workspace w = job->w;
+	(void)worker;
 	const float *sums = c->in[4];
-	for (size_t n = 0; n < g.batch; n++)
-		find_means(c, &g, sums, n, w.factor + n * g.channels, w.shift + n * g.channels);
-	FOR_PARTS
-	{
-		float rooms[3][BLOCK];
-		lane_rooms lanes;
+	float rooms[3][BLOCK];
+	lane_rooms lanes;
+	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
 		size_t own = q.image * g.channels;
 		lane_values v = lanes_for(c, &g, sums, q.image, w.factor + own, w.shift + own, &lanes);
@@ -340,6 +387,18 @@ static bool run_group_norm_dx(const call *c, error *e)
 		}
 	}
 	return true;
+}
+
+static bool run_group_norm_dx(const call *c, error *e)
+{
+	(void)e;
+	const norm_job job = job_of(c);
+	const geometry g = job.g;
+	const workspace w = job.w;
+	const float *sums = c->in[4];
+	for (size_t n = 0; n < g.batch; n++)
+		find_means(c, &g, sums, n, w.factor + n * g.channels, w.shift + n * g.channels);
+	return for_parts(&job, dx_of_parts);
 }
 
 const kernel CODE(group_norm) = { GROUP_NORM, LABEL, fits, NULL, scratch_bytes, NULL, NULL, run_group_norm, NULL };

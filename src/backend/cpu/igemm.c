@@ -31,17 +31,32 @@ size_t igemm_transposed_floats(size_t rows, int columns)
 	return (size_t)((columns + TILE_ROWS - 1) / TILE_ROWS) * TILE_ROWS * rows;
 }
 
-void igemm_transpose(const float *a, size_t rows, int columns, float *out, int threads)
+typedef struct transposition {
+	const float *a;
+	size_t rows;
+	int columns;
+	float *out;
+} transposition;
+
+static bool transpose_rows(const void *context, size_t first, size_t end, int worker)
 {
-	int tiles = (columns + TILE_ROWS - 1) / TILE_ROWS;
-#pragma omp parallel for num_threads(threads) schedule(static)
-	for (size_t k = 0; k < rows; k++)
+	const transposition *j = context;
+	(void)worker;
+	int columns = j->columns, tiles = (columns + TILE_ROWS - 1) / TILE_ROWS;
+	for (size_t k = first; k < end; k++)
 		for (int t = 0; t < tiles; t++) {
 			int n = columns - t * TILE_ROWS < TILE_ROWS ? columns - t * TILE_ROWS : TILE_ROWS;
-			float *to = out + ((size_t)t * rows + k) * TILE_ROWS;
+			float *to = j->out + ((size_t)t * j->rows + k) * TILE_ROWS;
 			for (int i = 0; i < TILE_ROWS; i++)
-				to[i] = i < n ? a[k * (size_t)columns + (size_t)(t * TILE_ROWS + i)] : 0;
+				to[i] = i < n ? j->a[k * (size_t)columns + (size_t)(t * TILE_ROWS + i)] : 0;
 		}
+	return true;
+}
+
+void igemm_transpose(const float *a, size_t rows, int columns, float *out, int threads)
+{
+	transposition j = { a, rows, columns, out };
+	parallel_for(threads, rows, grain_for((size_t)columns, 1 << 14), transpose_rows, &j);
 }
 
 static size_t rows_of(const node *n)
@@ -73,13 +88,13 @@ static size_t packed_bytes(const call *c)
 	return panels * (size_t)inner_of(c) * TILE_COLUMNS * sizeof(float);
 }
 
-static bool pack(const call *c, error *e)
+static bool pack_panels(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	int n = columns_of(c->y), inner = inner_of(c), panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+	const call *c = context;
+	(void)worker;
+	int n = columns_of(c->y), inner = inner_of(c);
 	const float *b = c->in[1];
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (int p = 0; p < panels; p++) {
+	for (int p = (int)first; p < (int)end; p++) {
 		float *to = (float *)c->packed + (size_t)p * (size_t)inner * TILE_COLUMNS;
 		for (int j = 0; j < TILE_COLUMNS; j++) {
 			int column = p * TILE_COLUMNS + j;
@@ -88,6 +103,13 @@ static bool pack(const call *c, error *e)
 		}
 	}
 	return true;
+}
+
+static bool pack(const call *c, error *e)
+{
+	(void)e;
+	size_t panels = (size_t)(columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS;
+	return share(c, panels, (size_t)inner_of(c) * TILE_COLUMNS, pack_panels, c);
 }
 
 enum { BLOCK_TILES = 16, GROUP_PANELS = 8 }; /* of a task: rows whose part of A stays in the cache, and columns */
@@ -117,19 +139,28 @@ static void multiply_block(const call *c, size_t first_row, int first_panel, int
 		}
 }
 
+static int groups_of(int panels) { return (panels + GROUP_PANELS - 1) / GROUP_PANELS; }
+
+static bool multiply_blocks(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	int panels = (columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS;
+	size_t groups = (size_t)groups_of(panels);
+	for (size_t task = first; task < end; task++) {
+		int panel = (int)(task % groups) * GROUP_PANELS;
+		int last = panel + GROUP_PANELS < panels ? panel + GROUP_PANELS : panels;
+		multiply_block(c, task / groups * BLOCK_TILES * TILE_ROWS, panel, last);
+	}
+	return true;
+}
+
 static bool multiply(const call *c, error *e)
 {
 	(void)e;
 	size_t block = BLOCK_TILES * TILE_ROWS, blocks = (rows_of(c->x[0]) + block - 1) / block;
-	int panels = (columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS;
-	int groups = (panels + GROUP_PANELS - 1) / GROUP_PANELS;
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
-	for (size_t task = 0; task < blocks * (size_t)groups; task++) {
-		int first = (int)(task % (size_t)groups) * GROUP_PANELS;
-		int last = first + GROUP_PANELS < panels ? first + GROUP_PANELS : panels;
-		multiply_block(c, task / (size_t)groups * block, first, last);
-	}
-	return true;
+	int groups = groups_of((columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS);
+	return parallel_for(c->threads, blocks * (size_t)groups, 1, multiply_blocks, c);
 }
 
 const kernel igemm_matmul = { MATMUL, "igemm", fits, NULL, NULL, packed_bytes, pack, multiply, NULL };
@@ -146,33 +177,45 @@ static size_t transposed_bytes(const call *c)
 	return igemm_transposed_floats(rows_of(c->x[0]), columns_of(c->x[0])) * sizeof(float);
 }
 
-static bool multiply_transposed(const call *c, error *e)
+/* Tile t of rows and panel p of columns. */
+static void transposed_tile(const call *c, int p, int t)
 {
-	(void)e;
 	size_t sum = rows_of(c->x[0]);
 	int m = columns_of(c->x[0]), n = columns_of(c->y);
-	int tiles = (m + TILE_ROWS - 1) / TILE_ROWS, panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+	int column = p * TILE_COLUMNS, width = n - column < TILE_COLUMNS ? n - column : TILE_COLUMNS;
 	tile_kernel *compute = igemm_tile();
 	const float *a = c->scratch, *b = c->in[1];
 	float *out = c->out;
-	igemm_transpose(c->in[0], sum, m, c->scratch, c->threads);
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic) collapse(2)
-	for (int p = 0; p < panels; p++)
-		for (int t = 0; t < tiles; t++) {
-			int column = p * TILE_COLUMNS, width = n - column < TILE_COLUMNS ? n - column : TILE_COLUMNS;
-			_Alignas(64) float tile[TILE_ROWS * TILE_COLUMNS], whole[TILE_ROWS * TILE_COLUMNS] = { 0 };
-			for (size_t first = 0; first < sum; first += LONGEST_SUM) {
-				const float *from = a + ((size_t)t * sum + first) * TILE_ROWS;
-				segment s = { { from, from + 1, from + 2, from + 3, from + 4, from + 5 },
-					b + first * (size_t)n + column, sum - first < LONGEST_SUM ? (int)(sum - first) : LONGEST_SUM };
-				compute(&s, 1, 0, TILE_ROWS, 0, n, width, tile);
-				for (int i = 0; i < TILE_ROWS * TILE_COLUMNS; i++) whole[i] += tile[i];
-			}
-			for (int i = 0; i < TILE_ROWS && t * TILE_ROWS + i < m; i++)
-				memcpy(out + (size_t)(t * TILE_ROWS + i) * (size_t)n + column, whole + i * TILE_COLUMNS,
-				    (size_t)width * sizeof *out);
-		}
+	_Alignas(64) float tile[TILE_ROWS * TILE_COLUMNS], whole[TILE_ROWS * TILE_COLUMNS] = { 0 };
+	for (size_t first = 0; first < sum; first += LONGEST_SUM) {
+		const float *from = a + ((size_t)t * sum + first) * TILE_ROWS;
+		segment s = { { from, from + 1, from + 2, from + 3, from + 4, from + 5 }, b + first * (size_t)n + column,
+			sum - first < LONGEST_SUM ? (int)(sum - first) : LONGEST_SUM };
+		compute(&s, 1, 0, TILE_ROWS, 0, n, width, tile);
+		for (int i = 0; i < TILE_ROWS * TILE_COLUMNS; i++) whole[i] += tile[i];
+	}
+	for (int i = 0; i < TILE_ROWS && t * TILE_ROWS + i < m; i++)
+		memcpy(out + (size_t)(t * TILE_ROWS + i) * (size_t)n + column, whole + i * TILE_COLUMNS,
+		    (size_t)width * sizeof *out);
+}
+
+static int transposed_tiles(const call *c) { return (columns_of(c->x[0]) + TILE_ROWS - 1) / TILE_ROWS; }
+
+static bool transposed_part(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	size_t tiles = (size_t)transposed_tiles(c);
+	for (size_t task = first; task < end; task++) transposed_tile(c, (int)(task / tiles), (int)(task % tiles));
 	return true;
+}
+
+static bool multiply_transposed(const call *c, error *e)
+{
+	(void)e;
+	size_t panels = (size_t)(columns_of(c->y) + TILE_COLUMNS - 1) / TILE_COLUMNS, sum = rows_of(c->x[0]);
+	igemm_transpose(c->in[0], sum, columns_of(c->x[0]), c->scratch, c->threads);
+	return share(c, panels * (size_t)transposed_tiles(c), sum * TILE_COLUMNS, transposed_part, c);
 }
 
 const kernel igemm_matmul_transposed = { MATMUL, "igemm_transposed", fits_transposed, NULL, transposed_bytes, NULL,

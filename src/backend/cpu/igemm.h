@@ -8,7 +8,7 @@
  * 1907.02129). */
 #ifndef SUMI_BACKEND_CPU_IGEMM_H
 #define SUMI_BACKEND_CPU_IGEMM_H
-#include "graph/graph.h"
+#include "backend/share.h"
 
 enum { TILE_ROWS = 6, TILE_COLUMNS = 16 };
 

@@ -117,21 +117,31 @@ static void sweep_block(const sweep *s, const call *c, size_t first, int first_p
 		}
 }
 
+static int groups_of(const sweep *s) { return (panels_of(s->columns) + GROUP_PANELS - 1) / GROUP_PANELS; }
+
+static bool sweep_blocks(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	sweep s = sweep_of(c);
+	int panels = panels_of(s.columns);
+	size_t groups = (size_t)groups_of(&s);
+	for (size_t task = first; task < end; task++) {
+		int panel = (int)(task % groups) * GROUP_PANELS;
+		int last = panel + GROUP_PANELS < panels ? panel + GROUP_PANELS : panels;
+		sweep_block(&s, c, task / groups * BLOCK_TILES * TILE_ROWS, panel, last);
+	}
+	return true;
+}
+
 static bool run_sweep(const call *c, error *e)
 {
 	(void)e;
 	sweep s = sweep_of(c);
 	memset(c->scratch, 0, (size_t)s.source_channels * sizeof(float));
 	size_t pixels = (size_t)s.g.batch * (size_t)s.height * (size_t)s.width, block = BLOCK_TILES * TILE_ROWS;
-	int panels = panels_of(s.columns), groups = (panels + GROUP_PANELS - 1) / GROUP_PANELS;
 	size_t blocks = (pixels + block - 1) / block;
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
-	for (size_t task = 0; task < blocks * (size_t)groups; task++) {
-		int first = (int)(task % (size_t)groups) * GROUP_PANELS;
-		int last = first + GROUP_PANELS < panels ? first + GROUP_PANELS : panels;
-		sweep_block(&s, c, task / (size_t)groups * block, first, last);
-	}
-	return true;
+	return parallel_for(c->threads, blocks * (size_t)groups_of(&s), 1, sweep_blocks, c);
 }
 
 static size_t zeros_bytes(const call *c) { return (size_t)c->x[0]->shape.d[3] * sizeof(float); }
@@ -144,17 +154,17 @@ static size_t packed_bytes(const call *c)
 	return columns * (size_t)(by_data ? w[0] : w[1]) * (size_t)(w[2] * w[3]) * sizeof(float);
 }
 
-static bool pack(const call *c, error *e)
+static bool pack_panels(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
+	const call *c = context;
+	(void)worker;
 	const int *d = c->x[1]->shape.d;
 	bool by_data = c->y->op == CONV_DX;
 	int taps = d[2] * d[3], columns = by_data ? d[1] : d[0], inner = by_data ? d[0] : d[1];
 	/* strides in the weight [out,in,tap] of a result column and of a source channel */
 	size_t of_column = (size_t)(by_data ? taps : d[1] * taps), of_inner = (size_t)(by_data ? d[1] * taps : taps);
 	const float *w = c->in[1];
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (int p = 0; p < panels_of(columns); p++)
+	for (int p = (int)first; p < (int)end; p++)
 		for (int tap = 0; tap < taps; tap++)
 			for (int k = 0; k < inner; k++) {
 				float *to = (float *)c->packed + ((size_t)(p * taps + tap) * (size_t)inner + (size_t)k) * TILE_COLUMNS;
@@ -164,6 +174,15 @@ static bool pack(const call *c, error *e)
 				}
 			}
 	return true;
+}
+
+static bool pack(const call *c, error *e)
+{
+	(void)e;
+	const int *d = c->x[1]->shape.d;
+	bool by_data = c->y->op == CONV_DX;
+	size_t inner = (size_t)(by_data ? d[0] : d[1]) * (size_t)(d[2] * d[3]);
+	return share(c, (size_t)panels_of(by_data ? d[1] : d[0]), inner * TILE_COLUMNS, pack_panels, c);
 }
 
 const kernel igemm_conv = { CONV, "igemm", fits, NULL, zeros_bytes, packed_bytes, pack, run_sweep, NULL };
@@ -223,34 +242,59 @@ static void dw_task(const geometry *g, const segment *list, int count, int colum
 	}
 }
 
+/* What the parts of the gradient by weight share. */
+typedef struct dw_job {
+	const call *c;
+	geometry g;
+	size_t rows, task_floats;
+	int panels;
+	float *sums;
+	segment *segments;
+	int counts[MOST_TAPS];
+} dw_job;
+
+static bool dw_tasks(const void *context, size_t first, size_t end, int worker)
+{
+	const dw_job *j = context;
+	(void)worker;
+	for (size_t task = first; task < end; task++) {
+		int tap = (int)task % j->g.taps;
+		dw_task(&j->g, j->segments + (size_t)tap * j->rows, j->counts[tap], (int)task / j->g.taps * TILE_COLUMNS,
+		    j->sums + task * j->task_floats);
+	}
+	return true;
+}
+
+/* Output channels first … end−1 as weights are laid out. */
+static bool dw_store(const void *context, size_t first, size_t end, int worker)
+{
+	const dw_job *j = context;
+	(void)worker;
+	size_t channels = (size_t)j->g.channels, taps = (size_t)j->g.taps;
+	float *out = j->c->out;
+	for (size_t o = first; o < end; o++)
+		for (size_t i = 0; i < channels; i++)
+			for (size_t tap = 0; tap < taps; tap++)
+				out[(o * channels + i) * taps + tap] =
+				    j->sums[(i / TILE_COLUMNS * taps + tap) * j->task_floats + o * TILE_COLUMNS + i % TILE_COLUMNS];
+	return true;
+}
+
 static bool run_dw(const call *c, error *e)
 {
 	(void)e;
 	geometry g = dw_geometry(c);
 	size_t rows = (size_t)g.batch * (size_t)g.out_height;
-	int tiles = (g.out_channels + TILE_ROWS - 1) / TILE_ROWS, panels = panels_of(g.channels);
-	size_t task_floats = (size_t)tiles * TILE_ROWS * TILE_COLUMNS;
-	float *dy = c->scratch, *sums = dy + igemm_transposed_floats(rows * (size_t)g.out_width, g.out_channels);
-	segment *segments = (segment *)(void *)(sums + (size_t)(g.taps * panels) * task_floats);
-	int counts[MOST_TAPS];
+	int tiles = (g.out_channels + TILE_ROWS - 1) / TILE_ROWS;
+	dw_job j = { c, g, rows, (size_t)tiles * TILE_ROWS * TILE_COLUMNS, panels_of(g.channels), NULL, NULL, { 0 } };
+	float *dy = c->scratch;
+	j.sums = dy + igemm_transposed_floats(rows * (size_t)g.out_width, g.out_channels);
+	j.segments = (segment *)(void *)(j.sums + (size_t)(g.taps * j.panels) * j.task_floats);
 	igemm_transpose(c->in[0], rows * (size_t)g.out_width, g.out_channels, dy, c->threads);
 	for (int tap = 0; tap < g.taps; tap++)
-		counts[tap] = dw_segments(&g, tap, dy, c->in[1], segments + (size_t)tap * rows);
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
-	for (int task = 0; task < g.taps * panels; task++) {
-		int tap = task % g.taps;
-		dw_task(&g, segments + (size_t)tap * rows, counts[tap], task / g.taps * TILE_COLUMNS,
-		    sums + (size_t)task * task_floats);
-	}
-	float *out = c->out;
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (int o = 0; o < g.out_channels; o++)
-		for (int i = 0; i < g.channels; i++)
-			for (int tap = 0; tap < g.taps; tap++)
-				out[((size_t)o * (size_t)g.channels + (size_t)i) * (size_t)g.taps + (size_t)tap] =
-				    sums[(size_t)(i / TILE_COLUMNS * g.taps + tap) * task_floats +
-				         (size_t)(o * TILE_COLUMNS + i % TILE_COLUMNS)];
-	return true;
+		j.counts[tap] = dw_segments(&g, tap, dy, c->in[1], j.segments + (size_t)tap * rows);
+	return parallel_for(c->threads, (size_t)(g.taps * j.panels), 1, dw_tasks, &j) &&
+	       share(c, (size_t)g.out_channels, (size_t)g.channels * (size_t)g.taps, dw_store, &j);
 }
 
 const kernel igemm_conv_dw = { CONV_DW, "igemm", fits, NULL, dw_scratch_bytes, NULL, NULL, run_dw, NULL };

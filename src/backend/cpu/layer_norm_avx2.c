@@ -24,14 +24,20 @@ static void row_statistics(const float *x, size_t n, float epsilon, float *mean,
 	*deviation = 1 / sqrtf(squares / (float)n + epsilon);
 }
 
-static bool run_layer_norm(const call *c, error *e)
+static bool share_rows(const call *c, part_fn *part)
 {
-	(void)e;
-	size_t width = width_of(c), rows = shape_count(c->y->shape) / width;
+	size_t width = width_of(c);
+	return share(c, count_of(c->y) / width, width, part, c);
+}
+
+static bool forward_rows(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	size_t width = width_of(c);
 	const float *gamma = c->in[1], *beta = c->in[2];
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t r = 0; r < rows; r++) {
-		float rooms[2][BLOCK], mean, deviation;
+	float rooms[2][BLOCK], mean, deviation;
+	for (size_t r = first; r < end; r++) {
 		const float *x = block_in(c, 0, r * width, width, rooms[0]);
 		float *y = block_out(c, r * width, rooms[1]);
 		row_statistics(x, width, c->y->f[0], &mean, &deviation);
@@ -44,14 +50,21 @@ static bool run_layer_norm(const call *c, error *e)
 	return true;
 }
 
-static bool run_layer_norm_dx(const call *c, error *e)
+static bool run_layer_norm(const call *c, error *e)
 {
 	(void)e;
-	size_t width = width_of(c), rows = shape_count(c->y->shape) / width;
+	return share_rows(c, forward_rows);
+}
+
+static bool backward_rows(const void *context, size_t first, size_t end, int worker)
+{
+	const call *c = context;
+	(void)worker;
+	size_t width = width_of(c);
 	const float *gamma = c->in[2];
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t r = 0; r < rows; r++) {
-		float rooms[3][BLOCK], mean, deviation, plain = 0, times = 0;
+	float rooms[3][BLOCK], mean, deviation;
+	for (size_t r = first; r < end; r++) {
+		float plain = 0, times = 0;
 		const float *x = block_in(c, 0, r * width, width, rooms[0]);
 		const float *dy = block_in(c, 1, r * width, width, rooms[1]);
 		float *dx = block_out(c, r * width, rooms[2]);
@@ -70,6 +83,12 @@ static bool run_layer_norm_dx(const call *c, error *e)
 	return true;
 }
 
+static bool run_layer_norm_dx(const call *c, error *e)
+{
+	(void)e;
+	return share_rows(c, backward_rows);
+}
+
 enum { PART_ROWS = 128 };
 
 static size_t layer_scratch_bytes(const call *c)
@@ -78,17 +97,16 @@ static size_t layer_scratch_bytes(const call *c)
 	return (rows + PART_ROWS - 1) / PART_ROWS * 2 * width * sizeof(float);
 }
 
-static bool run_layer_norm_dw(const call *c, error *e)
+static bool sum_parts(const void *context, size_t first, size_t end, int worker)
 {
-	(void)e;
-	size_t width = width_of(c), rows = shape_count(c->x[0]->shape) / width, parts = (rows + PART_ROWS - 1) / PART_ROWS;
-	float *sums = c->scratch, *dw = c->out;
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-	for (size_t p = 0; p < parts; p++) {
+	const call *c = context;
+	(void)worker;
+	size_t width = width_of(c), rows = count_of(c->x[0]) / width;
+	float *sums = c->scratch, rooms[2][BLOCK], mean, deviation;
+	for (size_t p = first; p < end; p++) {
 		float *dgamma = sums + p * 2 * width, *dbeta = dgamma + width;
 		memset(dgamma, 0, 2 * width * sizeof *dgamma);
 		for (size_t r = p * PART_ROWS; r < rows && r < (p + 1) * PART_ROWS; r++) {
-			float rooms[2][BLOCK], mean, deviation;
 			const float *x = block_in(c, 0, r * width, width, rooms[0]);
 			const float *dy = block_in(c, 1, r * width, width, rooms[1]);
 			row_statistics(x, width, c->y->f[0], &mean, &deviation);
@@ -98,6 +116,16 @@ static bool run_layer_norm_dw(const call *c, error *e)
 			}
 		}
 	}
+	return true;
+}
+
+static bool run_layer_norm_dw(const call *c, error *e)
+{
+	(void)e;
+	size_t width = width_of(c), rows = count_of(c->x[0]) / width, parts = (rows + PART_ROWS - 1) / PART_ROWS;
+	const float *sums = c->scratch;
+	float *dw = c->out;
+	if (!share(c, parts, PART_ROWS * width, sum_parts, c)) return false;
 	for (size_t i = 0; i < 2 * width; i++) {
 		double sum = 0;
 		for (size_t p = 0; p < parts; p++) sum += (double)sums[p * 2 * width + i];

@@ -6,7 +6,7 @@
  * leaves of a tile is filled up with zeros. */
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/rows.h"
-#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +86,7 @@ static bool make_tile(const call *c, tiles *t, size_t i, size_t j)
 	matmul_shape s = { (int)m, (int)t->k, (int)n, ta ? 1 : t->k, ta ? t->m : 1, tb ? 1 : t->n, tb ? t->k : 1, t->n,
 		!ta && t->pair >= 64 };
 	after then = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
-	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &then, 1);
+	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &then);
 	if (!*made) return false;
 	size_t scratch = onednn_scratch_bytes(*made);
 	if (scratch > t->scratch_bytes) t->scratch_bytes = scratch;
@@ -136,15 +136,32 @@ static const char *columns_at(const call *c, const tiles *t, size_t j)
 	return (const char *)c->in[1] + j * t->columns * (c->y->a[1] ? t->k : 1) * dtype_size(c->x[1]->dtype);
 }
 
+/* What tasks share: oneDNN's status, where it failed. */
+typedef struct tile_job {
+	const call *c;
+	const tiles *t;
+	atomic_int *failure;
+} tile_job;
+
+static bool pack_columns(const void *context, size_t first, size_t end, int worker)
+{
+	const tile_job *job = context;
+	const tiles *t = job->t;
+	int failure = 0;
+	(void)worker;
+	for (size_t j = first; j < end && !failure; j++)
+		failure = onednn_pack(
+		    primitive_of(t, 0, j), columns_at(job->c, t, j), (char *)job->c->packed + j * t->packed_bytes[0]);
+	if (failure) atomic_store(job->failure, failure);
+	return !failure;
+}
+
 static bool pack(const call *c, error *e)
 {
 	const tiles *t = c->state;
-	int failure = 0;
-#pragma omp parallel for num_threads(c->threads) reduction(max : failure)
-	for (size_t j = 0; j < t->column_tiles; j++) {
-		int its = onednn_pack(primitive_of(t, 0, j), columns_at(c, t, j), (char *)c->packed + j * t->packed_bytes[0]);
-		if (its > failure) failure = its;
-	}
+	atomic_int failure = 0;
+	tile_job job = { c, t, &failure };
+	parallel_for(c->threads, t->column_tiles, 1, pack_columns, &job);
 	return onednn_went_well(failure, c, e);
 }
 
@@ -170,7 +187,7 @@ static void fill_up(const call *c, const tiles *t)
 }
 
 /* Tile (i, j) of the pair whose first row is `first`. */
-static int run_tile(const call *c, const tiles *t, size_t first, size_t i, size_t j)
+static int run_tile(const call *c, const tiles *t, size_t first, size_t i, size_t j, int worker)
 {
 	const onednn *p = primitive_of(t, i, j);
 	size_t row = first + i * t->rows, in_size = dtype_size(c->x[0]->dtype), out_size = dtype_size(c->y->dtype);
@@ -180,22 +197,32 @@ static int run_tile(const call *c, const tiles *t, size_t first, size_t i, size_
 	const void *b = onednn_packed_bytes(p) ? (char *)c->packed + j * t->packed_bytes[0] : columns_at(c, t, j);
 	const float *bias = c->x[2] ? (const float *)c->in[2] + j * t->columns : NULL;
 	char *out = (filled ? filled_of(c, t).out : (char *)c->out + row * t->n * out_size) + j * t->columns * out_size;
-	return onednn_run(p, a, b, bias, out, (char *)c->scratch + (size_t)omp_get_thread_num() * t->scratch_bytes);
+	return onednn_run(p, a, b, bias, out, (char *)c->scratch + (size_t)worker * t->scratch_bytes);
+}
+
+static bool run_tiles(const void *context, size_t first, size_t end, int worker)
+{
+	const tile_job *job = context;
+	const tiles *t = job->t;
+	size_t in_pair = t->row_tiles * t->column_tiles;
+	int failure = 0;
+	for (size_t k = first; k < end && !failure; k++) {
+		size_t at = k % in_pair;
+		failure = run_tile(job->c, t, k / in_pair * t->pair, at / t->column_tiles, at % t->column_tiles, worker);
+	}
+	if (failure) atomic_store(job->failure, failure);
+	return !failure;
 }
 
 static bool run(const call *c, error *e)
 {
 	const tiles *t = c->state;
-	size_t in_pair = t->row_tiles * t->column_tiles, row = t->n * dtype_size(c->y->dtype);
-	int failure = 0;
+	size_t tasks = tiles_in(t->m, t->pair) * t->row_tiles * t->column_tiles, row = t->n * dtype_size(c->y->dtype);
+	atomic_int failure = 0;
+	tile_job job = { c, t, &failure };
 	if (c->x[3] && c->in[3] != c->out) memcpy(c->out, c->in[3], t->m * row);
 	if (t->left) fill_up(c, t);
-#pragma omp parallel for num_threads(c->threads) schedule(dynamic) reduction(max : failure)
-	for (size_t task = 0; task < tiles_in(t->m, t->pair) * in_pair; task++) {
-		size_t at = task % in_pair;
-		int its = run_tile(c, t, task / in_pair * t->pair, at / t->column_tiles, at % t->column_tiles);
-		if (its > failure) failure = its;
-	}
+	parallel_for(c->threads, tasks, 1, run_tiles, &job);
 	if (t->left) memcpy((char *)c->out + (t->m - t->left) * row, filled_of(c, t).out, t->left * row);
 	return onednn_went_well(failure, c, e);
 }

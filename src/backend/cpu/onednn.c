@@ -12,7 +12,6 @@ struct onednn {
 	dnnl_primitive_t primitive, reorder; /* reorder: the weight, or back for its gradient; NULL: none */
 	dnnl_memory_desc_t role[ROLES], plain_weight;
 	int argument[ROLES]; /* 0: not used */
-	int threads;
 	size_t packed_bytes, scratch_bytes;
 };
 
@@ -27,16 +26,16 @@ bool onednn_computes(dtype d)
 static dnnl_data_type_t type_of(dtype d) { return d == BF16 ? dnnl_bf16 : dnnl_f32; }
 
 /* Everything below oneDNN's parallel loops follows this thread's number of threads. */
-static int begin_threads(int threads)
+static int begin_single(void)
 {
 	int before = omp_get_max_threads();
-	if (before != threads) omp_set_num_threads(threads);
+	if (before != 1) omp_set_num_threads(1);
 	return before;
 }
 
-static void end_threads(int before, int threads)
+static void end_single(int before)
 {
-	if (before != threads) omp_set_num_threads(before);
+	if (before != 1) omp_set_num_threads(before);
 }
 
 static bool append_activation(dnnl_post_ops_t list, activation a)
@@ -84,11 +83,10 @@ static void forget(dnnl_memory_desc_t d)
 	if (d) dnnl_memory_desc_destroy(d);
 }
 
-static onednn *new_primitive(int threads)
+static onednn *new_primitive(void)
 {
 	onednn *p = calloc(1, sizeof *p);
 	if (!p) return NULL;
-	p->threads = threads;
 	if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) == dnnl_success &&
 	    dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags) == dnnl_success)
 		return p;
@@ -143,6 +141,7 @@ static bool finish(
 
 typedef struct conv_descriptors {
 	dnnl_memory_desc_t picture, weight, gradient, bias, result; /* gradient: the weight's */
+	const_dnnl_memory_desc_t given;                             /* the weight's layout; NULL: oneDNN's choice */
 	dnnl_dims_t strides, dilates, before, behind;
 } conv_descriptors;
 
@@ -167,13 +166,14 @@ static dnnl_primitive_desc_t conv_primitive(
 {
 	dnnl_primitive_desc_t forward = NULL, d = NULL;
 	bool only = kind == CONV_FORWARD;
+	const_dnnl_memory_desc_t weight = c->given ? c->given : c->weight;
 	if (dnnl_convolution_forward_primitive_desc_create(&forward, engine, only ? dnnl_forward_inference : dnnl_forward,
-	        dnnl_convolution_direct, c->picture, c->weight, bias ? c->bias : NULL, c->result, c->strides, c->dilates,
-	        c->before, c->behind, only ? attr : NULL) != dnnl_success)
+	        dnnl_convolution_direct, c->picture, only ? weight : c->weight, bias ? c->bias : NULL, c->result,
+	        c->strides, c->dilates, c->before, c->behind, only ? attr : NULL) != dnnl_success)
 		return NULL;
 	if (only) return forward;
 	if (kind == CONV_BY_DATA)
-		dnnl_convolution_backward_data_primitive_desc_create(&d, engine, dnnl_convolution_direct, c->picture, c->weight,
+		dnnl_convolution_backward_data_primitive_desc_create(&d, engine, dnnl_convolution_direct, c->picture, weight,
 		    c->result, c->strides, c->dilates, c->before, c->behind, forward, attr);
 	else
 		dnnl_convolution_backward_weights_primitive_desc_create(&d, engine, dnnl_convolution_direct, c->picture,
@@ -182,7 +182,8 @@ static dnnl_primitive_desc_t conv_primitive(
 	return d;
 }
 
-static bool make_conv(onednn *p, const conv_shape *s, conv_kind kind, dtype data, const after *then)
+static bool make_conv(
+    onednn *p, const conv_shape *s, conv_kind kind, dtype data, const after *then, const_dnnl_memory_desc_t weight)
 {
 	static const int arguments[][OUT + 1] = {
 		[CONV_FORWARD] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
@@ -194,8 +195,12 @@ static bool make_conv(onednn *p, const conv_shape *s, conv_kind kind, dtype data
 	dnnl_primitive_attr_t attr = attributes(then);
 	bool bias = then && then->bias, gradient = kind == CONV_BY_WEIGHT;
 	dnnl_dims_t taps = { s->out, s->in, s->kernel_height, s->kernel_width };
-	bool fine = attr && describe(&p->plain_weight, 4, taps, type_of(gradient ? F32 : data), dnnl_oihw);
+	dnnl_dim_t plane = s->kernel_height * s->kernel_width;
+	dnnl_dims_t strides = { (s->weight_in ? s->weight_in : s->in) * plane, plane, s->kernel_width, 1 };
+	bool fine = attr && dnnl_memory_desc_create_with_strides(
+	                        &p->plain_weight, 4, taps, type_of(gradient ? F32 : data), strides) == dnnl_success;
 	fine = describe_conv(s, data, &c) && fine;
+	c.given = weight;
 	if (fine) d = conv_primitive(p->engine, kind, &c, bias, attr);
 	fine = d && finish(p, d, arguments[kind], bias, gradient ? OUT : WEIGHT, gradient);
 	if (d) dnnl_primitive_desc_destroy(d);
@@ -204,13 +209,13 @@ static bool make_conv(onednn *p, const conv_shape *s, conv_kind kind, dtype data
 	return fine;
 }
 
-onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, int threads)
+onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, const onednn *like)
 {
-	onednn *p = new_primitive(threads);
+	onednn *p = new_primitive();
 	if (!p) return NULL;
-	int before = begin_threads(threads);
-	bool fine = make_conv(p, s, kind, data, then);
-	end_threads(before, threads);
+	int before = begin_single();
+	bool fine = make_conv(p, s, kind, data, then, like ? like->role[WEIGHT] : NULL);
+	end_single(before);
 	if (fine) return p;
 	onednn_free(p);
 	return NULL;
@@ -243,13 +248,13 @@ static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype resu
 	return fine;
 }
 
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then, int threads)
+onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then)
 {
-	onednn *p = new_primitive(threads);
+	onednn *p = new_primitive();
 	if (!p) return NULL;
-	int before = begin_threads(threads);
+	int before = begin_single();
 	bool fine = make_matmul(p, s, data, result, then);
-	end_threads(before, threads);
+	end_single(before);
 	if (fine) return p;
 	onednn_free(p);
 	return NULL;
@@ -276,9 +281,9 @@ static int execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t 
 		failure = dnnl_memory_create(&list[made].memory, descriptors[made], p->engine, data[made]);
 		made += !failure;
 	}
-	int before = begin_threads(p->threads);
+	int before = begin_single();
 	if (!failure) failure = dnnl_primitive_execute(primitive, p->stream, n, list);
-	end_threads(before, p->threads);
+	end_single(before);
 	while (made > 0) dnnl_memory_destroy(list[--made].memory);
 	return (int)failure;
 }

@@ -1,9 +1,9 @@
 /* onednn.h - what we ask of oneDNN: a convolution, its two gradients and a matrix product, each made once for its
  * shapes and run on plain pointers. The only door to that library.
  *
- * oneDNN splits work, and sometimes sums, by the number of threads that a primitive was made with. A primitive made
- * for one thread gives the same bytes wherever it runs; callers that promise more threads the same bytes cut the work
- * themselves and run such primitives side by side. */
+ * oneDNN splits work, and sometimes sums, by the number of threads that a primitive was made with, and its own threads
+ * spin while they wait. So every primitive is made for one thread and runs on the thread that asks for it: it
+ * gives the same bytes wherever it runs. Callers cut the work by shapes and run primitives side by side. */
 #ifndef SUMI_BACKEND_CPU_ONEDNN_H
 #define SUMI_BACKEND_CPU_ONEDNN_H
 #include "graph/graph.h"
@@ -21,7 +21,13 @@ typedef struct conv_shape {
 	int result_height, result_width, out; /* the result */
 	int kernel_height, kernel_width;
 	int stride, top, left, bottom, right;
+	int weight_in; /* input channels of the weight in memory, of which `in` are used; 0: in */
 } conv_shape;
+
+/* Of a convolution whose attributes are those of y. */
+conv_shape conv_shape_of(const node *picture, const node *weight, const node *result, const node *y);
+/* Few channels, as pictures and latents have, waste our own tiles. */
+bool conv_is_thin(const node *picture, const node *result);
 
 /* What follows a product: out = act(product + bias + out), each where asked for. */
 typedef struct after {
@@ -30,8 +36,9 @@ typedef struct after {
 } after;
 
 /* The weight is [out,in,height,width] of type `weights`, other pictures `data`; the result is `data`, a weight's
- * gradient F32. NULL: oneDNN cannot, or no memory. */
-onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, int threads);
+ * gradient F32. like: one whose packed weight this one reads, too; NULL: packed as oneDNN likes best.
+ * NULL: oneDNN cannot, or no memory. */
+onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, const onednn *like);
 
 /* out[m,n] = a[m,k] · b[k,n], row i column j of a at a[i·row + j·column]; rows of out are out_step elements apart.
  * pack: b is laid out as oneDNN likes best before it is used. */
@@ -40,15 +47,15 @@ typedef struct matmul_shape {
 	size_t a_row, a_column, b_row, b_column, out_step;
 	bool pack;
 } matmul_shape;
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then, int threads);
+onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then);
 
 void onednn_free(onednn *p); /* NULL is fine */
 
 size_t onednn_scratch_bytes(const onednn *p); /* of a run or a pack */
 size_t onednn_packed_bytes(const onednn *p);  /* the weight, or a weight's gradient, as oneDNN wants it; 0: as it is */
 
-/* The three below give oneDNN's status, 0 where all went well: tasks side by side keep the highest, and their caller
- * words it. */
+/* The three below give oneDNN's status, 0 where all went well: tasks side by side keep one, and their caller words it.
+ */
 bool onednn_went_well(int failure, const call *c, error *e);
 int onednn_pack(const onednn *p, const void *weight, void *packed);
 int onednn_unpack(const onednn *p, const void *packed, void *gradient); /* a weight's gradient into its own layout */

@@ -1,7 +1,7 @@
 /* vector.h - elementwise kernels and norms for f32 and bf16, written for the compiler to vectorise. */
 #ifndef SUMI_BACKEND_CPU_VECTOR_H
 #define SUMI_BACKEND_CPU_VECTOR_H
-#include "graph/graph.h"
+#include "backend/share.h"
 
 bool vector_supported(void); /* by this CPU */
 /* The result and every input that is there is f32 or bf16. */

@@ -7,8 +7,7 @@
  * out whole results, never one sum, so their number changes no bit. */
 #ifndef SUMI_BACKEND_REFERENCE_PLAIN_H
 #define SUMI_BACKEND_REFERENCE_PLAIN_H
-#include "base/threads.h"
-#include "graph/graph.h"
+#include "backend/share.h"
 
 typedef bool plain(const call *c);           /* false: an id outside the embedding's table */
 typedef size_t plain_scratch(const call *c); /* bytes at c->scratch */
@@ -41,11 +40,5 @@ plain plain_embedding_grad, plain_relative_buckets, plain_timestep_embedding;
 /* cast.c */
 plain plain_cast;
 void convert_any(void *dst, dtype to, const void *src, dtype from, size_t n); /* src need not be aligned */
-
-/* Tasks 0 … count−1 by the call's threads; each: the values that a task reads or writes. */
-bool share(const call *c, size_t count, size_t each, part_fn *part, const void *context);
-
-static inline size_t count_of(const node *n) { return shape_count(n->shape); }
-static inline size_t last_axis(const node *n) { return (size_t)n->shape.d[n->shape.n - 1]; }
 
 #endif

@@ -50,12 +50,6 @@ static const struct {
 	[TIMESTEP_EMBEDDING] = { .run = plain_timestep_embedding },
 };
 
-bool share(const call *c, size_t count, size_t each, part_fn *part, const void *context)
-{
-	enum { VALUES = 1 << 14 }; /* of a part */
-	return parallel_for(c->threads, count, grain_for(each, VALUES), part, context);
-}
-
 /* Bytes that n reals take in scratch, so that what follows is aligned again. */
 static size_t room(size_t n) { return (n * sizeof(real) + 63) & ~(size_t)63; }
 
