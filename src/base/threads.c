@@ -2,8 +2,8 @@
  * takes it back from those that have not begun, and waits for the others. One lock guards the list of the idle and
  * every sleep; parts are claimed without it. */
 #include "base/threads.h"
+#include "base/resources.h"
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -224,9 +224,3 @@ bool parallel_for(int threads, size_t count, size_t grain, part_fn *part, const 
 }
 
 size_t grain_for(size_t each, size_t part) { return part > each && each ? part / each : 1; }
-
-int usable_cpus(void)
-{
-	cpu_set_t set;
-	return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-}

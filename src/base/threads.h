@@ -22,7 +22,4 @@ bool parallel_for(int threads, size_t count, size_t grain, part_fn *part, const 
 /* The grain for tasks that cost `each` (in any unit; 1 at least) where a part should cost `part`. */
 size_t grain_for(size_t each, size_t part);
 
-/* CPUs that this process may run on, ≥ 1. */
-int usable_cpus(void);
-
 #endif
