@@ -253,6 +253,8 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	if (o->threads < 0 || o->threads > 1024) return fail(e, BAD_USAGE, "threads %d: between 1 and 1024", o->threads);
 	if (o->lora_count < 0 || (o->lora_count && !o->loras))
 		return fail(e, BAD_USAGE, "%d LoRA files, and no list of them", o->lora_count);
+	for (int i = 0; i < o->lora_count; i++)
+		if (!o->loras[i]) return fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o->lora_count);
 	return adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
 	       copy_text(&m->path, path, e) && copy_text(&m->vae_path, o->vae, e) &&
 	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);

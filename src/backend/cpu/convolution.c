@@ -204,7 +204,7 @@ static bool prepare(call *c, error *e)
 		release(p);
 		c->state = NULL;
 	}
-	return fail(e, NO_MEMORY, "oneDNN makes no convolution for %s", c->y->name ? c->y->name : "a node");
+	return fail(e, NO_MEMORY, "out of memory: oneDNN makes no convolution for %s", c->y->name ? c->y->name : "a node");
 }
 
 /* ── running ── */

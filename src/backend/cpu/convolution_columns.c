@@ -62,7 +62,7 @@ static bool prepare(call *c, error *e)
 	if (!s->whole || (left && !s->last)) {
 		release(s);
 		c->state = NULL;
-		return fail(e, NO_MEMORY, "oneDNN makes no product for the gradient of a convolution's weight");
+		return fail(e, NO_MEMORY, "out of memory: oneDNN makes no product for the gradient of a convolution's weight");
 	}
 	s->gathered_bytes = aligned(s->rows * s->width * dtype_size(c->x[0]->dtype));
 	s->product_bytes = aligned(count_of(c->y) * sizeof(float));

@@ -52,7 +52,7 @@ static bool prepare_by_weight(call *c, error *e)
 	if (!s->whole || (part.images != s->images && !s->last)) {
 		release_by_weight(s);
 		c->state = NULL;
-		return fail(e, NO_MEMORY, "oneDNN makes no gradient of a convolution's weight");
+		return fail(e, NO_MEMORY, "out of memory: oneDNN makes no gradient of a convolution's weight");
 	}
 	size_t packed = onednn_packed_bytes(s->whole);
 	s->sum_bytes = aligned(packed ? packed : count_of(c->y) * sizeof(float));

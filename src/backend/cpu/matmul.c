@@ -107,7 +107,7 @@ static bool prepare(call *c, error *e)
 	for (size_t i = 0; fine && i < t->row_tiles; i++)
 		for (size_t j = 0; fine && j < t->column_tiles; j++) fine = make_tile(c, t, i, j);
 	if (!fine) {
-		fail(e, NO_MEMORY, "oneDNN makes no product of %zu×%zu and %zu×%zu", t->m, t->k, t->k, t->n);
+		fail(e, NO_MEMORY, "out of memory: oneDNN makes no product of %zu×%zu and %zu×%zu", t->m, t->k, t->k, t->n);
 		release(t);
 		return false;
 	}

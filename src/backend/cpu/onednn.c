@@ -3,6 +3,8 @@
 #include "backend/cpu/onednn_api.h"
 #include <omp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 enum { SRC, WEIGHT, OUT, BIAS, SCRATCH, ROLES };
 
@@ -36,6 +38,23 @@ static int begin_single(void)
 static void end_single(int before)
 {
 	if (before != 1) omp_set_num_threads(before);
+}
+
+/* Where oneDNN finds no memory for the code that it writes, it ends the process: version 2 by a signal. It writes code
+ * when a primitive is made, and some when it first runs. So it is called only where there is room; looking costs less
+ * than anything is worth that has its primitive made, and a run is preceded by it only under a limit of address space.
+ */
+static bool has_room(void)
+{
+	enum { ROOM = 32 << 20 };
+	void *p = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p != MAP_FAILED && !munmap(p, ROOM);
+}
+
+static bool has_room_to_run(void)
+{
+	struct rlimit limit;
+	return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY || has_room();
 }
 
 static bool append_activation(dnnl_post_ops_t list, activation a)
@@ -85,7 +104,7 @@ static void forget(dnnl_memory_desc_t d)
 
 static onednn *new_primitive(void)
 {
-	onednn *p = calloc(1, sizeof *p);
+	onednn *p = has_room() ? calloc(1, sizeof *p) : NULL;
 	if (!p) return NULL;
 	if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) == dnnl_success &&
 	    dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags) == dnnl_success)
@@ -275,7 +294,7 @@ bool onednn_went_well(int failure, const call *c, error *e)
 static int execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t *list,
     const const_dnnl_memory_desc_t *descriptors, void *const *data, int n)
 {
-	dnnl_status_t failure = dnnl_success;
+	dnnl_status_t failure = has_room_to_run() ? dnnl_success : dnnl_out_of_memory;
 	int made = 0;
 	while (made < n && !failure) {
 		failure = dnnl_memory_create(&list[made].memory, descriptors[made], p->engine, data[made]);

@@ -43,7 +43,9 @@ void sumi_training_free(sumi_training *t)
 bool sumi_training_set(sumi_training *t, const char *name, const char *value, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to set %s of", name);
+	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to set an option of");
+	if (!failed(&own) && !name) fail(&own, BAD_USAGE, "no name of an option");
+	if (!failed(&own) && !value) fail(&own, BAD_USAGE, "no value for the option %s", name);
 	if (!failed(&own)) train_options_set(&t->options, t->job, name, value, &own);
 	return tell_caller(e, &own);
 }
@@ -51,7 +53,8 @@ bool sumi_training_set(sumi_training *t, const char *name, const char *value, su
 bool sumi_training_load(sumi_training *t, const char *path, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to load %s for", path);
+	if (!failed(&own) && !t) fail(&own, BAD_USAGE, "no training run to load options for");
+	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path of a file with options");
 	if (!failed(&own)) train_options_load(&t->options, t->job, path, &own);
 	return tell_caller(e, &own);
 }
