@@ -1,5 +1,7 @@
 /* networks.c - a family's networks under their prefixes, and the dry build that lists their parameters. */
 #include "models/families.h"
+#include "base/resources.h"
+#include "base/threads.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,25 +162,37 @@ static void fill_sinusoids(shape s, double spacing, float *out)
 		}
 }
 
+typedef struct filling {
+	initial start;
+	uint64_t stream;
+	float *values;
+} filling;
+
+static bool fill_part(const void *context, size_t first, size_t end, int worker)
+{
+	const filling *f = context;
+	(void)worker;
+	for (size_t i = first; i < end; i++) {
+		double x = 1;
+		if (f->start.kind == UNIFORM_START) x = 2 * unit(f->stream, i) - 1;
+		if (f->start.kind == NORMAL_START) x = normal(f->stream, i);
+		f->values[i] = (float)(x * (double)f->start.value);
+	}
+	return true;
+}
+
 void parameter_fill(const parameter *p, uint64_t seed, bool zero, void *out)
 {
 	size_t count = shape_count(p->shape);
-	initial start = zero && p->zero ? (initial){ CONSTANT_START, 0 } : p->start;
 	if (p->dtype == I64) {
 		for (size_t i = 0; i < count; i++) ((int64_t *)out)[i] = (int64_t)i;
 		return;
 	}
-	float *values = out;
+	initial start = zero && p->zero ? (initial){ CONSTANT_START, 0 } : p->start;
 	if (start.kind == SINUSOID_START) {
-		fill_sinusoids(p->shape, (double)start.value, values);
+		fill_sinusoids(p->shape, (double)start.value, out);
 		return;
 	}
-	uint64_t stream = stream_of(seed, p->name);
-#pragma omp parallel for
-	for (size_t i = 0; i < count; i++) {
-		double x = 1;
-		if (start.kind == UNIFORM_START) x = 2 * unit(stream, i) - 1;
-		if (start.kind == NORMAL_START) x = normal(stream, i);
-		values[i] = (float)(x * (double)start.value);
-	}
+	filling f = { start, stream_of(seed, p->name), out };
+	parallel_for(usable_cpus(), count, 1 << 14, fill_part, &f);
 }
