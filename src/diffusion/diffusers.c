@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* LCM's time times this leaves nothing of its boundary condition. */
+static const double NO_BOUNDARY = 1e6;
+
 static const struct scheduler_class {
 	const char *name;
 	sampler_kind sampler;
@@ -95,6 +98,8 @@ static void read_betas(reader *r, scheduler *s)
 static void read_sigmas(reader *r, scheduler *s)
 {
 	static const char *const finals[] = { "zero", "sigma_min", NULL };
+	static const char *const interpolations[] = { "linear", "log_linear", NULL };
+	static const char *const kinds[] = { "discrete", "continuous", NULL };
 	s->sigmas = flag(r, "use_karras_sigmas", false)        ? KARRAS_SIGMAS
 	            : flag(r, "use_exponential_sigmas", false) ? EXPONENTIAL_SIGMAS
 	            : flag(r, "use_beta_sigmas", false)        ? BETA_SIGMAS
@@ -102,6 +107,15 @@ static void read_sigmas(reader *r, scheduler *s)
 	            : s->prediction == PREDICT_FLOW            ? FLOW_SIGMAS
 	                                                       : OWN_SIGMAS;
 	s->final_sigma_is_min = s->sampler == DEIS || choice(r, "final_sigmas_type", finals) == 1;
+	s->log_linear = choice(r, "interpolation_type", interpolations) == 1;
+	s->continuous_v = choice(r, "timestep_type", kinds) == 1 && s->prediction == PREDICT_VELOCITY;
+	s->least_lambda = number(r, "lambda_min_clipped", -INFINITY);
+	s->terminal = number(r, "shift_terminal", 0);
+	s->from_one = json_object_get(r->config, "shift_terminal") != NULL;
+	if (s->sampler == EULER && s->family == SIGMA_SCHEDULER) {
+		s->sigma_min = number(r, "sigma_min", 0);
+		s->sigma_max = number(r, "sigma_max", 0);
+	}
 	s->shift = s->family == FLOW_SCHEDULER ? number(r, "shift", 1) : number(r, "flow_shift", 1);
 	s->dynamic_shift = flag(r, "use_dynamic_shifting", false);
 	bool flows = flag(r, "use_flow_sigmas", false), fits = s->sigmas == FLOW_SIGMAS && s->family == LAMBDA_SCHEDULER;
@@ -109,11 +123,36 @@ static void read_sigmas(reader *r, scheduler *s)
 		r->failed =
 		    !fail(r->e, BAD_FILE, "scheduler: \"use_flow_sigmas\" and \"flow_prediction\" do not fit together here");
 	if (!(s->shift > 0)) r->failed = !fail(r->e, BAD_FILE, "scheduler: shift %g, expected more than 0", s->shift);
+	if (!(s->terminal >= 0 && s->terminal < 1))
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"shift_terminal\" %g, expected 0 to 1", s->terminal);
+	if (s->sigma_min < 0 || s->sigma_max < s->sigma_min)
+		r->failed =
+		    !fail(r->e, BAD_FILE, "scheduler: \"sigma_min\" %g and \"sigma_max\" %g", s->sigma_min, s->sigma_max);
+	if (s->least_lambda > -INFINITY && (s->family != LAMBDA_SCHEDULER || s->spacing == TRAILING_TIMESTEPS))
+		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"lambda_min_clipped\" is not done here with this spacing");
+}
+
+/* The list of steps after which UniPC does not correct, as bits. */
+static uint64_t uncorrected_steps(reader *r)
+{
+	uint64_t steps = 0;
+	const json_t *list = json_object_get(r->config, "disable_corrector"), *item;
+	size_t i;
+	json_array_foreach((json_t *)list, i, item)
+	{
+		json_int_t step = json_integer_value(item);
+		if (step >= 0 && step < 64)
+			steps |= (uint64_t)1 << step;
+		else
+			r->failed = !fail(
+			    r->e, BAD_FILE, "scheduler: \"disable_corrector\" has step %lld, expected 0 to 63", (long long)step);
+	}
+	return steps;
 }
 
 static void read_solver(reader *r, scheduler *s)
 {
-	static const char *const algorithms[] = { "dpmsolver++", "dpmsolver", "sde-dpmsolver++", NULL };
+	static const char *const algorithms[] = { "dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", NULL };
 	static const char *const corrections[] = { "midpoint", "heun", NULL };
 	static const char *const functions[] = { "bh2", "bh1", NULL };
 	sampler_options *o = &s->options;
@@ -123,15 +162,23 @@ static void read_solver(reader *r, scheduler *s)
 	if (s->sampler == UNIPC) {
 		o->bh1 = choice(r, "solver_type", functions) == 1;
 		o->noise_form = !flag(r, "predict_x0", true);
+		o->uncorrected = uncorrected_steps(r);
+		refuse(r, "solver_p", "");
 	} else if (s->sampler != DEIS) {
 		int algorithm = choice(r, "algorithm_type", algorithms);
 		o->heun = choice(r, "solver_type", corrections) == 1;
-		o->noise_form = algorithm == 1;
-		o->eta = algorithm == 2;
-		if (s->sampler == DPMPP_2S && (algorithm || o->heun || o->order > 2))
-			r->failed =
-			    !fail(r->e, BAD_FILE, "scheduler: singlestep is done here as DPM-Solver++ of second order alone");
+		o->noise_form = algorithm == 1 || algorithm == 3;
+		o->eta = algorithm >= 2;
+		o->plus_half = true;
+		if (algorithm == 3 && (o->order > 2 || s->sampler == DPMPP_2S))
+			r->failed = !fail(r->e, BAD_FILE,
+			    "scheduler: \"algorithm_type\" sde-dpmsolver is a multistep solver of first "
+			    "or second order");
 	}
+	if (o->noise_form && !s->final_sigma_is_min)
+		r->failed = !fail(r->e, BAD_FILE,
+		    "scheduler: the noise form cannot reach sigma 0; \"final_sigmas_type\" must be "
+		    "\"sigma_min\"");
 	if (o->order < 1 || o->order > 3) r->failed = !fail(r->e, BAD_FILE, "scheduler: \"solver_order\" is %d", o->order);
 }
 
@@ -147,7 +194,8 @@ static void read_timesteps(reader *r, scheduler *s)
 		if (s->offset < 1 || s->offset > s->betas.count)
 			r->failed = !fail(r->e, BAD_FILE, "scheduler: \"original_inference_steps\" is %d", s->offset);
 	}
-	s->final_alpha_is_one = s->sampler == DDPM || flag(r, "set_alpha_to_one", s->sampler != PLMS);
+	if (s->sampler == TCD) o->eta = 0; /* the pipeline's, whatever the scheduler's own */
+	s->final_alpha_is_one = s->sampler == DDPM || s->sampler == LCM || flag(r, "set_alpha_to_one", s->sampler != PLMS);
 }
 
 bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, error *e)
@@ -169,13 +217,17 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 	read_sigmas(&r, s);
 	if (s->family == FLOW_SCHEDULER) s->prediction = PREDICT_FLOW;
 	if (s->family == LAMBDA_SCHEDULER) read_solver(&r, s);
+	s->options.as_begun = s->sampler == LMS;
 	if (s->family == TIMESTEP_SCHEDULER || s->family == DISTILLED_SCHEDULER) read_timesteps(&r, s);
-	bool clips = s->sampler == DDPM || s->sampler == DDIM;
-	s->options.clip = flag(&r, "clip_sample", clips) ? number(&r, "clip_sample_range", 1) : 0;
-	static const char *const refused[][2] = { { "thresholding", "" }, { "invert_sigmas", "" },
-		{ "stochastic_sampling", "" }, { "trained_betas", "" }, { "interpolation_type", "linear" },
-		{ "timestep_type", "discrete" }, { "time_shift_type", "exponential" }, { "lambda_min_clipped", "" },
-		{ "sigma_min", "" }, { "sigma_max", "" } };
+	bool clips = s->sampler == DDPM || s->sampler == DDIM, never = s->sampler == TCD;
+	s->options.clip = !never && flag(&r, "clip_sample", clips) ? number(&r, "clip_sample_range", 1) : 0;
+	if (s->family == FLOW_SCHEDULER && flag(&r, "stochastic_sampling", false)) {
+		s->sampler = LCM; /* which is what it does: the guess is noised again */
+		s->options = sampler_defaults(LCM);
+		s->options.boundary_scale = NO_BOUNDARY;
+	}
+	static const char *const refused[][2] = { { "thresholding", "" }, { "invert_sigmas", "" }, { "trained_betas", "" },
+		{ "time_shift_type", "exponential" } };
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse(&r, refused[i][0], refused[i][1]);
 	return !r.failed;
 }
@@ -218,47 +270,93 @@ static bool allocate(sigma_list *l, int count, error *e)
 	return (l->sigmas && l->times) || fail(e, NO_MEMORY, "no memory for %d sigmas", count);
 }
 
+/* How many timesteps have at least this lambda = −log sigma. */
+static int clipped_count(const noise_schedule *s, double least)
+{
+	int n = s->count;
+	while (n > 2 && -s->log_sigmas[n - 1] < least) n--;
+	return n;
+}
+
 /* Spaced timesteps. DPM-Solver's kind takes the first of steps + 1, but with "trailing". */
 static bool spaced_times(const scheduler *s, const noise_schedule *schedule, int steps, sigma_list *l, error *e)
 {
 	bool lambda = s->family == LAMBDA_SCHEDULER, more = lambda && s->spacing != TRAILING_TIMESTEPS;
 	bool whole = lambda || s->spacing != LINSPACE_TIMESTEPS;
 	int count = 0;
-	if (steps < 1 || steps > schedule->count - more)
-		return fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, schedule->count - more);
-	l->times = make_timesteps(s->spacing, schedule->count, steps + more, s->offset, whole, &count, e);
+	int training = clipped_count(schedule, s->least_lambda), most = training - more;
+	if (steps < 1 || steps > most) return fail(e, BAD_USAGE, "%d steps: expected 1 to %d", steps, most);
+	l->times = make_timesteps(s->spacing, training, steps + more, s->offset, whole, &count, e);
 	return l->times && allocate(l, steps, e);
+}
+
+/* The times of respaced sigmas: rounded, cut to whole ones, or as they are, as each class has it. */
+static double time_of_respaced(const scheduler *s, const noise_schedule *schedule, double sigma)
+{
+	bool lambda = s->family == LAMBDA_SCHEDULER, smooth = s->sigmas == KARRAS_SIGMAS || s->sigmas == LU_SIGMAS;
+	if (smooth && s->sampler == DPMPP_2M && s->betas.curve == COSINE_BETAS) smooth = false;
+	double t = timestep_of_sigma(schedule, sigma);
+	if (lambda && !smooth) return floor(fmin(t, schedule->count - 1 - 1e-6)); /* f32 falls short of the last, too */
+	return smooth && (lambda || s->sampler == DPM2 || s->sampler == DPM2_ANCESTRAL) ? rint(t) : t;
+}
+
+/* Sigmas even in their logarithm from the largest of the schedule to the smallest, where the last step ends; the times
+ * stay where they are spaced (diffusers' "log_linear", as Stable Video Diffusion has it). */
+static void space_log_linear(const noise_schedule *schedule, sigma_list *l)
+{
+	double high = schedule->log_sigmas[schedule->count - 1], low = schedule->log_sigmas[0];
+	for (int i = 0; i <= l->count; i++) l->sigmas[i] = exp(high + (low - high) * i / l->count);
 }
 
 static bool list_sigmas(const scheduler *s, const noise_schedule *schedule, int steps, sigma_list *l, error *e)
 {
 	if (!spaced_times(s, schedule, steps, l, e)) return false;
 	bool lambda = s->family == LAMBDA_SCHEDULER;
+	double least = exp(schedule->log_sigmas[0]), most = exp(schedule->log_sigmas[schedule->count - 1]);
 	for (int i = 0; i < steps; i++) l->sigmas[i] = linear_sigma_of_timestep(schedule, l->times[i]);
-	double low = lambda ? exp(schedule->log_sigmas[0]) : l->sigmas[steps - 1];
-	double high = lambda ? exp(schedule->log_sigmas[schedule->count - 1]) : l->sigmas[0];
-	if (s->final_sigma_is_min) l->sigmas[steps] = exp(schedule->log_sigmas[0]);
-	if (s->sigmas == OWN_SIGMAS) return true;
-	respace(s->sigmas, l->sigmas, steps, low, high);
-	for (int i = 0; i < steps; i++) {
-		double t = timestep_of_sigma(schedule, l->sigmas[i]);
-		if (lambda || s->sampler == DPM2 || s->sampler == DPM2_ANCESTRAL)
-			t = s->sigmas == KARRAS_SIGMAS || s->sigmas == LU_SIGMAS ? rint(t) : lambda ? floor(t) : t;
-		l->times[i] = t;
+	double low = lambda || s->log_linear ? least : l->sigmas[steps - 1];
+	double high = lambda || s->log_linear ? most : l->sigmas[0];
+	if (s->log_linear) space_log_linear(schedule, l);
+	if (s->sigmas != OWN_SIGMAS) {
+		if (s->sigma_min > 0) low = s->sigma_min;
+		if (s->sigma_max > 0) high = s->sigma_max;
+		respace(s->sigmas, l->sigmas, steps, low, high);
+		for (int i = 0; i < steps; i++) l->times[i] = time_of_respaced(s, schedule, l->sigmas[i]);
 	}
+	if (!s->log_linear || s->sigmas != OWN_SIGMAS) l->sigmas[steps] = s->final_sigma_is_min ? least : 0;
+	for (int i = 0; s->continuous_v && i < steps; i++) l->times[i] = 0.25 * log(l->sigmas[i]);
 	return true;
 }
 
-/* DPM-Solver and UniPC on flow: even in sigma, shifted, the timestep cut to a whole one. */
-static bool list_flow_sigmas(const scheduler *s, int steps, sigma_list *l, error *e)
+/* The last sigma of flow becomes `terminal`, the first stays 1, and those between are stretched. */
+static void stretch_to_terminal(const scheduler *s, double *sigmas, int count)
+{
+	double factor = (1 - sigmas[count - 1]) / (1 - s->terminal);
+	for (int i = 0; s->terminal > 0 && factor > 0 && i < count; i++) sigmas[i] = 1 - (1 - sigmas[i]) / factor;
+}
+
+/* DPM-Solver, DEIS and UniPC on flow: even in sigma (rounded as numpy's linspace rounds, for the timestep is cut to a
+ * whole one), shifted. They begin short of 1; UniPC of newer diffusers at 1, but for what keeps its logarithm finite.
+ */
+static bool list_flow_sigmas(
+    const scheduler *s, const noise_schedule *schedule, int steps, double mu, sigma_list *l, error *e)
 {
 	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
 	if (!allocate(l, steps, e)) return false;
+	bool unipc = s->sampler == UNIPC && s->from_one;
+	double T = s->betas.count, end = 1 / T, step = (end - 1) / steps,
+	       shift = unipc && s->dynamic_shift ? exp(mu) : s->shift;
 	for (int i = 0; i < steps; i++) {
-		double even = (1 - 1.0 / s->betas.count) * (steps - i) / steps;
-		l->sigmas[i] = shift_sigma(even, s->shift);
-		l->times[i] = floor(l->sigmas[i] * s->betas.count);
+		double even = unipc ? i * step + 1 : 1 - (i ? (steps - i) * step + 1 : end);
+		l->sigmas[i] = shift_sigma(even, shift);
 	}
+	if (unipc) {
+		stretch_to_terminal(s, l->sigmas, steps);
+		if (fabs(l->sigmas[0] - 1) < 1e-6) l->sigmas[0] -= 1e-6;
+	}
+	for (int i = 0; i < steps; i++) l->times[i] = floor(l->sigmas[i] * T);
+	bool stays = s->sampler == DEIS || s->sampler == UNIPC;
+	if (s->final_sigma_is_min) l->sigmas[steps] = stays ? l->sigmas[steps - 1] : exp(schedule->log_sigmas[0]);
 	return true;
 }
 
@@ -272,6 +370,7 @@ static bool list_flow_match_sigmas(const scheduler *s, int steps, double mu, sig
 		double even = steps > 1 ? 1 + (low - 1) * i / (steps - 1) : 1;
 		l->sigmas[i] = shift_sigma(even, s->dynamic_shift ? exp(mu) : s->shift);
 	}
+	stretch_to_terminal(s, l->sigmas, steps);
 	respace(s->sigmas, l->sigmas, steps, l->sigmas[steps - 1], l->sigmas[0]);
 	for (int i = 0; i < steps; i++) l->times[i] = l->sigmas[i] * s->betas.count;
 	return true;
@@ -285,7 +384,7 @@ bool scheduler_trajectory(
 	bool flow = s->family == FLOW_SCHEDULER || s->sigmas == FLOW_SIGMAS;
 	sigma_list l = { 0 };
 	bool fine = s->family == FLOW_SCHEDULER ? list_flow_match_sigmas(s, steps, mu, &l, e)
-	            : flow                      ? list_flow_sigmas(s, steps, &l, e)
+	            : flow                      ? list_flow_sigmas(s, schedule, steps, mu, &l, e)
 	                                        : list_sigmas(s, schedule, steps, &l, e);
 	path_form form = flow ? FLOW_MATCHING : s->family == LAMBDA_SCHEDULER ? VARIANCE_PRESERVING : VARIANCE_EXPLODING;
 	fine = fine && trajectory_from_sigmas(p, form, schedule, l.sigmas, steps, e);
@@ -297,4 +396,22 @@ bool scheduler_trajectory(
 	free(l.sigmas);
 	free(l.times);
 	return fine;
+}
+
+int scheduler_begin(const scheduler *s, trajectory *p, int steps, double strength)
+{
+	int kept = (int)(steps * strength), begin = steps - (kept < steps ? kept : steps);
+	bool listed_twice = s->sampler == PLMS && !s->options.runge_kutta && begin > 1;
+	if (!listed_twice) return begin < p->count ? begin : p->count;
+	if (begin < p->count) {
+		memmove(p->steps + begin, p->steps + begin + 1, (size_t)(p->count - begin - 1) * sizeof *p->steps);
+		p->count--;
+	}
+	return begin - 1;
+}
+
+void scheduler_mend(scheduler *s)
+{
+	s->options.clip = 0;
+	if (s->family != DISTILLED_SCHEDULER) s->offset = 1;
 }

@@ -1,5 +1,5 @@
 /* diffusers.h - a diffusers folder's scheduler/scheduler_config.json obeyed: which sampler, with which options, on
- * which trajectory. The spacings of time and sigma here are diffusers' (0.32), which differ from those of sigmas.h. */
+ * which trajectory. The spacings of time and sigma here are diffusers' (0.42), which differ from those of sigmas.h. */
 #ifndef SUMI_DIFFUSION_DIFFUSERS_H
 #define SUMI_DIFFUSION_DIFFUSERS_H
 #include <jansson.h>
@@ -31,10 +31,16 @@ typedef struct scheduler {
 	timestep_spacing spacing;
 	int offset; /* steps_offset; of DISTILLED the strides in training */
 	scheduler_sigmas sigmas;
-	bool final_alpha_is_one; /* set_alpha_to_one */
-	bool final_sigma_is_min; /* final_sigmas_type "sigma_min" */
-	double shift;            /* of flow */
-	bool dynamic_shift;      /* flow: the shift is exp(mu), and mu comes with the picture's size */
+	bool final_alpha_is_one;     /* set_alpha_to_one */
+	bool final_sigma_is_min;     /* final_sigmas_type "sigma_min" */
+	bool log_linear;             /* interpolation_type */
+	bool continuous_v;           /* timestep_type "continuous" with v-prediction: the network is told log(sigma)/4 */
+	double least_lambda;         /* lambda_min_clipped: timesteps with less are not visited; −∞: all are */
+	double sigma_min, sigma_max; /* of EulerDiscrete: the ends of respaced sigmas; 0: the schedule's */
+	bool from_one;               /* UniPC on flow: as diffusers has it since its files have "shift_terminal" */
+	double terminal;             /* shift_terminal of flow: the last sigma above 0; 0: as it falls */
+	double shift;                /* of flow */
+	bool dynamic_shift;          /* flow: the shift is exp(mu), and mu comes with the picture's size */
 } scheduler;
 
 /* class_name may be NULL: then the configuration's "_class_name". What is absent has diffusers' default. Fails with
@@ -44,5 +50,13 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 /* schedule: made from s->betas; not used for flow and may be NULL there. mu: for dynamic_shift alone. */
 bool scheduler_trajectory(
     const scheduler *s, const noise_schedule *schedule, int steps, double mu, trajectory *p, error *e);
+
+/* Image to image as diffusers' pipelines have it: how many of the first steps are left out (maybe all), so that the
+ * picture is noised as the next one begins. PNDM's list of timesteps has one entry more, and then its path loses its
+ * second step here as there. The path is of `steps`, none left out yet; strength 0 … 1. */
+int scheduler_begin(const scheduler *s, trajectory *p, int steps, double strength);
+/* The faults that diffusers' Stable Diffusion pipelines mend in a folder when they load it: no clipping of x0, and an
+ * offset of 1. */
+void scheduler_mend(scheduler *s);
 
 #endif

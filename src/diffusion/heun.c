@@ -6,6 +6,7 @@
 static void slope_at(solver *s, path_point at, const float *x, float *denoised, float *slope)
 {
 	predict(s, at, x, denoised, slope);
+	if (s->options.clip > 0) MIX(s, slope, { 1 / at.sigma, x }, { -at.alpha / at.sigma, denoised });
 	if (s->path->form == FLOW_MATCHING) MIX(s, slope, { 1, slope }, { -1, denoised });
 }
 
@@ -78,8 +79,10 @@ void solve_lms(solver *s)
 		shift_values(sigmas, MAX_ORDER);
 		sigmas[0] = now->from.sigma;
 		slope_at(s, now->from, s->x, denoised, past[0]);
-		int order = s->options.order < s->done ? s->options.order : s->done;
-		for (int j = 0; j < order; j++)
+		int left_out = s->options.as_begun ? s->path->skipped : 0;
+		int order = s->options.order < s->done + left_out ? s->options.order : s->done + left_out;
+		for (int j = s->done; j < order; j++) sigmas[j] = (now - j)->from.sigma;
+		for (int j = 0; j < order && j < s->done; j++)
 			MIX(s, s->x, { 1, s->x }, { weight(sigmas, order, j, now->from.sigma, now->to.sigma), past[j] });
 	}
 }

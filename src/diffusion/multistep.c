@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* Multistep of first to third order. eta = 1 is the SDE; noise_form integrates the noise (DPM-Solver) instead of x0.
- * With H = -h(1 + eta), or h for the noise form, and k = alpha, or sigma, at the end, the step is
+ * With H = -h(1 + eta), or h for the noise form, and k = alpha, or sigma(1 + eta), at the end, the step is
  *
  *     x' = lead·x - k·(c0·D0 + c1·D1 + c2·D2),  c0 = e^H - 1
  *
@@ -27,7 +27,8 @@ void solve_dpmpp_multistep(solver *s)
 		int order = order_of_step(s, now, s->done < 3 ? s->done : 3);
 		double fade = o->eta > 0 ? exp(-o->eta * h) : 1;
 		double lead = o->noise_form ? now->to.alpha / now->from.alpha : now->to.sigma / now->from.sigma * fade;
-		double k = o->noise_form ? now->to.sigma : now->to.alpha, H = o->noise_form ? h : -h * (1 + o->eta);
+		double k = o->noise_form ? now->to.sigma * (1 + o->eta) : now->to.alpha,
+		       H = o->noise_form ? h : -h * (1 + o->eta);
 		double c0 = expm1(H), c1 = 0, c2 = 0, r0 = 1, r1 = 1;
 		if (order > 1) {
 			r0 = steps[1] / h;
@@ -35,7 +36,7 @@ void solve_dpmpp_multistep(solver *s)
 		}
 		if (order > 2) {
 			r1 = steps[2] / h;
-			c2 = (c0 - H) / (H * H) - 0.5;
+			c2 = (c0 - H) / (H * H) + (o->plus_half && o->eta > 0 ? 0.5 : -0.5);
 		}
 		double curve = order > 2 ? (c1 * r0 + c2) / (r0 + r1) : 0;
 		double a = c1 + curve, b = -curve;
@@ -44,7 +45,7 @@ void solve_dpmpp_multistep(solver *s)
 		else
 			MIX(s, s->x, { lead, s->x }, { -k * (c0 + a / r0), past[0] }, { k * (a / r0 - b / r1), past[1] },
 			    { k * b / r1, past[order > 2 ? 2 : 1] });
-		double amount = o->eta > 0 ? now->to.sigma * sqrt(-expm1(-2 * o->eta * h)) : 0;
+		double amount = o->eta > 0 ? now->to.sigma * sqrt(fabs(expm1((o->noise_form ? 2 : -2) * o->eta * h))) : 0;
 		add_noise(s, s->x, now->from, now->to, amount, scratch);
 	}
 }

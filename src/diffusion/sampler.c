@@ -27,7 +27,7 @@ static const struct sampler {
 	[DPM2] = { solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 }, .discard_second_last = true },
 	[DPM2_ANCESTRAL] = { solve_dpm2, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 }, .discard_second_last = true },
 	[DPMPP_2S_ANCESTRAL] = { solve_dpmpp_2s_ancestral, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
-	[DPMPP_2S] = { solve_dpmpp_2s, 3, BY_SIGMAS, KARRAS_SPACING, { .eta = 0 } },
+	[DPMPP_2S] = { solve_dpmpp_2s, 6, BY_SIGMAS, KARRAS_SPACING, { .order = 2, .lower_order_final = true } },
 	[DPMPP_2M] = { solve_dpmpp_multistep, 5, BY_SIGMAS, KARRAS_SPACING, { .order = 2 } },
 	[DPMPP_SDE] = { solve_dpmpp_sde, 4, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 }, .brownian = true },
 	[DPMPP_2M_SDE] = { solve_dpmpp_multistep, 5, BY_SIGMAS, EXPONENTIAL_SPACING, { .eta = 1, .order = 2 },

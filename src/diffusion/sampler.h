@@ -5,6 +5,7 @@
 #ifndef SUMI_DIFFUSION_SAMPLER_H
 #define SUMI_DIFFUSION_SAMPLER_H
 #include <stddef.h>
+#include <stdint.h>
 #include "diffusion/trajectory.h"
 
 /* The network's output (guided, if guidance is used) for latents x [n] at time t, into out [n]. x is scaled to what the
@@ -33,12 +34,16 @@ typedef struct sampling {
  */
 typedef struct sampler_options {
 	double eta;  /* share of the noise that is drawn anew: 0 none, 1 all (ancestral, SDE, DDIM's eta, TCD's gamma) */
-	int order;   /* of multistep solvers */
+	int order;   /* of multistep solvers and of DPM++ 2S */
 	double clip; /* the guess of x0 is clamped to ±clip; 0: not */
 	bool heun;   /* multistep second order: Heun's correction instead of the midpoint's */
 	bool noise_form;        /* DPM-Solver and UniPC on the noise instead of x0 (without the "++") */
-	bool lower_order_final; /* fewer than 15 steps: the last is of first, the last but one of at most second order */
+	bool lower_order_final; /* fewer than 15 steps: the last is of first, the last but one of at most second order;
+	                         * DPM++ 2S, any number: a last step that would end a group is of first order */
 	bool euler_at_final;    /* the last step is of first order in any case */
+	uint64_t uncorrected;   /* UniPC: bit i set: no corrector after step i, below 64 */
+	bool as_begun;          /* LMS: the order counts the steps that image to image left out, too (diffusers) */
+	bool plus_half;         /* third order SDE: its last coefficient with diffusers' sign of the half */
 	bool bh1;               /* UniPC: B(h) = h instead of e^h - 1 */
 	bool large_variance;    /* DDPM: beta instead of the posterior's variance */
 	bool raw_history;       /* PLMS remembers the network's outputs instead of the noise (diffusers) */

@@ -160,6 +160,7 @@ double *make_flow_sigmas(sigma_spacing kind, double shift, int steps, int *count
 	default:
 		for (int i = 0; i < steps; i++) sigmas[i] = shift_sigma(1 - (double)i / steps, shift);
 	}
+	if (sigmas[0] > 1 - 1e-9) sigmas[0] = 1; /* to the last bit: from noise alone the solvers step in their own way */
 	sigmas[*count] = 0;
 	return sigmas;
 }

@@ -1,7 +1,7 @@
-/* singlestep.c - DPM-Solver++ of second order whose second evaluation lies inside the step: 2S, 2S ancestral and SDE.
- */
+/* singlestep.c - DPM-Solver++ whose later evaluations lie inside the step: 2S, 2S ancestral and SDE. */
 #include "diffusion/solver.h"
 #include <math.h>
+#include <string.h>
 
 /* Half way in lambda from flow's sigma 1, where lambda is infinite; ComfyUI's. */
 static const double NEARLY_NOISE = 0.9999;
@@ -49,28 +49,57 @@ void solve_dpmpp_sde(solver *s)
 	}
 }
 
-/* diffusers' singlestep solver of second order: steps go in pairs, the first of a pair is of first order, the second
- * starts over from where the pair started with the slope between the two guesses. A last step to sigma 0 is of first
- * order and so is one without a partner, and one from noise alone, which has no finite lambda. */
+/* The order of a step of the solver below: groups of `order` steps, of orders 1, 2, 3. */
+static int singlestep_order(const solver *s, const path_step *now)
+{
+	int order = s->options.order, left_out = s->path->skipped, count = s->path->count + left_out;
+	bool whole = s->options.lower_order_final && count % order == 0;
+	return is_last_step(s) && (whole || now->to.sigma == 0) ? 1 : (step_index(s) + left_out) % order + 1;
+}
+
+/* diffusers' singlestep DPM-Solver (Lu et al. 2022): steps go in groups, and each step of a group starts over from
+ * where the group started, with the guesses m of the steps before it. eta, heun, noise_form as in multistep.c, whose
+ * formula this is, but that the derivatives D1 and D2 are taken at the group's start, and h is from there. A start
+ * that has no finite lambda (flow from noise alone) is a group of its own. */
 void solve_dpmpp_2s(solver *s)
 {
-	float *denoised = s->buffers[0], *first = s->buffers[1], *start = s->buffers[2];
-	path_point origin = { 0 };
-	bool paired = false; /* the step before was the first of a pair */
+	const sampler_options *o = &s->options;
+	float *past[3] = { s->buffers[1], s->buffers[2], s->buffers[3] }, *start = s->buffers[4], *scratch = s->buffers[5];
+	path_point points[3] = { 0 }; /* where the guesses were made, the newest first */
+	int known = 0;
 	for (const path_step *now; (now = next_step(s));) {
-		bool second = paired && now->to.sigma > 0;
-		paired = !second && now->from.alpha > 0;
-		predict(s, now->from, s->x, denoised, NULL);
-		if (second) {
-			double lambda = -log(ratio_of(origin)), h = -log(ratio_of(now->to)) - lambda;
-			double r = (-log(ratio_of(now->from)) - lambda) / h, k = -now->to.alpha * expm1(-h);
-			MIX(s, s->x, { now->to.sigma / origin.sigma, start }, { k * (1 - 0.5 / r), first },
-			    { k * 0.5 / r, denoised });
-			continue;
+		shift_arrays(past, 3);
+		memmove(points + 1, points, 2 * sizeof *points);
+		points[0] = now->from;
+		predict(s, now->from, s->x, s->buffers[0], o->noise_form ? past[0] : NULL);
+		if (!o->noise_form) MIX(s, past[0], { 1, s->buffers[0] });
+		known += known < 3;
+		int order = singlestep_order(s, now);
+		if (order > known) order = known;
+		if (now->from.alpha == 0) known = 0;
+		if (order == 1) MIX(s, start, { 1, s->x });
+
+		path_point origin = points[order - 1];
+		double lambda = lambda_of(origin), h = lambda_of(now->to) - lambda, fade = o->eta > 0 ? exp(-o->eta * h) : 1;
+		double lead = o->noise_form ? now->to.alpha / origin.alpha : now->to.sigma / origin.sigma * fade;
+		double k = o->noise_form ? now->to.sigma : now->to.alpha, H = o->noise_form ? h : -h * (1 + o->eta);
+		double c0 = expm1(H), m0 = 0, m1 = 0; /* factors of the newest guess and the one before it, less the start's */
+		if (order > 1) {
+			double r0 = (lambda_of(points[0]) - lambda) / h, c1 = order > 2 || o->heun ? c0 / H - 1 : c0 / 2;
+			m0 = c1 / r0;
+			if (order > 2 && o->heun) {
+				double r1 = (lambda_of(points[1]) - lambda) / h;
+				double c2 = (c0 - H) / (H * H) + (o->plus_half && o->eta > 0 ? 0.5 : -0.5);
+				m0 = (2 * c2 - r1 * c1) / (r0 - r1) / r0;
+				m1 = (r0 * c1 - 2 * c2) / (r0 - r1) / r1;
+			}
 		}
-		MIX(s, start, { 1, s->x });
-		MIX(s, first, { 1, denoised });
-		origin = now->from;
-		move(s, s->x, s->x, now->from, now->to.alpha, now->to.sigma, denoised);
+		if (order == 1)
+			MIX(s, s->x, { lead, start }, { -k * c0, past[0] });
+		else
+			MIX(s, s->x, { lead, start }, { -k * (c0 - m0 - m1), past[order - 1] }, { -k * m0, past[0] },
+			    { -k * m1, past[1] });
+		double amount = o->eta > 0 ? now->to.sigma * sqrt(-expm1(-2 * o->eta * h)) : 0;
+		add_noise(s, s->x, now->from, now->to, amount, scratch);
 	}
 }

@@ -147,7 +147,7 @@ double lambda_of(path_point p) { return log(p.alpha) - log(p.sigma); }
 int order_of_step(const solver *s, const path_step *now, int known)
 {
 	const sampler_options *o = &s->options;
-	bool few = o->lower_order_final && s->path->count < 15;
+	bool few = o->lower_order_final && s->path->count + s->path->skipped < 15;
 	int order = o->order < known ? o->order : known;
 	if (is_last_step(s) && (now->to.sigma == 0 || few || o->euler_at_final)) return 1;
 	if (few && s->done == s->path->count - 1 && order > 2) return 2;

@@ -2,7 +2,6 @@
 #include "diffusion/trajectory.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 double *make_timesteps(timestep_spacing spacing, int training, int steps, int offset, bool whole, int *count, error *e)
 {
@@ -100,11 +99,12 @@ bool trajectory_from_timesteps(
 void trajectory_skip(trajectory *p, int n)
 {
 	p->count -= n;
-	memmove(p->steps, p->steps + n, (size_t)p->count * sizeof *p->steps);
+	p->steps += n;
+	p->skipped += n;
 }
 
 void trajectory_free(trajectory *p)
 {
-	free(p->steps);
+	if (p->steps) free(p->steps - p->skipped);
 	*p = (trajectory){ 0 };
 }

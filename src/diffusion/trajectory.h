@@ -23,7 +23,8 @@ typedef struct trajectory {
 	path_form form;
 	const noise_schedule *schedule; /* borrowed; gives the times of points between; NULL where form is flow */
 	int count;
-	path_step *steps; /* [count], owned */
+	path_step *steps; /* [count], owned, and as many as are skipped in front of them */
+	int skipped;      /* by trajectory_skip */
 	double start;     /* the first latent is unit normal noise times this */
 } trajectory;
 
@@ -64,7 +65,7 @@ path_point point_of_ratio(const trajectory *p, double ratio);
 /* A point of the schedule's own, variance preserving; t < 0 is the end: alpha_cumprod `final`. */
 path_point point_of_timestep(const noise_schedule *s, double t, double final);
 
-/* Drops the first n steps (image to image: what is left starts at steps[0].from). 0 <= n < count. */
+/* Leaves out the first n steps (image to image: what is left starts at steps[0].from). 0 <= n < count. */
 void trajectory_skip(trajectory *p, int n);
 
 #endif

@@ -95,6 +95,8 @@ static bool choose_own_scheduler(job *j, error *e)
 	if (!scheduler_read(&j->scheduler, config, NULL, asked ? e : &unknown)) return !asked;
 	j->own_scheduler = asked || j->scheduler.family == DISTILLED_SCHEDULER;
 	if (!j->own_scheduler) return true;
+	const family *f = &j->m->family;
+	if (f->text[0].kind == CLIP_TEXT && !denoiser_sizes_of(&f->denoiser).vector) scheduler_mend(&j->scheduler);
 	j->sampler = j->scheduler.sampler;
 	j->settings = j->scheduler.options;
 	j->prediction = j->scheduler.prediction;
@@ -139,7 +141,23 @@ static bool make_schedule(job *j, error *e)
 }
 
 /* Image to image leaves out the first steps, as A1111 and CompVis do: of `steps`, floor(strength·steps) are left; the
- * latent is noised as the step before these begins, and samplers on sigmas do that step too. */
+ * latent is noised as the step before these begins, and samplers on sigmas do that step too. A folder's own scheduler
+ * begins where diffusers does. */
+static void begin_from_picture(job *j)
+{
+	int steps = j->o->steps;
+	if (j->own_scheduler) {
+		j->skipped = scheduler_begin(&j->scheduler, &j->path, steps, j->o->strength);
+		if (j->skipped < j->path.count) j->start = j->path.steps[j->skipped].from;
+		return;
+	}
+	int left = (int)(fmin(j->o->strength, 0.999) * steps + 1e-9), noisy = j->path.count - left - 1;
+	if (noisy < 0) noisy = 0;
+	j->start = j->path.steps[noisy].from;
+	j->skipped = j->path.form == VARIANCE_PRESERVING ? noisy + 1 : noisy;
+	if (j->o->strength <= 0) j->skipped = j->path.count;
+}
+
 static bool make_path(job *j, error *e)
 {
 	int steps = j->o->steps;
@@ -147,15 +165,8 @@ static bool make_path(job *j, error *e)
 	            : j->prediction == PREDICT_FLOW
 	                ? sampler_flow_trajectory(&j->path, j->sampler, j->spacing, 1, steps, e)
 	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, steps, e);
-	if (!made) return false;
-	int count = j->path.count;
-	if (!j->o->init) return true;
-	int left = (int)(fmin(j->o->strength, 0.999) * j->o->steps + 1e-9), noisy = count - left - 1;
-	if (noisy < 0) noisy = 0;
-	j->start = j->path.steps[noisy].from;
-	j->skipped = j->path.form == VARIANCE_PRESERVING ? noisy + 1 : noisy;
-	if (j->o->strength <= 0) j->skipped = count;
-	return true;
+	if (made && j->o->init) begin_from_picture(j);
+	return made;
 }
 
 /* ── the prompt ── */

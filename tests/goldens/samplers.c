@@ -186,16 +186,32 @@ static void compare_k_diffusion(const arrays *file, const json_t *json, const no
 	json_object_foreach(json_object_get(json, "cases"), name, value) compare_k_case(file, json, name, value, s, r);
 }
 
+/* Image to image: leaves out the first steps, and compares how the picture is noised. */
+static void begin_from_picture(replay *c, const scheduler *s, trajectory *p, int steps, double strength)
+{
+	size_t n = 0;
+	const float *original = array_of(c->file, &n, "%s/original", c->name),
+	            *x = array_of(c->file, NULL, "%s/x.0", c->name);
+	const float *noise = array_of(c->file, NULL, "%s/noise0", c->name);
+	trajectory_skip(p, scheduler_begin(s, p, steps, strength));
+	path_point start = p->steps[0].from;
+	float *begun = malloc(n * sizeof *begun);
+	for (size_t i = 0; i < n; i++)
+		begun[i] = (float)(start.alpha * (double)original[i] + start.sigma * (double)noise[i]);
+	c->error = relative_max(begun, x, n);
+	free(begun);
+}
+
 /* A case of index.json: any of diffusers' schedulers. */
 static void compare_diffusers_case(
-    const arrays *file, const json_t *json, const char *name, const json_t *value, report *r)
+    const arrays *file, const json_t *json, const char *folder, const char *name, const json_t *value, report *r)
 {
 	scheduler s;
 	noise_schedule schedule = { 0 };
 	trajectory p = { 0 };
 	error e = { 0 };
-	char label[128];
-	snprintf(label, sizeof label, "samplers/%s", name);
+	char label[256];
+	snprintf(label, sizeof label, "%s/%s", folder, name);
 	const json_t *arguments = json_object_get(value, "step_args"), *eta = json_object_get(arguments, "eta");
 	int steps = (int)json_integer_value(json_object_get(value, "num_inference_steps"));
 	const char *class_name = json_string_value(json_object_get(value, "class"));
@@ -209,6 +225,8 @@ static void compare_diffusers_case(
 		c.times = json_object_get(value, "timesteps");
 		c.error = fabs(p.start / start - 1);
 		if (eta) s.options.eta = json_number_value(eta);
+		const json_t *strength = json_object_get(value, "strength");
+		if (strength) begin_from_picture(&c, &s, &p, steps, json_number_value(strength));
 		run_case(&c, label, s.sampler, &s.options, &p, s.prediction, k_tolerance(s.sampler), r);
 	} else
 		report_uncovered(r, label, e.text);
@@ -217,10 +235,9 @@ static void compare_diffusers_case(
 }
 
 /* Cases come family by family: a file stays open while it lasts. */
-static void compare_diffusers(const char *dir, report *r)
+static void compare_diffusers(const char *dir, const char *folder, report *r)
 {
-	if (!exists(path_of(dir, "samplers/index.json"))) return;
-	json_t *json = json_load_file(path_of(dir, "samplers/index.json"), 0, NULL), *value;
+	json_t *json = json_of(path_of(dir, "%s/index.json", folder)), *value;
 	const char *name, *open = "";
 	arrays file = { 0 };
 	json_object_foreach(json_object_get(json, "cases"), name, value)
@@ -229,10 +246,10 @@ static void compare_diffusers(const char *dir, report *r)
 		if (!wanted) continue;
 		if (strcmp(wanted, open)) {
 			arrays_close(&file);
-			file = arrays_open(path_of(dir, "samplers/%s", wanted));
+			file = arrays_open(path_of(dir, "%s/%s", folder, wanted));
 			open = wanted;
 		}
-		if (file.header) compare_diffusers_case(&file, json, name, value, r);
+		if (file.header) compare_diffusers_case(&file, json, folder, name, value, r);
 	}
 	arrays_close(&file);
 	json_decref(json);
@@ -290,5 +307,6 @@ void golden_samplers(const char *dir, report *r)
 	with_file(dir, "compvis", compare_compvis, r);
 	with_file(dir, "kdiffusion", compare_k_diffusion, r);
 	with_file(dir, "sd3_reference", compare_sd3, r);
-	compare_diffusers(dir, r);
+	compare_diffusers(dir, "samplers", r);
+	compare_diffusers(dir, "schedulers", r);
 }
