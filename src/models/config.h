@@ -13,6 +13,10 @@ bool mmdit_config_from_json(
  * arguments, told apart by these. Ids are read, prefixes are not the configuration's. */
 bool text_config_from_json(const json_t *j, text_config *c, error *e);
 
+/* A whole family's JSON has no key, of its own or of its parts, that is a misspelling of one that it has not: BAD_FILE,
+ * which names both. Keys that are like no other are passed over. */
+bool config_keys_known(const json_t *j, error *e);
+
 json_t *unet_config_to_json(const unet_config *c);
 json_t *mmdit_config_to_json(const mmdit_config *c);
 json_t *vae_config_to_json(const vae_config *c);

@@ -147,7 +147,8 @@ bool family_from_json(const char *json, family *f, error *e)
 	json_t *j = json_from_python(json, strlen(json), &where);
 	if (!j) return fail(e, BAD_FILE, "configuration: line %d is not JSON: %s", where.line, where.text);
 	*f = *family_by_name("sd1", e);
-	bool fine = json_is_object(j) ? read_family(j, f, e) : fail(e, BAD_FILE, "configuration: it is not an object");
+	bool fine = json_is_object(j) || fail(e, BAD_FILE, "configuration: it is not an object");
+	fine = fine && config_keys_known(j, e) && read_family(j, f, e);
 	json_decref(j);
 	return fine;
 }
