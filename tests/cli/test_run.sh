@@ -34,6 +34,10 @@ expect 2 'reads' cache --model "$model" --train_data_dir set --output set
 grep -q mine set/metadata.jsonl || wrong "a cache overwrote the set's own list"
 rm set/metadata.jsonl
 
+# A misspelt key of a model's shape.
+echo '{"unet": {"model_channels": 32, "num_heads": 4}, "dd": {"ch": 32, "ch_mult": [1, 2]}, "predction_type": "flow"}' >slip.json
+expect 3 "predction_type.*did you mean 'prediction_type'" train autoencoder --model_config slip.json --train_data_dir set --output x.safetensors
+
 # The path of the result, its folders, the samples of a short run, and what was said before it began.
 expect 0 '' $run --output new/place/a.safetensors --max_train_steps 3 --validation_prompts fox --validation_inference_steps 1
 [ "$(cat out)" = new/place/a.safetensors ] || wrong "printed: $(cat out)"

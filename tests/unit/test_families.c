@@ -202,6 +202,59 @@ static void refuses_bad_configurations(void **state)
 	assert_false(family_from_json("{", &f, NULL));
 }
 
+/* The JSON with one key renamed is refused, and the message has the right name. */
+static void check_misspelt(const json_t *whole, json_t *object, const char *key)
+{
+	char slip[80];
+	error e = { 0 };
+	family f;
+	json_t *value = json_incref(json_object_get(object, key));
+	size_t n = strlen(key);
+	snprintf(slip, sizeof slip, "%.*s%s", (int)n / 2, key, key + n / 2 + 1); /* a letter is missing */
+	json_object_del(object, key);
+	json_object_set(object, slip, value);
+	char *json = json_dumps(whole, 0);
+	if (family_from_json(json, &f, &e)) fail_msg("'%s' for '%s' is passed over: see config_keys.c", slip, key);
+	char wanted[96];
+	snprintf(wanted, sizeof wanted, "did you mean '%s'?", key);
+	if (!strstr(e.text, wanted)) fail_msg("'%s' does not say %s", e.text, wanted);
+	json_object_del(object, slip);
+	json_object_set_new(object, key, value);
+	free(json);
+}
+
+/* Every key that is written is one whose misspelling is found, in each part of each family. */
+static void refuses_misspelt_keys(void **state)
+{
+	(void)state;
+	enum { SHORTEST = 5 };
+	const family *f;
+	for (int i = 0; (f = family_at(i)); i++) {
+		char *json = family_to_json(f), *keys[200];
+		json_t *whole = json_loads(json, 0, NULL), *part, *value;
+		const char *name, *key;
+		json_object_foreach(whole, name, part)
+		{
+			int count = 0;
+			json_object_foreach(part, key, value) if (strlen(key) >= SHORTEST) keys[count++] = strdup(key);
+			for (int k = 0; k < count; k++) {
+				check_misspelt(whole, part, keys[k]);
+				free(keys[k]);
+			}
+		}
+		free(json);
+		json_decref(whole);
+	}
+	error e = { 0 };
+	family g;
+	assert_false(family_from_json(
+	    "{\"predction_type\": \"flow\", \"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD "}", &g, &e));
+	assert_non_null(strstr(e.text, "'predction_type' is no key that is known: did you mean 'prediction_type'?"));
+	assert_true(family_from_json("{\"#\": \"a remark\", \"unet\": {\"model_channels\": 32, \"num_heads\": 4, "
+	                             "\"use_checkpoint\": true}, " TINY_DD "}",
+	    &g, NULL));
+}
+
 static void ignores_buffers(void **state)
 {
 	(void)state;
@@ -277,6 +330,7 @@ int main(void)
 		cmocka_unit_test(names_unknown_families),
 		cmocka_unit_test(json_round_trip),
 		cmocka_unit_test(refuses_bad_configurations),
+		cmocka_unit_test(refuses_misspelt_keys),
 		cmocka_unit_test(ignores_buffers),
 		cmocka_unit_test(fills_parameters),
 		cmocka_unit_test(names_in_folders),
