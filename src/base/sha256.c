@@ -145,7 +145,9 @@ void sha256_of(const void *data, size_t bytes, char hex[65])
 	sha256_hex(digest, hex);
 }
 
-bool sha256_of_file(const char *path, char hex[65], error *e)
+bool sha256_of_file(const char *path, char hex[65], error *e) { return sha256_of_file_from(path, 0, hex, e); }
+
+bool sha256_of_file_from(const char *path, size_t first, char hex[65], error *e)
 {
 	enum { PART = 4 << 20 };
 	mapping m;
@@ -154,8 +156,8 @@ bool sha256_of_file(const char *path, char hex[65], error *e)
 	if (!map_file(&m, path, e)) return false;
 	sha256_begin(&h);
 	for (size_t at = 0; at < m.size; at += PART) {
-		size_t n = m.size - at < PART ? m.size - at : PART;
-		sha256_add(&h, m.data + at, n);
+		size_t n = m.size - at < PART ? m.size - at : PART, skip = first > at ? first - at : 0;
+		if (skip < n) sha256_add(&h, m.data + at + skip, n - skip);
 		madvise((void *)(m.data + at), n, MADV_DONTNEED); /* gigabytes must not pile up in our memory */
 	}
 	unmap_file(&m);

@@ -18,5 +18,6 @@ void sha256_end(sha256 *h, uint8_t digest[32]); /* h must be begun anew afterwar
 void sha256_hex(const uint8_t digest[32], char hex[65]); /* lower case, ends with 0 */
 void sha256_of(const void *data, size_t bytes, char hex[65]);
 bool sha256_of_file(const char *path, char hex[65], error *e);
+bool sha256_of_file_from(const char *path, size_t first, char hex[65], error *e); /* without its first bytes */
 
 #endif

@@ -1,5 +1,6 @@
 /* hash.c - hashes a file, or remembers that it did. */
 #include "checkpoint/hash.h"
+#include "base/file.h"
 #include "base/sha256.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { LINE_SIZE = PATH_MAX + 160, KEY_SIZE = LINE_SIZE - 66 };
 
 /* Makes the cache's folder and names its file. */
 static bool cache_path(char path[PATH_MAX])
@@ -41,7 +44,7 @@ static bool key_of(const char *path, char key[PATH_MAX + 80])
 
 static bool remembered(const char *cache, const char *key, char hex[65])
 {
-	char line[PATH_MAX + 160];
+	char line[LINE_SIZE];
 	FILE *file = fopen(cache, "r");
 	if (!file) return false;
 	bool found = false;
@@ -59,7 +62,7 @@ static bool remembered(const char *cache, const char *key, char hex[65])
 /* One write of a whole line: two processes may append at once. */
 static void remember(const char *cache, const char *key, const char hex[65])
 {
-	char line[PATH_MAX + 160];
+	char line[LINE_SIZE];
 	int n = snprintf(line, sizeof line, "%s %s", hex, key);
 	int file = open(cache, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (file < 0) return;
@@ -68,14 +71,37 @@ static void remember(const char *cache, const char *key, const char hex[65])
 	close(file);
 }
 
-bool file_hash(const char *path, char hex[65])
+/* From byte `first` on; a mark in the key tells this hash from the whole file's. */
+static bool hash_from(const char *path, size_t first, const char *mark, char hex[65])
 {
-	char cache[PATH_MAX], key[PATH_MAX + 80];
+	char cache[PATH_MAX], key[KEY_SIZE];
+	size_t n = strlen(mark);
 	hex[0] = 0;
-	if (!key_of(path, key)) return false;
+	memcpy(key, mark, n);
+	if (!key_of(path, key + n)) return false;
 	bool cached = cache_path(cache);
 	if (cached && remembered(cache, key, hex)) return true;
-	if (!sha256_of_file(path, hex, NULL)) return false;
+	if (!sha256_of_file_from(path, first, hex, NULL)) return false;
 	if (cached) remember(cache, key, hex);
 	return true;
+}
+
+bool file_hash(const char *path, char hex[65]) { return hash_from(path, 0, "", hex); }
+
+/* Where a safetensors file's data begin; 0: it is none. */
+static size_t data_begin(const char *path)
+{
+	mapping m;
+	uint64_t length = 0;
+	if (!map_file(&m, path, NULL)) return 0;
+	for (size_t i = 0; i < 8 && m.size > 8; i++) length |= (uint64_t)m.data[i] << 8 * i;
+	bool known = m.size > 9 && m.data[8] == '{' && length <= m.size - 8;
+	unmap_file(&m);
+	return known ? (size_t)length + 8 : 0;
+}
+
+bool file_data_hash(const char *path, char hex[65])
+{
+	size_t first = data_begin(path);
+	return first ? hash_from(path, first, "data ", hex) : file_hash(path, hex);
 }

@@ -5,6 +5,7 @@
 #include "checkpoint/hash.h"
 #include "pipeline/parameters.h"
 #include "pipeline/picture.h"
+#include "pipeline/traces.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,13 +271,26 @@ void job_free(job *j)
 
 /* ── the whole ── */
 
+/* "NAME hash" and "NAME" */
+static void describe_file(parameters *p, const char *name, const char *path, bool hashes)
+{
+	char label[32], hex[65];
+	const char *slash = strrchr(path, '/');
+	snprintf(label, sizeof label, "%s hash", name);
+	if (hashes && file_hash(path, hex)) {
+		hex[10] = 0;
+		parameters_text(p, label, hex);
+	}
+	parameters_text(p, name, slash && slash[1] ? slash + 1 : path);
+}
+
 static void describe(const job *j, parameters *p)
 {
 	const sumi_options *o = j->o;
 	const model *m = j->m;
 	char text[65];
 	bool timesteps = j->path.form == VARIANCE_PRESERVING;
-	parameters_begin(p, o->prompt ? o->prompt : "", o->negative_prompt);
+	trace_prompts(p, m, o);
 	parameters_integer(p, "Steps", o->steps);
 	parameters_text(p, "Sampler", sampler_name(j->sampler));
 	if (!timesteps && !j->own_scheduler) parameters_text(p, "Schedule type", spacing_name(j->spacing));
@@ -297,19 +311,21 @@ static void describe(const job *j, parameters *p)
 		parameters_text(p, "Model hash", text);
 	}
 	parameters_text(p, "Model", m->name);
-	const char *vae = m->taesd_path ? m->taesd_path : m->vae_path;
-	if (vae) {
-		if (o->hashes && file_hash(vae, text)) {
-			text[10] = 0;
-			parameters_text(p, "VAE hash", text);
-		}
-		parameters_text(p, "VAE", strrchr(vae, '/') ? strrchr(vae, '/') + 1 : vae);
+	if (m->vae_path) describe_file(p, "VAE", m->vae_path, o->hashes);
+	if (m->taesd_path) {
+		parameters_text(p, "VAE Decoder", "TAESD");
+		describe_file(p, "TAESD", m->taesd_path, o->hashes);
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
 	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);
 	parameters_text(p, "RNG", j->cuda ? "NV" : "CPU");
 	if (o->eta >= 0) parameters_number(p, "Eta", o->eta);
 	if (o->guidance_rescale > 0) parameters_number(p, "Guidance rescale", o->guidance_rescale);
+	if (o->guidance_skip_to > o->guidance_skip_from) {
+		parameters_number(p, "Guidance skip from", o->guidance_skip_from);
+		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
+	}
+	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);
 }
 

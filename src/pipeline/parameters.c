@@ -43,12 +43,52 @@ static void append_quoted(parameters *p, const char *value)
 	append(p, "\"", 1);
 }
 
+/* What Python's str.strip() takes for space: bytes of it at `text`, 0 where there is none. */
+static size_t space_at(const char *text)
+{
+	static const char *const wide[] = { "\xc2\x85", "\u00a0", "\u1680", "\u2028", "\u2029", "\u202f", "\u205f",
+		"\u3000" };
+	unsigned char c = (unsigned char)*text;
+	if (c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31)) return 1;
+	if (!strncmp(text, "\xe2\x80", 2) && (unsigned char)text[2] >= 0x80 && (unsigned char)text[2] <= 0x8a) return 3;
+	for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+		if (!strncmp(text, wide[i], strlen(wide[i]))) return strlen(wide[i]);
+	return 0;
+}
+
+static const char *skip_space(const char *text)
+{
+	while (space_at(text)) text += space_at(text);
+	return text;
+}
+
+/* Would a reader take a line that begins so for something else than more of the prompt? */
+static bool is_mark(const char *line) { return !strncmp(line, "Negative prompt:", 16) || !strncmp(line, "Steps:", 6); }
+
+/* A prompt as it can stand in the text: lines that look like what follows the prompt are joined to the line before,
+ * since tokenizers take every space for the same. Before the first line there is none: an empty bracket means nothing
+ * to whoever reads prompts, and lets the line begin with something else. */
+static void append_prompt(parameters *p, const char *text, bool first_line)
+{
+	if (first_line && is_mark(skip_space(text))) append_all(p, "()");
+	while (*text) {
+		const char *space = text;
+		while (*space && !space_at(space)) space++;
+		append(p, text, (size_t)(space - text));
+		text = skip_space(space);
+		if (memchr(space, '\n', (size_t)(text - space)) && is_mark(text))
+			append_all(p, " ");
+		else
+			append(p, space, (size_t)(text - space));
+	}
+}
+
 void parameters_begin(parameters *p, const char *prompt, const char *negative)
 {
-	append_all(p, prompt);
+	append_prompt(p, prompt, true);
 	if (negative && *negative) {
 		append_all(p, "\nNegative prompt: ");
-		append_all(p, negative);
+		append_prompt(p, negative, false);
 	}
 	append_all(p, "\n");
 }
@@ -59,10 +99,12 @@ void parameters_text(parameters *p, const char *name, const char *value)
 	p->listing = true;
 	append_all(p, name);
 	append_all(p, ": ");
-	if (strpbrk(value, ",:\n"))
+	size_t n = strlen(value);
+	bool plain = !strpbrk(value, ",:\n") && *value != '"' && !space_at(value) && (!n || value[n - 1] != ' ');
+	if (!plain)
 		append_quoted(p, value);
 	else
-		append_all(p, value);
+		append(p, value, n);
 }
 
 void parameters_number(parameters *p, const char *name, double value)

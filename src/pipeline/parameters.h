@@ -13,9 +13,11 @@ typedef struct parameters { /* text that grows; zeros to begin with */
 	bool listing; /* the line of values has begun */
 } parameters;
 
-/* The prompts; a negative prompt that is empty gets no line. */
+/* The prompts; a negative prompt that is empty gets no line. What in them would be read as the beginning of another
+ * part ("Negative prompt:" or "Steps:" where a line begins) is written on the line before, or behind "()", which mean
+ * the same to a tokenizer. */
 void parameters_begin(parameters *p, const char *prompt, const char *negative);
-/* One value; quoted as JSON where it holds a comma, a colon or a newline. */
+/* One value; quoted as JSON where it holds a comma, a colon or a newline, or begins or ends in what is taken off. */
 void parameters_text(parameters *p, const char *name, const char *value);
 /* As a person writes it: 7, 7.5, 0.05 */
 void parameters_number(parameters *p, const char *name, double value);

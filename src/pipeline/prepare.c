@@ -1,5 +1,6 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/generate.h"
+#include "pipeline/traces.h"
 #include "text/prompt.h"
 #include <limits.h>
 #include <math.h>
@@ -171,20 +172,11 @@ static bool make_path(job *j, error *e)
 
 /* ── the prompt ── */
 
-/* <lora:NAME:WEIGHT> is NAME.safetensors in the folder of LoRAs. A prompt may come from a stranger: a name is no path.
- */
 static bool add_prompt_lora(void *context, const char *name, double strength, error *e)
 {
 	job *j = context;
 	char path[PATH_MAX];
-	const char *folder = j->m->lora_folder, *file = j->m->path, *slash = strrchr(file, '/');
-	int length = (int)(folder ? strlen(folder) : slash ? (size_t)(slash - file) : 1);
-	if (!folder) folder = slash ? file : ".";
-	if (strchr(name, '/') || name[0] == '.') return fail(e, BAD_USAGE, "<lora:%s>: a name is no path", name);
-	if ((size_t)snprintf(path, sizeof path, "%.*s/%s.safetensors", length, folder, name) >= sizeof path)
-		return fail(e, BAD_USAGE, "<lora:%s>: the path is too long", name);
-	if (access(path, R_OK)) return fail(e, BAD_FILE, "<lora:%s>: there is no %s", name, path);
-	return model_add_lora(j->m, &j->of_prompt, path, (float)strength, e);
+	return lora_path(j->m, name, path, sizeof path, e) && model_add_lora(j->m, &j->of_prompt, path, (float)strength, e);
 }
 
 static bool read_prompts(job *j, error *e)

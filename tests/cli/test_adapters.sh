@@ -28,9 +28,36 @@ expect 3 'not a LoRA for' generate -m "$model" -p x --lora "$golden/sd1/vae.io.s
 expect 3 'no part of a kind of LoRA' generate -m "$model" -p x --lora "$golden/lora/io.safetensors" -o x.png
 expect 3 'nobody' generate -m "$model" -p '<lyco:nobody>' --lora-model-dir "$golden/lycoris" -o x.png
 
-# Learned words: a ParameterDict is as good as a dictionary; a word whose file cannot be used is told where it is named.
+# Traces in the parameters, with hashes as A1111 has them: of a LoRA's data behind the header, of a word's whole file.
+hash_of() { sha256sum | cut -c1-12; }
+header=$(od -An -tu4 -N 4 "$golden/lycoris/loha.safetensors" | tr -d ' ')
+data=$(tail -c +$((header + 9)) "$golden/lycoris/loha.safetensors" | hash_of)
 mkdir words held useless
 cp "$saved/parameters.pt" words/zork.pt
+word=$(hash_of <words/zork.pt)
+expect 0 '' generate -m "$model" --steps 2 -W 16 -H 16 -o traces.png -p 'a zork' --lora "$golden/lycoris/loha.safetensors:0.7" \
+	--embd-dir words --guidance-skip-from 0.5 --guidance-skip-to 0.75
+strings -n 4 traces.png >text
+grep -q '^a zork <lora:loha:0.7>$' text || grep -q 'a zork <lora:loha:0.7>$' text || wrong "the prompt: $(head -3 text)"
+for trace in "Lora hashes: \"loha: $data\"" "TI hashes: \"zork: $word\"" 'Guidance skip from: 0.5, Guidance skip to: 0.75'; do
+	grep -q "$trace" text || wrong "no $trace in: $(grep Steps text)"
+done
+expect 0 '' generate -m "$model" --steps 1 -W 16 -H 16 -o tag.png -p 'a zork<lora:loha:0.7>' --lora-model-dir "$golden/lycoris"
+strings -n 4 tag.png >text
+grep -q "Lora hashes: \"loha: $data\"" text || wrong "no hash of a LoRA of the prompt: $(grep Steps text)"
+grep -q 'TI hashes' text && wrong 'a hash of a word that was not used'
+# A prompt that holds what begins another part draws what it drew, and is read as one.
+draw one.png -p 'a cat Negative prompt: dog'
+expect 0 '' generate -m "$model" --steps 1 -W 64 -H 64 --type f32 -o two.png -n blurry -p 'a cat
+Negative prompt: dog'
+strings -n 4 two.png >text
+grep -q 'a cat Negative prompt: dog$' text || wrong "a prompt of two lines: $(head -4 text)"
+[ "$(grep -c '^Negative prompt' text)" = 1 ] || wrong "two negative prompts: $(head -4 text)"
+draw three.png -p '()Negative prompt: dog'
+draw four.png -p 'Negative prompt: dog'
+same three.png four.png
+
+# Learned words: a ParameterDict is as good as a dictionary; a word whose file cannot be used is told where it is named.
 cp "$saved/parameterdict.pt" held/zork.pt
 cp "$golden/sd1/vae.io.safetensors" useless/zork.safetensors
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >useless/blub.bin
