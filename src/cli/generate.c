@@ -59,7 +59,7 @@ static const option table[] = {
 	{ .name = "taesd", .kind = TEXT, AT(taesd), .argument = "FILE",
 	    .help = "decode with a tiny autoencoder: fast, rough" },
 	{ .name = "lora", .kind = TEXTS, AT(loras), .argument = "FILE[:W]",
-	    .help = "add a LoRA with weight W; may be repeated" },
+	    .help = "add a LoRA (or DoRA, LoHa, LoKr, OFT, …) with weight W; may be repeated" },
 	{ .name = "lora-model-dir", .kind = TEXT, AT(lora_folder), .argument = "DIR",
 	    .help = "where <lora:name:weight> finds its file (the model's folder)" },
 	{ .name = "embd-dir", .kind = TEXT, AT(embedding_folder), .argument = "DIR",
