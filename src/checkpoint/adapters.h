@@ -6,7 +6,7 @@
 #include "nn/lora.h"
 
 typedef struct adapter_file {
-	char *path;
+	char *path; /* NULL: it lies in memory alone */
 	weights *file;
 	lora *set;
 	float strength;

@@ -47,9 +47,9 @@ void trace_prompts(parameters *p, const model *m, const sumi_options *o)
 	if (to) fputs(o->prompt ? o->prompt : "", to);
 	for (int i = 0; to && i < m->lasting.count; i++) {
 		char name[256];
+		if (!m->lasting.files[i].path) continue; /* the one that is being trained */
 		name_of(m->lasting.files[i].path, name, sizeof name);
-		fprintf(to, "%s<lora:%s:%.4g>", i || (o->prompt && *o->prompt) ? " " : "", name,
-		    (double)m->lasting.files[i].strength);
+		fprintf(to, "%s<lora:%s:%.4g>", ftell(to) > 0 ? " " : "", name, (double)m->lasting.files[i].strength);
 	}
 	p->full |= !to || fclose(to);
 	parameters_begin(p, text ? text : "", o->negative_prompt);
@@ -115,7 +115,8 @@ void trace_hashes(parameters *p, const model *m, const sumi_options *o)
 	hash_list loras, words;
 	error unimportant = { 0 };
 	begin_list(&loras, m);
-	for (int i = 0; i < m->lasting.count; i++) add_lora_hash(&loras, m->lasting.files[i].path);
+	for (int i = 0; i < m->lasting.count; i++)
+		if (m->lasting.files[i].path) add_lora_hash(&loras, m->lasting.files[i].path);
 	free(prompt_without_loras(o->prompt ? o->prompt : "", add_named_lora, &loras, &unimportant));
 	end_list(&loras, p, "Lora hashes");
 	begin_list(&words, m);
