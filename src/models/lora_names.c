@@ -62,6 +62,15 @@ static void plain(const char *lead, const char *name, char *out, size_t size)
 		if (*c == '.') *c = '_';
 }
 
+/* In the one form a module begins with its network. */
+static const char *lead_of(role r)
+{
+	static const char *const leads[FAMILY_ROLES] = {
+		[DENOISER] = "u_", [TEXT_ENCODER] = "t_", [TEXT_ENCODER + 1] = "t2_", [TEXT_ENCODER + 2] = "t3_"
+	};
+	return leads[r];
+}
+
 /* A bias is told right after its weight. */
 static void note_bias(lora_names *n, const char *bias)
 {
@@ -80,7 +89,7 @@ static void told(void *context, const parameter *p)
 	if (length > 5 && !strcmp(p->name + length - 4, "bias")) note_bias(n, p->name);
 	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight");
 	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
-	const char *lead = n->role == DENOISER ? "u_" : "t_";
+	const char *lead = lead_of(n->role);
 	char module[300];
 	piece pieces[MAX_PIECES];
 	int count = diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
@@ -164,10 +173,9 @@ lora_names *lora_names_new(const family *f, error *e)
 	}
 	n->f = f;
 	bool fine = true;
-	static const role roles[] = { DENOISER, TEXT_ENCODER };
-	for (int i = 0; i < 2 && fine; i++) {
-		n->role = roles[i];
-		fine = family_parameters(f, roles[i], told, n, e);
+	for (int r = 0; r < FAMILY_ROLES && fine; r++) {
+		n->role = (role)r;
+		if (lead_of(n->role) && family_has(f, n->role)) fine = family_parameters(f, n->role, told, n, e);
 	}
 	for (int i = 0; i < 2; i++) n->failed |= !(n->counted[i] = calloc((size_t)n->count + 1, sizeof(int)));
 	if (!fine || n->failed) {
@@ -214,10 +222,12 @@ static void mend_text_name(char *module, size_t size)
 	}
 }
 
-/* What stands behind the part's prefix; −1: the part has no such module. */
-static int find_in(const lora_names *n, const char *lead, const char *rest)
+/* What stands behind the network's prefix; −1: it has no such module. */
+static int find_in(const lora_names *n, role r, const char *rest)
 {
 	char simple[300], longer[320];
+	const char *lead = lead_of(r);
+	size_t lead_length = strlen(lead);
 	plain(lead, rest, simple, sizeof simple);
 	char *processor = strstr(simple, "_processor_");
 	if (processor) memmove(processor, processor + 10, strlen(processor + 10) + 1);
@@ -226,40 +236,56 @@ static int find_in(const lora_names *n, const char *lead, const char *rest)
 	if (i >= 0) return i;
 	snprintf(longer, sizeof longer, ends_in(simple, "_to_out") ? "%s_0" : "%s", simple);
 	if ((i = index_of(n, longer)) >= 0 || *lead != 't') return i;
-	snprintf(longer, sizeof longer, "t_text_model_%s", simple + 2);
+	snprintf(longer, sizeof longer, "%stext_model_%s", lead, simple + lead_length);
 	return index_of(n, longer);
 }
 
-/* Where the name has no known prefix, it may be of either part. */
+static bool takes_off(const char **module, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	if (strncmp(*module, prefix, n)) return false;
+	*module += n;
+	return true;
+}
+
+/* Where the name has no known prefix, it may be of any network. */
 static int find_named(const lora_names *n, const char *module)
 {
+	enum { TEXT = TEXT_ENCODER };
 	static const struct {
-		const char *prefix, *lead;
+		const char *prefix;
+		int role;
 	} known[] = {
-		{ "lora_unet_", "u_" },
-		{ "lora_te_", "t_" },
-		{ "lora_te1_", "t_" },
-		{ "oft_unet_", "u_" }, /* kohya */
-		{ "unet.", "u_" },
-		{ "text_encoder.", "t_" }, /* diffusers */
-		{ "diffusion_model.", "u_" },
-		{ "text_encoders.clip_l.transformer.", "t_" }, /* ComfyUI */
-		{ "clip_l.transformer.", "t_" },
+		{ "lora_unet_", DENOISER },
+		{ "oft_unet_", DENOISER }, /* kohya */
+		{ "lora_te_", TEXT },
+		{ "lora_te1_", TEXT },
+		{ "lora_te2_", TEXT + 1 },
+		{ "lora_te3_", TEXT + 2 },
+		{ "unet.", DENOISER },
+		{ "transformer.", DENOISER }, /* diffusers */
+		{ "text_encoder.", TEXT },
+		{ "text_encoder_2.", TEXT + 1 },
+		{ "text_encoder_3.", TEXT + 2 },
+		{ "diffusion_model.", DENOISER },
+		{ "clip_l.transformer.", TEXT }, /* ComfyUI */
+		{ "clip_g.transformer.", TEXT + 1 },
+		{ "t5xxl.transformer.", TEXT + 2 },
 	};
-	const char *own[2][2] = { { n->f->prefix[DENOISER], "u_" }, { n->f->prefix[TEXT_ENCODER], "t_" } };
-	if (!strncmp(module, "base_model.model.", 17)) module += 17; /* PEFT */
-	if (!strncmp(module, "lycoris_", 8)) module += 8;            /* LyCORIS, of a network that it wrapped itself */
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		size_t length = strlen(known[i].prefix);
-		if (!strncmp(module, known[i].prefix, length)) return find_in(n, known[i].lead, module + length);
+	takes_off(&module, "base_model.model."); /* PEFT */
+	takes_off(&module, "lycoris_");          /* LyCORIS, of a network that it wrapped itself */
+	for (int r = 0; r < FAMILY_ROLES; r++) {
+		char own[PREFIX_LENGTH + 1];
+		snprintf(own, sizeof own, "%s.", n->f->prefix[r]);
+		if (lead_of((role)r) && *n->f->prefix[r] && takes_off(&module, own)) return find_in(n, (role)r, module);
 	}
-	for (int i = 0; i < 2; i++) {
-		size_t length = strlen(own[i][0]);
-		if (length && !strncmp(module, own[i][0], length) && module[length] == '.')
-			return find_in(n, own[i][1], module + length + 1);
-	}
-	int i = find_in(n, "u_", module);
-	return i >= 0 ? i : find_in(n, "t_", module);
+	takes_off(&module, "text_encoders."); /* ComfyUI */
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (takes_off(&module, known[i].prefix)) return find_in(n, (role)known[i].role, module);
+	int found = -1;
+	for (int r = 0; r < FAMILY_ROLES && found < 0; r++)
+		if (lead_of((role)r)) found = find_in(n, (role)r, module);
+	return found;
 }
 
 lora_target lora_names_find(void *names, const char *module)
@@ -280,18 +306,22 @@ lora_target lora_names_find(void *names, const char *module)
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)
 {
 	role r = family_role_of(f, weight);
-	bool of_unet = r == DENOISER;
 	piece pieces[MAX_PIECES];
+	char name[300], lead[16] = "lora_unet_";
 	*count = r == ROLES ? 0 : diffusers_pieces(f, r, weight, s, pieces);
 	if (i < 0 || i >= *count) return false;
-	plain("", pieces[i].name, module, size);
-	int layer; /* of SD 2's text encoder the last is skipped: a path beside it would learn nothing */
-	if (!of_unet && sscanf(module, "text_model_encoder_layers_%d_", &layer) == 1 &&
-	    layer >= f->text[0].clip.layers - f->text[0].skip) {
-		*count = 0;
-		return false;
+	plain("", pieces[i].name, name, sizeof name);
+	if (r >= TEXT_ENCODER) {
+		const text_config *t = &f->text[r - TEXT_ENCODER];
+		int layer; /* a path beside a block that is skipped, as SD 2's last one, would learn nothing */
+		if (sscanf(name, "text_model_encoder_layers_%d_", &layer) == 1 && layer >= t->clip.layers - t->skip) {
+			*count = 0;
+			return false;
+		}
+		if (family_has(f, TEXT_ENCODER + 1))
+			snprintf(lead, sizeof lead, "lora_te%d_", (int)(r - TEXT_ENCODER) + 1);
+		else
+			snprintf(lead, sizeof lead, "lora_te_");
 	}
-	char name[300];
-	snprintf(name, sizeof name, "%s%s", of_unet ? "lora_unet_" : "lora_te_", module);
-	return snprintf(module, size, "%s", name) < (int)size;
+	return snprintf(module, size, "%s%s", lead, name) < (int)size;
 }
