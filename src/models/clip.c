@@ -49,9 +49,11 @@ static tensor block(nn *n, const clip_config *c, tensor x)
 	graph *g = n->g;
 	const names *as = names_of(c);
 	block_begin(g);
-	x = add(g, x, self_attention(n, c, nn_layer_norm(n, as->norm1, x, c->epsilon)));
-	tensor h = nn_linear(n, as->widen, nn_layer_norm(n, as->norm2, x, c->epsilon), c->inner, true);
-	x = add(g, x, nn_linear(n, as->narrow, activate(g, h, c->activation), c->width, true));
+	dtype compute = graph_compute(g), sums = nn_sums(n);
+	tensor h = cast(g, nn_layer_norm(n, as->norm1, x, c->epsilon), compute);
+	x = add(g, x, cast(g, self_attention(n, c, h), sums));
+	h = nn_linear(n, as->widen, cast(g, nn_layer_norm(n, as->norm2, x, c->epsilon), compute), c->inner, true);
+	x = add(g, x, cast(g, nn_linear(n, as->narrow, activate(g, h, c->activation), c->width, true), sums));
 	block_end(g);
 	nn_block(n, x);
 	return x;
@@ -75,7 +77,7 @@ clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip, bool 
 	if (skip < 0 || skip > c->layers) graph_fail(g, "skips %d of %d blocks", skip, c->layers);
 	int wanted = c->layers - skip, built = to_end ? c->layers : wanted;
 	push(g, "%s", names_of(c)->root);
-	tensor x = embed(n, c, ids), taken = x;
+	tensor x = cast(g, embed(n, c, ids), nn_sums(n)), taken = x;
 	for (int i = 0; i < built; i++) {
 		push(g, names_of(c)->block, i);
 		x = block(n, c, x);
@@ -97,7 +99,7 @@ tensor clip_final_norm(nn *n, const clip_config *c, tensor states)
 tensor clip_pooled(nn *n, const clip_config *c, tensor states, tensor positions, bool project)
 {
 	graph *g = n->g;
-	tensor y = embedding(g, reshape(g, states, shape2(-1, c->width)), positions);
+	tensor y = embedding(g, reshape(g, cast(g, states, graph_compute(g)), shape2(-1, c->width)), positions);
 	if (!project) return y;
 	initial start = { NORMAL_START, 1 / sqrtf((float)c->width) };
 	/* stored [width,projection] by OpenCLIP, transposed by Hugging Face */

@@ -50,9 +50,12 @@ static void told_block(void *context, const char *scope, tensor result)
 trial *trial_new(const char *name, dtype compute, const arrays *weights, const adapted *adapters, int adapter_count)
 {
 	trial *t = calloc(1, sizeof *t);
-	t->n = (nn){
-		.g = graph_new(compute), .adapters = adapters, .adapter_count = adapter_count, .block = told_block, .context = t
-	};
+	t->n = (nn){ .g = graph_new(compute),
+		.adapters = adapters,
+		.adapter_count = adapter_count,
+		.wide_sums = true, /* as in sampling; in f32 it makes no difference */
+		.block = told_block,
+		.context = t };
 	snprintf(t->name, sizeof t->name, "%s%s", name, compute == BF16 ? " bf16" : "");
 	t->weights = weights;
 	t->list = calloc(MOST, sizeof *t->list);
