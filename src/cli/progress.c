@@ -1,5 +1,6 @@
 /* progress.c - the bar, the plain lines, and the signals. */
 #include "cli/progress.h"
+#include "base/clock.h"
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The one thing a signal handler may touch. */
@@ -20,13 +20,6 @@ static void on_signal(int number)
 }
 
 bool stop_requested(void) { return stop_asked != 0; }
-
-double seconds_now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int columns(void)
 {

@@ -18,7 +18,6 @@ void progress_begin(progress *p, bool verbose, bool quiet);
 sumi_listener progress_listener(progress *p); /* p must live as long as the listener */
 void progress_end(progress *p);               /* ends the line of the last stage */
 bool stop_requested(void);
-double seconds_now(void);
 void print_duration(char *out, size_t size, double seconds); /* "3:05", "1:03:05" */
 
 #endif

@@ -1,4 +1,5 @@
 /* train.c - sumi train JOB: options as the library's table has them, and a line that tells how it goes. */
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <stdio.h>

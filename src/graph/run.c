@@ -1,10 +1,10 @@
 /* run.c - memory, the ways in and out, and running. Nothing is allocated while a graph runs, but for a device's
  * recordings. */
 #include "base/memory.h"
+#include "base/clock.h"
 #include "graph/internal.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 size_t graph_arena_bytes(const graph *g) { return g->arena_bytes[OWN]; }
 size_t graph_constant_bytes(const graph *g) { return g->constant_bytes[OWN]; }
@@ -121,13 +121,6 @@ static void connect(graph *g, step *s, char *const scratch[MEMORIES], char *cons
 	s->call.packed = s->packed_bytes ? packed[s->memory] + s->packed_at : NULL;
 }
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* A kernel's failure, with the name of the kernel. */
 static bool broken(const step *s, const error *own, error *e)
 {
@@ -145,12 +138,12 @@ static bool transfer(const graph *g, const step *s, error *e)
 
 static bool compute(graph *g, step *s, bool pack, error *e)
 {
-	double start = g->profile ? now() : 0;
+	double start = g->profile ? seconds_now() : 0;
 	error own = { OK, "" };
 	bool fine = s->call.y->op == COPY ? transfer(g, s, &own)
 	                                  : (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
 	if (fine && g->profile && on_device(g, s->memory)) fine = g->device->sync(g->device->context, &own);
-	if (g->profile) s->seconds += now() - start;
+	if (g->profile) s->seconds += seconds_now() - start;
 	return fine || broken(s, &own, e);
 }
 

@@ -1,17 +1,10 @@
 /* cache_job.c - `sumi cache`: the latents, and the text states, of a set for the training of a model. */
 #include "train/data/cache.h"
+#include "base/clock.h"
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
 #include <math.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct job_clock {
 	const training_listener *l;
@@ -23,7 +16,7 @@ typedef struct job_clock {
 static bool tell(void *context, int64_t done, int64_t of, const data_counts *counts)
 {
 	job_clock *c = context;
-	double spent = fmax(1e-9, now() - c->began), each = spent / (double)done;
+	double spent = fmax(1e-9, seconds_now() - c->began), each = spent / (double)done;
 	c->counts = *counts;
 	c->done = done;
 	if (!c->l || !c->l->progress) return true;
@@ -56,8 +49,9 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
-	job_clock c = { .l = l, .began = now() };
+	fine =
+	    fine && survey_source(o, &source, l, e) && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
+	job_clock c = { .l = l, .began = seconds_now() };
 	cache_options how = { .folder = o->output,
 		.words = o->cache_text && d.tokenizer,
 		.stored = !strcmp(o->cache_precision, "f32")   ? F32
@@ -71,7 +65,7 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	if (fine)
 		training_note(l, "%lld latents%s in %s: %.1f images/s; %llu could not be read, %llu had no caption",
 		    (long long)c.done, how.words ? " and text states" : "", o->output,
-		    (double)c.done / fmax(1e-9, now() - c.began), (unsigned long long)c.counts.broken,
+		    (double)c.done / fmax(1e-9, seconds_now() - c.began), (unsigned long long)c.counts.broken,
 		    (unsigned long long)c.counts.uncaptioned);
 	diffusion_close(&d);
 	return fine;

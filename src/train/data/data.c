@@ -1,13 +1,13 @@
 /* data.c - batches without end. While a batch is used, threads decode the next; which samples it holds is settled
  * before, so neither their number nor their order of arrival matters. */
 #include "train/data/data_look.h"
+#include "base/clock.h"
 #include "train/data/data_order.h"
 #include "train/data/data_sample.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LONGEST_CAPTION = 4096, MOST_THREADS = 64 };
 
@@ -44,13 +44,6 @@ struct data {
 	bool stop;
 	double decoding;
 };
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static size_t floats_of(const half *h) { return (size_t)h->height * (size_t)h->width * 3; }
 
@@ -127,9 +120,9 @@ static void *decode_slots(void *context)
 		int i = d->next_slot++;
 		half *h = &d->halves[d->making];
 		pthread_mutex_unlock(&d->lock);
-		double start = now();
+		double start = seconds_now();
 		decode(d, h, i);
-		double spent = now() - start;
+		double spent = seconds_now() - start;
 		pthread_mutex_lock(&d->lock);
 		d->decoding += spent;
 		if (++d->finished == d->slots) pthread_cond_signal(&d->done);
@@ -165,12 +158,12 @@ static void begin_batch(data *d)
 
 static void wait_for_batch(data *d)
 {
-	double start = now();
+	double start = seconds_now();
 	pthread_mutex_lock(&d->lock);
 	while (d->finished < d->slots) pthread_cond_wait(&d->done, &d->lock);
 	d->counts.decoding = d->decoding;
 	pthread_mutex_unlock(&d->lock);
-	d->counts.waited += now() - start;
+	d->counts.waited += seconds_now() - start;
 }
 
 static void tell(const data *d, const char *line)

@@ -1,28 +1,21 @@
 /* benchmark.c - the loader alone. */
 #include "train/run/benchmark.h"
+#include "base/clock.h"
 #include <math.h>
-#include <time.h>
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool benchmark_loader(const data_options *source, int64_t batches, const training_listener *l, error *e)
 {
 	data *d = data_open(source, e);
 	data_batch b;
 	bool fine = d != NULL;
-	double start = now(), first = 0;
+	double start = seconds_now(), first = 0;
 	for (int64_t i = 0; fine && i < batches; i++) {
 		fine = data_next(d, &b, e);
-		if (!i) first = now() - start;
+		if (!i) first = seconds_now() - start;
 	}
 	if (fine) {
 		data_counts c = data_counted(d);
-		double seconds = fmax(1e-9, now() - start), each = c.decoding / (double)c.samples;
+		double seconds = fmax(1e-9, seconds_now() - start), each = c.decoding / (double)c.samples;
 		training_note(l,
 		    "the loader alone: %llu pictures in %.2f s, %.1f images/s by %d threads (first batch %.2f s); "
 		    "%.2f ms of work a picture; %llu broken, %llu without caption",

@@ -1,5 +1,6 @@
 /* trainer.c - the loop: steps, averages, log, checkpoints, and an orderly end. */
 #include "train/run/trainer.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "train/run/benchmark.h"
 #include "train/run/jobs.h"
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct run {
@@ -46,13 +46,6 @@ void training_note(const training_listener *l, const char *format, ...)
 	vsnprintf(line, sizeof line, format, list);
 	va_end(list);
 	l->note(l->context, line);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ── samples ── */
@@ -200,7 +193,7 @@ static bool start(run *r, const data_options *source, error *e)
 	    1e-6 * (double)learner_parameters(m, false), 1e-6 * (double)learner_parameters(m, true),
 	    1e-6 * (double)stepper_arena_bytes(r->stepper), 1e-6 * (double)stepper_state_bytes(r->stepper));
 	tell_epochs(r);
-	r->began = r->reported = now();
+	r->began = r->reported = seconds_now();
 	r->began_step = r->state.step;
 	if (!team_wait(r->team, e)) return false; /* all have read what the first may move */
 	return team_rank(r->team) > 0 ||
@@ -215,7 +208,7 @@ static bool save(run *r, error *e)
 	int count = stepper_trained(r->stepper, &indices);
 	training_state s = r->state;
 	if (r->log && !run_log_sync(r->log, e)) return false;
-	s.seconds += now() - r->began;
+	s.seconds += seconds_now() - r->began;
 	s.optimizer_steps = optimizer_steps(stepper_optimizer(r->stepper));
 	if (!snapshot_write(r->dir, r->task->learner, indices, count, stepper_optimizer(r->stepper),
 	        stepper_holders(r->stepper), r->team, &s, r->options, e))
@@ -237,7 +230,7 @@ static void average(run *r)
 
 static void measure(run *r)
 {
-	double t = now(), waited = data_counted(r->data).waited, span = fmax(1e-9, t - r->reported);
+	double t = seconds_now(), waited = data_counted(r->data).waited, span = fmax(1e-9, t - r->reported);
 	r->images_per_second = (r->samples - r->reported_samples) / span;
 	r->waited = (waited - r->reported_waited) / span;
 	r->reported = t;
@@ -250,7 +243,7 @@ static void estimate(const run *r)
 {
 	enum { AFTER = 3, WORTH_IT = 60 /* seconds */ };
 	int64_t done = r->state.step - r->began_step;
-	double each = (now() - r->began) / (double)done,
+	double each = (seconds_now() - r->began) / (double)done,
 	       left = each * (double)(r->options->max_train_steps - r->state.step);
 	if (done == AFTER && left >= WORTH_IT)
 		training_note(r->listener, "%.2f s a step: about %.0f min more", each, left / 60);
@@ -261,7 +254,7 @@ static bool report(run *r, const step_result *s, double rate)
 {
 	if (!r->listener || !r->listener->progress) return true;
 	double steps = (double)(r->state.step - r->began_step), left = 0;
-	if (steps > 0) left = (now() - r->began) / steps * (double)(r->options->max_train_steps - r->state.step);
+	if (steps > 0) left = (seconds_now() - r->began) / steps * (double)(r->options->max_train_steps - r->state.step);
 	return r->listener->progress(r->listener->context, &(training_progress){ .step = r->state.step,
 	                                                       .steps = r->options->max_train_steps,
 	                                                       .loss = s->loss,
@@ -280,7 +273,7 @@ static bool log_step(run *r, const step_result *s, double rate, error *e)
 	if (line || r->state.step == r->began_step + 1) measure(r);
 	return !line || !r->log ||
 	       run_log_line(r->log, r->state.step, s->loss, r->state.smoothed, rate, s->gradient_norm, r->images_per_second,
-	           r->state.seconds + now() - r->began, e);
+	           r->state.seconds + seconds_now() - r->began, e);
 }
 
 /* The times of all nodes, once. */
