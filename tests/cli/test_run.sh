@@ -76,9 +76,12 @@ said 'left out: a.training, b.training'
 # Repeats share a latent.
 mkdir 'set/200_again'
 cp set/turned.png 'set/200_again/x.png'
-expect 0 'encoded 4 of 4 pictures' $run --output repeats.safetensors --max_train_steps 1
+expect 0 'encoded 4 of 4 pictures' $run --output repeats.safetensors --max_train_steps 3
 said '4 pictures, with repeats 203 samples an epoch'
 [ "$(wc -l <repeats.cache/metadata.jsonl)" -eq 203 ] || wrong 'the list of the cache is not as long as the epoch'
+expect 0 '' $run --output uncached.safetensors --max_train_steps 3 --cache_latents false
+for name in repeats uncached; do cut -d, -f1-5 $name.training/log.csv >$name.csv; done
+same repeats.csv uncached.csv
 rm -r set/200_again
 
 # Two at once: the second is told who is first, and changes nothing.
