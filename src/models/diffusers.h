@@ -12,6 +12,7 @@ typedef struct piece {
 	shape shape;     /* there; the values lie in the same order */
 	int first, rows; /* which rows of the original it is */
 	bool transposed; /* the values lie the other way round: [in,out] for [out,in] */
+	bool swapped;    /* its rows are in two halves, which are exchanged there (SD 3: shift and scale) */
 } piece;
 enum { MAX_PIECES = 3 };
 

@@ -4,6 +4,7 @@
  * form, "u_" or "t_" and the module with underscores, they are looked up alike. */
 #include "models/lora_names.h"
 #include "models/diffusers.h"
+#include "models/mmdit_names.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ typedef struct entry {
 	shape shape;
 	int first, rows;
 	bool bias; /* the layer has one */
+	bool swapped;
 	int order; /* in which the parameters were told */
 } entry;
 
@@ -34,7 +36,7 @@ static char *copy(const char *s)
 	return c;
 }
 
-static void add_entry(lora_names *n, const char *module, const char *weight, shape s, int first, int rows)
+static void add_entry(lora_names *n, const char *module, const char *weight, shape s, int first, int rows, bool swapped)
 {
 	if (n->count == n->capacity) {
 		int capacity = n->capacity ? 2 * n->capacity : 1024;
@@ -47,7 +49,7 @@ static void add_entry(lora_names *n, const char *module, const char *weight, sha
 		n->capacity = capacity;
 	}
 	entry *x = &n->list[n->count];
-	*x = (entry){ copy(module), copy(weight), s, first, rows, false, n->count };
+	*x = (entry){ copy(module), copy(weight), s, first, rows, false, swapped, n->count };
 	n->count++;
 	n->failed |= !x->module || !x->weight;
 }
@@ -92,14 +94,16 @@ static void told(void *context, const parameter *p)
 	const char *lead = lead_of(n->role);
 	char module[300];
 	piece pieces[MAX_PIECES];
-	int count = diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
+	const char *own = p->name + strlen(n->f->prefix[n->role]) + 1;
+	int count = n->role == DENOISER && n->f->denoiser.kind == MMDIT
+	                ? mmdit_pieces(own, p->shape, pieces)
+	                : diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
 	for (int i = 0; i < count; i++) {
 		plain(lead, pieces[i].name, module, sizeof module);
-		add_entry(n, module, p->name, p->shape, pieces[i].first, pieces[i].rows);
+		add_entry(n, module, p->name, p->shape, pieces[i].first, pieces[i].rows, pieces[i].swapped);
 	}
-	const char *prefix = n->f->prefix[n->role];
-	plain(lead, p->name + strlen(prefix) + 1, module, sizeof module);
-	add_entry(n, module, p->name, p->shape, 0, p->shape.d[0]);
+	plain(lead, own, module, sizeof module);
+	add_entry(n, module, p->name, p->shape, 0, p->shape.d[0], false);
 }
 
 static int by_module(const void *a, const void *b)
@@ -300,7 +304,7 @@ lora_target lora_names_find(void *names, const char *module)
 		i = find_named(n, module);
 	if (i < 0) return (lora_target){ 0 };
 	const entry *x = &n->list[i];
-	return (lora_target){ x->weight, x->shape, x->first, x->rows, x->bias };
+	return (lora_target){ x->weight, x->shape, x->first, x->rows, x->bias, x->swapped };
 }
 
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)

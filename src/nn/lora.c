@@ -132,10 +132,12 @@ static bool fit(adapter *a, lora_target t)
 	a->shape = w;
 	a->first = t.first;
 	a->rows = t.rows ? t.rows : w.d[0];
+	a->swapped = t.swapped;
 	a->in = w.n > 1 ? w.d[1] : 1;
 	a->area = (int)(shape_count(w) / ((size_t)w.d[0] * (size_t)a->in));
 	a->kind = lora_kind_of(a);
-	bool of_bias = t.bias && a->part[DIFF_BIAS].data && shape_count(a->part[DIFF_BIAS].shape) == (size_t)a->rows;
+	bool of_bias =
+	    t.bias && !t.swapped && a->part[DIFF_BIAS].data && shape_count(a->part[DIFF_BIAS].shape) == (size_t)a->rows;
 	if (!of_bias) a->part[DIFF_BIAS].data = NULL;
 	return a->kind || of_bias;
 }
@@ -174,12 +176,20 @@ static tensor put_rows(graph *g, const adapter *a, tensor w, tensor changed)
 	return last < all ? concat(g, changed, slice(g, w, 0, last, all - last), 0) : changed;
 }
 
+static tensor swap_halves(graph *g, tensor w)
+{
+	int half = dim(g, w, 0) / 2;
+	return concat(g, slice(g, w, 0, half, half), slice(g, w, 0, 0, half), 0);
+}
+
 static tensor merge_weight(graph *g, const adapter *a, float strength, const char *name, int set, int index, tensor w)
 {
 	shape part = a->shape;
 	part.d[0] = a->rows;
 	tensor rows = reshape(g, slice(g, w, 0, a->first, a->rows), shape3(a->rows, a->in, a->area));
+	if (a->swapped) rows = swap_halves(g, rows);
 	rows = lora_change(g, a, strength, name, set, index, rows);
+	if (a->swapped) rows = swap_halves(g, rows);
 	return put_rows(g, a, w, reshape(g, rows, part));
 }
 

@@ -36,7 +36,8 @@ typedef struct lora_target {
 	const char *weight; /* whole name, "….proj_in.weight"; copied. NULL: the module is unknown */
 	shape shape;        /* of the whole weight, of one axis or more */
 	int first, rows;
-	bool bias; /* "….proj_in.bias" is there too */
+	bool bias;    /* "….proj_in.bias" is there too */
+	bool swapped; /* the adapter has the two halves of the rows exchanged */
 } lora_target;
 typedef lora_target lora_resolve_fn(void *context, const char *module);
 /* Finds each module's weight and checks the shapes against it. What is incomplete, unknown or does not fit is set aside

@@ -57,6 +57,7 @@ typedef struct adapter {
 	const lora_kind *kind; /* of the change of the weight */
 	shape shape;           /* of the whole weight */
 	int first, rows;       /* of its first axis */
+	bool swapped;          /* the halves of its rows are exchanged in the file */
 	int in, area;          /* its second axis, and the rest: a weight of one axis has 1 and 1 */
 	float *rotation;       /* [stages·rows,band]: see lora_rotation.c */
 } adapter;

@@ -110,7 +110,7 @@ static void parts_in_every_spelling(void **state)
 		{ "_lora.down.weight", "_lora.up.weight" },
 		{ ".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight" }, { ":down", ":up" } };
 	static const float data[8];
-	lora_target layer = { "x.weight", shape2(4, 3), 0, 0, false };
+	lora_target layer = { "x.weight", shape2(4, 3), 0, 0, false, false };
 	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
 		error e = { 0 };
 		lora *l = lora_new();
@@ -163,7 +163,7 @@ static void misfits_are_set_aside(void **state)
 		{ { ".rescale", { 1, { 8 } } } },
 		{ { ".diff_b", { 1, { 8 } } } },
 	};
-	lora_target layer = { "x.weight", shape2(8, 6), 0, 0, false };
+	lora_target layer = { "x.weight", shape2(8, 6), 0, 0, false, false };
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		error e = { 0 };
 		lora *l = lora_new();
@@ -232,7 +232,7 @@ static void turns_many_blocks(void **state)
 	fill_with(blocks, BLOCKS * 4, 2);
 	error e = { 0 };
 	lora *l = lora_new();
-	lora_target target = { "w.weight", shape2(ROWS, COLUMNS), 0, 0, false };
+	lora_target target = { "w.weight", shape2(ROWS, COLUMNS), 0, 0, false, false };
 	assert_true(lora_add(l, "w.oft_blocks", F32, shape3(BLOCKS, 2, 2), blocks, &e));
 	assert_true(lora_resolve(l, any_layer, &target, &e));
 	assert_int_equal(lora_matched(l), 1);
@@ -263,7 +263,7 @@ static void changes_only_its_rows(void **state)
 	fill_with(up, COUNT * 2, 5);
 	error e = { 0 };
 	lora *l = lora_new();
-	lora_target target = { "w.weight", shape2(ROWS, COLUMNS), FIRST, COUNT, false };
+	lora_target target = { "w.weight", shape2(ROWS, COLUMNS), FIRST, COUNT, false, false };
 	assert_true(lora_add(l, "w.lora_down.weight", F32, shape2(2, COLUMNS), down, &e));
 	assert_true(lora_add(l, "w.lora_up.weight", F32, shape2(COUNT, 2), up, &e));
 	assert_true(lora_add(l, "w.dora_scale", F32, shape2(COUNT, 1), lengths, &e));

@@ -1,0 +1,10 @@
+/* mmdit_names.h - Stable Diffusion 3's denoiser in diffusers' names. */
+#ifndef SUMI_MODELS_MMDIT_NAMES_H
+#define SUMI_MODELS_MMDIT_NAMES_H
+#include "models/diffusers.h"
+
+/* The pieces of a weight of this name (without the denoiser's prefix) and shape; 0: diffusers has no such weight. Of a
+ * bias `swapped` is not known in the last block. */
+int mmdit_pieces(const char *name, shape s, piece pieces[MAX_PIECES]);
+
+#endif
