@@ -136,7 +136,7 @@ static int one_piece(piece *p, shape s)
 	p->shape = s;
 	p->first = 0;
 	p->rows = s.n ? s.d[0] : 1;
-	p->transposed = false;
+	p->transposed = p->swapped = false;
 	return 1;
 }
 

@@ -152,7 +152,7 @@ static bool resolve_one(lora *l, adapter *a, lora_target t, error *e)
 	if (a->kind && !(a->weight = copy(t.weight, strlen(t.weight)))) return out_of_memory(e);
 	if (bias && !(a->bias = bias_of(t.weight))) return out_of_memory(e);
 	l->matched++;
-	return !a->part[OFT_BLOCKS].data || !a->kind || lora_rotate(a, e);
+	return !lora_turns(a->kind) || lora_rotate(a, e);
 }
 
 bool lora_resolve(lora *l, lora_resolve_fn *resolve, void *context, error *e)

@@ -369,6 +369,8 @@ const lora_kind *lora_kind_of(const adapter *a)
 	return NULL;
 }
 
+bool lora_turns(const lora_kind *k) { return k && k->changed; }
+
 int lora_rank_of(const adapter *a)
 {
 	/* LoKr's own rank where either factor is split; a whole one has none. */
