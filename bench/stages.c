@@ -6,7 +6,9 @@
  * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both.
  * Where they leave no quiet moment, -t 1 -c processor measures one core by the time that it worked. */
 #include "peak.h"
-#include "pipeline/generate.h"
+#include "pipeline/decode.h"
+#include "pipeline/denoise.h"
+#include "pipeline/engine.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ typedef struct timing {
 static bool time_stage(stage *s, const model *m, const watch *w, int runs, double *best_peak, timing *t, error *e)
 {
 	double start = seconds(w);
-	if (!stage_allocate(s, m, e)) return false;
+	if (!stage_allocate(s, m, NULL, e)) return false;
 	*t = (timing){ .load = seconds(w) - start, .seconds = 1e30, .flop = graph_flop(s->g) };
 	for (int i = 0; i <= runs; i++) { /* one more, which warms up */
 		double machine = peak(m->compute, w);
@@ -27,7 +29,6 @@ static bool time_stage(stage *s, const model *m, const watch *w, int runs, doubl
 		if (!stage_run(s, e)) return false;
 		if (i && seconds(w) - start < t->seconds) t->seconds = seconds(w) - start;
 	}
-	stage_free(s);
 	return true;
 }
 
@@ -48,9 +49,11 @@ static bool bench(const char *path, const sumi_model_options *how, const sumi_op
 	job j = { 0 };
 	double machine = 0;
 	model *m = model_open(path, how, e);
-	bool fine = m && job_prepare(&j, m, o, e) && job_compile(&j, e);
+	session *s = m ? session_open(m, 0, false, e) : NULL;
+	bool fine = s && job_prepare(&j, s, NULL, o, e);
 	watch w = { processor, m ? m->threads : 1 };
-	stage *stages[] = { &j.text.stage, &j.denoiser.stage, &j.decoder };
+	static const char *const names[] = { "encode", "denoise", "decode" };
+	job *const one[] = { &j };
 	if (fine) {
 		printf("%s, %d×%d, %s, %d threads%s\n", m->family.name, j.width, j.height, dtype_name(m->compute), m->threads,
 		    processor ? ", processor time" : "");
@@ -58,13 +61,21 @@ static bool bench(const char *path, const sumi_model_options *how, const sumi_op
 	}
 	for (int i = 0; fine && i < 3; i++) {
 		timing t;
-		const char *name = stages[i]->name;
-		if (!stages[i]->g || (only && strcmp(only, name))) continue;
-		fine = time_stage(stages[i], m, &w, runs, &machine, &t, e);
+		const char *name = names[i];
+		if (only && strcmp(only, name)) continue;
+		stage *n = i == 0   ? conditioning_network(&j.text, s, j.adapters, j.skip, e)
+		           : i == 1 ? denoiser_network(s, one, 1, e)
+		                    : decoder_network(s, &j, 1, e);
+		if (!n) {
+			fine = !failed(e);
+			continue;
+		}
+		fine = time_stage(n, m, &w, runs, &machine, &t, e);
 		if (fine) print_stage(name, &t, machine);
+		session_drop(s, n);
 	}
-	j.m = m;
-	if (m) job_free(&j);
+	job_free(&j);
+	session_close(s);
 	model_close(m);
 	return fine;
 }

@@ -20,9 +20,10 @@
  * program sets and an older library does not know are refused, not ignored. Structs that the library makes may grow at
  * their end.
  *
- * Threads. Different models may be used from different threads at the same time; one model from one thread at a time.
- * Listeners are called from the thread that called the library. There is no global state but a pool of worker threads,
- * which all calls share, and what is computed once for the process (tables, the CPU's kernels).
+ * Threads. A model does not change once it is open: any number of sessions may draw from it, each in a thread of its
+ * own. A session, and a training run, are used from one thread at a time. Listeners are called from the thread that
+ * called the library. There is no global state but a pool of worker threads, which all calls share, and what is
+ * computed once for the process (tables, the CPU's kernels).
  *
  * Names. Element types, samplers, schedules, families and picture formats are named by strings, in any case; the
  * functions sumi_…_name() list them. Text is UTF-8. Sizes are pixels. */
@@ -79,6 +80,10 @@ typedef struct sumi_listener { /* each function may be NULL */
 	int (*progress)(void *context, const char *stage, int step, int steps);
 	/* A line without newline at its end. */
 	void (*note)(void *context, sumi_level level, const char *line);
+	/* After each denoising step but the last: what the picture will be as far as it is known, from the solver's
+	 * estimate of the clean latent. index: of a batch, from 0. The picture is the library's, valid during the call. Its
+	 * size depends on how it is made: see sumi_options.preview. */
+	void (*preview)(void *context, int index, int step, const sumi_image *picture);
 } sumi_listener;
 
 SUMI_API void sumi_listener_init(sumi_listener *listener, size_t size);
@@ -110,6 +115,7 @@ typedef struct sumi_model_options {
 	uint64_t max_memory;     /* bytes that the process may take, mapped files apart; 0: what the system has to give */
 	const char *vae;         /* file with another autoencoder; NULL: the model's own */
 	const char *taesd;       /* file with a tiny autoencoder; NULL: none */
+	bool taesd_for_previews; /* it makes previews alone; otherwise it decodes in place of the model's */
 	bool autoencoder_only;   /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
 	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
 	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
@@ -204,6 +210,9 @@ typedef struct sumi_options {
 	const sumi_image *mask; /* with init: white is painted anew, black and what is transparent stay; NULL: all is */
 	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
 	bool hashes; /* the parameters name the SHA-256 of the model's files; they are read while the picture is drawn */
+	/* How a listener's previews are made: "linear" (NULL) projects the latent to colours, a pixel for each place of the
+	 * latent, at no cost; "taesd" by the tiny autoencoder; "decoder" by the model's own, as slow as the last stage. */
+	const char *preview;
 	const sumi_listener *listener; /* NULL: none */
 	sumi_cancel *cancel;           /* NULL: none */
 } sumi_options;
@@ -216,9 +225,51 @@ static inline sumi_options sumi_defaults(void)
 	return o;
 }
 
+/* A session draws from a model and keeps what it has compiled and packed, so that the next picture of the same shape
+ * begins at once. What it keeps counts in its memory; where that is not enough, what was used longest ago is given
+ * back. */
+typedef struct sumi_session sumi_session;
+
+typedef struct sumi_session_options {
+	size_t size;
+	uint64_t max_memory; /* bytes that the process may take while this session draws; 0: the model's */
+} sumi_session_options;
+
+SUMI_API void sumi_session_options_init(sumi_session_options *options, size_t size);
+static inline sumi_session_options sumi_session_defaults(void)
+{
+	sumi_session_options o;
+	sumi_session_options_init(&o, sizeof o);
+	return o;
+}
+
+/* The model must outlive it. options may be NULL. NULL: it failed. Free with sumi_session_close(). */
+SUMI_API sumi_session *sumi_session_open(sumi_model *model, const sumi_session_options *options, sumi_error *e);
+SUMI_API void sumi_session_close(sumi_session *session);
+
 /* Makes one picture. The same model, options and seed give the same bytes, from run to run and for any number of
  * threads. Memory is planned before the first step; what will not fit is refused with SUMI_NO_MEMORY. NULL: it failed.
  * Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_session_draw(sumi_session *session, const sumi_options *options, sumi_error *e);
+
+/* Makes `count` pictures, one for each of the options, into pictures[]; those that are alike in size, steps, sampler,
+ * prompt length and LoRAs run through the networks together, as many as fit. Each picture has the bytes that
+ * sumi_session_draw() gives. The listener, cancel and preview of the first options count for all. On failure, nothing
+ * is left in pictures[]. */
+SUMI_API bool sumi_session_draw_batch(
+    sumi_session *session, const sumi_options *const *options, int count, sumi_image **pictures, sumi_error *e);
+
+/* How many pictures of these options' size a batch draws at once at most; more are drawn group by group. 0: no session
+ * or no options. */
+SUMI_API int sumi_session_at_once(const sumi_session *session, const sumi_options *options);
+
+/* Gives back what the session keeps beyond so many bytes; 0: all of it. */
+SUMI_API void sumi_session_trim(sumi_session *session, uint64_t bytes);
+/* Bytes that it keeps. */
+SUMI_API uint64_t sumi_session_bytes(const sumi_session *session);
+
+/* One picture by a session for this call alone, in which each network is freed before the next is allocated: the least
+ * memory. */
 SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *options, sumi_error *e);
 
 /* Names in a list that ends with NULL: for i = 0, 1, … */

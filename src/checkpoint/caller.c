@@ -75,6 +75,14 @@ bool adopt_image(sumi_image *own, const sumi_image *given, const char *what, err
 
 /* ── who watches a call ── */
 
+bool watcher_of(watcher *w, const sumi_options *given, error *e)
+{
+	sumi_options o;
+	if (!adopt_options(&o, given, e)) return false;
+	w->cancel = o.cancel;
+	return adopt_listener(&w->listener, o.listener, e);
+}
+
 bool watcher_progress(const watcher *w, const char *stage, int step, int steps, error *e)
 {
 	if (!w) return true;

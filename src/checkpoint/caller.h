@@ -34,6 +34,8 @@ typedef struct watcher {
 	const sumi_cancel *cancel; /* NULL: none */
 } watcher;
 
+/* Who watches what is drawn with these options. */
+bool watcher_of(watcher *w, const sumi_options *o, error *e);
 /* Tells the listener; false: it, or the cancel, asked to stop, and e says so. w may be NULL, as in the next. */
 bool watcher_progress(const watcher *w, const char *stage, int step, int steps, error *e);
 void watcher_note(const watcher *w, sumi_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -77,7 +77,6 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 		*data = m->words.rows;
 		return true;
 	}
-	if (lora_bind(m->adapters, m->adapter_count, name, d, data)) return true;
 	if (m->bind) return m->bind(m->bind_context, name, s, d, data, e);
 	if (m->taesd && !strncmp(name, "taesd.", 6))
 		w = find_tiny(m, name + 6);
@@ -213,19 +212,19 @@ static bool add_lora(model *m, const char *text, error *e)
 	snprintf(path, sizeof path, "%.*s", length, text);
 	if (colon && !(strength >= -100 && strength <= 100))
 		return fail(e, BAD_USAGE, "LoRA %.200s: the weight is not between -100 and 100", text);
-	return model_add_lora(m, &m->lasting, path, colon ? strength : 1, e);
+	return model_add_lora(m, &m->watcher, &m->lasting, path, colon ? strength : 1, e);
 }
 
-bool model_add_lora(model *m, adapter_list *l, const char *path, float strength, error *e)
+bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e)
 {
 	const adapter_file *a = adapters_add(l, &m->family, path, strength, e);
 	if (!a) return false;
 	int unused = lora_unmatched(a->set);
-	model_note(m, SUMI_DETAIL, "LoRA: %s changes %d layers", path, lora_matched(a->set));
+	watcher_note(w, SUMI_DETAIL, "LoRA: %s changes %d layers", path, lora_matched(a->set));
 	if (unused)
-		model_note(m, SUMI_WARNING, "%s: %d of its tensors or modules are not used by %s, such as %s", path, unused,
+		watcher_note(w, SUMI_WARNING, "%s: %d of its tensors or modules are not used by %s, such as %s", path, unused,
 		    m->family.name, lora_unmatched_name(a->set, 0));
-	if (*a->doubt) model_note(m, SUMI_WARNING, "%s: %s", path, a->doubt);
+	if (*a->doubt) watcher_note(w, SUMI_WARNING, "%s: %s", path, a->doubt);
 	return true;
 }
 
@@ -250,6 +249,7 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	m->threads = o->threads > 0 ? o->threads : usable_cpus();
 	m->max_memory = o->max_memory;
 	m->autoencoder_only = o->autoencoder_only;
+	m->tiny_previews = o->taesd_for_previews;
 	if (o->threads < 0 || o->threads > 1024) return fail(e, BAD_USAGE, "threads %d: between 1 and 1024", o->threads);
 	if (o->lora_count < 0 || (o->lora_count && !o->loras))
 		return fail(e, BAD_USAGE, "%d LoRA files, and no list of them", o->lora_count);

@@ -20,6 +20,7 @@ struct sumi_model {
 	weights *vae, *taesd; /* NULL: the checkpoint's own */
 	char *vae_path, *taesd_path;
 	taesd_config tiny;
+	bool tiny_previews;    /* taesd makes previews alone */
 	bool autoencoder_only; /* nothing else need be in the checkpoint */
 	tokenizer *tokenizer;  /* NULL: the family reads no text */
 	embeddings words;      /* learned ones, beside the tokenizer's */
@@ -27,10 +28,8 @@ struct sumi_model {
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */
 	char *lora_folder;
-	adapter_list lasting;    /* LoRA files given when it was opened */
-	const adapted *adapters; /* those that graphs are built with now; of `lasting` and of a prompt */
-	int adapter_count;
-	watcher watcher; /* of the call that is under way */
+	adapter_list lasting; /* LoRA files given when it was opened */
+	watcher watcher;      /* while it is opened; afterwards a model does not change */
 	/* Where the weights lie in memory (a training run looks at its own): in place of checkpoint_find(). */
 	bind_fn *bind;
 	void *bind_context;
@@ -40,7 +39,7 @@ model *model_open(const char *path, const sumi_model_options *options, error *e)
 void model_close(model *m); /* NULL is fine */
 
 /* Adds a LoRA file to a list, and tells the listener what of it matched. */
-bool model_add_lora(model *m, adapter_list *l, const char *path, float strength, error *e);
+bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e);
 
 /* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
 bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);

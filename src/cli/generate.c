@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
@@ -245,24 +246,63 @@ static void go_on(sumi_options *o, const settings *s, int i)
 	if (s->variation_seed >= 0) o->variation_strength = share;
 }
 
-static void draw(sumi_model *model, const settings *s, sumi_options o, progress *p, sumi_error *e)
+/* Writes pictures first … first + count − 1, and prints their paths. */
+static void write_pictures(sumi_image **pictures, int first, int count, const settings *s, sumi_error *e)
 {
 	char path[4096];
-	for (int i = 0; i < s->count && !e->status; i++) {
-		if (s->frames) go_on(&o, s, i);
-		sumi_image *picture = sumi_generate(model, &o, e);
-		progress_end(p);
-		if (picture && o.seed < 0) {
-			fprintf(stderr, "seed %lld\n", (long long)picture->seed);
-			o.seed = picture->seed;
-		}
-		if (s->no_metadata) forget_parameters(picture);
-		output_path(path, sizeof path, s->output, i + 1, (int)s->count);
-		if (sumi_image_write(picture, path, e)) puts(path);
+	for (int i = 0; i < count; i++) {
+		if (s->no_metadata) forget_parameters(pictures[i]);
+		output_path(path, sizeof path, s->output, first + i + 1, (int)s->count);
+		if (sumi_image_write(pictures[i], path, e)) puts(path);
 		fflush(stdout);
-		sumi_image_free(picture);
-		if (!s->frames) o.seed++;
+		sumi_image_free(pictures[i]);
+		pictures[i] = NULL;
 	}
+}
+
+static void draw_one(sumi_model *model, const settings *s, const sumi_options *o, progress *p, sumi_error *e)
+{
+	sumi_image *picture = sumi_generate(model, o, e);
+	progress_end(p);
+	if (picture && o->seed < 0) fprintf(stderr, "seed %lld\n", (long long)picture->seed);
+	write_pictures(&picture, 0, 1, s, e);
+}
+
+/* A random seed for the first of many, whose seeds follow one another. */
+static int64_t choose_seed(int64_t seed)
+{
+	uint32_t random;
+	if (seed >= 0 || getrandom(&random, sizeof random, 0) != sizeof random) return seed;
+	fprintf(stderr, "seed %lld\n", (long long)random);
+	return random;
+}
+
+/* As many at a time as the session draws at once, so that what is finished is written. */
+static void draw_many(sumi_model *model, const settings *s, sumi_options o, progress *p, sumi_error *e)
+{
+	enum { MOST = 64 };
+	sumi_options each[MOST];
+	const sumi_options *list[MOST];
+	sumi_image *pictures[MOST];
+	sumi_session *session = sumi_session_open(model, NULL, e);
+	int at_once = sumi_session_at_once(session, &o), n;
+	if (at_once > MOST) at_once = MOST;
+	o.seed = choose_seed(o.seed);
+	for (int first = 0; first < s->count && !e->status; first += n) {
+		n = s->count - first < at_once ? (int)s->count - first : at_once;
+		for (int i = 0; i < n; i++) {
+			each[i] = o;
+			list[i] = &each[i];
+			if (s->frames)
+				go_on(&each[i], s, first + i);
+			else
+				each[i].seed = o.seed + first + i;
+		}
+		sumi_session_draw_batch(session, list, n, pictures, e);
+		progress_end(p);
+		if (!e->status) write_pictures(pictures, first, n, s, e);
+	}
+	sumi_session_close(session);
 }
 
 static int generate(const settings *s, const char *model_path)
@@ -278,7 +318,10 @@ static int generate(const settings *s, const char *model_path)
 	o.init = init;
 	o.mask = mask;
 	sumi_model *model = sumi_open(model_path, &m, &e);
-	draw(model, s, o, &p, &e);
+	if (s->count == 1)
+		draw_one(model, s, &o, &p, &e);
+	else
+		draw_many(model, s, o, &p, &e);
 	progress_end(&p);
 	sumi_close(model);
 	sumi_image_free(init);

@@ -1,7 +1,7 @@
 /* drawn.c - draws a picture for each chosen text, judges it, and keeps some to be shown. */
 #include "base/random.h"
 #include "eval/evaluate.h"
-#include "pipeline/batch.h"
+#include "pipeline/engine.h"
 #include "pipeline/picture.h"
 #include "text/prompt.h"
 #include <math.h>
@@ -89,38 +89,41 @@ static bool keep_cells(evaluation *v, sumi_image *picture, const drawn *s, error
 /* ── drawing ── */
 
 typedef struct studio {
-	batch *batch;
+	session *session;
 	int size;
 	char **texts; /* as prompts, in which captions' brackets stand for themselves */
-	int64_t *seeds;
+	sumi_options *options;
+	const sumi_options **list;
 	sumi_image **pictures;
 	float *values, *features[SPACES];
 } studio;
 
 static bool studio_new(studio *s, const evaluation *v, error *e)
 {
-	s->size = batch_size_for(v->m, v->m->family.size, v->m->family.size);
+	s->size = engine_batch(v->m, v->m->family.size, v->m->family.size, v->draw.guidance > 1 ? 2 : 1);
 	if (s->size > eye_batch(v->eye)) s->size = eye_batch(v->eye);
 	size_t n = (size_t)s->size;
 	s->texts = calloc(n, sizeof *s->texts);
-	s->seeds = calloc(n, sizeof *s->seeds);
+	s->options = calloc(n, sizeof *s->options);
+	s->list = calloc(n, sizeof *s->list);
 	s->pictures = calloc(n, sizeof(sumi_image *));
 	s->values = malloc(n * eye_pixels(v->eye) * sizeof(float));
 	for (int k = 0; k < SPACES; k++) s->features[k] = malloc(n * v->width[k] * sizeof(float));
-	if (!s->texts || !s->seeds || !s->pictures || !s->values || !s->features[0] || !s->features[1])
+	if (!s->texts || !s->options || !s->list || !s->pictures || !s->values || !s->features[0] || !s->features[1])
 		return fail(e, NO_MEMORY, "out of memory for %d pictures", s->size);
-	return (s->batch = batch_new(v->m, &v->draw, s->size, e)) != NULL;
+	return (s->session = session_open(v->m, 0, true, e)) != NULL;
 }
 
 static void studio_free(studio *s)
 {
-	batch_free(s->batch);
+	session_close(s->session);
 	for (int i = 0; i < s->size; i++) {
 		if (s->texts) free(s->texts[i]);
 		if (s->pictures) sumi_image_free(s->pictures[i]);
 	}
 	free(s->texts);
-	free(s->seeds);
+	free(s->options);
+	free(s->list);
 	free(s->pictures);
 	free(s->values);
 	for (int k = 0; k < SPACES; k++) free(s->features[k]);
@@ -157,11 +160,13 @@ static bool draw_batch(evaluation *v, studio *s, int first, int count, error *e)
 	for (int i = 0; i < count; i++) {
 		free(s->texts[i]);
 		s->texts[i] = prompt_escaped(v->set.at[v->samples[first + i].wanted].text);
-		s->seeds[i] = v->samples[first + i].seed;
+		s->options[i] = v->draw;
+		s->options[i].prompt = s->texts[i];
+		s->options[i].seed = v->samples[first + i].seed;
+		s->list[i] = &s->options[i];
 		if (!s->texts[i]) return fail(e, NO_MEMORY, "out of memory for a prompt");
 	}
-	bool fine = batch_draw(s->batch, (const char *const *)s->texts, s->seeds, count, s->pictures, e) &&
-	            judge_batch(v, s, first, count, e);
+	bool fine = engine_draw(s->session, s->list, count, s->pictures, e) && judge_batch(v, s, first, count, e);
 	for (int i = 0; i < s->size; i++) {
 		sumi_image_free(s->pictures[i]);
 		s->pictures[i] = NULL;

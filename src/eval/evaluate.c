@@ -118,6 +118,8 @@ static bool prepare(evaluation *v, error *e)
 	if (!adopt_options(&v->draw, o->draw, e) || !adopt_listener(&v->watcher.listener, o->listener, e)) return false;
 	v->watcher.cancel = v->draw.cancel;
 	v->draw.width = v->draw.height = 0;
+	v->draw.init = v->draw.mask = NULL;
+	v->draw.listener = NULL;
 	if (v->draw.guidance < 0) v->draw.guidance = (double)v->m->family.guidance;
 	if (v->draw.seed < 0)
 		return fail(e, BAD_USAGE, "seed %lld: an evaluation needs a seed of at least 0", (long long)v->draw.seed);

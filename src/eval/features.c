@@ -1,7 +1,7 @@
 /* features.c - the autoencoder at work, and averages. */
 #include "eval/features.h"
 #include "base/resources.h"
-#include "pipeline/batch.h"
+#include "pipeline/engine.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,23 +31,24 @@ eye *eye_new(const model *m, error *e)
 {
 	eye *y = calloc(1, sizeof *y);
 	if (!y) return fail(e, NO_MEMORY, "out of memory"), NULL;
+	adaptation all = { NULL, 0 };
 	y->encoder.name = "encode";
 	y->decoder.name = "decode";
 	y->side = m->family.size;
 	y->latent_side = y->side / vae_factor(&m->family.autoencoder);
 	y->channels = m->family.autoencoder.latent_channels;
-	y->batch = batch_size_for(m, y->side, y->side);
+	y->batch = engine_batch(m, y->side, y->side, 1);
 	bool fine = (m->family.autoencoder.in_channels == 3 && m->family.autoencoder.out_channels == 3) ||
 	            fail(e, BAD_FILE, "%s: its pictures do not have three channels", m->path);
-	fine = fine && stage_compile(&y->encoder, m, build_encoder, y, e) &&
-	       stage_compile(&y->decoder, m, build_decoder, y, e);
+	fine = fine && stage_compile(&y->encoder, m, all, build_encoder, y, e) &&
+	       stage_compile(&y->decoder, m, all, build_decoder, y, e);
 	if (fine && stage_bytes(&y->encoder) + stage_bytes(&y->decoder) > memory_available())
 		fine = fail(
 		    e, NO_MEMORY, "memory: not enough for the autoencoder on %d pictures of %d×%d", y->batch, y->side, y->side);
 	y->pictures = calloc((size_t)y->batch * eye_pixels(y), sizeof(float));
 	y->latents = calloc((size_t)y->batch * eye_values(y), sizeof(float));
 	if (fine && (!y->pictures || !y->latents)) fine = fail(e, NO_MEMORY, "out of memory for pictures");
-	if (fine && stage_allocate(&y->encoder, m, e) && stage_allocate(&y->decoder, m, e)) return y;
+	if (fine && stage_allocate(&y->encoder, m, NULL, e) && stage_allocate(&y->decoder, m, NULL, e)) return y;
 	eye_free(y);
 	return NULL;
 }

@@ -4,7 +4,7 @@
 #include "checkpoint/caller.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
-#include "pipeline/generate.h"
+#include "pipeline/engine.h"
 #include "pipeline/grid.h"
 #include <stdlib.h>
 #include <string.h>
@@ -86,8 +86,12 @@ static sumi_image *image_of_picture(picture *p, error *e)
 {
 	sumi_image *image = calloc(1, sizeof *image);
 	if (image) {
-		*image =
-		    (sumi_image){ .size = sizeof *image, .width = p->width, .height = p->height, .pixels = p->rgb, .seed = -1, .alpha = p->alpha };
+		*image = (sumi_image){ .size = sizeof *image,
+			.width = p->width,
+			.height = p->height,
+			.pixels = p->rgb,
+			.seed = -1,
+			.alpha = p->alpha };
 		return image;
 	}
 	fail(e, NO_MEMORY, "out of memory for a picture of %d×%d", p->width, p->height);
@@ -215,9 +219,11 @@ static bool can_draw(const model *m, const sumi_options *options, error *e)
 sumi_image *sumi_generate(sumi_model *m, const sumi_options *options, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	sumi_options o;
 	sumi_image *image = NULL;
-	if (!failed(&own) && can_draw(m, options, &own) && adopt_options(&o, options, &own)) image = generate(m, &o, &own);
+	session *s = NULL;
+	if (!failed(&own) && can_draw(m, options, &own)) s = session_open(m, 0, false, &own);
+	if (s) engine_draw(s, &options, 1, &image, &own);
+	session_close(s);
 	tell_caller(e, &own);
 	return image;
 }
@@ -226,12 +232,74 @@ bool sumi_dump(sumi_model *m, const sumi_options *options, const char *name, boo
     void *context, sumi_error *e)
 {
 	error own = error_of_caller(e);
-	sumi_options o;
+	session *s = NULL;
 	if (!failed(&own) && (!name || !write)) fail(&own, BAD_USAGE, "no part to dump, or nothing to write it with");
-	if (!failed(&own) && can_draw(m, options, &own) && adopt_options(&o, options, &own))
-		dump_stage(m, &o, name, profile, write, context, &own);
+	if (!failed(&own) && can_draw(m, options, &own)) s = session_open(m, 0, false, &own);
+	if (s) engine_dump(s, options, name, profile, write, context, &own);
+	session_close(s);
 	return tell_caller(e, &own);
 }
+
+/* ── sessions ── */
+
+void sumi_session_options_init(sumi_session_options *options, size_t size)
+{
+	const sumi_session_options standard = { 0 };
+	hand_out(options, size, &standard, sizeof standard);
+}
+
+sumi_session *sumi_session_open(sumi_model *m, const sumi_session_options *options, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_session_options o = sumi_session_defaults();
+	sumi_session *s = NULL;
+	if (!failed(&own) && !m) fail(&own, BAD_USAGE, "no model to open a session of");
+	if (!failed(&own) && m->autoencoder_only) fail(&own, BAD_USAGE, "%s: opened for its autoencoder alone", m->path);
+	if (!failed(&own) && adopt(&o, sizeof o, options, "sumi_session_options", &own))
+		s = session_open(m, o.max_memory, true, &own);
+	tell_caller(e, &own);
+	return s;
+}
+
+void sumi_session_close(sumi_session *s) { session_close(s); }
+
+sumi_image *sumi_session_draw(sumi_session *s, const sumi_options *options, sumi_error *e)
+{
+	sumi_image *image = NULL;
+	return sumi_session_draw_batch(s, &options, 1, &image, e) ? image : NULL;
+}
+
+bool sumi_session_draw_batch(
+    sumi_session *s, const sumi_options *const *options, int count, sumi_image **pictures, sumi_error *e)
+{
+	enum { MOST = 100000 };
+	error own = error_of_caller(e);
+	for (int i = 0; pictures && i < count; i++) pictures[i] = NULL;
+	if (!failed(&own) && (!s || !options || !pictures))
+		fail(&own, BAD_USAGE, "no session, no options, or no room for the pictures");
+	if (!failed(&own) && (count < 1 || count > MOST))
+		fail(&own, BAD_USAGE, "%d pictures: between 1 and %d", count, MOST);
+	for (int i = 0; !failed(&own) && i < count; i++)
+		if (!options[i]) fail(&own, BAD_USAGE, "picture %d of %d has no options", i + 1, count);
+	if (!failed(&own)) engine_draw(s, options, count, pictures, &own);
+	return tell_caller(e, &own);
+}
+
+int sumi_session_at_once(const sumi_session *s, const sumi_options *given)
+{
+	sumi_options o;
+	if (!s || !given || !adopt_options(&o, given, NULL)) return 0;
+	const model *m = session_model(s);
+	int side = m->family.size, width = o.width > 0 ? o.width : side, height = o.height > 0 ? o.height : side;
+	return engine_batch(m, width, height, 2);
+}
+
+void sumi_session_trim(sumi_session *s, uint64_t bytes)
+{
+	if (s) session_trim(s, bytes);
+}
+
+uint64_t sumi_session_bytes(const sumi_session *s) { return s ? session_bytes(s) : 0; }
 
 /* ── files ── */
 

@@ -2,7 +2,7 @@
  * may have several branches (AND), and its words may change from step to step; equal texts are encoded once. */
 #ifndef SUMI_PIPELINE_CONDITIONING_H
 #define SUMI_PIPELINE_CONDITIONING_H
-#include "pipeline/stage.h"
+#include "pipeline/session.h"
 
 enum { MOST_BRANCHES = 16 };
 
@@ -24,19 +24,17 @@ typedef struct conditioning {
 	int text_count;
 	int length;      /* tokens of a chunk */
 	float *contexts; /* [text_count][tokens][width] after conditioning_encode() */
-	stage stage;
-	bool new_words; /* some text holds a learned word */
-	int batch;      /* chunks that the encoder reads at once */
 } conditioning;
 
 /* Reads the prompts for this many steps; what is then known: branches, tokens, width. guided: there is to be an
  * unconditional branch. c must be zeros. */
-bool conditioning_read(
-    conditioning *c, const model *m, const char *prompt, const char *negative, bool guided, int steps, error *e);
-/* Compiles the encoder; `skip` as family_encode_text() has it. */
-bool conditioning_compile(conditioning *c, const model *m, int skip, error *e);
-/* Allocates and runs the encoder, and frees it. */
-bool conditioning_encode(conditioning *c, const model *m, error *e);
+bool conditioning_read(conditioning *c, const model *m, const watcher *w, const char *prompt, const char *negative,
+    bool guided, int steps, error *e);
+/* The encoder, compiled for what the session does not know of the texts yet, so that its memory is known. `skip` as
+ * family_encode_text() has it. NULL: there is nothing to encode, or it failed. */
+stage *conditioning_network(conditioning *c, session *s, const adapter_set *a, int skip, error *e);
+/* Encodes the texts, or finds what the session has kept of them. */
+bool conditioning_encode(conditioning *c, session *s, const adapter_set *a, int skip, const watcher *w, error *e);
 void conditioning_free(conditioning *c);
 
 /* [tokens][width] for a step and a branch. */

@@ -1,106 +1,152 @@
-/* denoise.c - batches the branches, runs the network and guides. */
+/* denoise.c - batches the pictures' branches, runs the network and guides each picture. */
 #include "pipeline/denoise.h"
-#include "pipeline/latent.h"
+#include "pipeline/finite.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static size_t places(const denoiser *d) { return (size_t)d->width * (size_t)d->height; }
+/* ── the network ── */
 
-static void build(nn *n, const model *m, stage *s, const void *shapes)
+typedef struct shapes {
+	const job *one;
+	int items;
+} shapes;
+
+static void build(nn *n, const model *m, stage *s, const void *context)
 {
-	const denoiser *d = shapes;
-	int batch = d->text->branches, tokens = d->text->tokens, width = d->text->width;
-	s->in[0] = input(n->g, "x", REAL, shape4(batch, d->height, d->width, d->channels + d->extra));
-	s->in[1] = input(n->g, "t", REAL, shape1(batch));
-	s->in[2] = tokens ? input(n->g, "context", REAL, shape3(batch, tokens, width)) : 0;
-	s->in[3] = d->embedded ? input(n->g, "guidance", REAL, shape2(batch, d->embedded)) : 0;
+	const shapes *y = context;
+	const job *j = y->one;
+	const conditioning *c = &j->text;
+	s->in[0] = input(n->g, "x", REAL, shape4(y->items, j->latent_height, j->latent_width, j->channels + j->extra));
+	s->in[1] = input(n->g, "t", REAL, shape1(y->items));
+	s->in[2] = c->tokens ? input(n->g, "context", REAL, shape3(y->items, c->tokens, c->width)) : 0;
+	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	denoiser_inputs in = { .x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3] };
 	s->out = family_denoise(n, &m->family, in);
 }
 
-bool denoiser_compile(denoiser *d, error *e)
+static network_key key_of(const shapes *y)
 {
-	d->stage.name = "denoise";
-	return stage_compile(&d->stage, d->model, build, d, e);
+	const job *j = y->one;
+	return (
+	    network_key){ DENOISER_NETWORK, { y->items, j->latent_height, j->latent_width, j->text.tokens }, j->adapters };
 }
+
+static shapes shapes_of(job *const *jobs, int count) { return (shapes){ jobs[0], count * jobs[0]->text.branches }; }
+
+stage *denoiser_network(session *s, job *const *jobs, int count, error *e)
+{
+	shapes y = shapes_of(jobs, count);
+	network_key key = key_of(&y);
+	return session_network(s, &key, build, &y, e);
+}
+
+/* ── what stays the same in all steps ── */
 
 /* The scale less 1, in waves like a timestep (Luo et al. 2023; diffusers' get_guidance_scale_embedding): sines first.
  */
-static bool write_guidance(denoiser *d, error *e)
+static bool write_guidance(const denoiser *d, error *e)
 {
-	int half = d->embedded / 2, batch = d->text->branches;
-	float *values = malloc((size_t)batch * (size_t)d->embedded * sizeof *values);
+	int width = d->jobs[0]->embedded, half = width / 2, branches = d->jobs[0]->text.branches,
+	    items = d->count * branches;
+	float *values = calloc((size_t)items * (size_t)width, sizeof *values);
 	if (!values) return fail(e, NO_MEMORY, "out of memory for the guidance");
-	for (int b = 0; b < batch; b++)
+	for (int b = 0; b < items; b++)
 		for (int i = 0; i < half; i++) {
-			double x = (d->guidance.scale - 1) * 1000 * exp(-log(10000) * i / (half > 1 ? half - 1 : 1));
-			values[b * d->embedded + i] = (float)sin(x);
-			values[b * d->embedded + half + i] = (float)cos(x);
+			double scale = d->jobs[b / branches]->guidance.scale;
+			double x = (scale - 1) * 1000 * exp(-log(10000) * i / (half > 1 ? half - 1 : 1));
+			values[b * width + i] = (float)sin(x);
+			values[b * width + half + i] = (float)cos(x);
 		}
-	bool fine = stage_write(&d->stage, d->stage.in[3], values, e);
+	bool fine = stage_write(d->network, d->network->in[3], values, e);
 	free(values);
 	return fine;
 }
 
-bool denoiser_allocate(denoiser *d, error *e)
+bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 {
-	size_t branches = (size_t)d->text->branches, n = places(d);
-	d->batch = malloc(branches * n * (size_t)(d->channels + d->extra) * sizeof(float));
-	d->times = malloc(branches * sizeof(float));
-	d->contexts = malloc((branches * (size_t)d->text->tokens * (size_t)d->text->width + 1) * sizeof(float));
-	d->outputs = malloc(2 * branches * n * (size_t)d->channels * sizeof(float));
+	const job *j = d->jobs[0];
+	shapes y = shapes_of(d->jobs, d->count);
+	network_key key = key_of(&y);
+	size_t items = (size_t)y.items, places = j->places, context = (size_t)j->text.tokens * (size_t)j->text.width;
+	d->inputs = malloc(items * places * (size_t)(j->channels + j->extra) * sizeof(float));
+	d->times = malloc(items * sizeof(float));
+	d->contexts = malloc((items * context + 1) * sizeof(float));
+	d->outputs = malloc(items * places * (size_t)j->channels * sizeof(float));
 	d->context_step = -1;
-	if (!d->batch || !d->times || !d->contexts || !d->outputs)
-		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", d->width, d->height);
-	return stage_allocate(&d->stage, d->model, e) && (!d->embedded || write_guidance(d, e));
+	if (!d->inputs || !d->times || !d->contexts || !d->outputs)
+		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
+	d->network = session_ready(d->session, &key, build, &y, 0, w, e);
+	return d->network && (!j->embedded || write_guidance(d, e));
 }
 
-void denoiser_free(denoiser *d)
+void denoiser_end(denoiser *d)
 {
-	stage_free(&d->stage);
-	free(d->batch);
+	if (d->network) session_done(d->session, d->network);
+	free(d->inputs);
 	free(d->times);
 	free(d->contexts);
 	free(d->outputs);
-	d->batch = d->times = d->contexts = d->outputs = NULL;
+	d->network = NULL;
+	d->inputs = d->times = d->contexts = d->outputs = NULL;
+}
+
+/* ── a call ── */
+
+static void write_context(const job *j, int step, int branch, float *out)
+{
+	size_t n = (size_t)j->text.tokens * (size_t)j->text.width;
+	const float *from = conditioning_context(&j->text, step, branch);
+	if (!j->text_to.branches) {
+		memcpy(out, from, n * sizeof *out);
+		return;
+	}
+	const float *to = conditioning_context(&j->text_to, step, branch);
+	double blend = j->o->blend;
+	for (size_t i = 0; i < n; i++) out[i] = (float)((1 - blend) * (double)from[i] + blend * (double)to[i]);
 }
 
 static bool write_contexts(denoiser *d, int step, error *e)
 {
-	const conditioning *c = d->text;
+	const conditioning *c = &d->jobs[0]->text;
 	size_t n = (size_t)c->tokens * (size_t)c->width;
-	if (!c->tokens || d->context_step == step) return true;
-	for (int b = 0; b < c->branches; b++) {
-		const float *from = conditioning_context(c, step, b);
-		const float *to = d->text_to ? conditioning_context(d->text_to, step, b) : from;
-		float *out = d->contexts + (size_t)b * n;
-		if (to == from)
-			memcpy(out, from, n * sizeof *out);
-		else
-			for (size_t i = 0; i < n; i++) out[i] = (float)((1 - d->blend) * from[i] + d->blend * to[i]);
-	}
+	if (!n || d->context_step == step) return true;
+	for (int k = 0; k < d->count; k++)
+		for (int b = 0; b < c->branches; b++)
+			write_context(d->jobs[k], step, b, d->contexts + (size_t)(k * c->branches + b) * n);
 	d->context_step = step;
-	return stage_write(&d->stage, d->stage.in[2], d->contexts, e);
+	return stage_write(d->network, d->network->in[2], d->contexts, e);
+}
+
+/* [places][C] of the latent, and behind each the [extra] of an inpainting model. */
+static void lay_out(const job *j, const float *x, float *out)
+{
+	size_t c = (size_t)j->channels, extra = (size_t)j->extra;
+	for (size_t i = 0; i < j->places; i++, out += c + extra) {
+		memcpy(out, x + i * c, c * sizeof *out);
+		if (extra) memcpy(out + c, j->beside + i * extra, extra * sizeof *out);
+	}
 }
 
 static bool write_latents(denoiser *d, double t, const float *x, error *e)
 {
-	int stride = d->channels + d->extra;
-	size_t n = places(d);
-	channels_last(d->batch, stride, 0, x, d->channels, n);
-	if (d->extra) channels_last(d->batch, stride, d->channels, d->beside, d->extra, n);
-	for (int b = 0; b < d->text->branches; b++) {
-		if (b) memcpy(d->batch + (size_t)b * n * (size_t)stride, d->batch, n * (size_t)stride * sizeof(float));
-		d->times[b] = (float)t;
+	int branches = d->jobs[0]->text.branches;
+	for (int k = 0; k < d->count; k++) {
+		const job *j = d->jobs[k];
+		size_t n = j->places * (size_t)(j->channels + j->extra);
+		float *first = d->inputs + (size_t)(k * branches) * n;
+		lay_out(j, x + (size_t)k * j->places * (size_t)j->channels, first);
+		for (int b = 1; b < branches; b++) memcpy(first + (size_t)b * n, first, n * sizeof *first);
 	}
-	return stage_write(&d->stage, d->stage.in[0], d->batch, e) && stage_write(&d->stage, d->stage.in[1], d->times, e);
+	for (int i = 0; i < d->count * branches; i++) d->times[i] = (float)t;
+	return stage_write(d->network, d->network->in[0], d->inputs, e) &&
+	       stage_write(d->network, d->network->in[1], d->times, e);
 }
 
 /* The conditional branches as one: unconditional + Σ weight·(conditional − unconditional), into the first of them. */
-static void compose(const denoiser *d, float *branch, size_t n)
+static void compose(const conditioning *c, float *branch, size_t n)
 {
-	const conditioning *c = d->text;
 	int first = c->unconditional ? 1 : 0;
 	if (c->branches - first == 1 && c->weights[first] == 1) return;
 	float *sum = branch + (size_t)first * n;
@@ -111,23 +157,33 @@ static void compose(const denoiser *d, float *branch, size_t n)
 	}
 }
 
+/* One picture's branches to its guided output. */
+static void finish(const denoiser *d, const job *j, int step, float *branches, float *out)
+{
+	const conditioning *c = &j->text;
+	size_t n = j->places * (size_t)j->channels;
+	compose(c, branches, n);
+	if (!c->unconditional)
+		memcpy(out, branches, n * sizeof *out);
+	else if (guidance_is_on(&j->guidance, step, d->steps))
+		guide(&j->guidance, branches, branches + n, out, 1, n);
+	else
+		memcpy(out, branches + n, n * sizeof *out);
+}
+
 bool denoiser_call(void *context, int step, double t, const float *x, float *out, error *e)
 {
 	denoiser *d = context;
-	const conditioning *c = d->text;
-	size_t n = places(d) * (size_t)d->channels, all = n * (size_t)c->branches;
-	float *branches = d->outputs, *raw = d->outputs + all;
-	if (!write_contexts(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(&d->stage, e) ||
-	    !stage_read(&d->stage, raw, e))
+	const job *j = d->jobs[0];
+	size_t n = j->places * (size_t)j->channels, branches = (size_t)j->text.branches;
+	char what[96];
+	if (!write_contexts(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
+	    !stage_read(d->network, d->outputs, e))
 		return false;
-	for (int b = 0; b < c->branches; b++)
-		channels_first(branches + (size_t)b * n, raw + (size_t)b * n, d->channels, places(d));
-	compose(d, branches, n);
-	if (!c->unconditional)
-		memcpy(out, branches, n * sizeof *out);
-	else if (guidance_is_on(&d->guidance, step + d->first_step, d->steps))
-		guide(&d->guidance, branches, branches + n, out, 1, n);
-	else
-		memcpy(out, branches + n, n * sizeof *out);
+	snprintf(what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", step + d->first_step + 1,
+	    d->steps, t);
+	if (!all_finite(d->outputs, (size_t)d->count * branches * n, what, e)) return false;
+	for (int k = 0; k < d->count; k++)
+		finish(d, d->jobs[k], step + d->first_step, d->outputs + (size_t)k * branches * n, out + (size_t)k * n);
 	return true;
 }

@@ -1,5 +1,5 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
-#include "pipeline/generate.h"
+#include "pipeline/job.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
 #include <limits.h>
@@ -172,29 +172,38 @@ static bool make_path(job *j, error *e)
 
 /* ── the prompt ── */
 
+typedef struct prompt_loras {
+	job *j;
+	const watcher *w;
+} prompt_loras;
+
 static bool add_prompt_lora(void *context, const char *name, double strength, error *e)
 {
-	job *j = context;
+	const prompt_loras *p = context;
+	job *j = p->j;
 	char path[PATH_MAX];
-	return lora_path(j->m, name, path, sizeof path, e) && model_add_lora(j->m, &j->of_prompt, path, (float)strength, e);
+	return lora_path(j->m, name, path, sizeof path, e) &&
+	       model_add_lora(j->m, p->w, &j->of_prompt, path, (float)strength, e);
 }
 
-static bool read_prompts(job *j, error *e)
+static bool read_prompts(job *j, session *s, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
-	/* a distilled model reads the scale instead */
-	bool guided = j->guidance > 1 && !denoiser_sizes_of(&j->m->family.denoiser).guidance;
-	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, j, e);
-	return j->prompt && conditioning_read(&j->text, j->m, j->prompt, o->negative_prompt ? o->negative_prompt : "",
-	                        guided, o->steps, e);
+	prompt_loras loras = { j, w };
+	bool guided = j->guidance.scale > 1 && !j->embedded; /* which a distilled model is told instead */
+	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, &loras, e);
+	if (!j->prompt || !(j->adapters = session_adapters(s, &j->of_prompt, e))) return false;
+	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
+	return conditioning_read(
+	    &j->text, j->m, w, j->prompt, o->negative_prompt ? o->negative_prompt : "", guided, o->steps, e);
 }
 
 /* The prompt that is blended in: as many branches and tokens, so that contexts can be mixed one by one. */
-static bool read_blend(job *j, error *e)
+static bool read_blend(job *j, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
 	if (!o->prompt_to || o->blend <= 0) return true;
-	if (!conditioning_read(&j->text_to, j->m, o->prompt_to, o->negative_prompt ? o->negative_prompt : "",
+	if (!conditioning_read(&j->text_to, j->m, w, o->prompt_to, o->negative_prompt ? o->negative_prompt : "",
 	        j->text.unconditional, o->steps, e))
 		return false;
 	if (j->text_to.branches == j->text.branches && j->text_to.tokens == j->text.tokens) return true;
@@ -212,44 +221,75 @@ static bool check_pictures(job *j, error *e)
 	return true;
 }
 
-static bool set_up_denoiser(job *j, error *e)
+/* What the denoiser reads besides latent, time and context. */
+static bool check_denoiser(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
 	denoiser_sizes sizes = denoiser_sizes_of(&f->denoiser);
-	int extra = sizes.in_channels - j->channels;
-	if (extra != 0 && extra != j->channels + 1)
+	j->extra = sizes.in_channels - j->channels;
+	j->embedded = sizes.guidance;
+	j->guidance = (guidance){ .scale = o->guidance < 0 ? (double)f->guidance : o->guidance,
+		.rescale = o->guidance_rescale,
+		.skip_from = o->guidance_skip_from,
+		.skip_to = o->guidance_skip_to };
+	if (j->extra != 0 && j->extra != j->channels + 1)
 		return fail(e, BAD_FILE, "%s: a denoiser of %d channels on latents of %d is not known", j->m->path,
 		    sizes.in_channels, j->channels);
-	if (sizes.vector) return fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
-	j->denoiser = (denoiser){
-		.model = j->m,
-		.width = j->latent_width,
-		.height = j->latent_height,
-		.channels = j->channels,
-		.extra = extra,
-		.embedded = sizes.guidance,
-		.text = &j->text,
-		.text_to = j->text_to.branches ? &j->text_to : NULL,
-		.blend = o->blend,
-		.guidance = { .scale = j->guidance,
-		    .rescale = o->guidance_rescale,
-		    .skip_from = o->guidance_skip_from,
-		    .skip_to = o->guidance_skip_to },
-		.first_step = j->skipped,
-		.steps = j->path.count,
-	};
+	return !sizes.vector || fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
+}
+
+static bool take_pictures(job *j, error *e)
+{
+	if (j->o->init && !adopt_image(&j->init_image, j->o->init, "the picture to begin from", e)) return false;
+	if (j->o->mask && !adopt_image(&j->mask_image, j->o->mask, "the mask", e)) return false;
+	if (j->o->init) j->options.init = &j->init_image;
+	if (j->o->mask) j->options.mask = &j->mask_image;
 	return true;
 }
 
-bool job_prepare(job *j, model *m, const sumi_options *o, error *e)
+bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, error *e)
 {
-	j->m = m;
-	j->o = o;
-	j->prediction = m->family.prediction;
-	j->guidance = o->guidance < 0 ? (double)m->family.guidance : o->guidance;
-	return check_numbers(o, e) && choose_size(j, e) && check_pictures(j, e) && choose_seed(j, e) &&
-	       noise_kind(o->rng, &j->cuda, e) && choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) &&
-	       read_prompts(j, e) && read_blend(j, e) &&
-	       adapters_join(&m->lasting, &j->of_prompt, &j->adapters, &m->adapter_count, e) && set_up_denoiser(j, e);
+	j->m = session_model(s);
+	j->o = &j->options;
+	j->prediction = j->m->family.prediction;
+	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
+	       check_pictures(j, e) && check_denoiser(j, e) && choose_seed(j, e) && noise_kind(j->o->rng, &j->cuda, e) &&
+	       choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, w, e) &&
+	       read_blend(j, w, e);
+}
+
+void job_free(job *j)
+{
+	conditioning_free(&j->text);
+	conditioning_free(&j->text_to);
+	trajectory_free(&j->path);
+	noise_schedule_free(&j->schedule);
+	adapters_close(&j->of_prompt);
+	free(j->prompt);
+	free(j->original);
+	free(j->mask);
+	free(j->beside);
+	*j = (job){ 0 };
+}
+
+/* ── which jobs go together ── */
+
+static bool same_point(path_point a, path_point b) { return a.t == b.t && a.alpha == b.alpha && a.sigma == b.sigma; }
+
+static bool same_path(const trajectory *a, const trajectory *b)
+{
+	bool same = a->form == b->form && a->count == b->count && a->start == b->start;
+	for (int i = 0; same && i < a->count; i++)
+		same = same_point(a->steps[i].from, b->steps[i].from) && same_point(a->steps[i].to, b->steps[i].to);
+	return same;
+}
+
+/* Settings are compared with their padding: at worst two jobs are drawn apart. */
+bool jobs_alike(const job *a, const job *b)
+{
+	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
+	       a->prediction == b->prediction && a->skipped == b->skipped && !a->o->init == !b->o->init &&
+	       !memcmp(&a->settings, &b->settings, sizeof a->settings) && same_path(&a->path, &b->path) &&
+	       a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens;
 }

@@ -2,20 +2,34 @@
 #include "pipeline/stage.h"
 #include "backend/backend.h"
 
-bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes, error *e)
+/* Whose weights a graph asks for: an adapter's, or the model's. */
+typedef struct binding {
+	const model *m;
+	adaptation adapters;
+} binding;
+
+static bool bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
 {
-	s->g = graph_new(m->compute);
-	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
-	nn n = { .g = s->g, .adapters = m->adapters, .adapter_count = m->adapter_count, .wide_sums = true };
-	build(&n, m, s, shapes);
-	keep(s->g, s->out);
-	return graph_bind(s->g, model_bind, (void *)(uintptr_t)m, e) && graph_compile(s->g, backend_cpu(), m->threads, e);
+	const binding *b = context;
+	return lora_bind(b->adapters.list, b->adapters.count, name, d, data) ||
+	       model_bind((void *)(uintptr_t)b->m, name, s, d, data, e);
 }
 
-bool stage_allocate(stage *s, const model *m, error *e)
+bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e)
 {
-	return model_progress(m, "load", 0, 1, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e) &&
-	       model_progress(m, "load", 1, 1, e);
+	binding b = { m, a };
+	s->g = graph_new(m->compute);
+	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
+	nn n = { .g = s->g, .adapters = a.list, .adapter_count = a.count, .wide_sums = true };
+	build(&n, m, s, shapes);
+	keep(s->g, s->out);
+	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, backend_cpu(), m->threads, e);
+}
+
+bool stage_allocate(stage *s, const model *m, const watcher *w, error *e)
+{
+	return watcher_progress(w, "load", 0, 1, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e) &&
+	       watcher_progress(w, "load", 1, 1, e);
 }
 
 bool stage_run(stage *s, error *e) { return graph_run(s->g, NULL, NULL, e); }

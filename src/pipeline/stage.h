@@ -1,8 +1,14 @@
 /* stage.h - one network of a model, from build to result: built for its shapes and compiled, so that its memory is
- * known; allocated when its turn comes, run, and freed before the next one. */
+ * known; then allocated, and run as often as wanted. */
 #ifndef SUMI_PIPELINE_STAGE_H
 #define SUMI_PIPELINE_STAGE_H
 #include "checkpoint/model.h"
+
+/* What is added to the weights of a network: the model's LoRA files and a prompt's. */
+typedef struct adaptation {
+	const adapted *list;
+	int count;
+} adaptation;
 
 typedef struct stage {
 	const char *name; /* "encode", "denoise", …; static */
@@ -10,13 +16,13 @@ typedef struct stage {
 	tensor in[4], out;
 } stage;
 
-/* A build hands the stage's shapes to a network. `nn` has the graph and the model's adapters. */
+/* A build hands the stage's shapes to a network. `nn` has the graph and the adapters. */
 typedef void build_fn(nn *n, const model *m, stage *s, const void *shapes);
 
 /* Builds, binds the model's weights, compiles. s must be zeros but for the name. */
-bool stage_compile(stage *s, const model *m, build_fn *build, const void *shapes, error *e);
+bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e);
 /* Allocates and folds the weights; the listener hears "load". */
-bool stage_allocate(stage *s, const model *m, error *e);
+bool stage_allocate(stage *s, const model *m, const watcher *w, error *e);
 bool stage_run(stage *s, error *e);
 void stage_free(stage *s); /* leaves the name; may be freed again */
 

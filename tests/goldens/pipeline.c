@@ -2,7 +2,9 @@
  * against the single file. */
 #include "arrays.h"
 #include "goldens.h"
-#include "pipeline/generate.h"
+#include "pipeline/engine.h"
+#include "pipeline/latent.h"
+#include "pipeline/picture.h"
 #include "pipeline/picture.h"
 #include <math.h>
 #include <stdio.h>
@@ -55,16 +57,17 @@ static void compare_texts(const char *name, const job *j, const arrays *a, doubl
 }
 
 /* The share of values that are off by more than one of 255. */
-static double share_off(const job *j, const uint8_t *rgb, size_t n, error *e)
+static double share_off(const job *j, const float *values, const uint8_t *rgb, size_t n, error *e)
 {
 	size_t off = 0;
-	sumi_image *p = picture_from(j->picture, j->width, j->height, NULL, NULL, e);
+	sumi_image *p = picture_from(values, j->width, j->height, NULL, NULL, e);
 	for (size_t i = 0; p && i < n; i++) off += abs(p->pixels[i] - rgb[i]) > 1;
 	sumi_image_free(p);
 	return p ? (double)off / (double)n : INFINITY;
 }
 
-static void compare_picture(const char *name, const job *j, const arrays *a, double tolerance, report *r)
+static void compare_picture(const char *name, const job *j, const float *latent, const float *picture, const arrays *a,
+    double tolerance, report *r)
 {
 	char topic[200];
 	size_t n = 0, all = j->places * (size_t)j->channels, values = (size_t)j->width * (size_t)j->height * 3;
@@ -74,17 +77,17 @@ static void compare_picture(const char *name, const job *j, const arrays *a, dou
 	error e = { 0 };
 	const float *z = array_of(a, &n, "z");
 	snprintf(topic, sizeof topic, "pipeline/%s: the last latent", name);
-	if (z) report_error(r, topic, n == all ? relative_l2(j->latent, z, n) : INFINITY, tolerance);
+	if (z) report_error(r, topic, n == all ? relative_l2(latent, z, n) : INFINITY, tolerance);
 	const float *decoded = array_of(a, &n, "decoded");
 	snprintf(topic, sizeof topic, "pipeline/%s: decoded", name);
 	if (decoded) {
 		float *moved = n == values ? channels_behind(decoded, 3, values / 3) : NULL;
-		report_error(r, topic, moved ? relative_l2(j->picture, moved, n) : INFINITY, tolerance);
+		report_error(r, topic, moved ? relative_l2(picture, moved, n) : INFINITY, tolerance);
 		free(moved);
 	}
 	snprintf(topic, sizeof topic, "pipeline/%s: share of bytes more than 1 off", name);
 	if (j->m->compute != BF16 && array_find(a, "rgb_u8_rounded", &d, &s, &rgb) && d == U8)
-		report_error(r, topic, shape_count(s) == values ? share_off(j, rgb, values, &e) : INFINITY, 1e-3);
+		report_error(r, topic, shape_count(s) == values ? share_off(j, picture, rgb, values, &e) : INFINITY, 1e-3);
 }
 
 /* What the sampler is, and its eta, stands in the case's name: "plms", "ddim_eta1"; "img2img" is DDIM's. */
@@ -107,22 +110,32 @@ static void options_of(
 	o->width = factor * (int)json_integer_value(json_object_get(c, "w"));
 	o->height = factor * (int)json_integer_value(json_object_get(c, "h"));
 	if (!array_of(a, &n, "init_latent")) return;
-	*init = (sumi_image){ .width = o->width, .height = o->height };
+	static unsigned char none[1];
+	*init = (sumi_image){ .size = sizeof *init, .width = o->width, .height = o->height, .pixels = none };
 	o->init = init; /* its latent is given: nobody reads its pixels */
 	o->strength = json_number_value(json_object_get(c, "strength"));
 }
 
-static bool run_job(job *j, model *m, const sumi_options *o, const arrays *a, error *e)
+/* *latent [C][places] and *picture are to be freed. */
+static bool run_job(
+    session *s, job *j, const sumi_options *o, const arrays *a, float **latent, float **picture, error *e)
 {
-	if (!job_prepare(j, m, o, e) || !job_compile(j, e) || !conditioning_encode(&j->text, m, e)) return false;
 	size_t n = 0;
-	const float *latent = array_of(a, &n, "init_latent");
-	if (latent) {
-		if (n != j->places * (size_t)j->channels) return fail(e, BAD_FILE, "init_latent has %zu values", n);
-		j->original = malloc(n * sizeof *latent);
-		memcpy(j->original, latent, n * sizeof *latent);
+	const float *begin = array_of(a, &n, "init_latent");
+	if (!job_prepare(j, s, NULL, o, e) || !conditioning_encode(&j->text, s, j->adapters, j->skip, NULL, e))
+		return false;
+	size_t all = j->places * (size_t)j->channels;
+	if (begin) {
+		if (n != all) return fail(e, BAD_FILE, "init_latent has %zu values", n);
+		j->original = malloc(n * sizeof *begin);
+		channels_last(j->original, begin, j->channels, j->places);
 	}
-	return job_denoise(j, e) && job_decode(j, e);
+	float *z = engine_denoise(s, &j, 1, NULL, e);
+	*picture = z ? engine_decode(s, &j, 1, z, NULL, e) : NULL;
+	*latent = malloc(all * sizeof **latent);
+	if (z) channels_first(*latent, z, j->channels, j->places);
+	free(z);
+	return *picture != NULL;
 }
 
 static void run_case(const char *dir, const char *name, const json_t *c, model *m, report *r)
@@ -131,21 +144,25 @@ static void run_case(const char *dir, const char *name, const json_t *c, model *
 	error e = { 0 };
 	sumi_options o;
 	sumi_image init;
+	float *latent = NULL, *picture = NULL;
+	session *s = session_open(m, 0, false, &e);
 	arrays a = arrays_open(path_of(dir, "pipeline/%s.safetensors", name));
-	if (!a.header) return;
+	if (!a.header || !s) return;
 	options_of(name, c, &a, vae_factor(&m->family.autoencoder), &o, &init);
 	char title[100];
 	double tolerance = m->compute == BF16 ? 3e-2 : 1e-4;
 	snprintf(title, sizeof title, "%s%s", name, m->compute == BF16 ? " bf16" : "");
-	if (run_job(&j, m, &o, &a, &e)) {
+	if (run_job(s, &j, &o, &a, &latent, &picture, &e)) {
 		compare_texts(title, &j, &a, tolerance, r);
-		compare_picture(title, &j, &a, tolerance, r);
+		compare_picture(title, &j, latent, picture, &a, tolerance, r);
 	} else {
 		printf("      pipeline/%s: %s\n", name, e.text);
 		report_error(r, name, INFINITY, 0);
 	}
-	j.m = m;
+	free(latent);
+	free(picture);
 	job_free(&j);
+	session_close(s);
 	arrays_close(&a);
 }
 
@@ -159,7 +176,9 @@ static sumi_image *draw(const char *path, error *e)
 	o.width = o.height = 64;
 	o.steps = 2;
 	model *m = model_open(path, &how, e);
-	sumi_image *p = m ? generate(m, &o, e) : NULL;
+	sumi_error own = { 0 };
+	sumi_image *p = sumi_generate(m, &o, &own);
+	if (m && !p) fail(e, BAD_FILE, "%s", own.text);
 	model_close(m);
 	return p;
 }

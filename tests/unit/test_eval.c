@@ -1,9 +1,8 @@
 /* test_eval.c - the figures of an evaluation where they are known: matrices with known roots, references made by hand,
- * batches against single pictures, and a whole evaluation of a tiny model, twice. */
+ * and a whole evaluation of a tiny model, twice. */
 #include "eval/evaluate.h"
 #include "eval/frechet.h"
 #include "io/picture.h"
-#include "pipeline/batch.h"
 #include "pipeline/grid.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -172,39 +171,6 @@ static model *open_tiny(void)
 	return m;
 }
 
-/* A batch, also one that is not full, draws what is drawn one by one. */
-static void batches_draw_the_same(void **state)
-{
-	static const char *const prompts[] = { "a red fox", "", "two cups of tea, on a table" };
-	static const int64_t seeds[] = { 7, 8, 7 };
-	static const char *const samplers[] = { "DPM++ 2M", "Euler a", "DDIM" };
-	error e = { 0 };
-	model *m = open_tiny();
-	sumi_options o = sumi_defaults();
-	(void)state;
-	o.steps = 3;
-	for (int s = 0; s < 3; s++) {
-		sumi_image *many[4] = { 0 };
-		o.sampler = samplers[s];
-		batch *b = batch_new(m, &o, 4, &e);
-		if (!b) fail_saying("%s\n", e.text);
-		for (int again = 0; again < 2; again++) {
-			assert_true(batch_draw(b, prompts, seeds, 3, many, &e));
-			for (int i = 0; i < 3; i++) {
-				o.prompt = prompts[i];
-				o.seed = seeds[i];
-				sumi_image *one = generate(m, &o, &e);
-				assert_non_null(one);
-				for (int k = 0; k < 32 * 32 * 3; k++) assert_true(abs(one->pixels[k] - many[i]->pixels[k]) <= 1);
-				sumi_image_free(one);
-				sumi_image_free(many[i]);
-			}
-		}
-		batch_free(b);
-	}
-	model_close(m);
-}
-
 static void write_pictures(const char *folder, int count, int first)
 {
 	char path[200], line[300], text[4096] = "";
@@ -283,7 +249,6 @@ int main(void)
 		IN_SCRATCH(sets_are_read_with_their_groups),
 		cmocka_unit_test(the_judge_ranks),
 		cmocka_unit_test(grids_lay_pictures_out),
-		cmocka_unit_test(batches_draw_the_same),
 		IN_SCRATCH(an_evaluation_repeats),
 	};
 	return cmocka_run_group_tests_name("eval", tests, NULL, NULL);

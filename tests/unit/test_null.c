@@ -242,6 +242,48 @@ static bool try_generate(void)
 	REFUSED(!sumi_generate(model, &o, e));
 	return true;
 }
+static bool try_session_options_init(void)
+{
+	sumi_session_options o;
+	sumi_session_options_init(NULL, sizeof o);
+	sumi_session_options_init(&o, 0);
+	sumi_session_options_init(&o, sizeof o);
+	return o.size == sizeof o && !o.max_memory;
+}
+static bool try_session_open(void)
+{
+	sumi_session_options o = sumi_session_defaults();
+	REFUSED(!sumi_session_open(NULL, &o, e));
+	o.size = 3;
+	REFUSED(!sumi_session_open(model, &o, e));
+	return true;
+}
+static bool try_session_nothing(void)
+{
+	sumi_session_close(NULL);
+	sumi_session_trim(NULL, 0);
+	sumi_options o = small();
+	return !sumi_session_bytes(NULL) && !sumi_session_at_once(NULL, &o);
+}
+static bool try_session_draw(void)
+{
+	sumi_options o = small();
+	const sumi_options *list[] = { &o, NULL };
+	sumi_image *pictures[2];
+	sumi_error nothing = { 0 };
+	REFUSED(!sumi_session_draw(NULL, &o, e));
+	REFUSED(!sumi_session_draw_batch(NULL, list, 1, pictures, e));
+	sumi_session *s = sumi_session_open(model, NULL, &nothing);
+	if (!s || sumi_session_at_once(s, NULL)) return false;
+	REFUSED(!sumi_session_draw(s, NULL, e));
+	REFUSED(!sumi_session_draw_batch(s, NULL, 1, pictures, e));
+	REFUSED(!sumi_session_draw_batch(s, list, 1, NULL, e));
+	REFUSED(!sumi_session_draw_batch(s, list, 0, pictures, e));
+	REFUSED(!sumi_session_draw_batch(s, list, -7, pictures, e));
+	REFUSED(!sumi_session_draw_batch(s, list, 2, pictures, e) && !pictures[0] && !pictures[1]);
+	sumi_session_close(s);
+	return true;
+}
 static bool try_names(void)
 {
 	const char *(*const lists[])(int) = { sumi_sampler_name, sumi_schedule_name, sumi_family_name, sumi_type_name };
@@ -426,6 +468,10 @@ static const struct row {
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
 	{ "sumi_generate", try_generate },
+	{ "sumi_session_options_init", try_session_options_init },
+	{ "sumi_session_open", try_session_open },
+	{ "sumi_session_close sumi_session_trim sumi_session_bytes sumi_session_at_once", try_session_nothing },
+	{ "sumi_session_draw sumi_session_draw_batch", try_session_draw },
 	{ "sumi_sampler_name sumi_schedule_name sumi_family_name sumi_type_name", try_names },
 	{ "sumi_dump", try_dump },
 	{ "sumi_training_listener_init", try_training_listener_init },

@@ -4,7 +4,7 @@
 #include "backend/backend.h"
 #include "io/picture.h"
 #include "io/weights.h"
-#include "pipeline/generate.h"
+#include "checkpoint/model.h"
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
 #include "train/run/stepper.h"
@@ -122,8 +122,9 @@ static colour drawn(const char *file, const char *prompt, const char *added, con
 	o.guidance = 1;
 	colour all = { 0 };
 	for (o.seed = 0; o.seed < 3; o.seed++) {
-		sumi_image *image = generate(m, &o, &e);
-		if (!image) fail_saying("%s\n", e.text);
+		sumi_error own = { 0 };
+		sumi_image *image = sumi_generate(m, &o, &own);
+		if (!image) fail_saying("%s\n", own.text);
 		colour c = mean(image->pixels, 0, 0, SIDE);
 		all = (colour){ all.r + c.r / 3, all.g + c.g / 3, all.b + c.b / 3 };
 		sumi_image_free(image);

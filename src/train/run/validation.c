@@ -1,7 +1,7 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
 #include "train/run/validation.h"
 #include "io/picture.h"
-#include "pipeline/generate.h"
+#include "pipeline/engine.h"
 #include "pipeline/grid.h"
 #include "train/run/jobs.h"
 #include <stdlib.h>
@@ -31,21 +31,28 @@ static embeddings words_of(const diffusion *d)
 	return (embeddings){ 0 };
 }
 
-/* One after the other; returns how many. */
-static int draw_all(model *m, const train_options *o, char *prompts, sumi_image **pictures, error *e)
+/* One picture for each of the prompts, which are parted by '|'. */
+static bool draw_all(const model *m, const train_options *o, char *prompts, int count, sumi_image **pictures, error *e)
 {
-	sumi_options how = sumi_defaults();
-	how.steps = (int)o->validation_inference_steps;
-	how.guidance = o->validation_guidance; /* −1 is the model's own there as well */
-	how.seed = o->seed & 0xffffffff;
-	int count = 0;
-	for (char *at = prompts, *next; at; at = next) {
+	sumi_options *how = calloc((size_t)count, sizeof *how);
+	const sumi_options **list = calloc((size_t)count, sizeof *list);
+	session *s = how && list ? session_open(m, 0, false, e) : NULL;
+	if (!how || !list) fail(e, NO_MEMORY, "no memory for %d prompts", count);
+	int n = 0;
+	for (char *at = prompts, *next; s && at && n < count; at = next, n++) {
 		if ((next = strchr(at, '|'))) *next++ = 0;
-		how.prompt = at;
-		if (!(pictures[count] = generate(m, &how, e))) break;
-		count++;
+		how[n] = sumi_defaults();
+		how[n].prompt = at;
+		how[n].steps = (int)o->validation_inference_steps;
+		how[n].guidance = o->validation_guidance;
+		how[n].seed = o->seed & 0xffffffff;
+		list[n] = &how[n];
 	}
-	return count;
+	bool fine = s && engine_draw(s, list, count, pictures, e);
+	session_close(s);
+	free(list);
+	free(how);
+	return fine;
 }
 
 /* In rows of as many as make the whole about square. */
@@ -80,9 +87,8 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 	char *prompts = strdup(o->validation_prompts);
 	sumi_image **pictures = calloc(most, sizeof *pictures);
 	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");
-	int count = fine ? draw_all(&m, o, prompts, pictures, e) : 0;
-	fine = fine && (size_t)count == most && write_grid(pictures, count, path, e);
-	for (int i = 0; i < count; i++) sumi_image_free(pictures[i]);
+	fine = fine && draw_all(&m, o, prompts, (int)most, pictures, e) && write_grid(pictures, (int)most, path, e);
+	for (size_t i = 0; pictures && i < most; i++) sumi_image_free(pictures[i]);
 	free(pictures);
 	free(prompts);
 	return fine;

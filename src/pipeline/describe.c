@@ -1,0 +1,75 @@
+/* describe.c - the parameters of a job, in A1111's order. */
+#include "pipeline/describe.h"
+#include "pipeline/parameters.h"
+#include "pipeline/traces.h"
+#include <stdio.h>
+#include <string.h>
+
+static void put_hash(parameters *p, const char *name, const char *hex)
+{
+	char text[11];
+	if (!hex) return;
+	snprintf(text, sizeof text, "%.10s", hex);
+	parameters_text(p, name, text);
+}
+
+/* "NAME hash" and "NAME" */
+static void put_file(parameters *p, const char *name, const char *path, hashing *h)
+{
+	char label[32];
+	const char *slash = strrchr(path, '/');
+	snprintf(label, sizeof label, "%s hash", name);
+	put_hash(p, label, hashing_of(h, path));
+	parameters_text(p, name, slash && slash[1] ? slash + 1 : path);
+}
+
+static void put_values(const job *j, hashing *h, parameters *p)
+{
+	const sumi_options *o = j->o;
+	const model *m = j->m;
+	char text[65];
+	bool timesteps = j->path.form == VARIANCE_PRESERVING;
+	trace_prompts(p, m, o);
+	parameters_integer(p, "Steps", o->steps);
+	parameters_text(p, "Sampler", sampler_name(j->sampler));
+	if (!timesteps && !j->own_scheduler) parameters_text(p, "Schedule type", spacing_name(j->spacing));
+	parameters_number(p, "CFG scale", j->guidance.scale);
+	parameters_integer(p, "Seed", j->seed);
+	if (o->variation_strength > 0) {
+		parameters_integer(p, "Variation seed", o->variation_seed);
+		parameters_number(p, "Variation seed strength", o->variation_strength);
+	}
+	if (j->text_to.branches) {
+		parameters_text(p, "Prompt to", o->prompt_to);
+		parameters_number(p, "Blend", o->blend);
+	}
+	snprintf(text, sizeof text, "%dx%d", j->width, j->height);
+	parameters_text(p, "Size", text);
+	put_hash(p, "Model hash", hashing_of(h, m->path));
+	parameters_text(p, "Model", m->name);
+	if (m->vae_path) put_file(p, "VAE", m->vae_path, h);
+	if (m->taesd_path && !m->tiny_previews) {
+		parameters_text(p, "VAE Decoder", "TAESD");
+		put_file(p, "TAESD", m->taesd_path, h);
+	}
+	if (o->init) parameters_number(p, "Denoising strength", o->strength);
+	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);
+	parameters_text(p, "RNG", j->cuda ? "NV" : "CPU");
+	if (o->eta >= 0) parameters_number(p, "Eta", o->eta);
+	if (o->guidance_rescale > 0) parameters_number(p, "Guidance rescale", o->guidance_rescale);
+	if (o->guidance_skip_to > o->guidance_skip_from) {
+		parameters_number(p, "Guidance skip from", o->guidance_skip_from);
+		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
+	}
+	if (o->hashes) trace_hashes(p, m, o);
+	parameters_text(p, "Version", "sumi " SUMI_VERSION);
+}
+
+bool describe(const job *j, hashing *h, sumi_image *picture, error *e)
+{
+	parameters p = { 0 };
+	put_values(j, j->o->hashes ? h : NULL, &p);
+	picture->seed = j->seed;
+	picture->parameters = p.text;
+	return !p.full || fail(e, NO_MEMORY, "out of memory for the picture's text");
+}

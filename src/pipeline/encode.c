@@ -1,0 +1,73 @@
+/* encode.c - from pixels and masks to what the sampler and an inpainting model read. */
+#include "pipeline/encode.h"
+#include "pipeline/finite.h"
+#include "pipeline/picture.h"
+#include <stdlib.h>
+
+static void build(nn *n, const model *m, stage *s, const void *shapes)
+{
+	const job *j = shapes;
+	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.autoencoder.in_channels));
+	s->out = vae_mean(n->g, family_encode_image(n, &m->family, s->in[0]));
+}
+
+static network_key key_of(const job *j)
+{
+	return (network_key){ ENCODER_NETWORK, { j->width, j->height }, j->adapters };
+}
+
+stage *encoder_network(session *s, const job *j, error *e)
+{
+	network_key key = key_of(j);
+	return session_network(s, &key, build, j, e);
+}
+
+/* The scaled mean latent [places][C], for the caller to free. */
+static float *encode(stage *network, const job *j, const float *image, error *e)
+{
+	const family *f = &j->m->family;
+	size_t n = j->places * (size_t)j->channels;
+	float *latent = malloc(n * sizeof *latent);
+	if (!latent) return fail(e, NO_MEMORY, "out of memory for a latent"), NULL;
+	bool fine =
+	    stage_write(network, network->in[0], image, e) && stage_run(network, e) && stage_read(network, latent, e);
+	for (size_t i = 0; fine && i < n; i++) latent[i] = (latent[i] - f->latent_shift) * f->latent_scale;
+	if (fine && all_finite(latent, n, "the encoded picture", e)) return latent;
+	free(latent);
+	return NULL;
+}
+
+/* What an inpainting model reads at each place: the mask, and the latent of the picture with what is to be painted
+ * grey. Without a picture all is to be painted. */
+static bool encode_beside(stage *network, job *j, float *image, error *e)
+{
+	size_t channels = (size_t)j->channels;
+	if (!grey_masked(image, j->o->init ? j->o->mask : NULL, j->width, j->height, e)) return false;
+	float *latent = encode(network, j, image, e);
+	if (latent && !(j->beside = malloc(j->places * (1 + channels) * sizeof(float))))
+		fail(e, NO_MEMORY, "out of memory for a latent");
+	for (size_t i = 0; j->beside && i < j->places; i++) {
+		float *to = j->beside + i * (1 + channels);
+		to[0] = j->mask ? j->mask[i] : j->o->init ? 0 : 1;
+		for (size_t c = 0; c < channels; c++) to[1 + c] = latent[i * channels + c];
+	}
+	free(latent);
+	return j->beside != NULL;
+}
+
+bool encode_pictures(session *s, job *j, const watcher *w, error *e)
+{
+	const sumi_options *o = j->o;
+	if (!o->init && !j->extra) return true;
+	network_key key = key_of(j);
+	stage *network = session_ready(s, &key, build, j, 0, w, e);
+	if (!network || !watcher_progress(w, "encode", 0, 1, e)) return false;
+	float *image = picture_of(o->init, j->width, j->height, e);
+	bool fine = image != NULL;
+	if (fine && o->init) fine = (j->original = encode(network, j, image, e)) != NULL;
+	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;
+	if (fine && j->extra) fine = encode_beside(network, j, image, e);
+	free(image);
+	session_done(s, network);
+	return fine && watcher_progress(w, "encode", 1, 1, e);
+}

@@ -1,0 +1,339 @@
+/* engine.c - prepares jobs, groups those that are alike, and takes each group through encode, denoise and decode. */
+#include "pipeline/engine.h"
+#include "base/resources.h"
+#include "pipeline/decode.h"
+#include "pipeline/denoise.h"
+#include "pipeline/describe.h"
+#include "pipeline/encode.h"
+#include "pipeline/finite.h"
+#include "pipeline/latent.h"
+#include "pipeline/picture.h"
+#include "pipeline/preview.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* MOST_ITEMS: the rows of an embedded timestep that products still cut by items (backend/cpu/matmul.c). */
+enum { PLACES_AT_ONCE = 4096, MOST_AT_ONCE = 16, MOST_ITEMS = 32 };
+
+static size_t values_of(const job *j) { return j->places * (size_t)j->channels; }
+
+int engine_batch(const model *m, int width, int height, int branches)
+{
+	int factor = vae_factor(&m->family.autoencoder), places = width / factor * (height / factor);
+	int n = places > 0 ? PLACES_AT_ONCE / places : 1;
+	if (n > MOST_AT_ONCE) n = MOST_AT_ONCE;
+	if (n * branches > MOST_ITEMS) n = MOST_ITEMS / branches;
+	return n < 1 ? 1 : n;
+}
+
+/* ── memory ── */
+
+/* Apart from the networks: latents, the sampler's buffers, contexts; and the pictures as floats. */
+static uint64_t host_bytes(const job *j, int count)
+{
+	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + 3 * (uint64_t)j->text.branches;
+	uint64_t contexts = (uint64_t)(j->text.text_count + j->text.branches) * (uint64_t)j->text.tokens;
+	uint64_t pictures = (uint64_t)j->width * (uint64_t)j->height * 3;
+	return sizeof(float) * (uint64_t)count *
+	       (latents * (uint64_t)values_of(j) + contexts * (uint64_t)j->text.width + pictures);
+}
+
+static void note_stage(const watcher *w, const stage *s)
+{
+	watcher_note(w, SUMI_DETAIL, "memory: %-8s %8.1f MiB values, %8.1f MiB weights, %8.1f MiB to prepare them", s->name,
+	    (double)graph_arena_bytes(s->g) / (1 << 20), (double)graph_constant_bytes(s->g) / (1 << 20),
+	    (double)graph_setup_bytes(s->g) / (1 << 20));
+}
+
+/* Compiles the networks of a group, and sees whether there is room for each. */
+static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, const watcher *w, error *e)
+{
+	const job *j = jobs[0];
+	uint64_t most = 0;
+	char what[64];
+	for (int i = 0; i < 2 * count; i++) {
+		conditioning *c = i % 2 ? &jobs[i / 2]->text_to : &jobs[i / 2]->text;
+		const stage *text = conditioning_network(c, s, j->adapters, jobs[i / 2]->skip, e);
+		if (text && stage_bytes(text) > most) most = stage_bytes(text);
+	}
+	const stage *encoder = j->o->init || j->extra ? encoder_network(s, j, e) : NULL;
+	const stage *network = denoiser_network(s, jobs, count, e);
+	const stage *decoder = network ? decoder_network(s, j, count, e) : NULL;
+	if (failed(e) || !decoder) return false;
+	const stage *all[] = { encoder, network, decoder };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		if (!all[i]) continue;
+		if (stage_bytes(all[i]) > most) most = stage_bytes(all[i]);
+		note_stage(w, all[i]);
+	}
+	if (count > 1)
+		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);
+	else
+		snprintf(what, sizeof what, "%d×%d", j->width, j->height);
+	bool fine = session_has_room(s, most + host_bytes(j, count), what, planned, e);
+	watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned; the process takes %.1f MiB, the system has %.1f MiB",
+	    (double)*planned / (1 << 20), (double)memory_resident() / (1 << 20), (double)memory_available() / (1 << 20));
+	return fine;
+}
+
+/* ── encode ── */
+
+bool engine_encode(session *s, job *const *jobs, int count, const watcher *w, error *e)
+{
+	bool fine = true;
+	session_hold(s, true);
+	for (int i = 0; fine && i < count; i++)
+		fine = conditioning_encode(&jobs[i]->text, s, jobs[i]->adapters, jobs[i]->skip, w, e) &&
+		       conditioning_encode(&jobs[i]->text_to, s, jobs[i]->adapters, jobs[i]->skip, w, e);
+	session_hold(s, false);
+	session_hold(s, true);
+	for (int i = 0; fine && i < count; i++) fine = encode_pictures(s, jobs[i], w, e);
+	session_hold(s, false);
+	return fine;
+}
+
+/* ── denoise ── */
+
+/* A group on its way; the context of all that the sampler calls. */
+typedef struct group {
+	job *const *jobs;
+	int count;
+	denoiser denoiser;
+	const watcher *w;
+	preview *preview; /* NULL: none is wanted */
+	float *drawn;     /* noise of one latent [C][places], the order in which it is drawn */
+	error *e;
+} group;
+
+static bool draw_noise(void *context, double from, double to, float *out, size_t n, error *e)
+{
+	group *g = context;
+	size_t one = values_of(g->jobs[0]);
+	(void)n;
+	for (int k = 0; k < g->count; k++) {
+		job *j = g->jobs[k];
+		if (!sampler_is_brownian(j->sampler))
+			noise_draw(&j->noise, g->drawn, one);
+		else if (!brownian_noise(&j->tree, from, to, g->drawn, one, e))
+			return false;
+		channels_last(out + (size_t)k * one, g->drawn, j->channels, j->places);
+	}
+	return true;
+}
+
+/* The first latent: noise as strong as the path begins, turned towards another seed's, on the picture's latent if there
+ * is one. */
+static bool begin_latent(group *g, job *j, float *latent, error *e)
+{
+	size_t n = values_of(j);
+	noise_seed(&j->noise, j->cuda, (uint64_t)j->seed);
+	noise_draw(&j->noise, g->drawn, n);
+	if (j->o->variation_strength > 0) {
+		noise source;
+		float *other = malloc(n * sizeof *other);
+		if (!other) return fail(e, NO_MEMORY, "out of memory for a latent");
+		noise_seed(&source, j->cuda, (uint64_t)j->o->variation_seed);
+		noise_draw(&source, other, n);
+		noise_turn(g->drawn, other, j->o->variation_strength, j->channels, j->latent_height, j->latent_width);
+		free(other);
+	}
+	channels_last(latent, g->drawn, j->channels, j->places);
+	for (size_t i = 0; i < n; i++)
+		latent[i] = j->original ? (float)(j->start.alpha * (double)j->original[i] + j->start.sigma * (double)latent[i])
+		                        : (float)(j->path.start * (double)latent[i]);
+	return true;
+}
+
+static bool after_step(void *context, int done, int calls, const float *x, const float *denoised)
+{
+	group *g = context;
+	(void)calls, (void)x;
+	int count = g->jobs[0]->path.count;
+	if (g->preview && done < count && !preview_show(g->preview, g->jobs, g->count, done, denoised, g->e)) return false;
+	return watcher_progress(g->w, "denoise", done, count, g->e);
+}
+
+/* What masks protect, for each value of the latents: [count][places][C] twice, the known and the mask; NULL without. */
+static float *known_of(job *const *jobs, int count, error *e)
+{
+	size_t n = values_of(jobs[0]), all = n * (size_t)count, channels = (size_t)jobs[0]->channels;
+	bool any = false;
+	for (int k = 0; k < count; k++) any |= jobs[k]->mask && jobs[k]->original;
+	if (!any) return NULL;
+	float *known = calloc(2 * all, sizeof *known), *mask = known + all;
+	if (!known) return fail(e, NO_MEMORY, "out of memory for masks"), NULL;
+	for (int k = 0; k < count; k++) {
+		const job *j = jobs[k];
+		bool masked = j->mask && j->original;
+		if (masked) memcpy(known + (size_t)k * n, j->original, n * sizeof *known);
+		for (size_t i = 0; i < n; i++) mask[(size_t)k * n + i] = masked ? j->mask[i / channels] : 1;
+	}
+	return known;
+}
+
+static bool sample_group(group *g, session *s, float *latents, error *e)
+{
+	job *j = g->jobs[0];
+	size_t n = values_of(j) * (size_t)g->count;
+	for (int k = 0; k < g->count; k++) g->jobs[k]->tree = brownian_tree_over(&j->path, (uint64_t)g->jobs[k]->seed);
+	g->denoiser = (denoiser){
+		.session = s, .jobs = g->jobs, .count = g->count, .first_step = j->skipped, .steps = j->path.count
+	};
+	trajectory_skip(&j->path, j->skipped);
+	float *known = known_of(g->jobs, g->count, e);
+	sampling hooks = {
+		.denoise = denoiser_call,
+		.denoise_context = &g->denoiser,
+		.noise = draw_noise,
+		.noise_context = g,
+		.progress = after_step,
+		.progress_context = g,
+		.prediction = j->prediction,
+		.known = known,
+		.mask = known ? known + n : NULL,
+		.places = n,
+	};
+	bool fine = !failed(e) && denoiser_begin(&g->denoiser, g->w, e) &&
+	            watcher_progress(g->w, "denoise", 0, j->path.count, e) &&
+	            sample(j->sampler, &j->settings, &j->path, &hooks, latents, n, e);
+	denoiser_end(&g->denoiser);
+	for (size_t i = 0; fine && known && i < n; i++)
+		latents[i] = known[n + i] * latents[i] + (1 - known[n + i]) * known[i];
+	free(known);
+	return fine && all_finite(latents, n, "the last latent", e);
+}
+
+float *engine_denoise(session *s, job *const *jobs, int count, const watcher *w, error *e)
+{
+	size_t n = values_of(jobs[0]);
+	group g = { .jobs = jobs, .count = count, .w = w, .e = e };
+	float *latents = malloc((size_t)count * n * sizeof *latents);
+	g.drawn = malloc(n * sizeof *g.drawn);
+	bool fine = (latents && g.drawn) || fail(e, NO_MEMORY, "out of memory for latents");
+	for (int k = 0; fine && k < count; k++) fine = begin_latent(&g, jobs[k], latents + (size_t)k * n, e);
+	if (fine && jobs[0]->skipped >= jobs[0]->path.count) /* nothing may change */
+		for (int k = 0; k < count; k++) memcpy(latents + (size_t)k * n, jobs[k]->original, n * sizeof *latents);
+	else if (fine)
+		fine = preview_new(&g.preview, s, jobs[0], w, e) && sample_group(&g, s, latents, e);
+	preview_free(g.preview);
+	free(g.drawn);
+	if (fine) return latents;
+	free(latents);
+	return NULL;
+}
+
+/* ── decode ── */
+
+float *engine_decode(session *s, job *const *jobs, int count, const float *latents, const watcher *w, error *e)
+{
+	const job *j = jobs[0];
+	size_t n = (size_t)count * (size_t)j->width * (size_t)j->height * 3;
+	decoding d = decoding_of(j, count);
+	float *out = malloc(n * sizeof *out);
+	if (!out) return fail(e, NO_MEMORY, "out of memory for pictures of %d×%d", j->width, j->height), NULL;
+	if (decode_with(s, &d, j->adapters, latents, out, w, e) && all_finite(out, n, "the decoded picture", e)) return out;
+	free(out);
+	return NULL;
+}
+
+/* ── the whole ── */
+
+static bool draw_group(session *s, job *const *jobs, int count, sumi_image **pictures, const watcher *w, error *e)
+{
+	size_t each = (size_t)jobs[0]->width * (size_t)jobs[0]->height * 3;
+	bool fine = engine_encode(s, jobs, count, w, e);
+	float *latents = fine ? engine_denoise(s, jobs, count, w, e) : NULL;
+	float *values = latents ? engine_decode(s, jobs, count, latents, w, e) : NULL;
+	fine = values != NULL;
+	for (int k = 0; fine && k < count; k++) {
+		const job *j = jobs[k];
+		pictures[k] = picture_from(values + (size_t)k * each, j->width, j->height, j->o->init, j->o->mask, e);
+		fine = pictures[k] != NULL;
+	}
+	free(latents);
+	free(values);
+	return fine;
+}
+
+/* The next group, in the order of the options: the first job that is not drawn, and what is like it. */
+static int gather(job *jobs, int count, const bool *done, int most, job **list, int *index)
+{
+	int n = 0;
+	for (int i = 0; i < count && n < most; i++) {
+		if (done[i] || (n && !jobs_alike(list[0], &jobs[i]))) continue;
+		index[n] = i;
+		list[n++] = &jobs[i];
+	}
+	return n;
+}
+
+/* As many of the group as there is memory for. */
+static int plan_group(session *s, job *const *list, int n, uint64_t *planned, const watcher *w, error *e)
+{
+	for (; n > 1; n = (n + 1) / 2) {
+		error small = { 0 };
+		if (plan(s, list, n, planned, w, &small)) return n;
+		if (small.status != NO_MEMORY) {
+			*e = small;
+			return 0;
+		}
+	}
+	return plan(s, list, 1, planned, w, e) ? 1 : 0;
+}
+
+static int first_of(const bool *done, int count)
+{
+	int i = 0;
+	while (i < count && done[i]) i++;
+	return i;
+}
+
+static bool draw_all(session *s, job *jobs, int count, sumi_image **pictures, const watcher *w, error *e)
+{
+	bool *done = calloc((size_t)count, sizeof *done);
+	bool fine = done || fail(e, NO_MEMORY, "out of memory for %d pictures", count);
+	for (int first = 0; fine && (first = first_of(done, count)) < count;) {
+		const job *j = &jobs[first];
+		job *list[MOST_AT_ONCE];
+		sumi_image *made[MOST_AT_ONCE] = { NULL };
+		int index[MOST_AT_ONCE];
+		uint64_t planned;
+		int n = gather(jobs, count, done, engine_batch(j->m, j->width, j->height, j->text.branches), list, index);
+		n = plan_group(s, list, n, &planned, w, e);
+		fine = n > 0 && draw_group(s, list, n, made, w, e);
+		if (fine)
+			watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned, %.1f MiB measured",
+			    (double)planned / (1 << 20), (double)session_peak(s) / (1 << 20));
+		for (int k = 0; k < n; k++) {
+			pictures[index[k]] = made[k];
+			done[index[k]] = true;
+		}
+	}
+	free(done);
+	return fine;
+}
+
+bool engine_draw(session *s, const sumi_options *const *options, int count, sumi_image **pictures, error *e)
+{
+	watcher w = { 0 };
+	job *jobs = calloc((size_t)count, sizeof *jobs);
+	hashing *hashes = NULL;
+	bool fine = jobs || fail(e, NO_MEMORY, "out of memory for %d pictures", count);
+	session_begin(s);
+	fine = fine && watcher_of(&w, options[0], e);
+	for (int i = 0; fine && i < count; i++) fine = job_prepare(&jobs[i], s, &w, options[i], e);
+	for (int i = 0; fine && i < count && !hashes; i++)
+		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s));
+	fine = fine && draw_all(s, jobs, count, pictures, &w, e);
+	for (int i = 0; fine && i < count; i++) fine = describe(&jobs[i], hashes, pictures[i], e);
+	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite")) blame_weights(session_model(s), e);
+	hashing_end(hashes);
+	for (int i = 0; jobs && i < count; i++) job_free(&jobs[i]);
+	free(jobs);
+	for (int i = 0; !fine && i < count; i++) {
+		sumi_image_free(pictures[i]);
+		pictures[i] = NULL;
+	}
+	return fine;
+}

@@ -1,0 +1,61 @@
+/* finite.c - looks for numbers that are none. */
+#include "pipeline/finite.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+bool all_finite(const float *values, size_t n, const char *what, error *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(values[i]))
+			return fail(e, BAD_FILE, "%s: not finite: value %zu of %zu is %s", what, i, n,
+			    isnan(values[i]) ? "NaN" : "infinite");
+	return true;
+}
+
+typedef struct search {
+	const model *m;
+	char found[256];
+} search;
+
+/* The first of a tensor's elements that is no number; count: all are. */
+static size_t first_bad(const void *data, dtype d, size_t count, float *value)
+{
+	enum { BLOCK = 4096 };
+	float block[BLOCK];
+	for (size_t at = 0; at < count; at += BLOCK) {
+		size_t n = count - at < BLOCK ? count - at : BLOCK;
+		convert(block, F32, (const char *)data + at * dtype_size(d), d, n);
+		for (size_t i = 0; i < n; i++) {
+			*value = block[i];
+			if (!isfinite(block[i])) return at + i;
+		}
+	}
+	return count;
+}
+
+static void look_at(void *context, const parameter *p)
+{
+	search *s = context;
+	dtype d;
+	const void *data;
+	float value;
+	if (s->found[0] || !model_bind((void *)(uintptr_t)s->m, p->name, p->shape, &d, &data, NULL)) return;
+	size_t count = shape_count(p->shape), at = first_bad(data, d, count, &value);
+	if (at < count)
+		snprintf(s->found, sizeof s->found, "'%s' holds %s at element %zu of %zu", p->name,
+		    isnan(value) ? "NaN" : "infinity", at, count);
+}
+
+void blame_weights(const model *m, error *e)
+{
+	search s = { .m = m };
+	char text[400];
+	memcpy(text, e->text, sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	for (int i = 0; i < FAMILY_ROLES && !s.found[0]; i++) family_parameters(&m->family, (role)i, look_at, &s, NULL);
+	if (s.found[0])
+		snprintf(e->text, sizeof e->text, "%.200s: the weight %s (%.400s)", m->path, s.found, text);
+	else
+		snprintf(e->text, sizeof e->text, "%.400s (all weights of %.200s are finite)", text, m->path);
+}

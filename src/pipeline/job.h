@@ -1,0 +1,56 @@
+/* job.h - one picture, from a caller's options to what is known before anything is computed: sizes, sampler and path,
+ * seed, texts, adapters. The engine draws jobs that are alike together. */
+#ifndef SUMI_PIPELINE_JOB_H
+#define SUMI_PIPELINE_JOB_H
+#include "diffusion/brownian.h"
+#include "diffusion/diffusers.h"
+#include "diffusion/guidance.h"
+#include "pipeline/conditioning.h"
+#include "pipeline/noise.h"
+#include "pipeline/session.h"
+
+typedef struct job {
+	const model *m;
+	sumi_options options; /* the caller's, checked; texts and pixels are borrowed */
+	const sumi_options *o;
+	sumi_image init_image, mask_image;
+	int width, height;               /* of the picture */
+	int latent_width, latent_height; /* … and of the latent */
+	size_t places;                   /* of the latent */
+	int channels, extra;             /* of the latent; what an inpainting model reads beside it */
+	int embedded;                    /* width of the guidance that a distilled model is told; 0: it is not */
+	int64_t seed;
+	bool cuda;
+	sampler_kind sampler;
+	sigma_spacing spacing;
+	sampler_options settings;
+	bool own_scheduler; /* the folder's, on diffusers' trajectories */
+	scheduler scheduler;
+	prediction prediction;
+	guidance guidance;
+	noise_schedule schedule;
+	trajectory path;
+	int skipped;      /* steps of the path that image to image leaves out */
+	path_point start; /* where the first latent lies */
+	char *prompt;     /* without its <lora:…> */
+	adapter_list of_prompt;
+	const adapter_set *adapters;
+	conditioning text, text_to; /* text_to: blended in; no branches: there is none */
+	int skip;                   /* of the text encoder's last blocks; −1: the family's own */
+
+	/* while it is drawn */
+	float *original; /* latent of the picture that is begun from, [places][C]; NULL: there is none */
+	float *mask;     /* [places] 1: paint; NULL */
+	float *beside;   /* [places][1 + C] of an inpainting model: mask and masked latent; NULL */
+	noise noise;
+	brownian_tree tree; /* the noise of the SDE samplers */
+} job;
+
+/* Checks the options and fills the upper part. j must be zeros, and stay where it is. */
+bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, error *e);
+void job_free(job *j);
+
+/* Whether two jobs can share every run of a network: sizes, path, branches, tokens, adapters. */
+bool jobs_alike(const job *a, const job *b);
+
+#endif

@@ -1,0 +1,331 @@
+/* session.c - networks by key, oldest out first. */
+#include "pipeline/session.h"
+#include "base/resources.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct adapter_set {
+	adapter_list files;       /* of the prompt */
+	struct timespec *changed; /* when each was last written */
+	adapted *all;             /* with the model's, as graphs take them */
+	int count;
+	adapter_set *next;
+};
+
+typedef struct network {
+	stage stage; /* first: a stage's address is its network's */
+	network_key key;
+	bool allocated, busy; /* busy: between session_ready() and session_done() */
+	uint64_t used;        /* the session's clock */
+	struct network *next;
+} network;
+
+typedef struct kept_states {
+	int32_t *ids;
+	int length, skip;
+	const adapter_set *adapters;
+	float *states;
+	size_t count;
+	uint64_t used;
+} kept_states;
+
+enum { MOST_TEXTS = 64 };
+
+struct sumi_session {
+	const model *m;
+	uint64_t max_memory, peak, before; /* bytes that the process took when it was opened */
+	bool keeps, holds;
+	uint64_t clock;
+	network *networks;
+	adapter_set *adapters;
+	kept_states texts[MOST_TEXTS];
+	latent_colours colours;
+};
+
+uint64_t session_peak(const session *s) { return s->peak; }
+latent_colours *session_colours(session *s) { return &s->colours; }
+const model *session_model(const session *s) { return s->m; }
+bool session_keeps(const session *s) { return s->keeps; }
+
+session *session_open(const model *m, uint64_t max_memory, bool keeps, error *e)
+{
+	session *s = calloc(1, sizeof *s);
+	if (!s) return fail(e, NO_MEMORY, "out of memory for a session"), NULL;
+	s->m = m;
+	s->max_memory = max_memory ? max_memory : m->max_memory;
+	s->before = memory_resident();
+	s->keeps = keeps;
+	return s;
+}
+
+/* ── adapters ── */
+
+static struct timespec time_of(const char *path)
+{
+	struct stat s;
+	return stat(path, &s) ? (struct timespec){ 0 } : s.st_mtim;
+}
+
+static bool same_files(const adapter_set *a, const adapter_list *l)
+{
+	if (a->files.count != l->count) return false;
+	for (int i = 0; i < l->count; i++) {
+		struct timespec t = time_of(l->files[i].path);
+		if (strcmp(a->files.files[i].path, l->files[i].path) || a->files.files[i].strength != l->files[i].strength ||
+		    t.tv_sec != a->changed[i].tv_sec || t.tv_nsec != a->changed[i].tv_nsec)
+			return false;
+	}
+	return true;
+}
+
+static void free_set(adapter_set *a)
+{
+	if (!a) return;
+	adapters_close(&a->files);
+	free(a->changed);
+	free(a->all);
+	free(a);
+}
+
+static bool is_used(const session *s, const adapter_set *a)
+{
+	for (const network *n = s->networks; n; n = n->next)
+		if (n->key.adapters == a) return true;
+	return false;
+}
+
+static void forget_text(kept_states *t)
+{
+	free(t->ids);
+	free(t->states);
+	*t = (kept_states){ 0 };
+}
+
+void session_begin(session *s)
+{
+	for (adapter_set **at = &s->adapters; *at;) {
+		adapter_set *a = *at;
+		if (is_used(s, a)) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		for (int i = 0; i < MOST_TEXTS; i++)
+			if (s->texts[i].adapters == a) forget_text(&s->texts[i]);
+		free_set(a);
+	}
+}
+
+const adapter_set *session_adapters(session *s, adapter_list *l, error *e)
+{
+	for (adapter_set *a = s->adapters; a; a = a->next)
+		if (same_files(a, l)) {
+			adapters_close(l);
+			return a;
+		}
+	adapter_set *a = calloc(1, sizeof *a);
+	if (a) a->changed = calloc((size_t)l->count + 1, sizeof *a->changed);
+	if (!a || !a->changed) {
+		fail(e, NO_MEMORY, "out of memory for adapters");
+		adapters_close(l);
+		free_set(a);
+		return NULL;
+	}
+	for (int i = 0; i < l->count; i++) a->changed[i] = time_of(l->files[i].path);
+	a->files = *l;
+	*l = (adapter_list){ 0 };
+	if (!adapters_join(&s->m->lasting, &a->files, &a->all, &a->count, e)) {
+		free_set(a);
+		return NULL;
+	}
+	a->next = s->adapters;
+	s->adapters = a;
+	return a;
+}
+
+/* ── networks ── */
+
+static bool same_key(const network_key *a, const network_key *b)
+{
+	return a->kind == b->kind && a->adapters == b->adapters && !memcmp(a->size, b->size, sizeof a->size);
+}
+
+static network *network_of(const session *s, const network_key *key)
+{
+	network *n = s->networks;
+	while (n && !same_key(&n->key, key)) n = n->next;
+	return n;
+}
+
+void session_drop(session *s, stage *which)
+{
+	for (network **at = &s->networks; *at; at = &(*at)->next) {
+		network *n = *at;
+		if (&n->stage != which) continue;
+		*at = n->next;
+		stage_free(&n->stage);
+		free(n);
+		return;
+	}
+}
+
+void session_done(session *s, stage *which)
+{
+	for (network *n = s->networks; n; n = n->next)
+		if (&n->stage == which) n->busy = false;
+	uint64_t now = memory_resident();
+	if (now > s->peak) s->peak = now;
+	if (!s->keeps && !s->holds) session_drop(s, which);
+}
+
+void session_hold(session *s, bool on)
+{
+	s->holds = on;
+	for (network *n = s->networks, *next; !on && !s->keeps && n; n = next) {
+		next = n->next;
+		if (n->allocated) session_drop(s, &n->stage);
+	}
+}
+
+static const char *name_of(network_kind k)
+{
+	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode" };
+	return names[k];
+}
+
+stage *session_network(session *s, const network_key *key, build_fn *build, const void *shapes, error *e)
+{
+	network *n = network_of(s, key);
+	if (n) return &n->stage;
+	n = calloc(1, sizeof *n);
+	if (!n) return fail(e, NO_MEMORY, "out of memory for a network"), NULL;
+	n->key = *key;
+	n->stage.name = name_of(key->kind);
+	adaptation a = { key->adapters->all, key->adapters->count };
+	if (!stage_compile(&n->stage, s->m, a, build, shapes, e)) {
+		stage_free(&n->stage);
+		free(n);
+		return NULL;
+	}
+	n->next = s->networks;
+	s->networks = n;
+	return &n->stage;
+}
+
+static uint64_t allocated_bytes(const session *s)
+{
+	uint64_t all = 0;
+	for (const network *n = s->networks; n; n = n->next)
+		if (n->allocated) all += stage_bytes(&n->stage);
+	return all;
+}
+
+uint64_t session_bytes(const session *s)
+{
+	uint64_t all = allocated_bytes(s);
+	for (int i = 0; i < MOST_TEXTS; i++) all += s->texts[i].count * sizeof(float);
+	return all;
+}
+
+/* Frees the network that was used longest ago, but not this one; false: there is none. */
+static bool drop_oldest(session *s, const network *but)
+{
+	network *oldest = NULL;
+	for (network *n = s->networks; n; n = n->next)
+		if (n != but && !n->busy && n->allocated && (!oldest || n->used < oldest->used)) oldest = n;
+	if (oldest) session_drop(s, &oldest->stage);
+	return oldest != NULL;
+}
+
+static bool fits(const session *s, uint64_t more)
+{
+	return (!s->max_memory || s->before + session_bytes(s) + more <= s->max_memory) && more <= memory_available();
+}
+
+stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t beside,
+    const watcher *w, error *e)
+{
+	if (!session_network(s, key, build, shapes, e)) return NULL;
+	network *n = network_of(s, key);
+	n->used = ++s->clock;
+	n->busy = true;
+	if (n->allocated) return &n->stage;
+	while (!fits(s, stage_bytes(&n->stage) + beside) && drop_oldest(s, n)) {
+	}
+	if (!stage_allocate(&n->stage, s->m, w, e)) {
+		session_drop(s, &n->stage);
+		return NULL;
+	}
+	n->allocated = true;
+	return &n->stage;
+}
+
+static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+bool session_has_room(const session *s, uint64_t most, const char *what, uint64_t *planned, error *e)
+{
+	uint64_t kept = allocated_bytes(s), resident = memory_resident();
+	uint64_t before = s->keeps ? s->before : resident, available = memory_available();
+	*planned = before + most;
+	if (s->max_memory && *planned > s->max_memory)
+		return fail(e, NO_MEMORY, "memory: %.1f MiB are needed for %s, more than the %.1f MiB that were allowed",
+		    mib(*planned), what, mib(s->max_memory));
+	if (most > available && most - available > kept)
+		return fail(e, NO_MEMORY, "memory: %.1f MiB more are needed for %s, the system has %.1f MiB", mib(most), what,
+		    mib(available + kept));
+	return true;
+}
+
+/* ── texts ── */
+
+const float *session_states(session *s, const int32_t *ids, int length, int skip, const adapter_set *a)
+{
+	for (int i = 0; i < MOST_TEXTS; i++) {
+		kept_states *t = &s->texts[i];
+		if (!t->ids || t->length != length || t->skip != skip || t->adapters != a ||
+		    memcmp(t->ids, ids, (size_t)length * sizeof *ids))
+			continue;
+		t->used = ++s->clock;
+		return t->states;
+	}
+	return NULL;
+}
+
+void session_keep_states(
+    session *s, const int32_t *ids, int length, int skip, const adapter_set *a, const float *states, size_t count)
+{
+	kept_states *oldest = s->texts;
+	for (int i = 1; i < MOST_TEXTS && oldest->ids; i++)
+		if (s->texts[i].used < oldest->used) oldest = &s->texts[i];
+	forget_text(oldest);
+	kept_states t = { malloc((size_t)length * sizeof *ids), length, skip, a, malloc(count * sizeof *states), count,
+		++s->clock };
+	if (!t.ids || !t.states) {
+		forget_text(&t);
+		return;
+	}
+	memcpy(t.ids, ids, (size_t)length * sizeof *ids);
+	memcpy(t.states, states, count * sizeof *states);
+	*oldest = t;
+}
+
+/* ── the whole ── */
+
+void session_trim(session *s, uint64_t bytes)
+{
+	while (session_bytes(s) > bytes && drop_oldest(s, NULL)) {
+	}
+	if (session_bytes(s) > bytes)
+		for (int i = 0; i < MOST_TEXTS; i++) forget_text(&s->texts[i]);
+	session_begin(s);
+}
+
+void session_close(session *s)
+{
+	if (!s) return;
+	while (s->networks) session_drop(s, &s->networks->stage);
+	for (int i = 0; i < MOST_TEXTS; i++) forget_text(&s->texts[i]);
+	session_begin(s);
+	free(s);
+}

@@ -1,0 +1,83 @@
+/* session.h - what drawing keeps between pictures: networks, compiled and packed for their shapes and adapters; the
+ * prompts' LoRA files that they were packed with; states of texts. All of it counts in a budget, and what was used
+ * longest ago goes first. The model is not changed. */
+#ifndef SUMI_PIPELINE_SESSION_H
+#define SUMI_PIPELINE_SESSION_H
+#include "pipeline/stage.h"
+
+typedef struct sumi_session session;
+
+/* ── adapters ── */
+
+/* The model's LoRA files and those of a prompt. Equal lists are one set, whose address is its name. */
+typedef struct adapter_set adapter_set;
+
+/* Takes the list over, also where it fails. Lives until the next session_begin() at least. NULL: failed. */
+const adapter_set *session_adapters(session *s, adapter_list *of_prompt, error *e);
+
+/* ── networks ── */
+
+typedef enum network_kind {
+	TEXT_NETWORK,
+	ENCODER_NETWORK,
+	DENOISER_NETWORK,
+	DECODER_NETWORK,
+	TINY_NETWORK
+} network_kind;
+
+enum { NETWORK_SIZES = 6 };
+
+typedef struct network_key {
+	network_kind kind;
+	int size[NETWORK_SIZES]; /* what the build depends on, in any order of its own */
+	const adapter_set *adapters;
+} network_key;
+
+/* The network, built and compiled unless it is there already. Valid until the next of these calls: fetch it by its key
+ * again, for making room may have dropped it. NULL: failed. */
+stage *session_network(session *s, const network_key *key, build_fn *build, const void *shapes, error *e);
+/* The same, allocated, with room made for it; it stays until session_done(). `beside` are the bytes that its caller
+ * holds meanwhile. */
+stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t beside,
+    const watcher *w, error *e);
+/* After its use: a session that keeps nothing frees it. */
+void session_done(session *s, stage *network);
+void session_drop(session *s, stage *network); /* in any case */
+/* While on, what is done stays, for it will be used again at once; then it is freed as above. */
+void session_hold(session *s, bool on);
+
+/* ── texts ── */
+
+/* States of a chunk [length][width], as the encoder gave them; NULL: not kept. */
+const float *session_states(session *s, const int32_t *ids, int length, int skip, const adapter_set *a);
+/* Keeps a copy; out of memory is no failure. */
+void session_keep_states(
+    session *s, const int32_t *ids, int length, int skip, const adapter_set *a, const float *states, size_t count);
+
+/* ── previews ── */
+
+/* A colour, −1 … 1, as a linear function of a latent's place: the last row is added (preview.h). */
+enum { MOST_COLOUR_CHANNELS = 32 };
+typedef struct latent_colours {
+	bool known;
+	double of[MOST_COLOUR_CHANNELS + 1][3];
+} latent_colours;
+latent_colours *session_colours(session *s);
+
+/* ── the whole ── */
+
+/* Before jobs are prepared: frees the LoRA files that no network was packed with. */
+void session_begin(session *s);
+/* keeps: false where one picture is drawn with the least memory. max_memory 0: the model's. */
+session *session_open(const model *m, uint64_t max_memory, bool keeps, error *e);
+void session_close(session *s); /* NULL is fine */
+const model *session_model(const session *s);
+bool session_keeps(const session *s);
+uint64_t session_bytes(const session *s);
+uint64_t session_peak(const session *s); /* what the process took at most when a network had run */
+void session_trim(session *s, uint64_t bytes);
+/* Whether networks that take `most` bytes at a time could be made room for; e says how much is missing. *planned: what
+ * the process then takes. */
+bool session_has_room(const session *s, uint64_t most, const char *what, uint64_t *planned, error *e);
+
+#endif
