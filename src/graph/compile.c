@@ -45,7 +45,7 @@ static bool check_parameters(graph *g, error *e)
 {
 	for (int i = 1; i < g->count; i++) {
 		const node *n = &g->nodes[i];
-		if (!g->places[i].alive || n->op == CAST || n->op == VIEW) continue;
+		if (!g->places[i].alive || n->op == CAST || n->op == VIEW || operations[n->op].writes) continue;
 		for (int k = n->op == EMBEDDING; k < n->inputs; k++) {
 			tensor x = n->in[k];
 			while (g->nodes[x].op == VIEW) x = g->nodes[x].in[0];

@@ -215,6 +215,13 @@ static tensor leaf(graph *g, opcode op, const char *name, dtype d, shape s)
 tensor input(graph *g, const char *name, dtype d, shape s) { return leaf(g, INPUT, name, d, s); }
 tensor param(graph *g, const char *name, shape s) { return leaf(g, PARAM, name, REAL, s); }
 
+tensor array_param(graph *g, const char *name, dtype d, shape s, void *data)
+{
+	tensor t = leaf(g, PARAM, name, d, s);
+	if (t) g->nodes[t].trainable = true, g->places[t].bound = data;
+	return t;
+}
+
 tensor fill(graph *g, dtype d, shape s, float value)
 {
 	tensor t = emit(g, FILL, d, s, 0, 0, NULL);
@@ -250,7 +257,7 @@ bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e)
 {
 	for (int i = 1; i < g->count; i++) {
 		node *p = &g->nodes[i];
-		if (p->op != PARAM) continue;
+		if (p->op != PARAM || g->places[i].bound) continue;
 		const void *data = NULL;
 		if (!lookup(context, p->name, p->shape, &p->dtype, &data, e)) return false;
 		g->places[i].bound = data;

@@ -23,7 +23,7 @@
 typedef struct graph graph;
 typedef uint32_t tensor; /* a node of a graph: its index; 0 is none */
 
-enum { MAX_DIMS = 4, MAX_INPUTS = 5, MAX_ATTRIBUTES = 6 };
+enum { MAX_DIMS = 4, MAX_INPUTS = 8, MAX_ATTRIBUTES = 6 };
 
 typedef struct shape {
 	int n, d[MAX_DIMS];
@@ -86,9 +86,29 @@ typedef enum opcode {
 	RELATIVE_BUCKETS,   /* no input → I32 [queries,keys]; a[0] buckets, a[1] distance: see relative_buckets() */
 	TIMESTEP_EMBEDDING, /* t [N] (full precision, may be fractional) → [N,C] full precision: cos first, then sin;
 	                     * an odd C ends in a 0; f[0] max_period */
-	COPY,               /* in[0] in the other memory, where a backend has its own; made by graph_compile alone */
+
+	/* What changes weights, in F32 whatever full precision is. `numbers` is an input [8] of F64; what is marked * is a
+	 * trainable parameter, which is changed where it lies. Those that change one have no result worth reading.
+	 * Formulas: train/optimize/optimizer.h. */
+	SUM_SQUARES, /* x, and what was summed before (F64 [1], or 0) → F64 [1] */
+	CLIP_SCALE,  /* sum of squares (F64 [1]), numbers {largest norm, 0: none; parts} → F32 [1]: what scales a gradient
+	              * that  is a sum of so many parts: min(1, largest / (norm + 1e-6)) / parts, norm = √sum / parts */
+	ACCUMULATE,  /* sum*, x, numbers {keep, take}: sum = keep·sum + take·x; keep 0, take 1: a copy */
+	UPDATE_SGD,  /* weight*, gradient, scale (F32 [1]), numbers {shrink, rate, momentum}, momentum buffer* or 0:
+	              * g = gradient·scale; buffer = g = momentum·buffer + g; weight = weight·shrink − rate·g */
+	UPDATE_ADAMW,      /* weight*, gradient, scale, numbers {shrink, stride, root, 1−β1, β2, 1−β2, ε}, m*, v*:
+	                    * g = gradient·scale; m += (1−β1)·(g − m); v = β2·v + (1−β2)·g²;
+	                    * weight = weight·shrink − stride·m / (√v·root + ε) */
+	UPDATE_ADAMW_8BIT, /* the same with codes of m* and of √v* (U8) and their scales*, one for QUANTIZED_BLOCK elements
+	                    */
+	UPDATE_ADAFACTOR,  /* weight*, gradient, scale, numbers {shrink, rate, decay}, second moments*: of rows, of columns;
+	                    * or one of the weight's shape, and 0 */
+
+	COPY, /* in[0] in the other memory, where a backend has its own; made by graph_compile alone */
 	OPS
 } opcode;
+
+enum { QUANTIZED_BLOCK = 256 };
 
 typedef enum activation {
 	NO_ACTIVATION,
@@ -149,6 +169,9 @@ tensor input(graph *g, const char *name, dtype d, shape s);
 /* A weight named relative to the scope. Its dtype is the file's, known when it is bound (REAL until then); layers
  * cast it. Asking again for the same name gives the same node. */
 tensor param(graph *g, const char *name, shape s);
+/* A trainable parameter that is bound where it is made: to an array in the backend's memory, alive as long as the graph
+ * runs. */
+tensor array_param(graph *g, const char *name, dtype d, shape s, void *data);
 tensor fill(graph *g, dtype d, shape s, float value);
 tensor find(const graph *g, const char *name); /* an input or a parameter by its whole name; 0: none */
 void keep(graph *g, tensor t);
@@ -192,6 +215,13 @@ tensor attention_biased(graph *g, tensor q, tensor k, tensor v, tensor bias, int
 tensor relative_buckets(graph *g, int queries, int keys, int buckets, int distance);
 tensor embedding(graph *g, tensor table, tensor ids); /* the table may be a parameter of any dtype: rows become REAL */
 tensor timestep_embedding(graph *g, tensor t, int width, float max_period); /* frequency i: max_period^(−i/half) */
+
+/* What changes weights: see the opcodes. Results are kept by the caller, so that they are computed. */
+tensor sum_squares(graph *g, tensor x, tensor before);
+tensor clip_scale(graph *g, tensor squares, tensor numbers);
+tensor accumulate_into(graph *g, tensor sum, tensor x, tensor numbers);
+tensor update_weight(
+    graph *g, opcode rule, tensor weight, tensor gradient, tensor scale, tensor numbers, const tensor state[4]);
 
 /* ── differentiation ── */
 /* Appends the nodes of d loss / d wrt[i] for n tensors (usually parameters; inputs and inner nodes are allowed) and
@@ -249,6 +279,12 @@ typedef struct device {
 	bool (*replay)(void *context, void *recording, error *e);
 	void (*record_free)(void *context, void *recording);
 } device;
+
+/* A device's memory, or the host's where d is NULL: as above, and in the same alignment. */
+void *device_alloc(const device *d, size_t bytes);
+void device_free(const device *d, void *p);
+bool device_write(const device *d, void *to, const void *from, size_t bytes, error *e); /* from the host */
+bool device_read(const device *d, void *to, const void *from, size_t bytes, error *e);  /* to the host */
 
 typedef struct backend { /* rows are tried in order: the first that fits wins */
 	const char *name;

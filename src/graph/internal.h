@@ -83,9 +83,6 @@ struct graph {
 };
 
 size_t node_bytes(const graph *g, tensor t);
-/* Bytes in OWN or HOST, at a multiple of 64; NULL: none are left. */
-void *memory_in(const graph *g, int memory, size_t bytes);
-void free_in(const graph *g, int memory, void *p);
 void free_stretches(graph *g);           /* with their recordings */
 void free_memory(graph *g);              /* arenas and constants */
 bool broadcasts(shape small, shape big); /* small's axes, aligned at the last, are equal, 1 or missing */

@@ -2,6 +2,7 @@
 #include "graph/ops.h"
 
 enum { FIRST = 1, SECOND = 2, FOURTH = 8 }; /* inputs whose memory the result may take */
+enum { STATE = 0xf0 };                      /* inputs that an optimizer's step changes besides the first */
 
 const operation operations[OPS] = {
 	[NO_OP] = { "none", NULL, 0 },
@@ -46,6 +47,13 @@ const operation operations[OPS] = {
 	[EMBEDDING_GRAD] = { "embedding_grad", NULL, 0 },
 	[RELATIVE_BUCKETS] = { "relative_buckets", NULL, 0 },
 	[TIMESTEP_EMBEDDING] = { "timestep_embedding", NULL, 0 },
+	[SUM_SQUARES] = { "sum_squares", NULL, 0 },
+	[CLIP_SCALE] = { "clip_scale", NULL, 0 },
+	[ACCUMULATE] = { "accumulate", .writes = FIRST },
+	[UPDATE_SGD] = { "update_sgd", .writes = FIRST | STATE },
+	[UPDATE_ADAMW] = { "update_adamw", .writes = FIRST | STATE },
+	[UPDATE_ADAMW_8BIT] = { "update_adamw_8bit", .writes = FIRST | STATE },
+	[UPDATE_ADAFACTOR] = { "update_adafactor", .writes = FIRST | STATE },
 	[COPY] = { "copy", NULL, 0 },
 };
 

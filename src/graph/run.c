@@ -1,10 +1,8 @@
 /* run.c - memory, the ways in and out, and running. Nothing is allocated while a graph runs, but for a device's
  * recordings. */
-#include "base/memory.h"
 #include "base/clock.h"
 #include "graph/internal.h"
 #include <stdlib.h>
-#include <string.h>
 
 size_t graph_arena_bytes(const graph *g) { return g->arena_bytes[OWN]; }
 size_t graph_constant_bytes(const graph *g) { return g->constant_bytes[OWN]; }
@@ -17,26 +15,13 @@ size_t graph_host_bytes(const graph *g)
 void graph_profile(graph *g, bool on) { g->profile = on; }
 
 /* ── memory ── */
-static bool on_device(const graph *g, int memory) { return memory == OWN && g->device; }
-
-void *memory_in(const graph *g, int memory, size_t bytes)
-{
-	return on_device(g, memory) ? g->device->alloc(g->device->context, bytes) : memory_new(bytes);
-}
-
-void free_in(const graph *g, int memory, void *p)
-{
-	if (on_device(g, memory))
-		g->device->free(g->device->context, p);
-	else
-		free(p);
-}
+static const device *device_of(const graph *g, int memory) { return memory == OWN ? g->device : NULL; }
 
 void free_memory(graph *g)
 {
 	for (int m = 0; m < MEMORIES; m++) {
-		free_in(g, m, g->arena[m]);
-		free_in(g, m, g->constants[m]);
+		device_free(device_of(g, m), g->arena[m]);
+		device_free(device_of(g, m), g->constants[m]);
 	}
 }
 
@@ -69,20 +54,14 @@ bool graph_write(graph *g, tensor t, const void *values, error *e)
 {
 	char *at;
 	int memory;
-	if (!find_memory(g, t, &memory, &at, e)) return false;
-	if (on_device(g, memory)) return g->device->upload(g->device->context, at, values, node_bytes(g, t), e);
-	memcpy(at, values, node_bytes(g, t));
-	return true;
+	return find_memory(g, t, &memory, &at, e) && device_write(device_of(g, memory), at, values, node_bytes(g, t), e);
 }
 
 bool graph_read(const graph *g, tensor t, void *values, error *e)
 {
 	char *at;
 	int memory;
-	if (!find_memory(g, t, &memory, &at, e)) return false;
-	if (on_device(g, memory)) return g->device->download(g->device->context, values, at, node_bytes(g, t), e);
-	memcpy(values, at, node_bytes(g, t));
-	return true;
+	return find_memory(g, t, &memory, &at, e) && device_read(device_of(g, memory), values, at, node_bytes(g, t), e);
 }
 
 bool graph_write_floats(graph *g, tensor t, const float *values, error *e)
@@ -142,7 +121,7 @@ static bool compute(graph *g, step *s, bool pack, error *e)
 	error own = { OK, "" };
 	bool fine = s->call.y->op == COPY ? transfer(g, s, &own)
 	                                  : (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
-	if (fine && g->profile && on_device(g, s->memory)) fine = g->device->sync(g->device->context, &own);
+	if (fine && g->profile && device_of(g, s->memory)) fine = g->device->sync(g->device->context, &own);
 	if (g->profile) s->seconds += seconds_now() - start;
 	return fine || broken(s, &own, e);
 }
@@ -229,9 +208,9 @@ bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 	char *setup[MEMORIES] = { NULL };
 	bool fine = true;
 	for (int m = 0; fine && m < (g->device ? MEMORIES : HOST); m++) {
-		g->arena[m] = memory_in(g, m, g->arena_bytes[m]);
-		g->constants[m] = memory_in(g, m, g->constant_bytes[m]);
-		setup[m] = memory_in(g, m, g->setup_bytes[m]);
+		g->arena[m] = device_alloc(device_of(g, m), g->arena_bytes[m]);
+		g->constants[m] = device_alloc(device_of(g, m), g->constant_bytes[m]);
+		setup[m] = device_alloc(device_of(g, m), g->setup_bytes[m]);
 		fine =
 		    (g->arena[m] && g->constants[m] && setup[m]) ||
 		    fail(e, NO_MEMORY, "out of memory: %zu MiB for values, %zu for weights and %zu to prepare them are needed",
@@ -248,7 +227,7 @@ bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 	fine = fine && fold_all(g, setup, unused, context, e) && find_stretches(g, e);
 	for (int i = 1; i < g->count; i++)
 		if (g->places[i].constant && !g->places[i].persistent && g->nodes[i].op != PARAM) g->places[i].data = NULL;
-	for (int m = 0; m < MEMORIES; m++) free_in(g, m, setup[m]);
+	for (int m = 0; m < MEMORIES; m++) device_free(device_of(g, m), setup[m]);
 	return fine;
 }
 

@@ -133,13 +133,30 @@ static void compare_tensor(
 	if (expected && !is_noise(t, name)) *worst = fmax(*worst, difference(found, expected, n));
 }
 
+static double length_of(const float *x, size_t n)
+{
+	double sum = 0;
+	for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+	return sqrt(sum);
+}
+
 static void compare_norm(
     double *worst, const trace *t, const char *kind, const char *name, const float *found, size_t n)
 {
 	const json_t *numbers = json_object_get(json_object_get(t->json, kind), name);
 	if (!numbers || is_noise(t, name)) return;
 	double expected = json_number_value(json_array_get(numbers, 1));
-	*worst = fmax(*worst, fabs(sqrt(sum_of_squares(found, n, 1)) - expected) / fmax(expected, 1e-12));
+	*worst = fmax(*worst, fabs(length_of(found, n) - expected) / fmax(expected, 1e-12));
+}
+
+/* Piece p of the optimizer's state of trained weight i, to a buffer that the caller frees. */
+static float *moments_of(const trace *t, int i, int p, size_t n)
+{
+	optimizer_piece piece;
+	float *values = malloc(n * sizeof *values);
+	optimizer_state(stepper_optimizer(t->stepper), i, p, &piece);
+	device_read(learner_backend(&t->job.learner)->device, values, piece.data, n * sizeof *values, NULL);
+	return values;
 }
 
 static void report_state(const trace *t, report *r)
@@ -151,14 +168,14 @@ static void report_state(const trace *t, report *r)
 	for (int i = 0; i < count; i++) {
 		const learner_weight *w = &t->job.learner.weights[indices[i]];
 		size_t n = shape_count(w->shape);
-		optimizer_piece first = { 0 }, second = { 0 };
-		optimizer_state(stepper_optimizer(t->stepper), i, 0, &first);
-		optimizer_state(stepper_optimizer(t->stepper), i, 1, &second);
-		const float *found[] = { w->value, t->constant[i], w->average, first.data, second.data };
+		float *first = moments_of(t, i, 0, n), *second = moments_of(t, i, 1, n);
+		const float *found[] = { w->value, t->constant[i], w->average, first, second };
 		for (int k = 0; k < 5; k++) compare_tensor(&worst[k], t, kinds[k], w->name, found[k], n);
 		compare_norm(&norms[0], t, "final", w->name, w->value, n);
 		compare_norm(&norms[1], t, "ema_const_final", w->name, t->constant[i], n);
 		compare_norm(&norms[2], t, "ema_litema_final", w->name, w->average, n);
+		free(first);
+		free(second);
 	}
 	char name[96];
 	for (int k = 0; k < 5; k++) {
@@ -189,16 +206,17 @@ static bool run_steps(trace *t, report *r, error *e)
 		data_batch b = { .count = s.d[0], .height = s.d[2], .width = s.d[3], .index = &step };
 		step_result result = { 0 };
 		if (!stepper_gradients(t->stepper, &b, &result.loss, e) ||
-		    !stepper_apply(t->stepper, step, t->options.learning_rate, 1, &result, e))
+		    !stepper_apply(t->stepper, step, t->options.learning_rate, 1, &result, e) ||
+		    !stepper_average(t->stepper, average_decay(0.999, step + 1), e) || !learner_download(m, e))
 			return false;
 		double loss = json_number_value(json_array_get(losses, (size_t)step));
 		double norm = json_number_value(json_array_get(norms, (size_t)step));
 		worst_loss = fmax(worst_loss, fabs(result.loss - loss) / fabs(loss));
 		worst_norm = fmax(worst_norm, fabs(result.gradient_norm - norm) / fabs(norm));
 		for (int i = 0; i < count; i++) {
-			learner_weight *w = &m->weights[indices[i]];
-			average_into(w->average, w->value, shape_count(w->shape), average_decay(0.999, step + 1), 1);
-			average_into(t->constant[i], w->value, shape_count(w->shape), 0.999, 1);
+			const learner_weight *w = &m->weights[indices[i]];
+			for (size_t k = 0; k < shape_count(w->shape); k++)
+				t->constant[i][k] = 0.999f * t->constant[i][k] + (float)(1 - 0.999) * w->value[k];
 		}
 	}
 	char name[96];

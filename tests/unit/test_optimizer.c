@@ -1,6 +1,7 @@
 /* test_optimizer.c - each optimizer against its formula in double, written down here once more; learning rates against
  * diffusers' formulas; what must not depend on threads. */
-#include "train/optimize/optimizer.h"
+#include "backend/backend.h"
+#include "train/optimize/apply.h"
 #include "train/optimize/rate.h"
 #include <math.h>
 #include <setjmp.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 static const optimizer_options usual = {
-	.beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .weight_decay = 0.1f, .momentum = 0.9f, .threads = 2
+	.beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .weight_decay = 0.1f, .momentum = 0.9f
 };
 
 /* A number between −1 and 1, as good as random. */
@@ -24,15 +25,21 @@ static double noise(size_t i)
 	return (double)((x ^ (x >> 32)) & 0xffffff) / 0x800000 - 1;
 }
 
-static optimizer *make(optimizer_kind kind, shape s, int threads)
+/* An optimizer and how many threads its steps have. */
+typedef struct subject {
+	optimizer *o;
+	shape shape;
+	int threads;
+} subject;
+
+static subject make(optimizer_kind kind, shape s, int threads)
 {
 	error e = { 0 };
 	optimizer_options o = usual;
 	o.kind = kind;
-	o.threads = threads;
-	optimizer *made = optimizer_new(&o, 1, &s, NULL, &e);
+	optimizer *made = optimizer_new(&o, 1, &s, NULL, NULL, &e);
 	assert_non_null(made);
-	return made;
+	return (subject){ made, s, threads };
 }
 
 /* Gradients of step k: those of a slowly turning direction, each element of its own size. */
@@ -50,17 +57,22 @@ static void start_of(float *w, size_t n)
 enum { STEPS = 6, MOST = 40000 };
 static const double rate = 0.01, scale = 0.5;
 
-static void run(optimizer *o, float *w, size_t n, int steps)
+static void run(subject s, float *w, size_t n, int steps)
 {
+	error e = { 0 };
 	float *g = malloc(n * sizeof *g);
 	start_of(w, n);
+	apply *a = apply_new(s.o, backend_cpu(), s.threads, &(change){ "w", s.shape, w, g, 0, 1 }, 1, &e);
+	if (!a) fail_msg("%s", e.text);
 	for (int k = 0; k < steps; k++) {
 		gradient_of(k, g, n);
-		optimizer_begin(o);
-		optimizer_step(o, 0, w, g, (float)scale, (float)rate);
+		double norms[GROUPS];
+		bool finite;
+		assert_true(apply_run(a, s.o, rate, 1 / scale, 0, norms, &finite, &e) && finite);
 	}
+	apply_free(a);
 	free(g);
-	optimizer_free(o);
+	optimizer_free(s.o);
 }
 
 static void expect_near(const float *found, const double *expected, size_t n, double tolerance)
@@ -184,14 +196,53 @@ static void threads_do_not_matter(void **state)
 		run(make((optimizer_kind)kind, shape2(100, MOST / 100), 3), three, MOST, 3);
 		assert_memory_equal(one, three, sizeof one);
 	}
-	double sum = 0;
-	for (size_t i = 0; i < MOST; i++) sum += (double)one[i] * (double)one[i];
-	assert_true(sum_of_squares(one, MOST, 1) == sum_of_squares(one, MOST, 3));
-	assert_true(fabs(sum_of_squares(one, MOST, 1) - sum) < 1e-9 * sum);
-	one[MOST - 1] = NAN;
-	assert_true(isnan(sum_of_squares(one, MOST, 2)));
-	one[MOST - 1] = INFINITY;
-	assert_true(isinf(sum_of_squares(one, MOST, 2)));
+}
+
+/* The norm is that of all gradients of a group; what is over the limit is scaled, what is not finite changes nothing.
+ */
+static void norms_and_clipping(void **state)
+{
+	(void)state;
+	static float w[3][MOST], g[3][MOST], start[MOST];
+	error e = { 0 };
+	optimizer_options o = { .kind = SGD };
+	shape shapes[] = { shape1(MOST), shape1(MOST), shape1(MOST) };
+	change list[3];
+	double sums[GROUPS] = { 0 };
+	start_of(start, MOST);
+	for (int i = 0; i < 3; i++) {
+		memcpy(w[i], start, sizeof start);
+		gradient_of(i, g[i], MOST);
+		for (size_t k = 0; k < MOST; k++) sums[i == 2] += (double)g[i][k] * (double)g[i][k];
+		list[i] = (change){ "w", shapes[i], w[i], g[i], i == 2, i ? 1 : 0.5 };
+		list[i].name = (const char *[]){ "a", "b", "c" }[i];
+	}
+	optimizer *made = optimizer_new(&o, 3, shapes, NULL, NULL, &e);
+	double norms[GROUPS], most = sqrt(sums[0]) / 8;
+	bool finite;
+	for (int threads = 1; threads < 4; threads += 2) {
+		apply *a = apply_new(made, backend_cpu(), threads, list, 3, &e);
+		assert_non_null(a);
+		assert_true(apply_run(a, made, 0.25, 2, most, norms, &finite, &e) && finite);
+		for (int k = 0; k < GROUPS; k++) assert_true(fabs(norms[k] - sqrt(sums[k]) / 2) < 1e-9 * norms[k]);
+		for (int i = 0; i < 3; i++) {
+			double clip = fmin(1, most / norms[i == 2]) / 2, factor = i ? 0.25 : 0.125;
+			for (size_t k = 0; k < MOST; k++)
+				assert_true(fabs((double)w[i][k] - ((double)start[k] - factor * clip * (double)g[i][k])) < 1e-6);
+			memcpy(w[i], start, sizeof start);
+		}
+		float bad[] = { NAN, INFINITY };
+		for (int i = 0; i < 2; i++) {
+			float before = g[1][MOST - 1];
+			g[1][MOST - 1] = bad[i];
+			assert_true(apply_run(a, made, 0.25, 2, most, norms, &finite, &e) && !finite);
+			g[1][MOST - 1] = before;
+			for (int k = 0; k < 3; k++) assert_memory_equal(w[k], start, sizeof start);
+		}
+		apply_free(a);
+	}
+	assert_int_equal(optimizer_steps(made), 2);
+	optimizer_free(made);
 }
 
 static void another_process_has_the_state(void **state)
@@ -203,13 +254,17 @@ static void another_process_has_the_state(void **state)
 	for (int kind = 0; kind < OPTIMIZERS; kind++) {
 		static float w[2][5000], g[5000];
 		o.kind = (optimizer_kind)kind;
-		optimizer *half = optimizer_new(&o, 2, shapes, (const bool[]){ true, false }, &e);
+		optimizer *half = optimizer_new(&o, 2, shapes, (const bool[]){ true, false }, NULL, &e);
 		assert_non_null(half);
 		gradient_of(0, g, 5000);
 		start_of(w[0], 5000);
 		memcpy(w[1], w[0], sizeof w[0]);
-		optimizer_begin(half);
-		for (int i = 0; i < 2; i++) optimizer_step(half, i, w[i], g, 1, 0.01f);
+		change list[] = { { "a", shapes[0], w[0], g, 0, 1 }, { "b", shapes[1], w[1], g, 0, 1 } };
+		apply *a = apply_new(half, backend_cpu(), 2, list, 2, &e);
+		double norms[GROUPS];
+		bool finite;
+		assert_true(a && apply_run(a, half, 0.01, 1, 0, norms, &finite, &e));
+		apply_free(a);
 		optimizer_piece there, here;
 		assert_true(optimizer_state(half, 0, 0, &there) && optimizer_state(half, 1, 0, &here));
 		assert_null(there.data);
@@ -249,9 +304,15 @@ static void averages_warm_up(void **state)
 	assert_true(fabs(average_decay(0.9999, 1) - 2 / 11.0) < 1e-15);
 	assert_true(fabs(average_decay(0.9999, 90) - 91 / 100.0) < 1e-15);
 	assert_true(average_decay(0.9999, 1000000) == 0.9999);
-	float average[3] = { 1, 2, 3 };
-	average_into(average, (const float[]){ 3, 2, 1 }, 3, 0.75, 1);
+	float average[3] = { 1, 2, 3 }, x[3] = { 3, 2, 1 };
+	error e = { 0 };
+	blend *b = blend_new(backend_cpu(), 1, (float *[]){ average }, (float *[]){ x }, &(shape){ 1, { 3 } }, 1, &e);
+	assert_true(b && blend_run(b, 0.75, 0.25, &e));
 	assert_true(average[0] == 1.5f && average[1] == 2 && average[2] == 2.5f);
+	average[1] = NAN; /* what is not kept may be anything */
+	assert_true(blend_run(b, 0, 1, &e));
+	assert_memory_equal(average, x, sizeof x);
+	blend_free(b);
 }
 
 int main(void)
@@ -262,6 +323,7 @@ int main(void)
 		cmocka_unit_test(adafactor_is_the_papers),
 		cmocka_unit_test(eight_bits_follow_adamw),
 		cmocka_unit_test(threads_do_not_matter),
+		cmocka_unit_test(norms_and_clipping),
 		cmocka_unit_test(another_process_has_the_state),
 		cmocka_unit_test(rates_are_diffusers),
 		cmocka_unit_test(averages_warm_up),

@@ -1,10 +1,10 @@
 /* plain.h - the plain kernels, one for each operation, as reference.c calls them.
  *
  * A plain kernel sees real: every floating input and the result are arrays of `real`, whatever the node's dtype is
- * (reference.c widens and rounds); only ids stay I32. The kernels of move.c and cast.c see the bytes as they are.
- * Semantics are the opcode's comment in graph.h. The result may lie where an input lies wherever that file allows it,
- * so such kernels read an element, or what a statistic needs, before they write it. Sums are in double. Threads share
- * out whole results, never one sum, so their number changes no bit. */
+ * (reference.c widens and rounds); only ids stay I32. The kernels of move.c, cast.c and update.c see the bytes as they
+ * are. Semantics are the opcode's comment in graph.h. The result may lie where an input lies wherever that file allows
+ * it, so such kernels read an element, or what a statistic needs, before they write it. Sums are in double. Threads
+ * share out whole results, never one sum, so their number changes no bit. */
 #ifndef SUMI_BACKEND_REFERENCE_PLAIN_H
 #define SUMI_BACKEND_REFERENCE_PLAIN_H
 #include "backend/share.h"
@@ -37,6 +37,9 @@ plain plain_attention, plain_attention_grad;
 plain_scratch attention_scratch, attention_grad_scratch;
 /* embedding.c */
 plain plain_embedding_grad, plain_relative_buckets, plain_timestep_embedding;
+/* update.c, update_8bit.c: what changes weights */
+plain plain_sum_squares, plain_clip, plain_accumulate, plain_sgd, plain_adamw, plain_adamw_8bit, plain_adafactor;
+plain_scratch squares_scratch;
 /* cast.c */
 plain plain_cast;
 void convert_any(void *dst, dtype to, const void *src, dtype from, size_t n); /* src need not be aligned */

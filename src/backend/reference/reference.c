@@ -7,7 +7,7 @@
 static const struct {
 	plain *run;
 	plain_scratch *scratch;
-	bool as_is; /* takes its inputs as they are: it moves or converts bytes */
+	bool as_is; /* takes its inputs as they are: it moves or converts bytes, or computes in f32 whatever real is */
 } plains[OPS] = {
 	[FILL] = { plain_fill, NULL, true },
 	[VIEW] = { plain_view, NULL, true },
@@ -48,6 +48,13 @@ static const struct {
 	[EMBEDDING_GRAD] = { .run = plain_embedding_grad },
 	[RELATIVE_BUCKETS] = { plain_relative_buckets, NULL, true },
 	[TIMESTEP_EMBEDDING] = { .run = plain_timestep_embedding },
+	[SUM_SQUARES] = { plain_sum_squares, squares_scratch, true },
+	[CLIP_SCALE] = { plain_clip, NULL, true },
+	[ACCUMULATE] = { plain_accumulate, NULL, true },
+	[UPDATE_SGD] = { plain_sgd, NULL, true },
+	[UPDATE_ADAMW] = { plain_adamw, NULL, true },
+	[UPDATE_ADAMW_8BIT] = { plain_adamw_8bit, NULL, true },
+	[UPDATE_ADAFACTOR] = { plain_adafactor, NULL, true },
 };
 
 /* Bytes that n reals take in scratch, so that what follows is aligned again. */
@@ -130,6 +137,13 @@ static const kernel rows[] = {
 	ROW(EMBEDDING_GRAD),
 	ROW(RELATIVE_BUCKETS),
 	ROW(TIMESTEP_EMBEDDING),
+	ROW(SUM_SQUARES),
+	ROW(CLIP_SCALE),
+	ROW(ACCUMULATE),
+	ROW(UPDATE_SGD),
+	ROW(UPDATE_ADAMW),
+	ROW(UPDATE_ADAMW_8BIT),
+	ROW(UPDATE_ADAFACTOR),
 };
 
 const backend *backend_reference(void)

@@ -1,6 +1,5 @@
 /* latents.c - the frozen autoencoder at work for the diffusion trainer. */
 #include "train/data/latents.h"
-#include "backend/backend.h"
 #include <stdlib.h>
 
 struct encoder {
@@ -28,7 +27,7 @@ encoder *encoder_new(const learner *m, int count, int height, int width, dtype c
 	keep(g, c->moments);
 	c->values = malloc(shape_count(shape_of(g, c->moments)) * sizeof *c->values);
 	if (!c->values) fail(e, NO_MEMORY, "no memory for latents");
-	if (c->values && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	if (c->values && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, learner_backend(m), threads, e) &&
 	    graph_allocate(g, NULL, NULL, e))
 		return c;
 	encoder_free(c);

@@ -1,6 +1,5 @@
 /* words.c - the frozen text encoder at work. */
 #include "train/data/words.h"
-#include "backend/backend.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +31,7 @@ words *words_new(const learner *m, const tokenizer *t, int count, dtype compute,
 	w->numbers = malloc((size_t)count * (size_t)w->tokens * sizeof *w->numbers);
 	w->values = malloc(shape_count(shape_of(g, w->states)) * sizeof *w->values);
 	bool room = (w->numbers && w->values) || fail(e, NO_MEMORY, "no memory for the text encoder");
-	if (room && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, backend_cpu(), threads, e) &&
+	if (room && graph_bind(g, learner_bind, (void *)m, e) && graph_compile(g, learner_backend(m), threads, e) &&
 	    graph_allocate(g, NULL, NULL, e))
 		return w;
 	words_free(w);

@@ -1,35 +1,76 @@
-/* optimizer.c - keeps each tensor's state and hands a step to the rule; the arithmetic shared by all of training. */
-#include "train/optimize/optimizer_rules.h"
-#include "base/memory.h"
+/* optimizer.c - the state of each tensor, and the operation that uses it. */
+#include "train/optimize/optimizer.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct rule {
-	const char *name;
-	int (*pieces)(const optimizer_options *o, shape s, optimizer_piece *pieces);
-	void (*update)(const update *u);
-} rules[OPTIMIZERS] = {
-	[ADAMW] = { "adamw", adamw_pieces, adamw_update },
-	[ADAMW_8BIT] = { "adamw8bit", adamw_8bit_pieces, adamw_8bit_update },
-	[ADAFACTOR] = { "adafactor", adafactor_pieces, adafactor_update },
-	[SGD] = { "sgd", sgd_pieces, sgd_update },
-};
+enum { PIECES = 4, LEAST_QUANTIZED = 4096 };
+
+/* What one kind does with a tensor: its operation, and the pieces of its state. */
+typedef struct step {
+	opcode op;
+	int count;
+	optimizer_piece pieces[PIECES];
+} step;
+
+static step adamw(shape s)
+{
+	return (step){ UPDATE_ADAMW, 2,
+		{ { .name = "exp_avg", .dtype = F32, .shape = s }, { .name = "exp_avg_sq", .dtype = F32, .shape = s } } };
+}
+
+static step adamw_8bit(shape s)
+{
+	size_t n = shape_count(s);
+	if (n < LEAST_QUANTIZED) return adamw(s);
+	shape scales = shape1((int)((n + QUANTIZED_BLOCK - 1) / QUANTIZED_BLOCK));
+	return (step){ UPDATE_ADAMW_8BIT, 4,
+		{ { .name = "exp_avg.code", .dtype = U8, .shape = s }, { .name = "exp_avg_root.code", .dtype = U8, .shape = s },
+		    { .name = "exp_avg.scale", .dtype = F32, .shape = scales },
+		    { .name = "exp_avg_root.scale", .dtype = F32, .shape = scales } } };
+}
+
+static step adafactor(shape s)
+{
+	int rows = s.d[0], columns = (int)(shape_count(s) / (size_t)rows);
+	if (s.n < 2 || rows < 2 || columns < 2)
+		return (step){ UPDATE_ADAFACTOR, 1, { { .name = "exp_avg_sq", .dtype = F32, .shape = s } } };
+	return (step){ UPDATE_ADAFACTOR, 2,
+		{ { .name = "exp_avg_sq_row", .dtype = F32, .shape = shape1(rows) },
+		    { .name = "exp_avg_sq_col", .dtype = F32, .shape = shape1(columns) } } };
+}
+
+static step step_of(const optimizer_options *o, shape s)
+{
+	switch (o->kind) {
+	case ADAMW_8BIT: return adamw_8bit(s);
+	case ADAFACTOR: return adafactor(s);
+	case SGD:
+		return (step){ UPDATE_SGD, o->momentum != 0, { { .name = "momentum_buffer", .dtype = F32, .shape = s } } };
+	default: return adamw(s);
+	}
+}
 
 struct optimizer {
 	optimizer_options options;
+	const device *device;
 	int count;
-	int64_t step;
+	int64_t steps;
 	shape *shapes;
 	bool *elsewhere;
 	void *(*states)[PIECES];
 };
 
-const char *optimizer_name(optimizer_kind kind) { return kind < OPTIMIZERS ? rules[kind].name : "?"; }
+static const char *const names[OPTIMIZERS] = {
+	[ADAMW] = "adamw", [ADAMW_8BIT] = "adamw8bit", [ADAFACTOR] = "adafactor", [SGD] = "sgd"
+};
+
+const char *optimizer_name(optimizer_kind kind) { return kind < OPTIMIZERS ? names[kind] : "?"; }
 
 bool optimizer_from_name(const char *name, optimizer_kind *kind)
 {
 	for (int i = 0; i < OPTIMIZERS; i++)
-		if (!strcmp(name, rules[i].name)) return *kind = (optimizer_kind)i, true;
+		if (!strcmp(name, names[i])) return *kind = (optimizer_kind)i, true;
 	return false;
 }
 
@@ -39,37 +80,44 @@ size_t optimizer_bytes(const optimizer_options *o, int count, const shape *shape
 {
 	size_t bytes = 0;
 	for (int i = 0; i < count; i++) {
-		optimizer_piece pieces[PIECES];
-		int n = rules[o->kind].pieces(o, shapes[i], pieces);
-		for (int p = 0; p < n; p++) bytes += piece_bytes(&pieces[p]);
+		step s = step_of(o, shapes[i]);
+		for (int p = 0; p < s.count; p++) bytes += piece_bytes(&s.pieces[p]);
 	}
 	return bytes;
 }
 
-optimizer *optimizer_new(
-    const optimizer_options *options, int count, const shape *shapes, const bool *elsewhere, error *e)
+static void *zeros(const device *d, size_t bytes, error *e)
+{
+	void *p = device_alloc(d, bytes);
+	if (p && !d) return memset(p, 0, bytes);
+	void *none = p ? calloc(1, bytes) : NULL;
+	if (!none || !device_write(d, p, none, bytes, e)) device_free(d, p), p = NULL;
+	free(none);
+	return p;
+}
+
+optimizer *optimizer_new(const optimizer_options *options, int count, const shape *shapes, const bool *elsewhere,
+    const device *d, error *e)
 {
 	optimizer *o = calloc(1, sizeof *o);
 	if (!o) goto no_memory;
 	o->options = *options;
+	o->device = d;
 	o->shapes = calloc((size_t)count + 1, sizeof *o->shapes);
 	o->states = calloc((size_t)count + 1, sizeof *o->states);
 	o->elsewhere = calloc((size_t)count + 1, sizeof *o->elsewhere);
 	if (!o->shapes || !o->states || !o->elsewhere) goto no_memory;
-	for (o->count = 0; o->count < count; o->count++) {
-		optimizer_piece pieces[PIECES];
-		o->shapes[o->count] = shapes[o->count];
-		if ((o->elsewhere[o->count] = elsewhere && elsewhere[o->count])) continue;
-		int n = rules[options->kind].pieces(options, shapes[o->count], pieces);
-		for (int p = 0; p < n; p++) {
-			if (!(o->states[o->count][p] = memory_new(piece_bytes(&pieces[p])))) goto no_memory;
-			memset(o->states[o->count][p], 0, piece_bytes(&pieces[p]));
-		}
+	o->count = count;
+	for (int i = 0; i < count; i++) {
+		o->shapes[i] = shapes[i];
+		if ((o->elsewhere[i] = elsewhere && elsewhere[i])) continue;
+		step s = step_of(options, shapes[i]);
+		for (int p = 0; p < s.count; p++)
+			if (!(o->states[i][p] = zeros(d, piece_bytes(&s.pieces[p]), e))) goto no_memory;
 	}
 	return o;
 no_memory:
 	fail(e, NO_MEMORY, "no memory for the optimizer's state (%zu bytes)", optimizer_bytes(options, count, shapes));
-	if (o && o->states && o->count < count) o->count++; /* some of its pieces may be there */
 	optimizer_free(o);
 	return NULL;
 }
@@ -78,78 +126,60 @@ void optimizer_free(optimizer *o)
 {
 	if (!o) return;
 	for (int i = 0; o->states && i < o->count; i++)
-		for (int p = 0; p < PIECES; p++) free(o->states[i][p]);
+		for (int p = 0; p < PIECES; p++) device_free(o->device, o->states[i][p]);
 	free(o->states);
 	free(o->shapes);
 	free(o->elsewhere);
 	free(o);
 }
 
-void optimizer_begin(optimizer *o) { o->step++; }
+void optimizer_begin(optimizer *o) { o->steps++; }
 
-void optimizer_step(optimizer *o, int index, float *weights, const float *gradient, float scale, float rate)
+void optimizer_numbers(const optimizer *o, float rate, double numbers[NUMBERS])
 {
-	if (o->elsewhere[index]) return;
-	rules[o->options.kind].update(&(update){
-	    .options = &o->options,
-	    .shape = o->shapes[index],
-	    .count = shape_count(o->shapes[index]),
-	    .weights = weights,
-	    .gradient = gradient,
-	    .scale = scale,
-	    .rate = rate,
-	    .step = (double)o->step,
-	    .state = o->states[index],
-	});
+	const optimizer_options *how = &o->options;
+	double beta1 = (double)how->beta1, beta2 = (double)how->beta2, t = (double)o->steps;
+	memset(numbers, 0, NUMBERS * sizeof *numbers);
+	numbers[0] = 1 - (double)rate * (double)how->weight_decay;
+	switch (how->kind) {
+	case SGD:
+		numbers[1] = (double)rate;
+		numbers[2] = (double)how->momentum;
+		break;
+	case ADAFACTOR:
+		numbers[1] = (double)rate;
+		numbers[2] = 1 - pow(t, -0.8);
+		break;
+	default:
+		numbers[1] = (double)rate / (1 - pow(beta1, t));
+		numbers[2] = 1 / sqrt(1 - pow(beta2, t));
+		numbers[3] = 1 - beta1;
+		numbers[4] = beta2;
+		numbers[5] = 1 - beta2;
+		numbers[6] = (double)how->epsilon;
+	}
+}
+
+tensor optimizer_emit(
+    const optimizer *o, graph *g, int index, tensor weight, tensor gradient, tensor scale, tensor numbers)
+{
+	if (o->elsewhere[index]) return 0;
+	step s = step_of(&o->options, o->shapes[index]);
+	tensor state[PIECES] = { 0 };
+	for (int p = 0; p < s.count; p++)
+		state[p] = array_param(g, s.pieces[p].name, s.pieces[p].dtype, s.pieces[p].shape, o->states[index][p]);
+	return update_weight(g, s.op, weight, gradient, scale, numbers, state);
 }
 
 bool optimizer_state(const optimizer *o, int index, int p, optimizer_piece *piece)
 {
-	optimizer_piece pieces[PIECES];
-	if (p >= rules[o->options.kind].pieces(&o->options, o->shapes[index], pieces)) return false;
-	*piece = pieces[p];
+	step s = step_of(&o->options, o->shapes[index]);
+	if (p >= s.count) return false;
+	*piece = s.pieces[p];
 	piece->data = o->states[index][p];
 	return true;
 }
 
-int64_t optimizer_steps(const optimizer *o) { return o->step; }
+int64_t optimizer_steps(const optimizer *o) { return o->steps; }
 
-void optimizer_set_steps(optimizer *o, int64_t steps) { o->step = steps; }
-
-double sum_of_squares(const float *x, size_t n, int threads)
-{
-	/* Sums of chunks are added in groups, so that few are kept: 64 chunks at a time, in their order. */
-	enum { GROUP = 64 };
-	double total = 0;
-	for (size_t first = 0; first < chunks_of(n); first += GROUP) {
-		double sums[GROUP] = { 0 };
-		size_t left = chunks_of(n) - first;
-		int group = left < GROUP ? (int)left : GROUP;
-#pragma omp parallel for num_threads(threads) schedule(static)
-		for (int c = 0; c < group; c++) {
-			const float *at = x + (first + (size_t)c) * CHUNK;
-			size_t length = chunk_length(n, first + (size_t)c), i = 0;
-			double lane[8] = { 0 };
-			for (; i + 8 <= length; i += 8)
-#pragma omp simd
-				for (int k = 0; k < 8; k++) lane[k] += (double)at[i + (size_t)k] * (double)at[i + (size_t)k];
-			for (; i < length; i++) lane[0] += (double)at[i] * (double)at[i];
-			sums[c] = ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
-		}
-		for (int c = 0; c < group; c++) total += sums[c];
-	}
-	return total;
-}
-
-void average_into(float *average, const float *x, size_t n, double decay, int threads)
-{
-	float keep = (float)decay, take = (float)(1 - decay);
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-	for (size_t i = 0; i < n; i++) average[i] = keep * average[i] + take * x[i];
-}
-
-void add_into(float *sum, const float *x, size_t n, int threads)
-{
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-	for (size_t i = 0; i < n; i++) sum[i] += x[i];
-}
+void optimizer_set_steps(optimizer *o, int64_t steps) { o->steps = steps; }

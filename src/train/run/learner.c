@@ -1,5 +1,6 @@
 /* learner.c - the weights of a training run. */
 #include "train/run/learner.h"
+#include "backend/backend.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@ void learner_free(learner *m)
 	for (int i = 0; i < m->count; i++) {
 		learner_weight *w = &m->weights[i];
 		free(w->name);
+		if (w->own_value != w->value) device_free(learner_backend(m)->device, w->own_value);
+		if (w->own_average != w->average) device_free(learner_backend(m)->device, w->own_average);
 		free(w->value);
 		free(w->average);
 		if (w->owned) free((void *)w->bytes);
@@ -157,6 +160,47 @@ void learner_freeze(learner *m, const char *beginning)
 	}
 }
 
+const backend *learner_backend(const learner *m) { return m->backend ? m->backend : backend_cpu(); }
+
+static bool settle(const learner *m, const learner_weight *w, float *host, float **own, error *e)
+{
+	const device *d = learner_backend(m)->device;
+	size_t bytes = shape_count(w->shape) * sizeof(float);
+	if (!host || *own) return true;
+	*own = d ? device_alloc(d, bytes) : host;
+	return *own ? !d || device_write(d, *own, host, bytes, e)
+	            : fail(e, NO_MEMORY, "no memory for '%s' on %s", w->name, d->name);
+}
+
+bool learner_settle(learner *m, error *e)
+{
+	for (int i = 0; i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		if (!w->trained) continue;
+		if (!settle(m, w, w->value, &w->own_value, e) || !settle(m, w, w->average, &w->own_average, e)) return false;
+	}
+	return true;
+}
+
+typedef bool move_fn(const device *d, void *to, const void *from, size_t bytes, error *e);
+
+static bool move_all(learner *m, bool up, error *e)
+{
+	const device *d = learner_backend(m)->device;
+	move_fn *move = up ? device_write : device_read;
+	for (int i = 0; d && i < m->count; i++) {
+		learner_weight *w = &m->weights[i];
+		size_t bytes = shape_count(w->shape) * sizeof(float);
+		float *host[] = { w->value, w->average }, *own[] = { w->own_value, w->own_average };
+		for (int k = 0; k < 2; k++)
+			if (own[k] && !move(d, up ? own[k] : host[k], up ? host[k] : own[k], bytes, e)) return false;
+	}
+	return true;
+}
+
+bool learner_upload(learner *m, error *e) { return move_all(m, true, e); }
+bool learner_download(learner *m, error *e) { return move_all(m, false, e); }
+
 bool learner_start_average(learner *m, error *e)
 {
 	for (int i = 0; i < m->count; i++) {
@@ -166,7 +210,7 @@ bool learner_start_average(learner *m, error *e)
 		if (!(w->average = malloc(bytes))) return fail(e, NO_MEMORY, "no memory for the average of '%s'", w->name);
 		memcpy(w->average, w->value, bytes);
 	}
-	return true;
+	return learner_settle(m, e);
 }
 
 learner_weight *learner_find(const learner *m, const char *name)
@@ -190,7 +234,7 @@ bool learner_bind(void *context, const char *name, shape s, dtype *d, const void
 	const learner_weight *w = learner_find(context, name);
 	if (!w || !shape_same(w->shape, s)) return fail(e, BAD_FILE, "the model has no weight '%s' of that shape", name);
 	*d = w->value ? F32 : w->dtype;
-	*data = w->value ? (const void *)w->value : w->bytes;
+	*data = w->value ? (const void *)(w->own_value ? w->own_value : w->value) : w->bytes;
 	return true;
 }
 

@@ -11,8 +11,10 @@ typedef struct learner_weight {
 	bool helper; /* serves training alone: not part of the model that is written */
 	int group;   /* weights of a group are clipped together; 0 is the model, 1 what it plays against, with no average */
 	double rate; /* its learning rate, in the run's; 0 is 1 */
-	float *value;      /* f32 master; NULL: frozen */
-	float *average;    /* exponential average of value; NULL: none */
+	float *value;   /* f32 master; NULL: frozen */
+	float *average; /* exponential average of value; NULL: none */
+	/* The same two where training changes them: in the backend's memory. Where that is the host's, they are one. */
+	float *own_value, *own_average;
 	const void *bytes; /* of a frozen weight: in a file that is kept open, or owned */
 	dtype dtype;       /* of bytes */
 	bool owned;
@@ -23,7 +25,14 @@ typedef struct learner {
 	char *vocabulary; /* WordPiece, a token a line; NULL: the tokenizer's own */
 	learner_weight *weights;
 	int count, capacity;
-} learner; /* {0} is empty */
+	const backend *backend; /* that trains; NULL: the CPU's */
+} learner;                  /* {0} is empty */
+
+const backend *learner_backend(const learner *m);
+/* Gives trained weights their memory in the backend, where they have none yet, with their values. */
+bool learner_settle(learner *m, error *e);
+bool learner_upload(learner *m, error *e);   /* values and averages of the host to the backend's memory */
+bool learner_download(learner *m, error *e); /* and back: before the host reads what training has changed */
 
 void learner_free(learner *m);
 /* Adds the weights of a component. From `lookup` (the tensors of a file, by key) where it is not NULL: every one must
@@ -37,7 +46,7 @@ bool learner_add(learner *m, const char *name, shape s, float value, error *e);
 bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const void *bytes, error *e);
 /* What begins so is not trained after all. */
 void learner_freeze(learner *m, const char *beginning);
-bool learner_start_average(learner *m, error *e); /* average = value, for all trained weights */
+bool learner_start_average(learner *m, error *e); /* average = value, for all trained weights; settles them */
 
 learner_weight *learner_find(const learner *m, const char *name);                             /* NULL: none */
 int64_t learner_parameters(const learner *m, bool trained_only);                              /* how many numbers */

@@ -74,7 +74,7 @@ typedef struct array {
 	char name[512];
 	dtype dtype;
 	shape shape;
-	void *data;
+	void *data; /* in the backend's memory */
 } array;
 
 /* Array k of weight w, the trained one of index i; false past the last. */
@@ -83,11 +83,11 @@ static bool array_of(const learner_weight *w, const optimizer *o, int i, int k, 
 	a->dtype = F32;
 	a->shape = w->shape;
 	if (k == 0) {
-		a->data = w->value;
+		a->data = w->own_value;
 		return snprintf(a->name, sizeof a->name, "%s", w->name) > 0;
 	}
 	if (k == 1 && w->average) {
-		a->data = w->average;
+		a->data = w->own_average;
 		return joined(a->name, sizeof a->name, "average", w->name, e);
 	}
 	optimizer_piece p;
@@ -99,15 +99,18 @@ static bool array_of(const learner_weight *w, const optimizer *o, int i, int k, 
 }
 
 /* Writes an array, which another process may have to send first; the others take their part in that. */
-static bool put_array(weights_writer *w, const array *a, int holder, team *together, error *e)
+static bool put_array(weights_writer *w, const array *a, const device *d, int holder, team *together, error *e)
 {
 	size_t bytes = shape_count(a->shape) * dtype_size(a->dtype);
-	if (team_rank(together)) return !holder || team_bring(together, holder, a->data, bytes, e);
-	if (!holder) return weights_writer_append(w, a->data, bytes, e);
-	void *brought = malloc(bytes);
-	bool fine = (brought || fail(e, NO_MEMORY, "no memory for '%s'", a->name)) &&
-	            team_bring(together, holder, brought, bytes, e) && weights_writer_append(w, brought, bytes, e);
-	free(brought);
+	bool first = team_rank(together) == 0;
+	if (!first && holder != team_rank(together)) return true;
+	if (first && !holder && !d) return weights_writer_append(w, a->data, bytes, e);
+	void *host = malloc(bytes);
+	bool fine = (host || fail(e, NO_MEMORY, "no memory for '%s'", a->name)) &&
+	            (!a->data || device_read(d, host, a->data, bytes, e)) &&
+	            (!holder || team_bring(together, holder, host, bytes, e)) &&
+	            (!first || weights_writer_append(w, host, bytes, e));
+	free(host);
 	return fine;
 }
 
@@ -126,7 +129,8 @@ bool snapshot_write(const char *dir, const learner *m, const int *trained, int c
 			array a;
 			for (int k = 0; fine && array_of(x, o, i, k, &a, &own); k++) {
 				bool shared = k <= (x->average != NULL); /* weight and average: every process has them */
-				fine = write ? put_array(w, &a, shared || !holder ? 0 : holder[i], together, &own)
+				fine = write ? put_array(
+				                   w, &a, learner_backend(m)->device, shared || !holder ? 0 : holder[i], together, &own)
 				             : declare(w, a.name, a.dtype, a.shape, &own);
 			}
 			fine = fine && !failed(&own);
@@ -136,7 +140,7 @@ bool snapshot_write(const char *dir, const learner *m, const int *trained, int c
 	return fail(e, own.status, "%s", own.text);
 }
 
-static bool restore(const weights *w, const array *a, error *e)
+static bool restore(const weights *w, const array *a, const device *d, error *e)
 {
 	const weight *t = weights_need(w, a->name, e);
 	if (!t) return false;
@@ -144,8 +148,7 @@ static bool restore(const weights *w, const array *a, error *e)
 	if (t->dtype != a->dtype || t->bytes != bytes)
 		return fail(e, BAD_FILE, "%s: '%s' is %s of %zu bytes, this run has %s of %zu: other options than then?",
 		    weights_path(w), a->name, t->type_name, t->bytes, dtype_name(a->dtype), bytes);
-	if (a->data) memcpy(a->data, t->data, bytes);
-	return true;
+	return !a->data || device_write(d, a->data, t->data, bytes, e);
 }
 
 /* Rows of the embedding are tokens by number: with other tokens the run would go on, and all words mean another. */
@@ -189,9 +192,11 @@ bool snapshot_read(const char *path, learner *m, const int *trained, int count, 
 	bool fine = w && read_state(w, how, s, told, size, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
 	for (int i = 0; fine && i < count; i++) {
 		array a;
-		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++) fine = restore(w, &a, &own);
+		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++)
+			fine = restore(w, &a, learner_backend(m)->device, &own);
 		fine = fine && !failed(&own);
 	}
+	fine = fine && learner_download(m, &own);
 	if (fine) optimizer_set_steps(o, s->optimizer_steps);
 	weights_close(w);
 	return fine || fail(e, own.status, "%s", own.text);

@@ -1,18 +1,20 @@
 /* stepper.c - from a batch to changed weights. */
 #include "train/run/stepper.h"
-#include "backend/backend.h"
+#include "train/optimize/apply.h"
 #include "base/resources.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GRAPHS = 64, GROUPS = 2 };
+enum { MOST_GRAPHS = 64 };
 
 typedef struct built { /* the graph for one shape of batch */
 	int count, height, width;
 	graph *g;
 	tensor loss;
 	tensor *gradient; /* [trained]; 0: the loss does not depend on it */
+	blend *add;       /* this batch's gradients to the sums; NULL where nothing is accumulated */
+	apply *apply;     /* changes the weights by the gradients, or by their sums */
 	int *owner;       /* [trained]: the first weight with the same gradient node, usually itself */
 	int *of_node;     /* [nodes]: the first weight of a gradient node, −1: it is none */
 } built;
@@ -30,18 +32,28 @@ struct stepper {
 	bool planned; /* the team knows the gradients of these graphs */
 	built graphs[MOST_GRAPHS];
 	int graph_count;
-	float **sums;     /* [trained] accumulated gradients; NULL where nothing is accumulated */
-	float **complete; /* [trained] the gradients of the last run; NULL: none */
-	const built *running;
-	bool accumulating, last; /* in the running batch */
+	float **sums;    /* [trained] accumulated gradients, in the backend's memory; NULL where nothing is accumulated */
+	blend *averages; /* NULL until they are first asked for */
+	built *running;
 	bool profiled;
 };
 
-static size_t elements(const stepper *s, int i) { return shape_count(s->task->learner->weights[s->indices[i]].shape); }
+static const device *device_of(const stepper *s) { return learner_backend(s->task->learner)->device; }
+static learner_weight *weight_of(const stepper *s, int i) { return &s->task->learner->weights[s->indices[i]]; }
+static size_t elements(const stepper *s, int i) { return shape_count(weight_of(s, i)->shape); }
+
+/* The gradient of trained weight i after a run of b, or its sum over batches; NULL: there is none. */
+static float *gradient_at(const stepper *s, const built *b, int i)
+{
+	if (!b->gradient[i]) return NULL;
+	return s->sums ? s->sums[b->owner[i]] : graph_address(b->g, b->gradient[i]);
+}
 
 /* ── building ── */
 static void free_built(built *b)
 {
+	apply_free(b->apply);
+	blend_free(b->add);
 	graph_free(b->g);
 	free(b->gradient);
 	free(b->owner);
@@ -102,8 +114,13 @@ static bool differentiate(stepper *s, built *b, error *e)
 	return fine;
 }
 
-/* Who wants to hear of which node: gradients are worked on as soon as they are complete, and stay until the step ends.
- */
+/* A team's gradients leave while the backward pass goes on, unless they are added up first. */
+static bool sends_at_once(const stepper *s)
+{
+	return team_size(s->team) > 1 && s->options->gradient_accumulation_steps == 1;
+}
+
+/* Gradients stay until the step ends; a team's leave as soon as they are complete. */
 static bool watch_gradients(const stepper *s, built *b, error *e)
 {
 	size_t nodes = (size_t)node_count(b->g) + 1;
@@ -114,7 +131,7 @@ static bool watch_gradients(const stepper *s, built *b, error *e)
 		if (t && b->of_node[t] < 0) b->of_node[t] = i;
 		b->owner[i] = t ? b->of_node[t] : i;
 		if (!t) continue;
-		graph_watch(b->g, t);
+		if (sends_at_once(s)) graph_watch(b->g, t);
 		keep(b->g, t);
 	}
 	return true;
@@ -127,8 +144,7 @@ static optimizer_options how_to_optimize(const stepper *s)
 		.beta2 = (float)o->adam_beta2,
 		.epsilon = (float)o->adam_epsilon,
 		.weight_decay = (float)o->adam_weight_decay,
-		.momentum = (float)o->momentum,
-		.threads = s->threads };
+		.momentum = (float)o->momentum };
 	optimizer_from_name(o->optimizer, &how.kind);
 	return how;
 }
@@ -170,9 +186,34 @@ static bool build(stepper *s, built *b, error *e)
 	b->loss = t->build(t->context, &n, b->count, b->height, b->width);
 	keep(g, b->loss);
 	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
-	return add_paths(s, g, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
-	       graph_bind(g, learner_bind, t->learner, e) && graph_compile(g, backend_cpu(), s->threads, e) &&
+	return add_paths(s, g, e) && learner_settle(t->learner, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
+	       graph_bind(g, learner_bind, t->learner, e) && graph_compile(g, learner_backend(t->learner), s->threads, e) &&
 	       check_room(s, b, e) && graph_allocate(g, NULL, NULL, e);
+}
+
+/* The graphs that use what b computes; the optimizer and the sums are there. */
+static bool build_changes(stepper *s, built *b, error *e)
+{
+	if (b->apply) return true;
+	const backend *home = learner_backend(s->task->learner);
+	size_t n = (size_t)s->trained + 1;
+	change *changes = calloc(n, sizeof *changes);
+	float **fresh = calloc(n, sizeof *fresh);
+	shape *shapes = calloc(n, sizeof *shapes);
+	bool fine = (changes && fresh && shapes) || fail(e, NO_MEMORY, "no memory for the optimizer's steps");
+	for (int i = 0; fine && i < s->trained; i++) {
+		const learner_weight *w = weight_of(s, i);
+		shapes[i] = w->shape;
+		fresh[i] = b->owner[i] == i ? graph_address(b->g, b->gradient[i]) : NULL;
+		changes[i] =
+		    (change){ w->name, w->shape, w->own_value, gradient_at(s, b, i), w->group, w->rate > 0 ? w->rate : 1 };
+	}
+	if (fine && s->sums) fine = (b->add = blend_new(home, s->threads, s->sums, fresh, shapes, s->trained, e));
+	fine = fine && (b->apply = apply_new(s->optimizer, home, s->threads, changes, s->trained, e));
+	free(changes);
+	free(fresh);
+	free(shapes);
+	return fine;
 }
 
 static built *built_for(stepper *s, int count, int height, int width, error *e)
@@ -228,14 +269,15 @@ static bool plan_sums(stepper *s, const built *b, error *e)
 static bool share_weights(const stepper *s, error *e)
 {
 	if (!s->holder) return true;
+	if (!learner_download(s->task->learner, e)) return false;
 	float **values = calloc((size_t)s->trained + 1, sizeof *values);
 	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
 	bool fine = (values && sizes) || fail(e, NO_MEMORY, "no memory for the team");
 	for (int i = 0; fine && i < s->trained; i++) {
-		values[i] = s->task->learner->weights[s->indices[i]].value;
+		values[i] = weight_of(s, i)->value;
 		sizes[i] = elements(s, i);
 	}
-	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e);
+	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e) && learner_upload(s->task->learner, e);
 	free(values);
 	free(sizes);
 	return fine;
@@ -248,17 +290,17 @@ static bool make_state(stepper *s, error *e)
 	optimizer_options how = how_to_optimize(s);
 	shape *shapes = calloc((size_t)s->trained + 1, sizeof *shapes);
 	bool *elsewhere = calloc((size_t)s->trained + 1, sizeof *elsewhere);
-	s->sums = calloc((size_t)s->trained + 1, sizeof *s->sums);
-	s->complete = calloc((size_t)s->trained + 1, sizeof *s->complete);
-	bool fine = (shapes && elsewhere && s->sums && s->complete) || fail(e, NO_MEMORY, "no memory for the optimizer");
+	bool sums = o->gradient_accumulation_steps > 1;
+	if (sums) s->sums = calloc((size_t)s->trained + 1, sizeof *s->sums);
+	bool fine = (shapes && elsewhere && (s->sums || !sums)) || fail(e, NO_MEMORY, "no memory for the optimizer");
 	fine = fine && choose_holders(s, e);
 	for (int i = 0; fine && i < s->trained; i++) {
-		shapes[i] = s->task->learner->weights[s->indices[i]].shape;
+		shapes[i] = weight_of(s, i)->shape;
 		elsewhere[i] = s->holder && s->holder[i] != team_rank(s->team);
-		if (o->gradient_accumulation_steps > 1 && !(s->sums[i] = malloc(shape_count(shapes[i]) * sizeof(float))))
+		if (sums && !(s->sums[i] = device_alloc(device_of(s), shape_count(shapes[i]) * sizeof(float))))
 			fine = fail(e, NO_MEMORY, "no memory for accumulated gradients");
 	}
-	fine = fine && (s->optimizer = optimizer_new(&how, s->trained, shapes, elsewhere, e));
+	fine = fine && (s->optimizer = optimizer_new(&how, s->trained, shapes, elsewhere, device_of(s), e));
 	free(shapes);
 	free(elsewhere);
 	return fine && (!o->use_ema || learner_start_average(s->task->learner, e));
@@ -273,7 +315,8 @@ void stepper_seek(stepper *s, int64_t number)
 
 bool stepper_prepare(stepper *s, int count, int height, int width, error *e)
 {
-	return built_for(s, count, height, width, e) && (s->optimizer || make_state(s, e));
+	built *b = built_for(s, count, height, width, e);
+	return b && (s->optimizer || make_state(s, e)) && build_changes(s, b, e);
 }
 
 stepper *stepper_new(const task *t, const train_options *o, team *together, int threads, error *e)
@@ -291,9 +334,9 @@ void stepper_free(stepper *s)
 {
 	if (!s) return;
 	forget_graphs(s);
-	for (int i = 0; s->sums && i < s->trained; i++) free(s->sums[i]);
+	for (int i = 0; s->sums && i < s->trained; i++) device_free(device_of(s), s->sums[i]);
 	free(s->sums);
-	free(s->complete);
+	blend_free(s->averages);
 	free(s->indices);
 	free(s->holder);
 	optimizer_free(s->optimizer);
@@ -308,7 +351,12 @@ int stepper_trained(const stepper *s, const int **indices)
 
 optimizer *stepper_optimizer(const stepper *s) { return s->optimizer; }
 const int *stepper_holders(const stepper *s) { return s->holder; }
-const float *stepper_gradient(const stepper *s, int i) { return s->complete[i]; }
+
+bool stepper_gradient(const stepper *s, int i, float *values, error *e)
+{
+	const float *at = s->running ? gradient_at(s, s->running, i) : NULL;
+	return at && device_read(device_of(s), values, at, elements(s, i) * sizeof *values, e);
+}
 
 size_t stepper_arena_bytes(const stepper *s)
 {
@@ -322,7 +370,7 @@ size_t stepper_state_bytes(const stepper *s)
 	size_t bytes = 0;
 	for (int i = 0; i < s->trained; i++) {
 		const learner_weight *w = &s->task->learner->weights[s->indices[i]];
-		bytes += shape_count(w->shape) * sizeof(float) * (1 + (w->average != NULL) + (s->sums[i] != NULL));
+		bytes += shape_count(w->shape) * sizeof(float) * (1 + (w->average != NULL) + (s->sums != NULL));
 		optimizer_piece p;
 		for (int k = 0; optimizer_state(s->optimizer, i, k, &p); k++)
 			if (p.data) bytes += shape_count(p.shape) * dtype_size(p.dtype);
@@ -346,38 +394,35 @@ void stepper_dump(const stepper *s, FILE *to)
 }
 
 /* ── running ── */
+/* Gradient i goes to the team's sum. */
+static bool send(stepper *s, int i, error *e)
+{
+	float *room = team_sum_room(s->team, i);
+	return (room || fail(e, BAD_USAGE, "a gradient came that was not planned")) &&
+	       device_read(device_of(s), room, gradient_at(s, s->running, i), elements(s, i) * sizeof *room, e) &&
+	       team_sum_add(s->team, i, e);
+}
+
 static bool gradient_done(void *context, tensor t, error *e)
 {
 	stepper *s = context;
 	int i = s->running->of_node[t];
-	if (i < 0) return true;
-	float *g = graph_address(s->running->g, t);
-	size_t n = elements(s, i);
-	if (s->sums[i]) {
-		if (s->accumulating)
-			add_into(s->sums[i], g, n, s->threads);
-		else
-			memcpy(s->sums[i], g, n * sizeof *g);
-		g = s->sums[i];
-	}
-	s->complete[i] = g;
-	return !s->last || team_sum_add(s->team, i, g, e);
+	return i < 0 || send(s, i, e);
 }
 
 static bool run_batch(stepper *s, const data_batch *b, bool accumulating, bool last, double *loss, error *e)
 {
 	built *made = built_for(s, b->count, b->height, b->width, e);
-	if (!made || (!s->optimizer && !make_state(s, e)) || !plan_sums(s, made, e)) return false;
-	s->running = made;
-	s->accumulating = accumulating;
-	s->last = last;
-	memset(s->complete, 0, (size_t)s->trained * sizeof *s->complete);
-	if (!s->task->fill(s->task->context, made->g, b, e) || !graph_run(made->g, gradient_done, s, e)) return false;
+	if (!made || (!s->optimizer && !make_state(s, e)) || !build_changes(s, made, e) || !plan_sums(s, made, e))
+		return false;
 	real value;
-	if (!graph_read(made->g, made->loss, &value, e)) return false;
+	s->running = made;
+	watch_fn *done = last && sends_at_once(s) ? gradient_done : NULL;
+	if (!s->task->fill(s->task->context, made->g, b, e) || !graph_run(made->g, done, s, e) ||
+	    !graph_read(made->g, made->loss, &value, e))
+		return false;
 	*loss = (double)value;
-	for (int i = 0; i < s->trained; i++) s->complete[i] = s->complete[made->owner[i]];
-	return true;
+	return !made->add || blend_run(made->add, accumulating, 1, e);
 }
 
 bool stepper_gradients(stepper *s, const data_batch *b, double *loss, error *e)
@@ -385,41 +430,78 @@ bool stepper_gradients(stepper *s, const data_batch *b, double *loss, error *e)
 	return run_batch(s, b, false, false, loss, e);
 }
 
+/* What did not leave at once goes, and the gradients are the team's. */
+static bool sum_over_team(stepper *s, error *e)
+{
+	const built *b = s->running;
+	if (team_size(s->team) == 1) return true;
+	for (int i = 0; i < s->trained && !sends_at_once(s); i++)
+		if (b->gradient[i] && b->owner[i] == i && !send(s, i, e)) return false;
+	if (!team_sum_finish(s->team, e)) return false;
+	for (int i = 0; i < s->trained; i++) {
+		if (!b->gradient[i] || b->owner[i] != i) continue;
+		size_t bytes = elements(s, i) * sizeof(float);
+		if (!device_write(device_of(s), gradient_at(s, b, i), team_sum_room(s->team, i), bytes, e)) return false;
+	}
+	return true;
+}
+
+static bool is_finite(const stepper *s, const float *at, size_t n)
+{
+	float *values = malloc(n * sizeof *values);
+	bool fine = values && device_read(device_of(s), values, at, n * sizeof *values, NULL);
+	for (size_t i = 0; fine && i < n; i++) fine = isfinite(values[i]);
+	free(values);
+	return fine;
+}
+
 static bool explain(const stepper *s, int64_t number, double loss, error *e)
 {
-	for (int i = 0; i < s->trained; i++) {
-		const learner_weight *w = &s->task->learner->weights[s->indices[i]];
-		if (!isfinite(sum_of_squares(w->value, shape_count(w->shape), s->threads)))
-			return fail(e, NOT_FINITE, "step %lld: the weight '%s' is not finite", (long long)number, w->name);
-	}
 	for (int i = 0; i < s->trained; i++)
-		if (s->complete[i] && !isfinite(sum_of_squares(s->complete[i], elements(s, i), s->threads)))
+		if (!is_finite(s, weight_of(s, i)->own_value, elements(s, i)))
+			return fail(
+			    e, NOT_FINITE, "step %lld: the weight '%s' is not finite", (long long)number, weight_of(s, i)->name);
+	for (int i = 0; i < s->trained; i++) {
+		const float *gradient = gradient_at(s, s->running, i);
+		if (gradient && !is_finite(s, gradient, elements(s, i)))
 			return fail(e, NOT_FINITE, "step %lld: the gradient of '%s' is not finite (loss %g)", (long long)number,
-			    s->task->learner->weights[s->indices[i]].name, loss);
+			    weight_of(s, i)->name, loss);
+	}
 	return fail(e, NOT_FINITE, "step %lld: the loss is %g", (long long)number, loss);
 }
 
 bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, step_result *r, error *e)
 {
-	double parts = (double)batches * team_size(s->team), squares[GROUPS] = { 0 }, clip[GROUPS];
-	learner_weight *weights = s->task->learner->weights;
-	for (int i = 0; i < s->trained; i++)
-		if (s->complete[i])
-			squares[weights[s->indices[i]].group] += sum_of_squares(s->complete[i], elements(s, i), s->threads);
-	for (int k = 0; k < GROUPS; k++) {
-		double norm = sqrt(squares[k]) / parts, most = s->options->max_grad_norm;
-		if (!k) r->gradient_norm = norm;
-		if (!isfinite(r->loss) || !isfinite(norm)) return explain(s, number, r->loss, e);
-		clip[k] = most > 0 ? fmin(1, most / (norm + 1e-6)) : 1; /* as torch.nn.utils.clip_grad_norm_ */
-	}
-	optimizer_begin(s->optimizer);
-	for (int i = 0; i < s->trained; i++) {
-		learner_weight *w = &weights[s->indices[i]];
-		double own = w->rate > 0 ? rate * w->rate : rate;
-		if (s->complete[i])
-			optimizer_step(s->optimizer, i, w->value, s->complete[i], (float)(clip[w->group] / parts), (float)own);
-	}
+	double norms[GROUPS], parts = (double)batches * team_size(s->team);
+	bool finite = isfinite(r->loss);
+	if (finite &&
+	    !apply_run(s->running->apply, s->optimizer, rate, parts, s->options->max_grad_norm, norms, &finite, e))
+		return false;
+	if (!finite) return explain(s, number, r->loss, e);
+	r->gradient_norm = norms[0];
 	return share_weights(s, e);
+}
+
+bool stepper_average(stepper *s, double decay, error *e)
+{
+	if (!s->averages) {
+		size_t n = (size_t)s->trained + 1;
+		float **to = calloc(n, sizeof *to), **from = calloc(n, sizeof *from);
+		shape *shapes = calloc(n, sizeof *shapes);
+		bool fine = (to && from && shapes) || fail(e, NO_MEMORY, "no memory for the averages");
+		for (int i = 0; fine && i < s->trained; i++) {
+			const learner_weight *w = weight_of(s, i);
+			to[i] = w->own_average;
+			from[i] = w->own_average ? w->own_value : NULL;
+			shapes[i] = w->shape;
+		}
+		if (fine)
+			s->averages = blend_new(learner_backend(s->task->learner), s->threads, to, from, shapes, s->trained, e);
+		free(to);
+		free(from);
+		free(shapes);
+	}
+	return s->averages && blend_run(s->averages, decay, 1 - decay, e);
 }
 
 bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result *r, error *e)
@@ -434,7 +516,7 @@ bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result 
 		r->loss += loss / (double)batches;
 		r->samples += b.count;
 	}
-	if (!team_sum_finish(s->team, e) || !team_sum(s->team, &r->loss, 1, e)) return false;
+	if (!sum_over_team(s, e) || !team_sum(s->team, &r->loss, 1, e)) return false;
 	r->loss /= team_size(s->team);
 	return stepper_apply(s, number, rate, batches, r, e);
 }

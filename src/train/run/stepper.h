@@ -28,7 +28,10 @@ bool stepper_apply(stepper *s, int64_t number, double rate, int64_t batches, ste
 /* What is trained: indices in the model's weights, in their order. */
 int stepper_trained(const stepper *s, const int **indices);
 optimizer *stepper_optimizer(const stepper *s);
-const float *stepper_gradient(const stepper *s, int i); /* of trained weight i after stepper_gradients; NULL: none */
+/* Of trained weight i after stepper_gradients; false without an error: it has none. */
+bool stepper_gradient(const stepper *s, int i, float *values, error *e);
+/* The averages follow the weights: average = decay·average + (1 − decay)·weight. */
+bool stepper_average(stepper *s, double decay, error *e);
 /* Bytes: of values while running, of masters, averages and optimizer. Known after the first graph is built. */
 size_t stepper_arena_bytes(const stepper *s), stepper_state_bytes(const stepper *s);
 /* From now on the time of each node is kept; and the graphs that have run, as graph_dump() tells them. */

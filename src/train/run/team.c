@@ -15,7 +15,7 @@ typedef struct bucket { /* arrays that travel together */
 } bucket;
 
 typedef struct passenger { /* an array in its bucket */
-	float *x;              /* of this round; NULL: not given */
+	bool given;            /* in this round */
 	size_t n, at;
 	int bucket; /* −1: not planned */
 } passenger;
@@ -143,15 +143,18 @@ static bool send_next(team *t, error *e)
 	    e);
 }
 
-bool team_sum_add(team *t, int i, float *x, error *e)
+float *team_sum_room(const team *t, int i)
 {
-	if (t->size == 1) return true;
+	const passenger *p = &t->passengers[i];
+	return p->bucket < 0 ? NULL : t->buckets[p->bucket].sum + p->at;
+}
+
+bool team_sum_add(team *t, int i, error *e)
+{
 	passenger *p = &t->passengers[i];
 	if (p->bucket < 0) return fail(e, BAD_USAGE, "a gradient came that was not planned");
-	bucket *b = &t->buckets[p->bucket];
-	p->x = x;
-	memcpy(b->sum + p->at, x, p->n * sizeof *x);
-	b->missing--;
+	p->given = true;
+	t->buckets[p->bucket].missing--;
 	while (t->sent < t->bucket_count && !t->buckets[t->sent].missing)
 		if (!send_next(t, e)) return false;
 	int done; /* lets MPI work on what is under way */
@@ -162,7 +165,7 @@ static void zero_missing(team *t)
 {
 	for (int i = 0; i < t->passenger_count; i++) {
 		const passenger *p = &t->passengers[i];
-		if (p->bucket >= t->sent && !p->x) memset(t->buckets[p->bucket].sum + p->at, 0, p->n * sizeof(float));
+		if (p->bucket >= t->sent && !p->given) memset(t->buckets[p->bucket].sum + p->at, 0, p->n * sizeof(float));
 	}
 }
 
@@ -178,11 +181,7 @@ bool team_sum_finish(team *t, error *e)
 	while (t->sent < t->bucket_count)
 		if (!send_next(t, e)) return false;
 	if (!check(MPI_Waitall(t->sent, t->requests, MPI_STATUSES_IGNORE), e)) return false;
-	for (int i = 0; i < t->passenger_count; i++) {
-		passenger *p = &t->passengers[i];
-		if (p->x) memcpy(p->x, t->buckets[p->bucket].sum + p->at, p->n * sizeof *p->x);
-		p->x = NULL;
-	}
+	for (int i = 0; i < t->passenger_count; i++) t->passengers[i].given = false;
 	for (int i = 0; i < t->bucket_count; i++) t->buckets[i].missing = t->buckets[i].arrays;
 	t->sent = 0;
 	return true;
@@ -228,7 +227,8 @@ bool team_plan(team *t, int count, const size_t *sizes, const int *order, int pl
 {
 	return (void)t, (void)count, (void)sizes, (void)order, (void)planned, (void)e, true;
 }
-bool team_sum_add(team *t, int i, float *x, error *e) { return (void)t, (void)i, (void)x, (void)e, true; }
+float *team_sum_room(const team *t, int i) { return (void)t, (void)i, NULL; }
+bool team_sum_add(team *t, int i, error *e) { return (void)t, (void)i, (void)e, true; }
 bool team_sum_finish(team *t, error *e) { return (void)t, (void)e, true; }
 bool team_sum(team *t, double *x, int n, error *e) { return (void)t, (void)x, (void)n, (void)e, true; }
 bool team_wait(team *t, error *e) { return (void)t, (void)e, true; }

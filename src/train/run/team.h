@@ -17,14 +17,16 @@ void team_leave(team *t, bool together);
 int team_rank(const team *t);
 int team_size(const team *t);
 
-/* Sums of arrays over the team, in place, in buckets of about 4 MB that travel while the caller works. The plan lists
- * the arrays by number in the order in which they will be complete, roughly: a bucket leaves when all its arrays are
- * there and those before it have left. `count` numbers, `order` holds `planned` of them, sizes[i] is the elements of
- * array i. All processes plan the same. */
+/* Sums of arrays over the team, in buckets of about 4 MB that travel while the caller works; for teams of more than
+ * one. The plan lists the arrays by number in the order in which they will be complete, roughly: a bucket leaves when
+ * all its arrays are there and those before it have left. `count` numbers, `order` holds `planned` of them, sizes[i] is
+ * the elements of array i. All processes plan the same. */
 bool team_plan(team *t, int count, const size_t *sizes, const int *order, int planned, error *e);
-/* Array i is complete and is not touched until the end. In any order; an array that is not given counts as zeros. */
-bool team_sum_add(team *t, int i, float *x, error *e);
-bool team_sum_finish(team *t, error *e); /* waits, and writes the sums to the arrays that were given */
+/* Where array i is written, and is found summed after team_sum_finish. NULL: it was not planned. */
+float *team_sum_room(const team *t, int i);
+/* Array i has been written. In any order; an array that is not given counts as zeros. */
+bool team_sum_add(team *t, int i, error *e);
+bool team_sum_finish(team *t, error *e); /* waits for the sums */
 /* Buckets sent so far, and how many of them had arrived everywhere when team_sum_finish was called. */
 typedef struct team_counts {
 	uint64_t buckets, early;

@@ -60,7 +60,8 @@ static bool draw_sample(run *r, error *e)
 {
 	char path[LONGEST_RUN_PATH + 64];
 	snprintf(path, sizeof path, "%s/sample-%lld.png", r->dir, (long long)r->state.step);
-	return r->task->validate(r->task->context, path, e) && run_log_picture(r->log, r->state.step, path, e);
+	return learner_download(r->task->learner, e) && r->task->validate(r->task->context, path, e) &&
+	       run_log_picture(r->log, r->state.step, path, e);
 }
 
 /* A run that was stopped behind a checkpoint may not have come to draw what was due then. */
@@ -217,17 +218,6 @@ static bool save(run *r, error *e)
 	return team_wait(r->team, e);
 }
 
-static void average(run *r)
-{
-	const int *indices;
-	int count = stepper_trained(r->stepper, &indices);
-	double decay = average_decay(r->options->ema_decay, ++r->state.averaged);
-	for (int i = 0; i < count; i++) {
-		learner_weight *w = &r->task->learner->weights[indices[i]];
-		if (w->average) average_into(w->average, w->value, shape_count(w->shape), decay, r->threads);
-	}
-}
-
 static void measure(run *r)
 {
 	double t = seconds_now(), waited = data_counted(r->data).waited, span = fmax(1e-9, t - r->reported);
@@ -300,7 +290,8 @@ static bool step(run *r, bool *go_on, error *e)
 	state->step++;
 	state->batches += r->options->gradient_accumulation_steps;
 	r->samples += (double)s.samples * team_size(r->team);
-	if (r->options->use_ema) average(r);
+	if (r->options->use_ema && !stepper_average(r->stepper, average_decay(r->options->ema_decay, ++state->averaged), e))
+		return false;
 	estimate(r);
 	if (!log_step(r, &s, rate, e) || !write_profile(r, e)) return false;
 	double stop = !report(r, &s, rate); /* all processes stop where one was asked to */
@@ -320,7 +311,7 @@ bool train(const task *t, const train_options *o, const data_options *source, co
 	while (fine && go_on && r.state.step < o->max_train_steps) fine = step(&r, &go_on, e);
 	if (fine && !go_on)
 		fine = fail(e, STOPPED, "stopped at step %lld; all is saved in %s", (long long)r.state.step, r.dir);
-	if (fine && team_rank(r.team) == 0) fine = t->finish(t->context, o->output, e);
+	if (fine && team_rank(r.team) == 0) fine = learner_download(t->learner, e) && t->finish(t->context, o->output, e);
 	if (r.data && fine) {
 		data_counts c = data_counted(r.data);
 		if (c.broken) training_note(l, "warning: %llu pictures could not be read", (unsigned long long)c.broken);

@@ -1,8 +1,8 @@
-/* adamw_8bit.c - AdamW whose moments are kept in 8 bits: each block of 256 elements is divided by its largest and each
+/* update_8bit.c - AdamW whose moments are kept in 8 bits: each block of 256 elements is divided by its largest and each
  * quotient is stored as the index of the nearest of 256 values, which lie denser near 0 (dynamic tree quantization,
  * arXiv 1511.04561 and 2110.02861). The second moment is stored as its square root: twice the range for the same bits,
  * so that a small one does not become 0 beside a large one. */
-#include "train/optimize/optimizer_rules.h"
+#include "backend/reference/update.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -54,44 +54,40 @@ static void quantize(const codebook *c, const float *x, int n, uint8_t *codes, f
 	*scale = most;
 }
 
-static size_t blocks_of(size_t n) { return (n + QUANTIZED_BLOCK - 1) / QUANTIZED_BLOCK; }
-
-int adamw_8bit_pieces(const optimizer_options *o, shape s, optimizer_piece *pieces)
-{
-	size_t n = shape_count(s);
-	if (n < LEAST_QUANTIZED) return adamw_pieces(o, s, pieces);
-	shape scales = shape1((int)blocks_of(n));
-	pieces[0] = (optimizer_piece){ .name = "exp_avg.code", .dtype = U8, .shape = s };
-	pieces[1] = (optimizer_piece){ .name = "exp_avg_root.code", .dtype = U8, .shape = s };
-	pieces[2] = (optimizer_piece){ .name = "exp_avg.scale", .dtype = F32, .shape = scales };
-	pieces[3] = (optimizer_piece){ .name = "exp_avg_root.scale", .dtype = F32, .shape = scales };
-	return 4;
-}
-
-void adamw_8bit_update(const update *u)
-{
-	if (u->count < LEAST_QUANTIZED) {
-		adamw_update(u);
-		return;
-	}
-	uint8_t *average_codes = u->state[0], *root_codes = u->state[1];
-	float *average_scales = u->state[2], *root_scales = u->state[3];
+typedef struct coded { /* a step, and what codes mean */
+	const call *c;
 	codebook with_sign, without;
-	make_codebook(&with_sign, true);
-	make_codebook(&without, false);
-#pragma omp parallel for num_threads(u->options->threads) schedule(static)
-	for (size_t b = 0; b < blocks_of(u->count); b++) {
+} coded;
+
+static bool blocks_part(const void *context, size_t first, size_t end, int worker)
+{
+	const coded *s = context;
+	const call *c = s->c;
+	(void)worker;
+	uint8_t *average_codes = written(c, 4), *root_codes = written(c, 5);
+	float *average_scales = written(c, 6), *root_scales = written(c, 7);
+	for (size_t b = first; b < end; b++) {
 		float average[QUANTIZED_BLOCK], square[QUANTIZED_BLOCK];
-		size_t at = b * QUANTIZED_BLOCK, left = u->count - at;
+		size_t at = b * QUANTIZED_BLOCK, left = count_of(c->x[0]) - at;
 		int n = left < QUANTIZED_BLOCK ? (int)left : QUANTIZED_BLOCK;
 		for (int i = 0; i < n; i++) {
-			average[i] = with_sign.value[average_codes[at + (size_t)i]] * average_scales[b];
-			float root = without.value[root_codes[at + (size_t)i]] * root_scales[b];
+			average[i] = s->with_sign.value[average_codes[at + (size_t)i]] * average_scales[b];
+			float root = s->without.value[root_codes[at + (size_t)i]] * root_scales[b];
 			square[i] = root * root;
 		}
-		adamw_elements(u, u->weights + at, u->gradient + at, average, square, (size_t)n);
+		adamw_elements(c, at, average, square, (size_t)n);
 		for (int i = 0; i < n; i++) square[i] = sqrtf(square[i]);
-		quantize(&with_sign, average, n, average_codes + at, &average_scales[b]);
-		quantize(&without, square, n, root_codes + at, &root_scales[b]);
+		quantize(&s->with_sign, average, n, average_codes + at, &average_scales[b]);
+		quantize(&s->without, square, n, root_codes + at, &root_scales[b]);
 	}
+	return true;
+}
+
+bool plain_adamw_8bit(const call *c)
+{
+	coded s = { .c = c };
+	make_codebook(&s.with_sign, true);
+	make_codebook(&s.without, false);
+	size_t blocks = (count_of(c->x[0]) + QUANTIZED_BLOCK - 1) / QUANTIZED_BLOCK;
+	return share(c, blocks, QUANTIZED_BLOCK, blocks_part, &s);
 }
