@@ -25,9 +25,8 @@ typedef struct sampling {
 	void *denoise_context, *noise_context, *progress_context;
 	prediction prediction;
 	/* What of the result is known (inpainting): where the mask is 0 the network is taken to have recognised `known`,
-	 * whatever it says. Both borrowed; NULL: nothing is. known [n]; the mask's [places] repeat for each channel. */
+	 * whatever it says. Both [n] and borrowed; NULL: nothing is. */
 	const float *known, *mask;
-	size_t places;
 } sampling;
 
 /* What can be set. Each sampler of the table has its own defaults; a field that a sampler does not know does nothing.

@@ -30,7 +30,7 @@ static void restore_known(const solver *s, path_point at, const float *x, float 
 {
 	const sampling *h = s->hooks;
 	for (size_t i = 0; i < s->n; i++) {
-		double kept = 1 - (double)h->mask[i % h->places];
+		double kept = 1 - (double)h->mask[i];
 		if (kept <= 0) continue;
 		double known = output_of(h->prediction, at, (double)x[i], (double)h->known[i]);
 		out[i] = (float)(kept * known + (1 - kept) * (double)out[i]);

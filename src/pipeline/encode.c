@@ -1,6 +1,7 @@
 /* encode.c - from pixels and masks to what the sampler and an inpainting model read. */
 #include "pipeline/encode.h"
 #include "pipeline/finite.h"
+#include "pipeline/latent.h"
 #include "pipeline/picture.h"
 #include <stdlib.h>
 
@@ -8,12 +9,15 @@ static void build(nn *n, const model *m, stage *s, const void *shapes)
 {
 	const job *j = shapes;
 	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.autoencoder.in_channels));
-	s->out = vae_mean(n->g, family_encode_image(n, &m->family, s->in[0]));
+	tensor moments = family_encode_image(n, &m->family, s->in[0]);
+	shape latent = shape4(1, j->latent_height, j->latent_width, j->channels);
+	s->in[1] = j->own_scheduler ? input(n->g, "noise", REAL, latent) : 0;
+	s->out = s->in[1] ? vae_sample(n->g, moments, s->in[1]) : vae_mean(n->g, moments);
 }
 
 static network_key key_of(const job *j)
 {
-	return (network_key){ ENCODER_NETWORK, { j->width, j->height }, j->adapters };
+	return (network_key){ ENCODER_NETWORK, { j->width, j->height, j->own_scheduler }, j->adapters };
 }
 
 stage *encoder_network(session *s, const job *j, error *e)
@@ -22,15 +26,31 @@ stage *encoder_network(session *s, const job *j, error *e)
 	return session_network(s, &key, build, j, e);
 }
 
-/* The scaled mean latent [places][C], for the caller to free. */
-static float *encode(stage *network, const job *j, const float *image, error *e)
+/* The noise by which a latent is drawn from its distribution, the first that the seed gives, as diffusers' pipelines
+ * draw it; zeros for the mean. */
+static bool write_noise(stage *network, job *j, bool drawn, error *e)
+{
+	size_t n = j->places * (size_t)j->channels;
+	float *both = calloc(2 * n, sizeof *both);
+	if (!both) return fail(e, NO_MEMORY, "out of memory for a latent");
+	if (drawn) noise_draw(&j->noise, both + n, n);
+	channels_last(both, both + n, j->channels, j->places);
+	bool fine = stage_write(network, network->in[1], both, e);
+	free(both);
+	return fine;
+}
+
+/* The scaled latent [places][C], the mean of its distribution or, for a folder's own scheduler, drawn from it; for the
+ * caller to free. */
+static float *encode(stage *network, job *j, const float *image, bool drawn, error *e)
 {
 	const family *f = &j->m->family;
 	size_t n = j->places * (size_t)j->channels;
 	float *latent = malloc(n * sizeof *latent);
 	if (!latent) return fail(e, NO_MEMORY, "out of memory for a latent"), NULL;
-	bool fine =
-	    stage_write(network, network->in[0], image, e) && stage_run(network, e) && stage_read(network, latent, e);
+	bool fine = (!network->in[1] || write_noise(network, j, drawn, e)) &&
+	            stage_write(network, network->in[0], image, e) && stage_run(network, e) &&
+	            stage_read(network, latent, e);
 	for (size_t i = 0; fine && i < n; i++) latent[i] = (latent[i] - f->latent_shift) * f->latent_scale;
 	if (fine && all_finite(latent, n, "the encoded picture", e)) return latent;
 	free(latent);
@@ -43,7 +63,7 @@ static bool encode_beside(stage *network, job *j, float *image, error *e)
 {
 	size_t channels = (size_t)j->channels;
 	if (!grey_masked(image, j->o->init ? j->o->mask : NULL, j->width, j->height, e)) return false;
-	float *latent = encode(network, j, image, e);
+	float *latent = encode(network, j, image, false, e);
 	if (latent && !(j->beside = malloc(j->places * (1 + channels) * sizeof(float))))
 		fail(e, NO_MEMORY, "out of memory for a latent");
 	for (size_t i = 0; j->beside && i < j->places; i++) {
@@ -64,7 +84,7 @@ bool encode_pictures(session *s, job *j, const watcher *w, error *e)
 	if (!network || !watcher_progress(w, "encode", 0, 1, e)) return false;
 	float *image = picture_of(o->init, j->width, j->height, e);
 	bool fine = image != NULL;
-	if (fine && o->init) fine = (j->original = encode(network, j, image, e)) != NULL;
+	if (fine && o->init) fine = (j->original = encode(network, j, image, true, e)) != NULL;
 	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;
 	if (fine && j->extra) fine = encode_beside(network, j, image, e);
 	free(image);

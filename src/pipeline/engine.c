@@ -127,7 +127,6 @@ static bool draw_noise(void *context, double from, double to, float *out, size_t
 static bool begin_latent(group *g, job *j, float *latent, error *e)
 {
 	size_t n = values_of(j);
-	noise_seed(&j->noise, j->cuda, (uint64_t)j->seed);
 	noise_draw(&j->noise, g->drawn, n);
 	if (j->o->variation_strength > 0) {
 		noise source;
@@ -192,7 +191,6 @@ static bool sample_group(group *g, session *s, float *latents, error *e)
 		.prediction = j->prediction,
 		.known = known,
 		.mask = known ? known + n : NULL,
-		.places = n,
 	};
 	bool fine = !failed(e) && denoiser_begin(&g->denoiser, g->w, e) &&
 	            watcher_progress(g->w, "denoise", 0, j->path.count, e) &&

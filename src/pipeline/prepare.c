@@ -70,11 +70,12 @@ static bool check_numbers(const sumi_options *o, error *e)
 static bool choose_seed(job *j, error *e)
 {
 	uint32_t random;
+	if (!noise_kind(j->o->rng, &j->cuda, e)) return false;
 	j->seed = j->o->seed;
-	if (j->seed >= 0) return true;
-	if (getrandom(&random, sizeof random, 0) != sizeof random)
+	if (j->seed < 0 && getrandom(&random, sizeof random, 0) != sizeof random)
 		return fail(e, BAD_FILE, "no random seed from the system");
-	j->seed = random; /* 32 bits: what generators of the Python tools look at */
+	if (j->seed < 0) j->seed = random; /* 32 bits: what generators of the Python tools look at */
+	noise_seed(&j->noise, j->cuda, (uint64_t)j->seed);
 	return true;
 }
 
@@ -254,9 +255,8 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	j->o = &j->options;
 	j->prediction = j->m->family.prediction;
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
-	       check_pictures(j, e) && check_denoiser(j, e) && choose_seed(j, e) && noise_kind(j->o->rng, &j->cuda, e) &&
-	       choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, w, e) &&
-	       read_blend(j, w, e);
+	       check_pictures(j, e) && check_denoiser(j, e) && choose_seed(j, e) && choose_sampler(j, e) &&
+	       make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, w, e) && read_blend(j, w, e);
 }
 
 void job_free(job *j)
