@@ -45,7 +45,7 @@ typedef struct exif {
 } exif;
 bool jpeg_exif(const source *s, exif *x);
 bool webp_exif(const source *s, exif *x);
-bool png_exif(const source *s, exif *x);
+int png_orientation(const source *s);         /* 1…8 */
 int exif_orientation(const exif *x);          /* 1…8; 1 where it is not said */
 char *exif_comment(const exif *x);            /* UTF-8 or NULL */
 void exif_write(sink *out, const char *text); /* as piexif writes it: big-endian, "UNICODE", UTF-16 */

@@ -112,9 +112,8 @@ static const char *other_format(const uint8_t *data, size_t n)
 }
 
 /* EXIF's orientations: 5 to 8 exchange rows and columns; then some are mirrored. */
-static bool orient(picture *p, const source *s, const exif *found, error *e)
+static bool orient(picture *p, const source *s, int orientation, error *e)
 {
-	int orientation = exif_orientation(found);
 	if (orientation <= 1) return true;
 	bool swap = orientation >= 5;
 	bool right = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
@@ -146,9 +145,9 @@ bool picture_decode(picture *p, const void *data, size_t bytes, const char *name
 	*p = (picture){ 0 };
 	bool ok = false;
 	switch (format_by_content(data, bytes)) {
-	case PNG: ok = read_png(p, &s, e) && (!png_exif(&s, &x) || orient(p, &s, &x, e)); break;
-	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, &s, &x, e)); break;
-	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, &s, &x, e)); break;
+	case PNG: ok = read_png(p, &s, e) && orient(p, &s, png_orientation(&s), e); break;
+	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, &s, exif_orientation(&x), e)); break;
+	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, &s, exif_orientation(&x), e)); break;
 	default: {
 		const char *other = other_format(data, bytes);
 		fail(e, BAD_FILE, "%s: is no PNG, JPEG or WebP picture%s%s", name, other ? ", but " : "", other ? other : "");
@@ -192,7 +191,7 @@ bool picture_size_of(const void *data, size_t bytes, int *width, int *height)
 	switch (format_by_content(data, bytes)) {
 	case PNG:
 		if (bytes >= 24) w = big_endian(s.data + 16), h = big_endian(s.data + 20);
-		if (png_exif(&s, &x)) orientation = exif_orientation(&x);
+		orientation = png_orientation(&s);
 		break;
 	case JPEG:
 		jpeg_size(data, bytes, &w, &h);

@@ -107,21 +107,6 @@ bool read_png(picture *p, const source *s, error *e)
 	return ok;
 }
 
-/* The chunk eXIf, which may stand before the pixels or behind them. */
-bool png_exif(const source *s, exif *x)
-{
-	for (size_t at = 8; s->size >= 12 && at <= s->size - 12;) {
-		size_t length = big_endian(s->data + at);
-		if (length > s->size - at - 12) return false;
-		if (!memcmp(s->data + at + 4, "eXIf", 4)) {
-			*x = (exif){ s->data + at + 8, length };
-			return true;
-		}
-		at += 12 + length;
-	}
-	return false;
-}
-
 static char *utf8_from_latin1(const char *text, size_t n)
 {
 	char *out = malloc(2 * n + 1), *to = out;
@@ -134,7 +119,8 @@ static char *utf8_from_latin1(const char *text, size_t n)
 	return out;
 }
 
-char *text_of_png(const source *s)
+/* A text that stands before the pixels; the caller frees it. NULL: there is none of this name. */
+static char *text_named(const source *s, const char *key)
 {
 	error ignored = { 0 };
 	codec c = { .source = s, .e = &ignored };
@@ -145,7 +131,7 @@ char *text_of_png(const source *s)
 		png_read_info(c.png, c.info);
 		png_get_text(c.png, c.info, &texts, &n);
 		for (int i = 0; i < n && !found; i++) {
-			if (strcmp(texts[i].key, "parameters")) continue;
+			if (strcmp(texts[i].key, key)) continue;
 			bool international = texts[i].compression >= PNG_ITXT_COMPRESSION_NONE;
 			const char *text = texts[i].text ? texts[i].text : "";
 			found = international ? strdup(text) : utf8_from_latin1(text, strlen(text));
@@ -153,6 +139,57 @@ char *text_of_png(const source *s)
 	}
 	release(&c);
 	return found;
+}
+
+char *text_of_png(const source *s) { return text_named(s, "parameters"); }
+
+/* ── which way up ── */
+
+/* The chunk eXIf, which may stand before the pixels or behind them. */
+static bool find_exif(const source *s, exif *x)
+{
+	for (size_t at = 8; s->size >= 12 && at <= s->size - 12;) {
+		size_t length = big_endian(s->data + at);
+		if (length > s->size - at - 12) return false;
+		if (!memcmp(s->data + at + 4, "eXIf", 4)) {
+			bool prefixed = length >= 6 && !memcmp(s->data + at + 8, "Exif\0\0", 6); /* as some programs write it */
+			*x = (exif){ s->data + at + 8 + (prefixed ? 6 : 0), length - (prefixed ? 6 : 0) };
+			return true;
+		}
+		at += 12 + length;
+	}
+	return false;
+}
+
+/* Before the chunk there was ImageMagick's text: a name, a count of bytes, and they in hexadecimal, with spaces. Made
+ * binary in place; how many bytes. */
+static size_t bytes_of_profile(char *text)
+{
+	size_t n = 0;
+	int skipped = 0, digit, high = -1;
+	char *from = text + strspn(text, " \n");
+	for (; *from && skipped < 2; skipped++) from += strcspn(from, " \n"), from += strspn(from, " \n");
+	for (; *from; from++) {
+		const char *digits = "0123456789abcdef", *at = strchr(digits, *from | 0x20);
+		if (!at) continue;
+		digit = (int)(at - digits);
+		if (high >= 0) text[n++] = (char)(high << 4 | digit);
+		high = high < 0 ? digit : -1;
+	}
+	return n;
+}
+
+int png_orientation(const source *s)
+{
+	exif x;
+	if (find_exif(s, &x)) return exif_orientation(&x);
+	char *text = text_named(s, "Raw profile type exif");
+	if (!text) text = text_named(s, "Raw profile type APP1");
+	size_t n = text ? bytes_of_profile(text) : 0, first = n >= 6 && !memcmp(text, "Exif\0\0", 6) ? 6 : 0;
+	x = (exif){ (const uint8_t *)text + first, n - first };
+	int orientation = n ? exif_orientation(&x) : 1;
+	free(text);
+	return orientation;
 }
 
 /* ── writing ── */

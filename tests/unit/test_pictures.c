@@ -103,6 +103,7 @@ static void reads_files_of_others(void **state)
 		{ "cmyk.jpg", "cmyk-jpg.reference.png", 3 }, { "progressive.jpg", "plain-jpg.reference.png", 3 },
 		{ "lossless.webp", "plain.reference.png", 0 }, { "alpha.webp", "alpha.reference.png", 1 },
 		{ "turned.jpg", "turned.reference.png", 3 }, { "turned.png", "plain.reference.png", 0 },
+		{ "turned-raw.png", "plain.reference.png", 0 }, /* in a text, as ImageMagick wrote it */
 		{ "turned.webp", "plain.reference.png", 0 },
 		{ "turned-alpha.png", "alpha.reference.png", 1 }, /* eXIf behind the pixels */
 	};
