@@ -5,7 +5,7 @@ CUDA ?= auto
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 
-.PHONY: all setup test bench run model install format clean
+.PHONY: all setup test test-threads bench run model install format clean
 
 all: build/.built
 
@@ -29,6 +29,14 @@ test:
 	cmake --build build-sanitize -j $(JOBS)
 	ctest --test-dir build-sanitize -L unit --output-on-failure
 
+# Several threads at once, under the thread sanitizer. tests/thread.supp says what it is not to report, and why.
+test-threads:
+	@tools/setup --quiet test
+	cmake --preset thread -DSUMI_TESTS=ON
+	cmake --build build-thread -j $(JOBS)
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
+		-R '^test_(threads|concurrent|sessions|operations|plan|stream|train_diffusion)$$'
+
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)
 
@@ -48,4 +56,4 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf build build-sanitize build-debug build-double
+	rm -rf build build-sanitize build-debug build-double build-thread
