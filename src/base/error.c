@@ -1,5 +1,6 @@
 /* error.c - the one place that writes a failure's message. */
 #include "base/error.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -15,3 +16,5 @@ bool fail(error *e, status s, const char *format, ...)
 		if ((unsigned char)*c < 32 || *c == 127) *c = '?';
 	return false;
 }
+
+status errno_status(void) { return errno == ENOMEM ? NO_MEMORY : BAD_FILE; }

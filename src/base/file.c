@@ -26,7 +26,7 @@ struct writer {
 static bool fail_errno(error *e, const char *path, const char *what)
 {
 	if (errno == ENOENT) return fail(e, BAD_FILE, "%s: no such file or folder", path);
-	return fail(e, BAD_FILE, "%s: cannot %s: %s", path, what, strerror(errno));
+	return fail(e, errno_status(), "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
 static const char *kind_of(mode_t mode)
@@ -152,7 +152,7 @@ static bool make_folders(const char *path, size_t *made, error *e)
 		if (!mkdir(own, 0777)) {
 			if (!*made) *made = (size_t)(slash - own);
 		} else if (errno != EEXIST && access(own, F_OK)) {
-			fine = fail(e, BAD_FILE, "%s: the folder %s cannot be made: %s", path, own, strerror(errno));
+			fine = fail(e, errno_status(), "%s: the folder %s cannot be made: %s", path, own, strerror(errno));
 		}
 		*slash = '/';
 	}

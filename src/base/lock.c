@@ -47,7 +47,7 @@ static bool take(file_lock *l, const char *what, error *e)
 	enum { TRIES = 100 };
 	for (int i = 0; i < TRIES; i++) {
 		l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-		if (l->fd < 0) return fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
+		if (l->fd < 0) return fail(e, errno_status(), "%s: %s", l->path, strerror(errno));
 		bool held = flock(l->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* a file system without it: we go on */
 		if (held) return fail_held(l->fd, what, e);
 		if (still_there(l->fd, l->path)) return write_holder(l->fd), true;

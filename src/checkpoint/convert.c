@@ -172,7 +172,7 @@ static bool join_path(char *path, const char *folder, const char *name, error *e
 static bool make_folder(const char *path, error *e)
 {
 	return !mkdir(path, 0777) || errno == EEXIST ||
-	       fail(e, BAD_FILE, "%s: cannot make this folder: %s", path, strerror(errno));
+	       fail(e, errno_status(), "%s: cannot make this folder: %s", path, strerror(errno));
 }
 
 static bool make_folders(const char *to, error *e)

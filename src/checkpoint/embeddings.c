@@ -136,7 +136,7 @@ bool embeddings_read(embeddings *y, const char *folder, int width, int most, err
 	struct dirent **names;
 	*y = (embeddings){ .width = width };
 	int n = scandir(folder, &names, NULL, by_name);
-	if (n < 0) return fail(e, BAD_FILE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+	if (n < 0) return fail(e, errno_status(), "%s: cannot be read as a folder: %s", folder, strerror(errno));
 	bool fine = true;
 	for (int i = 0; i < 2 * n; i++) fine = fine && read_entry(y, folder, names[i % n]->d_name, i >= n, most, e);
 	for (int i = 0; i < n; i++) free(names[i]);

@@ -60,7 +60,7 @@ bool example_set_read(example_set *s, const char *folder, const char *group, con
 	int before = s->count;
 	snprintf(path, sizeof path, "%s/metadata.jsonl", folder);
 	FILE *f = fopen(path, "rb");
-	if (!f) return fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
+	if (!f) return fail(e, errno_status(), "%s: %s", path, strerror(errno));
 	bool fine = true;
 	for (int number = 1; fine && getline(&line, &room, f) > 0; number++)
 		if (line[strspn(line, " \t\r\n")]) fine = read_line(s, folder, line, number, group, variant, e);

@@ -245,7 +245,7 @@ static bool start(writing *w, const tokenizer *t, const data_options *source, er
 	once.rank = 0;
 	once.ranks = 1;
 	once.first_batch = 0;
-	if (mkdir(o->folder, 0777) && errno != EEXIST) return fail(e, BAD_FILE, "%s: %s", o->folder, strerror(errno));
+	if (mkdir(o->folder, 0777) && errno != EEXIST) return fail(e, errno_status(), "%s: %s", o->folder, strerror(errno));
 	if (snprintf(path, sizeof path, "%s/metadata.jsonl", o->folder) >= LONGEST_PATH - 32)
 		return fail(e, BAD_USAGE, "the path of a cache has more than %d bytes", LONGEST_PATH - 32);
 	if (!access(path, F_OK) && !is_cache(o->folder))

@@ -292,7 +292,7 @@ static bool read_folder(reader *r, const char *folder, int depth, bool listed)
 {
 	struct dirent **names;
 	int n = scandir(folder, &names, NULL, by_name);
-	if (n < 0) return fail(r->e, BAD_FILE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+	if (n < 0) return fail(r->e, errno_status(), "%s: cannot be read as a folder: %s", folder, strerror(errno));
 	const char *token;
 	int repeats = repeats_of(folder, &token);
 	bool fine = true;

@@ -70,7 +70,7 @@ static bool list_tars(stream *s, error *e)
 	struct dirent **names = NULL;
 	bool folder = !stat(s->o.path, &info) && S_ISDIR(info.st_mode);
 	int n = folder ? scandir(s->o.path, &names, only_tars, by_name) : 1;
-	if (n < 0) return fail(e, BAD_FILE, "%s: cannot be read as a folder: %s", s->o.path, strerror(errno));
+	if (n < 0) return fail(e, errno_status(), "%s: cannot be read as a folder: %s", s->o.path, strerror(errno));
 	s->paths = calloc((size_t)n + 1, sizeof *s->paths);
 	s->damaged = calloc((size_t)n + 1, sizeof *s->damaged);
 	s->order = calloc((size_t)n + 1, sizeof *s->order);

@@ -120,7 +120,7 @@ static bool write_event(events *v, int64_t step, int field, message *inner, erro
 	bool memory = !event.failed;
 	free(event.bytes);
 	if (!memory) return fail(e, NO_MEMORY, "%s: no memory for an event", v->path);
-	return fine || fail(e, BAD_FILE, "%s: %s", v->path, strerror(errno));
+	return fine || fail(e, errno_status(), "%s: %s", v->path, strerror(errno));
 }
 
 events *events_open(const char *folder, int64_t step, error *e)
@@ -139,7 +139,7 @@ events *events_open(const char *folder, int64_t step, error *e)
 	}
 	v->file = fopen(v->path, "ab");
 	if (!v->file) {
-		fail(e, BAD_FILE, "%s: %s", v->path, strerror(errno));
+		fail(e, errno_status(), "%s: %s", v->path, strerror(errno));
 		events_close(v);
 		return NULL;
 	}

@@ -69,8 +69,8 @@ static bool lies_within(const char *file, const char *folder)
 	struct stat info;
 	char *inner = realpath(file, NULL), *around = realpath(folder, NULL);
 	size_t n = around ? strlen(around) : 0;
-	bool within =
-	    inner && around && !stat(folder, &info) && S_ISDIR(info.st_mode) && !strncmp(inner, around, n) && inner[n] == '/';
+	bool within = inner && around && !stat(folder, &info) && S_ISDIR(info.st_mode) && !strncmp(inner, around, n) &&
+	              inner[n] == '/';
 	free(inner);
 	free(around);
 	return within;
@@ -190,14 +190,14 @@ static bool make_earlier(const char *folder, char moved[LONGEST_RUN_PATH], error
 		if (!mkdir(moved, 0777)) return true;
 		if (errno != EEXIST) break;
 	}
-	return fail(e, BAD_FILE, "%s: %s", moved, strerror(errno));
+	return fail(e, errno_status(), "%s: %s", moved, strerror(errno));
 }
 
 static bool move_all(const char *folder, int64_t step, wanted_fn *wanted, char moved[LONGEST_RUN_PATH], error *e)
 {
 	DIR *d = opendir(folder);
 	*moved = 0;
-	if (!d) return errno == ENOENT || fail(e, BAD_FILE, "%s: %s", folder, strerror(errno));
+	if (!d) return errno == ENOENT || fail(e, errno_status(), "%s: %s", folder, strerror(errno));
 	bool fine = true;
 	for (struct dirent *entry; fine && (entry = readdir(d));) {
 		char from[LONGEST_RUN_PATH + 300], to[LONGEST_RUN_PATH + 300];
@@ -205,7 +205,7 @@ static bool move_all(const char *folder, int64_t step, wanted_fn *wanted, char m
 		fine = *moved || make_earlier(folder, moved, e);
 		snprintf(from, sizeof from, "%s/%s", folder, entry->d_name);
 		snprintf(to, sizeof to, "%s/%s", moved, entry->d_name);
-		if (fine && rename(from, to)) fine = fail(e, BAD_FILE, "%s: %s", to, strerror(errno));
+		if (fine && rename(from, to)) fine = fail(e, errno_status(), "%s: %s", to, strerror(errno));
 	}
 	closedir(d);
 	return fine;

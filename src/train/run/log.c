@@ -55,7 +55,7 @@ run_log *run_log_open(const char *folder, int64_t step, bool tensorboard, error 
 		return fail(e, NO_MEMORY, "no memory for the log"), NULL;
 	}
 	if (cut(l->path, step, e) && !(l->file = fopen(l->path, "a")))
-		fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
+		fail(e, errno_status(), "%s: %s", l->path, strerror(errno));
 	if (l->file && (!tensorboard || (l->events = events_open(folder, step + 1, e)))) return l;
 	run_log_close(l);
 	return NULL;
@@ -75,7 +75,7 @@ bool run_log_line(run_log *l, int64_t step, double loss, double smoothed, double
 {
 	fprintf(l->file, "%lld,%.9g,%.9g,%.9g,%.6g,%.4g,%.1f\n", (long long)step, loss, smoothed, rate, gradient_norm,
 	    images_per_second, seconds);
-	if (fflush(l->file)) return fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
+	if (fflush(l->file)) return fail(e, errno_status(), "%s: %s", l->path, strerror(errno));
 	static const char *const names[] = { "loss", "loss_smoothed", "learning_rate", "gradient_norm",
 		"images_per_second" };
 	return !l->events || events_numbers(l->events, step, 5, names,
@@ -96,5 +96,5 @@ bool run_log_picture(run_log *l, int64_t step, const char *path, error *e)
 bool run_log_sync(run_log *l, error *e)
 {
 	if (!fflush(l->file) && (!fsync(fileno(l->file)) || errno == EINVAL || errno == ENOTSUP)) return true;
-	return fail(e, BAD_FILE, "%s: %s", l->path, strerror(errno));
+	return fail(e, errno_status(), "%s: %s", l->path, strerror(errno));
 }

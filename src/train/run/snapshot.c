@@ -250,7 +250,7 @@ bool snapshot_latest(const char *dir, char *path, size_t size, error *e)
 	int64_t step = 0, ignored;
 	char run[33];
 	int n = find_extreme(dir, NULL, true, &step);
-	if (n < 0 && errno != ENOENT) return fail(e, BAD_FILE, "%s: %s", dir, strerror(errno));
+	if (n < 0 && errno != ENOENT) return fail(e, errno_status(), "%s: %s", dir, strerror(errno));
 	if (n <= 0) return false;
 	run_of(dir, step, run);
 	if (find_extreme(dir, run, true, &ignored) != n)

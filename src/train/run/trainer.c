@@ -273,9 +273,9 @@ static bool write_profile(const run *r, error *e)
 	if (!r->options->profile || r->state.step != r->began_step + r->options->profile || team_rank(r->team)) return true;
 	snprintf(path, sizeof path, "%s/profile.txt", r->dir);
 	FILE *to = fopen(path, "w");
-	if (!to) return fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
+	if (!to) return fail(e, errno_status(), "%s: %s", path, strerror(errno));
 	stepper_dump(r->stepper, to);
-	if (fclose(to)) return fail(e, BAD_FILE, "%s: %s", path, strerror(errno));
+	if (fclose(to)) return fail(e, errno_status(), "%s: %s", path, strerror(errno));
 	training_note(r->listener, "the time of each node: %s", path);
 	return true;
 }
