@@ -2,6 +2,7 @@
 #include "checkpoint/checkpoint_table.h"
 #include "base/file.h"
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e)
 	return true;
 }
 
-static bool index_entries(checkpoint *c, error *e)
+static bool sort_entries(checkpoint *c, error *e)
 {
 	c->sorted = malloc((c->count + 1) * sizeof *c->sorted);
 	if (!c->sorted) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
@@ -36,15 +37,83 @@ static bool index_entries(checkpoint *c, error *e)
 	return true;
 }
 
-static bool read_single(checkpoint *c, const char *path, error *e)
+typedef struct known { /* a weight that a network reads, and the key by which it does */
+	const weight *weight;
+	char *key; /* owned */
+} known;
+
+typedef struct known_list {
+	const checkpoint *c;
+	role role;
+	known *list;
+	size_t count, room;
+	error *e;
+} known_list;
+
+static int by_weight(const void *a, const void *b)
 {
-	c->files[0] = weights_open(path, e);
-	if (!c->files[0]) return false;
-	for (size_t i = 0; i < weights_count(c->files[0]); i++) {
-		const weight *w = weights_at(c->files[0], i);
-		if (!checkpoint_add(c, w->name, w, e)) return false;
+	uintptr_t x = (uintptr_t)((const known *)a)->weight, y = (uintptr_t)((const known *)b)->weight;
+	return (x > y) - (x < y);
+}
+
+static void add_known(void *context, const parameter *p)
+{
+	known_list *l = context;
+	const weight *w = component_find(&l->c->components[l->role], &l->c->family, l->role, p->name, p->shape);
+	if (!w || failed(l->e)) return;
+	if (l->count == l->room) {
+		size_t room = l->room ? 2 * l->room : 1024;
+		known *more = realloc(l->list, room * sizeof *more);
+		if (more) l->list = more, l->room = room;
 	}
-	return index_entries(c, e);
+	char *key = l->count < l->room ? strdup(p->name) : NULL;
+	if (key)
+		l->list[l->count++] = (known){ w, key };
+	else
+		fail(l->e, NO_MEMORY, "out of memory for %zu tensors", l->count);
+}
+
+/* What no network reads keeps its own name, but for the prefix where the rest is named as in a single file. */
+static void own_name(const checkpoint *c, role file, const char *name, char *key, size_t size)
+{
+	size_t longest = 0;
+	snprintf(key, size, "%s%s%s", c->folder ? diffusers_folder(file) : "", c->folder ? "/" : "", name);
+	for (role r = 0; r < FAMILY_ROLES; r++) {
+		const component *y = &c->components[r];
+		size_t n = strlen(y->dialect.prefix);
+		if (y->from != c->files[file] || y->dialect.names != ORIGINAL_NAMES || n < longest) continue;
+		if (strncmp(name, y->dialect.prefix, n) || !strchr(name, '.')) continue;
+		snprintf(key, size, "%s%s%s", c->family.prefix[r], *c->family.prefix[r] ? "." : "", name + n);
+		longest = n;
+	}
+}
+
+/* All tensors of the files, in their order. */
+static bool add_tensors(checkpoint *c, const known_list *l, error *e)
+{
+	char key[512];
+	for (role r = 0; r < FAMILY_ROLES; r++)
+		for (size_t i = 0; c->files[r] && i < weights_count(c->files[r]); i++) {
+			const known wanted = { .weight = weights_at(c->files[r], i) };
+			const known *found = l->count ? bsearch(&wanted, l->list, l->count, sizeof *l->list, by_weight) : NULL;
+			if (!found) own_name(c, r, wanted.weight->name, key, sizeof key);
+			if (!checkpoint_add(c, found ? found->key : key, wanted.weight, e)) return false;
+		}
+	return true;
+}
+
+static bool list_tensors(checkpoint *c, error *e)
+{
+	error own = { 0 };
+	known_list l = { .c = c, .e = &own };
+	for (l.role = 0; l.role < FAMILY_ROLES && !failed(&own); l.role++)
+		if (c->components[l.role].from) family_parameters(&c->family, l.role, add_known, &l, &own);
+	if (l.count) qsort(l.list, l.count, sizeof *l.list, by_weight);
+	bool fine = !failed(&own) || fail(e, own.status, "%s", own.text);
+	fine = fine && add_tensors(c, &l, e) && sort_entries(c, e);
+	for (size_t i = 0; i < l.count; i++) free(l.list[i].key);
+	free(l.list);
+	return fine;
 }
 
 size_t checkpoint_count(const checkpoint *c) { return c->count; }
@@ -74,9 +143,11 @@ bool checkpoint_is_folder(const checkpoint *c) { return c->folder; }
 
 const json_t *checkpoint_scheduler(const checkpoint *c) { return c->scheduler; }
 
-const weight *checkpoint_find_in_folder(const checkpoint *c, role r, const char *name)
+const component *checkpoint_component(const checkpoint *c, role r) { return &c->components[r]; }
+
+bool checkpoint_lookup(void *context, const char *key, dtype *d, shape *s, const void **data)
 {
-	return c->folder && c->files[r] ? weights_find(c->files[r], name) : NULL;
+	return weight_as_tensor(checkpoint_find(context, key), d, s, data);
 }
 
 const char *checkpoint_metadata(const checkpoint *c, const char *key)
@@ -94,20 +165,6 @@ void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t byte
 }
 
 /* ── which family ── */
-
-static bool look_up(void *context, const char *key, dtype *d, shape *s, const void **data)
-{
-	const weight *w = checkpoint_find(context, key);
-	if (!w || w->ndims > MAX_DIMS) return false;
-	*d = w->dtype;
-	*s = (shape){ .n = w->ndims };
-	for (int i = 0; i < w->ndims; i++) {
-		if (w->shape[i] > INT_MAX) return false;
-		s->d[i] = (int)w->shape[i];
-	}
-	if (data) *data = w->data;
-	return true;
-}
 
 /* "folder/x.safetensors" → "folder/x.json", or "folder/config.json". */
 static bool json_beside(const char *path, char *json, size_t size)
@@ -129,7 +186,7 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 		return family_from_json(own, &c->family, e);
 	}
 	error unknown = { 0 };
-	const family *f = family_recognise(look_up, c, &unknown);
+	const family *f = family_recognise(weights_lookup, c->files[0], &unknown);
 	if (f) {
 		c->evidence = "its tensors";
 		c->family = *f;
@@ -144,6 +201,23 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 	return fine || (text ? fail(e, wrong.status, "%s: %s", beside, wrong.text) : false);
 }
 
+/* Tensors by which tools mark what shapes cannot tell: that a model predicts velocity, and that its betas end in noise
+ * alone. */
+static void obey_markers(checkpoint *c)
+{
+	if (weights_find(c->files[0], "v_pred")) c->family.prediction = PREDICT_VELOCITY;
+	if (weights_find(c->files[0], "ztsnr")) c->family.betas.zero_terminal_snr = true;
+}
+
+static bool read_single(checkpoint *c, const char *path, error *e)
+{
+	c->files[0] = weights_open(path, e);
+	if (!c->files[0] || !tell_family(c, path, e)) return false;
+	obey_markers(c);
+	for (role r = 0; r < FAMILY_ROLES; r++) component_locate(&c->components[r], &c->family, r, c->files[0]);
+	return true;
+}
+
 checkpoint *checkpoint_open(const char *path, error *e)
 {
 	checkpoint *c = calloc(1, sizeof *c);
@@ -153,9 +227,7 @@ checkpoint *checkpoint_open(const char *path, error *e)
 	}
 	struct stat s;
 	c->folder = path && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-	if (c->folder ? checkpoint_read_folder(c, path, e) && index_entries(c, e)
-	              : read_single(c, path, e) && tell_family(c, path, e))
-		return c;
+	if ((c->folder ? checkpoint_read_folder : read_single)(c, path, e) && list_tensors(c, e)) return c;
 	checkpoint_close(c);
 	return NULL;
 }

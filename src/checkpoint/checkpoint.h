@@ -2,8 +2,7 @@
  * folder; and what the file says of itself. */
 #ifndef SUMI_PIPELINE_CHECKPOINT_H
 #define SUMI_PIPELINE_CHECKPOINT_H
-#include "io/weights.h"
-#include "models/families.h"
+#include "checkpoint/component.h"
 #include <jansson.h>
 
 typedef struct checkpoint checkpoint;
@@ -16,24 +15,25 @@ const family *checkpoint_family(const checkpoint *c);
 /* How the family was told: "its tensors", "its metadata", "config.json beside it", "the folder's configuration". */
 const char *checkpoint_evidence(const checkpoint *c);
 
-/* Tensors; the name of a weight here is the file's, `key` is the single-file layout's. */
+/* Tensors; the name of a weight is the file's, `key` that of the single-file layout, whatever dialect the file has. */
 size_t checkpoint_count(const checkpoint *c);
 const weight *checkpoint_at(const checkpoint *c, size_t i, const char **key);
 const weight *checkpoint_find(const checkpoint *c, const char *key); /* NULL: none */
 bool checkpoint_is_folder(const checkpoint *c);
-/* Of a folder: by the name that it has in the file of this component. */
-const weight *checkpoint_find_in_folder(const checkpoint *c, role r, const char *name);
+/* Where this component's weights lie; from is NULL where the checkpoint does not have it. */
+const component *checkpoint_component(const checkpoint *c, role r);
+bool checkpoint_lookup(void *context, const char *key, dtype *d, shape *s, const void **data); /* a tensor_lookup */
 /* scheduler/scheduler_config.json; NULL: there is none. */
 const json_t *checkpoint_scheduler(const checkpoint *c);
 const char *checkpoint_metadata(const checkpoint *c, const char *key);
 void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t bytes);
 
 /* ── is everything there? ── */
-typedef enum flaw { MISSING, MISSHAPED, MISTYPED, UNEXPECTED } flaw;
+typedef enum flaw { MISSING, MISSHAPED, MISTYPED, UNEXPECTED, FLAWS } flaw;
 /* `text` says it whole: "key: shape [2, 3] in the file, [3, 2] expected". */
 typedef void flaw_fn(void *context, flaw f, const char *text);
-/* Compares the file with what the family's networks read; tells every flaw. UNEXPECTED is harmless. *parameters is the
- * number of weights that the networks have. */
+/* Compares the file with what those of the family's networks read that are in it; tells every flaw. UNEXPECTED is
+ * harmless. *parameters is the number of weights that these networks have. */
 bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e);
 
 /* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */

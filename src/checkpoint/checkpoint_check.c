@@ -52,7 +52,7 @@ static void check_parameter(void *context, const parameter *p)
 	if (!p->buffer) k->parameters += shape_count(p->shape);
 	if (!w) {
 		snprintf(text, sizeof text, "%s: missing", p->name);
-		if (!p->buffer) k->tell(k->context, MISSING, text);
+		if (!p->optional) k->tell(k->context, MISSING, text);
 		return;
 	}
 	k->used[place_of(k->c, p->name)] = true;
@@ -81,22 +81,13 @@ static void check_rest(check *k)
 	}
 }
 
-/* Whether the file has anything of a component. */
-static bool holds(const checkpoint *c, role r)
-{
-	const char *prefix = c->family.prefix[r];
-	size_t first = place_of(c, prefix);
-	return first < c->count && !strncmp(c->sorted[first]->key, prefix, strlen(prefix));
-}
-
 bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e)
 {
 	check k = { .c = c, .tell = tell, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
 	if (!k.used) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
 	bool fine = true;
 	for (role r = 0; fine && r < FAMILY_ROLES; r++)
-		if (!family_apart(&c->family, r) || holds(c, r))
-			fine = family_parameters(&c->family, r, check_parameter, &k, e);
+		if (c->components[r].from) fine = family_parameters(&c->family, r, check_parameter, &k, e);
 	if (fine) check_rest(&k);
 	free(k.used);
 	*parameters = k.parameters;

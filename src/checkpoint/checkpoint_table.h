@@ -9,9 +9,10 @@ typedef struct entry {
 } entry;
 
 struct checkpoint {
-	weights *files[FAMILY_ROLES]; /* a single file (or its shards) is the first */
-	entry *entries;               /* in the files' order */
-	entry **sorted;               /* by key */
+	weights *files[FAMILY_ROLES]; /* a single file (or its shards) is the first; a folder has one for each role */
+	component components[FAMILY_ROLES];
+	entry *entries; /* in the files' order */
+	entry **sorted; /* by key */
 	size_t count, room;
 	family family;
 	const char *evidence;
@@ -20,7 +21,7 @@ struct checkpoint {
 };
 
 bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e);
-/* Opens the files of a diffusers folder, reads its configuration, and adds its tensors under their single-file keys. */
+/* Opens the files of a diffusers folder and reads its configuration. */
 bool checkpoint_read_folder(checkpoint *c, const char *path, error *e);
 
 #endif

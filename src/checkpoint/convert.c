@@ -48,14 +48,6 @@ static void tell_unused(const conversion *c, const sumi_listener *l)
 
 /* ── to one file ── */
 
-/* A weight of the folder, by the name that it has there. */
-static const weight *in_folder(const conversion *c, const char *name)
-{
-	char old[256];
-	const weight *w = checkpoint_find_in_folder(c->from, c->role, name);
-	return !w && diffusers_old_name(name, old, sizeof old) ? checkpoint_find_in_folder(c->from, c->role, old) : w;
-}
-
 static output *add_output(conversion *c, const char *name, shape s)
 {
 	int64_t axes[MAX_DIMS];
@@ -63,22 +55,35 @@ static output *add_output(conversion *c, const char *name, shape s)
 	return outputs_add(c->out, name, s.n, axes, c->e);
 }
 
-/* A parameter of the single file from its pieces in the folder. */
+/* The pieces of which an encoder in OpenCLIP's layout is made where it lies in Hugging Face's names. */
+static int pieces_of_text(const conversion *c, const parameter *p, key_piece *pieces, const weight **w)
+{
+	const family *f = checkpoint_family(c->from);
+	char key[512];
+	int n = c->role < TEXT_ENCODER ? 0 : diffusers_pieces(&c->family, c->role, p->name, p->shape, pieces);
+	for (int i = 0; i < n; i++) {
+		const char *prefix = f->prefix[c->role];
+		int length = snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "", pieces[i].name);
+		if (length >= (int)sizeof key || !(w[i] = checkpoint_find(c->from, key))) return 0;
+	}
+	return n;
+}
+
+/* A parameter of the single file from what the checkpoint has of it. */
 static void join_pieces(void *context, const parameter *p)
 {
 	conversion *c = context;
-	piece pieces[MAX_PIECES];
-	const weight *w[MAX_PIECES];
-	int n = failed(c->e) ? 0 : diffusers_pieces(&c->family, c->role, p->name, p->shape, pieces);
-	for (int i = 0; i < n; i++) {
-		w[i] = in_folder(c, pieces[i].name);
-		if (w[i]) continue;
-		if (!p->buffer) fail(c->e, BAD_FILE, "no tensor '%s' in %s/", pieces[i].name, diffusers_folder(c->role));
-		return;
-	}
-	output *t = n ? add_output(c, p->name, p->shape) : NULL;
+	key_piece pieces[MAX_PIECES];
+	const weight *w[MAX_PIECES] = { failed(c->e) ? NULL : checkpoint_find(c->from, p->name) };
+	if (failed(c->e)) return;
+	int n = w[0] ? one_piece(pieces, p->shape) : pieces_of_text(c, p, pieces, w);
+	if (!n && !p->optional) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
+	bool whole = n == 1 && !shape_agrees(w[0], pieces[0].shape); /* as it is, then */
+	output *t = !n      ? NULL
+	            : whole ? outputs_add(c->out, p->name, w[0]->ndims, w[0]->shape, c->e)
+	                    : add_output(c, p->name, p->shape);
 	for (int i = 0; t && i < n; i++) {
-		size_t count = shape_count(pieces[i].shape);
+		size_t count = whole ? weight_elements(w[i]) : shape_count(pieces[i].shape);
 		if (count != weight_elements(w[i]))
 			fail(c->e, BAD_FILE, "'%s' has %zu elements, expected %zu", w[i]->name, weight_elements(w[i]), count);
 		else
@@ -87,17 +92,13 @@ static void join_pieces(void *context, const parameter *p)
 	}
 }
 
-static bool collect_single(conversion *c)
+/* What no network reads goes along from one file to another. */
+static bool copy_others(conversion *c)
 {
 	const char *key;
-	if (checkpoint_is_folder(c->from)) {
-		c->family = single_layout(checkpoint_family(c->from));
-		for (c->role = 0; c->role < FAMILY_ROLES && !failed(c->e); c->role++)
-			family_parameters(&c->family, c->role, join_pieces, c, c->e);
-		return !failed(c->e);
-	}
-	for (size_t i = 0; i < checkpoint_count(c->from); i++) {
+	for (size_t i = 0; !checkpoint_is_folder(c->from) && i < checkpoint_count(c->from); i++) {
 		const weight *w = checkpoint_at(c->from, i, &key);
+		if (c->used[i]) continue;
 		output *t = outputs_add(c->out, key, w->ndims, w->shape, c->e);
 		if (!t || !output_take(c->out, t, w, 0, weight_elements(w), c->e)) return false;
 		c->used[i] = true;
@@ -105,11 +106,18 @@ static bool collect_single(conversion *c)
 	return true;
 }
 
+static bool collect_single(conversion *c)
+{
+	c->family = single_layout(checkpoint_family(c->from));
+	for (c->role = 0; c->role < FAMILY_ROLES && !failed(c->e); c->role++)
+		if (checkpoint_component(c->from, c->role)->from) family_parameters(&c->family, c->role, join_pieces, c, c->e);
+	return !failed(c->e) && copy_others(c);
+}
+
 static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 {
 	outputs out = { .type = type };
 	c->out = &out;
-	c->family = *checkpoint_family(c->from);
 	bool fine = collect_single(c);
 	char *config = fine ? family_to_json(&c->family) : NULL;
 	if (fine && !config) fine = fail(c->e, NO_MEMORY, "out of memory");
@@ -129,9 +137,9 @@ static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 static void part_pieces(void *context, const parameter *p)
 {
 	conversion *c = context;
-	piece pieces[MAX_PIECES];
+	key_piece pieces[MAX_PIECES];
 	const weight *w = failed(c->e) ? NULL : checkpoint_find(c->from, p->name);
-	if (!w && !p->buffer) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
+	if (!w && !p->optional) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
 	if (w && !p->buffer && !shape_agrees(w, p->shape)) fail(c->e, BAD_FILE, "'%s' has another shape", p->name);
 	int n = w && !failed(c->e) ? diffusers_pieces(&c->family, c->role, p->name, p->shape, pieces) : 0;
 	for (int i = 0; i < n; i++) {
@@ -146,7 +154,7 @@ static void part_pieces(void *context, const parameter *p)
 static void add_positions(void *context, const parameter *p)
 {
 	conversion *c = context;
-	piece pieces[MAX_PIECES];
+	key_piece pieces[MAX_PIECES];
 	if (!p->buffer || p->dtype != I64 || failed(c->e)) return;
 	family g = diffusers_layout(&c->family);
 	if (diffusers_pieces(&g, TEXT_ENCODER, p->name, p->shape, pieces) != 1) return;

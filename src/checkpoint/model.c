@@ -30,47 +30,20 @@ void model_note(const model *m, sumi_level level, const char *format, ...)
 
 /* ── weights ── */
 
-/* A weight of another autoencoder. Its keys have the checkpoint's prefix or none, or are those of a diffusers file. */
-static const weight *find_replaced(const model *m, const char *name, shape s)
-{
-	size_t n = strlen(m->family.prefix[AUTOENCODER]);
-	const weight *w = weights_find(m->vae, name);
-	if (!w) w = weights_find(m->vae, name + n + 1);
-	piece pieces[MAX_PIECES];
-	char old[sizeof pieces[0].name];
-	if (w || diffusers_pieces(&m->family, AUTOENCODER, name, s, pieces) != 1) return w;
-	w = weights_find(m->vae, pieces[0].name);
-	return !w && diffusers_old_name(pieces[0].name, old, sizeof old) ? weights_find(m->vae, old) : w;
-}
+/* The tiny autoencoder is built in this scope. */
+static const char tiny_scope[] = "taesd.";
 
-static bool is_replaced(const model *m, const char *name)
+static const weight *find_weight(const model *m, const char *name, shape s)
 {
-	size_t n = strlen(m->family.prefix[AUTOENCODER]);
-	return m->vae && !strncmp(name, m->family.prefix[AUTOENCODER], n) && name[n] == '.';
-}
-
-/* The tiny autoencoder's decoder is built in the scope "taesd": numbers in its own files, with a prefix in others. */
-static const weight *find_tiny(const model *m, const char *name)
-{
-	static const char *const prefixes[] = { "", "decoder.", "taesd_decoder.", "vae.decoder." };
-	char key[128];
-	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-		snprintf(key, sizeof key, "%s%s", prefixes[i], name);
-		const weight *w = weights_find(m->taesd, key);
-		if (w) return w;
-	}
-	int index, at = 0; /* diffusers has no layer for the clamp, so it counts one less */
-	if (sscanf(name, "%d%n", &index, &at) == 1 && index > 0) {
-		snprintf(key, sizeof key, "decoder.layers.%d%s", index - 1, name + at);
-		return weights_find(m->taesd, key);
-	}
-	return NULL;
+	size_t n = sizeof tiny_scope - 1;
+	bool tiny = m->given[TINY_AUTOENCODER] && !strncmp(name, tiny_scope, n);
+	role r = tiny ? TINY_AUTOENCODER : family_role_of(&m->family, name);
+	return r == ROLES ? NULL : component_find(&m->components[r], &m->family, r, tiny ? name + n : name, s);
 }
 
 bool model_bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
 {
 	const model *m = context;
-	const weight *w;
 	size_t length = strlen(name);
 	if (length > 10 && !strcmp(name + length - 10, ".new_words")) {
 		*d = F32;
@@ -78,10 +51,7 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 		return true;
 	}
 	if (m->bind) return m->bind(m->bind_context, name, s, d, data, e);
-	if (m->taesd && !strncmp(name, "taesd.", 6))
-		w = find_tiny(m, name + 6);
-	else
-		w = is_replaced(m, name) ? find_replaced(m, name, s) : checkpoint_find(m->checkpoint, name);
+	const weight *w = find_weight(m, name, s);
 	if (!w) return fail(e, BAD_FILE, "%s: no tensor '%s'", m->path, name);
 	if (!dtype_is_float(w->dtype)) return fail(e, BAD_FILE, "'%s' has dtype %s: not a float type", name, w->type_name);
 	if (!shape_agrees(w, s)) return fail(e, BAD_FILE, "'%s' has another shape than the family's network", name);
@@ -94,38 +64,57 @@ void model_unused(void *context, const void *data, size_t bytes)
 {
 	const model *m = context;
 	if (m->checkpoint) checkpoint_advise_unused(m->checkpoint, data, bytes);
-	if (m->vae) weights_advise_unused(m->vae, data, bytes);
+	for (role r = 0; r < ROLES; r++)
+		if (m->given[r]) weights_advise_unused(m->given[r], data, bytes);
 }
 
 /* ── opening ── */
 
+/* Whether a picture needs this component of the checkpoint. */
+static bool is_wanted(const model *m, role r)
+{
+	return family_has(&m->family, r) && !m->given[r] && (r == AUTOENCODER || !m->autoencoder_only);
+}
+
 typedef struct flaws {
+	const model *m;
 	int count;
 	char first[3][200];
-	const char *prefix; /* of the keys that are looked at */
 	int unknown;
-	char stranger[200];
+	char first_unknown[200];
 } flaws;
 
 static void collect(void *context, flaw f, const char *text)
 {
 	flaws *y = context;
-	if (f == UNEXPECTED && !y->unknown++) snprintf(y->stranger, sizeof y->stranger, "%s", text);
-	if (f == UNEXPECTED || strncmp(text, y->prefix, strlen(y->prefix))) return;
+	role r = family_role_of(&y->m->family, text);
+	if (f == UNEXPECTED && !y->unknown++) snprintf(y->first_unknown, sizeof y->first_unknown, "%s", text);
+	if (f == UNEXPECTED || r == ROLES || !is_wanted(y->m, r)) return;
 	if (y->count < 3) snprintf(y->first[y->count], sizeof y->first[0], "%s", text);
 	y->count++;
 }
 
+/* Every component must lie somewhere. */
+static bool check_components(const model *m, error *e)
+{
+	for (role r = 0; r < FAMILY_ROLES; r++) {
+		if (!is_wanted(m, r) || m->components[r].from) continue;
+		return fail(e, BAD_FILE, "%s: a file of %s without its %s%s", m->path, m->family.name, role_name(r),
+		    r == AUTOENCODER ? "; --vae FILE gives one" : "");
+	}
+	return true;
+}
+
 static bool check_tensors(model *m, error *e)
 {
-	flaws y = { .prefix = m->autoencoder_only ? m->family.prefix[AUTOENCODER] : "" };
+	flaws y = { .m = m };
 	uint64_t parameters;
-	if (!checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
+	if (!check_components(m, e) || !checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
 	    (double)parameters / 1e6, checkpoint_evidence(m->checkpoint));
 	if (y.unknown)
 		model_note(m, SUMI_WARNING, "%s: %d of its tensors are not known and not used, such as %s", m->path, y.unknown,
-		    y.stranger);
+		    y.first_unknown);
 	if (!y.count) return true;
 	return fail(e, BAD_FILE, "%s: %d of the tensors of %s %s missing or wrong: %s%s%s%s%s%s", m->path, y.count,
 	    m->family.name, y.count == 1 ? "is" : "are", y.first[0], y.count > 1 ? "; " : "", y.first[1],
@@ -159,42 +148,49 @@ static bool open_tokenizer(model *m, error *e)
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
 }
 
-typedef struct vae_check {
+typedef struct given_check {
 	const model *m;
+	role role;
 	error *e;
-} vae_check;
+} given_check;
 
-static void check_vae_weight(void *context, const parameter *p)
+static void check_given_weight(void *context, const parameter *p)
 {
-	const vae_check *c = context;
-	const weight *w = find_replaced(c->m, p->name, p->shape);
-	const char *own = p->name + strlen(c->m->family.prefix[AUTOENCODER]) + 1;
-	if (!w)
-		fail(c->e, BAD_FILE, "%s: not an autoencoder for %s: no tensor '%s'", c->m->vae_path, c->m->family.name, own);
-	else if (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype))
-		fail(c->e, BAD_FILE, "%s: not an autoencoder for %s: '%s' has another shape or type", c->m->vae_path,
-		    c->m->family.name, own);
+	const given_check *c = context;
+	const model *m = c->m;
+	const weight *w = component_find(&m->components[c->role], &m->family, c->role, p->name, p->shape);
+	const char *path = m->given_path[c->role], *what = role_name(c->role);
+	const char *own = p->name + strlen(m->family.prefix[c->role]) + 1;
+	if (!w && !p->optional)
+		fail(c->e, BAD_FILE, "%s: no %s for %s: no tensor '%s'", path, what, m->family.name, own);
+	else if (w && !p->buffer && (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype)))
+		fail(c->e, BAD_FILE, "%s: no %s for %s: '%s' has another shape or type", path, what, m->family.name, own);
 }
 
 /* Every weight must be there: half of one autoencoder and half of another would draw nonsense. */
-static bool open_vae(model *m, error *e)
+static bool open_given(model *m, role r, error *e)
 {
-	vae_check check = { m, e };
-	m->vae = weights_open_folder(m->vae_path, "vae", e);
-	return m->vae && family_parameters(&m->family, AUTOENCODER, check_vae_weight, &check, e) && !failed(e);
+	given_check check = { m, r, e };
+	if (!m->given_path[r]) return true;
+	if (!(m->given[r] = weights_open_folder(m->given_path[r], diffusers_folder(r), e))) return false;
+	if (!component_locate(&m->components[r], &m->family, r, m->given[r]))
+		return fail(e, BAD_FILE, "%s: no %s for %s is in it", m->given_path[r], role_name(r), m->family.name);
+	return r >= FAMILY_ROLES || (family_parameters(&m->family, r, check_given_weight, &check, e) && !failed(e));
 }
 
 /* TAESD's width is the size of the bias of its first convolution. */
 static bool open_tiny(model *m, error *e)
 {
-	m->taesd = weights_open_folder(m->taesd_path, "vae", e);
-	if (!m->taesd) return false;
-	const weight *bias = find_tiny(m, "1.bias");
+	if (!m->given_path[TINY_AUTOENCODER]) return true;
+	if (!open_given(m, TINY_AUTOENCODER, e)) return false;
+	const component *c = &m->components[TINY_AUTOENCODER];
+	const weight *bias = component_find(c, &m->family, TINY_AUTOENCODER, "1.bias", shape1(1));
 	if (!bias || bias->ndims != 1 || bias->shape[0] < 1 || bias->shape[0] > 65536)
-		return fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->taesd_path);
+		return fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->given_path[TINY_AUTOENCODER]);
 	m->tiny =
 	    (taesd_config){ .latent_channels = m->family.autoencoder.latent_channels, .channels = (int)bias->shape[0] };
-	m->tiny.pool = find_tiny(m, "3.pool.0.weight") != NULL;
+	shape s = shape4(1, 1, 1, 1);
+	m->tiny.pool = component_find(c, &m->family, TINY_AUTOENCODER, "3.pool.0.weight", s) != NULL;
 	return true;
 }
 
@@ -256,8 +252,8 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	for (int i = 0; i < o->lora_count; i++)
 		if (!o->loras[i]) return fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o->lora_count);
 	return adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
-	       copy_text(&m->path, path, e) && copy_text(&m->vae_path, o->vae, e) &&
-	       copy_text(&m->taesd_path, o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
+	       copy_text(&m->path, path, e) && copy_text(&m->given_path[AUTOENCODER], o->vae, e) &&
+	       copy_text(&m->given_path[TINY_AUTOENCODER], o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }
 
 static bool read_words(model *m, const char *folder, error *e)
@@ -280,8 +276,10 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	if (m->family.conditioning != ONE_CONTEXT && !m->autoencoder_only)
 		return fail(e, BAD_USAGE, "%s: a model of %s, whose several text encoders Sumi cannot put together yet",
 		    m->path, m->family.name);
-	if (!check_tensors(m, e) || !open_tokenizer(m, e)) return false;
-	if ((m->vae_path && !open_vae(m, e)) || (m->taesd_path && !open_tiny(m, e))) return false;
+	for (role r = 0; r < FAMILY_ROLES; r++) m->components[r] = *checkpoint_component(m->checkpoint, r);
+	for (role r = 0; r < FAMILY_ROLES; r++)
+		if (!open_given(m, r, e)) return false;
+	if (!open_tiny(m, e) || !check_tensors(m, e) || !open_tokenizer(m, e)) return false;
 	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;
 	for (int i = 0; i < o->lora_count; i++)
 		if (!add_lora(m, o->loras[i], e)) return false;
@@ -308,12 +306,12 @@ void model_close(model *m)
 	adapters_close(&m->lasting);
 	tokenizer_close(m->tokenizer);
 	embeddings_free(&m->words);
-	weights_close(m->vae);
-	weights_close(m->taesd);
+	for (role r = 0; r < ROLES; r++) {
+		weights_close(m->given[r]);
+		free(m->given_path[r]);
+	}
 	checkpoint_close(m->checkpoint);
 	free(m->path);
-	free(m->vae_path);
-	free(m->taesd_path);
 	free(m->lora_folder);
 	free(m);
 }

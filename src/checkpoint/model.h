@@ -16,9 +16,10 @@ struct sumi_model {
 	family family;
 	checkpoint *checkpoint;
 	char *path;
-	char name[64];        /* of the file, without folder and ending */
-	weights *vae, *taesd; /* NULL: the checkpoint's own */
-	char *vae_path, *taesd_path;
+	char name[64];               /* of the file, without folder and ending */
+	component components[ROLES]; /* where the weights of each lie: in the checkpoint or a file of their own */
+	weights *given[ROLES];       /* such files, and their paths; NULL: none */
+	char *given_path[ROLES];
 	taesd_config tiny;
 	bool tiny_previews;    /* taesd makes previews alone */
 	bool autoencoder_only; /* nothing else need be in the checkpoint */

@@ -48,6 +48,17 @@ tensor denoiser_build_dry(nn *n, const denoiser_config *c)
 	return denoiser_build(n, c, in);
 }
 
+const char *denoiser_landmark(const denoiser_config *c, shape *s)
+{
+	switch (c->kind) {
+	case UNET: *s = shape4(c->unet.channels, c->unet.in_channels, 3, 3); return "input_blocks.0.0.weight";
+	case MMDIT:
+		*s = shape4(c->mmdit.width, c->mmdit.channels, c->mmdit.patch, c->mmdit.patch);
+		return "x_embedder.proj.weight";
+	}
+	return "";
+}
+
 bool denoiser_starts_at_zero(const denoiser_config *c, const char *name)
 {
 	switch (c->kind) {

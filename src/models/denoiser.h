@@ -25,6 +25,8 @@ denoiser_sizes denoiser_sizes_of(const denoiser_config *c);
 tensor denoiser_build(nn *n, const denoiser_config *c, denoiser_inputs in);
 /* Builds it on the smallest inputs that it takes, so that it names its parameters. */
 tensor denoiser_build_dry(nn *n, const denoiser_config *c);
+/* The name, within the denoiser, and the shape of a weight that this kind has and no other: what the latent enters. */
+const char *denoiser_landmark(const denoiser_config *c, shape *s);
 /* Whether the original starts this parameter (its name within the denoiser) at zero. */
 bool denoiser_starts_at_zero(const denoiser_config *c, const char *name);
 

@@ -112,18 +112,6 @@ static bool vae_name(const vae_config *c, const char *key, char *out, size_t siz
 	return (strstr(key, "quant_conv.") != NULL) && snprintf(out, size, "%s", key) < (int)size;
 }
 
-bool diffusers_old_name(const char *name, char *old, size_t size)
-{
-	static const pair table[] = { { "to_q", "query" }, { "to_k", "key" }, { "to_v", "value" },
-		{ "to_out.0", "proj_attn" }, { NULL, NULL } };
-	const char *mark = strstr(name, "mid_block.attentions.0.");
-	if (!mark || (strncmp(name, "encoder.", 8) && strncmp(name, "decoder.", 8))) return false;
-	char lead[64];
-	const char *rest = mark + strlen("mid_block.attentions.0.");
-	snprintf(lead, sizeof lead, "%.*s", (int)(rest - name), name);
-	return rename_head(table, lead, rest, old, size);
-}
-
 /* ── text encoder ── */
 static const pair open_clip_roots[] = { { "token_embedding", "text_model.embeddings.token_embedding" },
 	{ "positional_embedding", "text_model.embeddings.position_embedding.weight" },
@@ -131,7 +119,7 @@ static const pair open_clip_roots[] = { { "token_embedding", "text_model.embeddi
 static const pair open_clip_block[] = { { "ln_1", "layer_norm1" }, { "ln_2", "layer_norm2" },
 	{ "attn.out_proj", "self_attn.out_proj" }, { "mlp.c_fc", "mlp.fc1" }, { "mlp.c_proj", "mlp.fc2" }, { NULL, NULL } };
 
-static int one_piece(piece *p, shape s)
+int one_piece(key_piece *p, shape s)
 {
 	p->shape = s;
 	p->first = 0;
@@ -140,7 +128,7 @@ static int one_piece(piece *p, shape s)
 	return 1;
 }
 
-static int fused_pieces(const char *lead, const char *kind, shape s, piece *pieces)
+static int fused_pieces(const char *lead, const char *kind, shape s, key_piece *pieces)
 {
 	for (int i = 0; i < 3; i++) {
 		snprintf(pieces[i].name, sizeof pieces[i].name, "%sself_attn.%c_proj.%s", lead, "qkv"[i], kind);
@@ -152,9 +140,9 @@ static int fused_pieces(const char *lead, const char *kind, shape s, piece *piec
 	return 3;
 }
 
-static int open_clip_pieces(const clip_config *c, const char *key, shape s, piece *pieces)
+static int open_clip_pieces(const clip_config *c, const char *key, shape s, key_piece *pieces)
 {
-	piece *p = &pieces[0];
+	key_piece *p = &pieces[0];
 	int layer = 0, at = 0;
 	if (sscanf(key, "transformer.resblocks.%d.%n", &layer, &at) == 1 && at) {
 		char lead[64];
@@ -175,18 +163,18 @@ static int open_clip_pieces(const clip_config *c, const char *key, shape s, piec
 /* ── all of it ── */
 const char *diffusers_folder(role r)
 {
-	static const char *const folders[FAMILY_ROLES] = { "unet", "vae", "text_encoder", "text_encoder_2",
-		"text_encoder_3" };
+	static const char *const folders[ROLES] = { "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
+		"vae" };
 	return folders[r];
 }
 
-int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pieces[MAX_PIECES])
+int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES])
 {
 	const char *prefix = f->prefix[r];
 	size_t n = strlen(prefix);
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
-	piece *p = &pieces[0];
+	key_piece *p = &pieces[0];
 	if (r == DENOISER && f->denoiser.kind != UNET) return 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == AUTOENCODER) {
@@ -203,34 +191,51 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pi
 
 static bool is_open_clip(const text_config *t) { return t->kind == CLIP_TEXT && t->clip.fused; }
 
+static void replace_end(char *prefix, const char *end, const char *by)
+{
+	size_t n = strlen(prefix), m = strlen(end);
+	if (n >= m && !strcmp(prefix + n - m, end) && n - m + strlen(by) < PREFIX_LENGTH) strcpy(prefix + n - m, by);
+}
+
+bool hugging_face_layout(family *f, role r)
+{
+	text_config *t = &f->text[r - TEXT_ENCODER];
+	if (!is_open_clip(t)) return false;
+	t->clip.fused = false;
+	replace_end(f->prefix[r], ".model", ".transformer");
+	return true;
+}
+
 family diffusers_part(const family *f)
 {
 	family g = *f;
-	text_config *t = &g.text[0];
-	if (!is_open_clip(t)) return g;
-	t->clip.layers -= t->skip;
-	t->clip.projection = 0;
-	t->skip = 0;
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		text_config *t = &g.text[i];
+		if (t->kind != CLIP_TEXT || !t->final_norm) continue;
+		t->clip.layers -= t->skip;
+		t->skip = 0;
+		if (!t->pooled) t->clip.projection = 0;
+	}
 	return g;
 }
 
 family diffusers_layout(const family *f)
 {
 	family g = diffusers_part(f);
-	if (!is_open_clip(&g.text[0])) return g;
-	g.text[0].clip.fused = false;
-	strcpy(g.prefix[TEXT_ENCODER], "cond_stage_model.transformer");
+	for (role r = TEXT_ENCODER; r < FAMILY_ROLES; r++) hugging_face_layout(&g, r);
 	return g;
 }
 
 family single_layout(const family *f)
 {
 	family g = *f;
-	text_config *t = &g.text[0];
-	if (t->kind != CLIP_TEXT || t->clip.fused || t->clip.activation != GELU) return g;
-	t->clip.fused = true;
-	t->clip.projection = 0;
-	t->tokenizer = OPENCLIP;
-	strcpy(g.prefix[TEXT_ENCODER], "cond_stage_model.model");
+	if (f->conditioning == STACKED) return g; /* whose published files have Hugging Face's names */
+	for (role r = TEXT_ENCODER; r < FAMILY_ROLES; r++) {
+		text_config *t = &g.text[r - TEXT_ENCODER];
+		if (t->kind != CLIP_TEXT || t->clip.fused || t->clip.activation != GELU) continue;
+		t->clip.fused = true;
+		t->tokenizer = OPENCLIP;
+		replace_end(g.prefix[r], ".transformer", ".model");
+	}
 	return g;
 }

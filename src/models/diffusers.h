@@ -7,26 +7,27 @@
 
 /* What a weight of the single-file layout is called in the folder. Mostly it is one tensor of the same values;
  * OpenCLIP's fused in_proj is three, each some of its rows. */
-typedef struct piece {
+typedef struct key_piece {
 	char name[256];  /* key within the part's own file */
 	shape shape;     /* there; the values lie in the same order */
 	int first, rows; /* which rows of the original it is */
 	bool transposed; /* the values lie the other way round: [in,out] for [out,in] */
 	bool swapped;    /* its rows are in two halves, which are exchanged there (SD 3: shift and scale) */
-} piece;
+} key_piece;
 enum { MAX_PIECES = 3 };
+int one_piece(key_piece *p, shape s); /* sets all but the name for a whole tensor of shape s; returns 1 */
 
 /* Returns how many pieces the original key (with its prefix) of shape s has; 0: the folder does not hold it. */
-int diffusers_pieces(const family *f, role r, const char *key, shape s, piece pieces[MAX_PIECES]);
-/* How files from before diffusers 0.15 spell the name (the autoencoder's attention); false: as now. */
-bool diffusers_old_name(const char *name, char *old, size_t size);
+int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES]);
 const char *diffusers_folder(role r); /* "unet", "vae", "text_encoder" */
 
-/* The family as a folder holds it: the text encoder in Hugging Face's names, without the blocks that it skips. */
+/* Lays an encoder that is in OpenCLIP's names out in Hugging Face's; false: it is not in OpenCLIP's. */
+bool hugging_face_layout(family *f, role r);
+/* The family as a folder holds it: text encoders in Hugging Face's names, without the blocks that they skip. */
 family diffusers_layout(const family *f);
-/* The other way: a folder's family in the single-file layout, so with OpenCLIP's names where it is SD 2's encoder. */
+/* The other way: in the single-file layout, so with OpenCLIP's names where it is an encoder of OpenCLIP. */
 family single_layout(const family *f);
-/* The part of a family that a folder can hold: without the blocks that it skips and without the projection. */
+/* The part of a family that a folder holds: without blocks that are skipped, and projections that are not read. */
 family diffusers_part(const family *f);
 /* From the config.json of each folder and scheduler_config.json; text and scheduler may be NULL. */
 bool family_from_diffusers(

@@ -1,8 +1,6 @@
 /* families.c - the table of families, and recognition. */
 #include "models/families.h"
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ── the networks that families share ── */
@@ -241,6 +239,13 @@ const char *family_kohya_name(const family *f)
 	return f->name;
 }
 
+const char *role_name(role r)
+{
+	static const char *const names[ROLES] = { "denoiser", "autoencoder", "text encoder", "second text encoder",
+		"third text encoder", "tiny autoencoder" };
+	return names[r];
+}
+
 bool family_has(const family *f, role r)
 {
 	if (r == DENOISER || r == AUTOENCODER) return true;
@@ -281,114 +286,13 @@ int family_vector_width(const family *f)
 	return 0;
 }
 
-/* ── recognition ── */
-static bool find_shape(tensor_lookup *lookup, void *context, const char *prefix, const char *name, shape *s)
-{
-	char key[256];
-	dtype d;
-	snprintf(key, sizeof key, "%s.%s", prefix, name);
-	return lookup(context, key, &d, s, NULL);
-}
-
-static bool has(tensor_lookup *lookup, void *context, shape expected, const char *prefix, const char *name)
-{
-	shape s;
-	return find_shape(lookup, context, prefix, name, &s) && shape_same(s, expected);
-}
-
-static bool text_matches(const family *f, tensor_lookup *lookup, void *context)
-{
-	const text_config *t = &f->text[0];
-	const char *name = t->kind == TRANSFORMER_TEXT ? "token_emb.weight"
-	                   : t->clip.fused             ? "token_embedding.weight"
-	                                               : "text_model.embeddings.token_embedding.weight";
-	return has(lookup, context, shape2(text_vocabulary(t), text_width(t)), f->prefix[TEXT_ENCODER], name);
-}
-
-/* The table of positions tells the published ones apart; a depth of its own is another model. */
-static bool mmdit_matches(const family *f, tensor_lookup *lookup, void *context)
-{
-	const mmdit_config *m = &f->denoiser.mmdit;
-	const char *prefix = f->prefix[DENOISER];
-	char last[64], beyond[64];
-	shape s;
-	snprintf(last, sizeof last, "joint_blocks.%d.x_block.attn.qkv.weight", m->depth - 1);
-	snprintf(beyond, sizeof beyond, "joint_blocks.%d.x_block.attn.qkv.weight", m->depth);
-	return has(lookup, context, shape3(1, m->positions * m->positions, m->width), prefix, "pos_embed") &&
-	       find_shape(lookup, context, prefix, "joint_blocks.0.x_block.attn.ln_q.weight", &s) == m->qk_norm &&
-	       find_shape(lookup, context, prefix, "joint_blocks.0.x_block.attn2.qkv.weight", &s) == m->twice[0] &&
-	       has(lookup, context, shape2(3 * m->width, m->width), prefix, last) &&
-	       !find_shape(lookup, context, prefix, beyond, &s);
-}
-
-static bool unet_matches(const family *f, tensor_lookup *lookup, void *context)
-{
-	const unet_config *u = &f->denoiser.unet;
-	const char *prefix = f->prefix[DENOISER];
-	int level = 0, block = 1; /* where the U-Net attends first */
-	while (!u->attends[level]) block += u->blocks[level++] + 1;
-	char keys[2][96];
-	snprintf(keys[0], sizeof keys[0], "input_blocks.%d.1.transformer_blocks.0.attn2.to_k.weight", block);
-	snprintf(keys[1], sizeof keys[1], "input_blocks.%d.1.proj_in.weight", block);
-	int width = u->channels * u->multiplier[level];
-	shape guidance;
-	bool guided = find_shape(lookup, context, prefix, "time_embed.cond_proj.weight", &guidance);
-	if (guided ? !shape_same(guidance, shape2(u->channels, u->guidance)) : u->guidance) return false;
-	shape projection = { u->linear_projection ? 2 : 4, { width, width, 1, 1 } };
-	return has(lookup, context, shape4(u->channels, u->in_channels, 3, 3), prefix, "input_blocks.0.0.weight") &&
-	       has(lookup, context, shape2(width, u->context), prefix, keys[0]) &&
-	       has(lookup, context, projection, prefix, keys[1]) && text_matches(f, lookup, context);
-}
-
-static bool matches(const family *f, tensor_lookup *lookup, void *context)
-{
-	switch (f->denoiser.kind) {
-	case UNET: return unet_matches(f, lookup, context);
-	case MMDIT: return mmdit_matches(f, lookup, context);
-	}
-	return false;
-}
-
-/* Standard deviation of the bias by which SD 2 models that predict velocity are told: 0 where there is no such key. */
-static double spread_of_bias(const family *f, tensor_lookup *lookup, void *context)
-{
-	char key[256];
-	snprintf(key, sizeof key, "%s.output_blocks.11.1.transformer_blocks.0.norm1.bias", f->prefix[DENOISER]);
-	dtype d;
-	shape s;
-	const void *data = NULL;
-	if (!lookup(context, key, &d, &s, &data) || !data || !dtype_is_float(d)) return 0;
-	size_t n = shape_count(s);
-	float *values = malloc(n * sizeof *values);
-	if (!values || !n) return free(values), 0;
-	convert(values, F32, data, d, n);
-	double sum = 0, squares = 0;
-	for (size_t i = 0; i < n; i++) sum += values[i], squares += (double)values[i] * values[i];
-	free(values);
-	double mean = sum / (double)n;
-	return sqrt(fmax(0, squares / (double)n - mean * mean));
-}
-
-const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
-{
-	const family *found = NULL;
-	for (int i = 0; i < FAMILIES; i++) {
-		const family *f = &families[i];
-		if (!matches(f, lookup, context)) continue;
-		bool velocity = f->prediction == PREDICT_VELOCITY;
-		if (!velocity || spread_of_bias(f, lookup, context) > 0.09) return f;
-		if (!found) found = f; /* unless there is one of the same shapes that predicts noise */
-	}
-	if (!found) fail(e, BAD_FILE, "not a model that Sumi knows: no family's U-Net and text encoder are in it");
-	return found;
-}
-
+/* ── keys ── */
 bool family_ignores(const family *f, const char *key)
 {
 	static const char *const buffers[] = { "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
 		"sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
 		"sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1",
-		"posterior_mean_coef2", "lvlb_weights", "logvar", "scale_factor" };
+		"posterior_mean_coef2", "lvlb_weights", "logvar", "scale_factor", "denoiser.sigmas", "v_pred", "ztsnr" };
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
 		if (!strcmp(key, buffers[i])) return true;
 	if (!strncmp(key, "model_ema.", 10)) return true;

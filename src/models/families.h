@@ -51,6 +51,7 @@ const family *family_by_name(const char *name, error *e);
 /* What kohya's tools call models of this family ("sd_v1", "sd_v2"); its own name where they have none for it. */
 const char *family_kohya_name(const family *f);
 
+const char *role_name(role r); /* "denoiser", "autoencoder", "second text encoder", … */
 bool family_has(const family *f, role r);
 /* Published files of this family leave the component out: it comes in a file of its own, or not at all. */
 bool family_apart(const family *f, role r);

@@ -93,7 +93,7 @@ static void told(void *context, const parameter *p)
 	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
 	const char *lead = lead_of(n->role);
 	char module[300];
-	piece pieces[MAX_PIECES];
+	key_piece pieces[MAX_PIECES];
 	const char *own = p->name + strlen(n->f->prefix[n->role]) + 1;
 	int count = n->role == DENOISER && n->f->denoiser.kind == MMDIT
 	                ? mmdit_pieces(own, p->shape, pieces)
@@ -310,7 +310,7 @@ lora_target lora_names_find(void *names, const char *module)
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)
 {
 	role r = family_role_of(f, weight);
-	piece pieces[MAX_PIECES];
+	key_piece pieces[MAX_PIECES];
 	char name[300], lead[16] = "lora_unet_";
 	*count = r == ROLES ? 0 : diffusers_pieces(f, r, weight, s, pieces);
 	if (i < 0 || i >= *count) return false;

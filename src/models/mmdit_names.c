@@ -43,7 +43,7 @@ static const rule *rule_of(const rule *list, size_t count, const char *name, siz
 	return NULL;
 }
 
-int mmdit_pieces(const char *name, shape s, piece pieces[MAX_PIECES])
+int mmdit_pieces(const char *name, shape s, key_piece pieces[MAX_PIECES])
 {
 	int block = -1, at = 0;
 	char lead[40] = "";
@@ -61,7 +61,7 @@ int mmdit_pieces(const char *name, shape s, piece pieces[MAX_PIECES])
 	bool last = strstr(r->theirs, "context_block.adaLN") && s.n == 2 && s.d[0] == 2 * s.d[1];
 	int count = r->names[1] ? 3 : 1, rows = s.d[0] / count;
 	for (int i = 0; i < count; i++) {
-		pieces[i] = (piece){ .shape = s, .first = i * rows, .rows = rows, .swapped = r->swapped || last };
+		pieces[i] = (key_piece){ .shape = s, .first = i * rows, .rows = rows, .swapped = r->swapped || last };
 		pieces[i].shape.d[0] = rows;
 		snprintf(pieces[i].name, sizeof pieces[i].name, "%s%s%s", lead, r->names[i], end);
 	}

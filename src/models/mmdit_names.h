@@ -5,6 +5,6 @@
 
 /* The pieces of a weight of this name (without the denoiser's prefix) and shape; 0: diffusers has no such weight. Of a
  * bias `swapped` is not known in the last block. */
-int mmdit_pieces(const char *name, shape s, piece pieces[MAX_PIECES]);
+int mmdit_pieces(const char *name, shape s, key_piece pieces[MAX_PIECES]);
 
 #endif

@@ -36,6 +36,17 @@ int text_positions(const text_config *t)
 	return 0;
 }
 
+const char *text_table_name(const text_config *t)
+{
+	switch (t->kind) {
+	case CLIP_TEXT: return t->clip.fused ? "token_embedding.weight" : "text_model.embeddings.token_embedding.weight";
+	case TRANSFORMER_TEXT: return "token_emb.weight";
+	case T5_TEXT: return "shared.weight";
+	case NO_TEXT: break;
+	}
+	return "";
+}
+
 static text_states encode_clip(nn *n, const text_config *t, tensor ids, tensor ends, int skip)
 {
 	graph *g = n->g;

@@ -26,10 +26,11 @@ typedef struct text_config {
 	bool pooled;             /* it gives a vector too: the state at the end token, normed and projected */
 } text_config;
 
-int text_width(const text_config *t);        /* of the states; 0: no encoder */
-int text_pooled_width(const text_config *t); /* 0: it gives none */
-int text_vocabulary(const text_config *t);   /* rows of the table of tokens */
-int text_positions(const text_config *t);    /* the most tokens that it reads at once */
+int text_width(const text_config *t);              /* of the states; 0: no encoder */
+int text_pooled_width(const text_config *t);       /* 0: it gives none */
+int text_vocabulary(const text_config *t);         /* rows of the table of tokens */
+int text_positions(const text_config *t);          /* the most tokens that it reads at once */
+const char *text_table_name(const text_config *t); /* of the table of tokens, within the encoder */
 
 typedef struct text_states {
 	tensor states; /* [N,T,width] full precision */

@@ -19,7 +19,8 @@ static network_key key_of(const decoding *d, const adapter_set *a)
 
 decoding decoding_of(const job *j, int count)
 {
-	return (decoding){ count, j->latent_width, j->latent_height, j->m->taesd && !j->m->tiny_previews };
+	return (
+	    decoding){ count, j->latent_width, j->latent_height, j->m->given[TINY_AUTOENCODER] && !j->m->tiny_previews };
 }
 
 stage *decoder_network(session *s, const job *j, int count, error *e)

@@ -47,10 +47,10 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	parameters_text(p, "Size", text);
 	put_hash(p, "Model hash", hashing_of(h, m->path));
 	parameters_text(p, "Model", m->name);
-	if (m->vae_path) put_file(p, "VAE", m->vae_path, h);
-	if (m->taesd_path && !m->tiny_previews) {
+	if (m->given_path[AUTOENCODER]) put_file(p, "VAE", m->given_path[AUTOENCODER], h);
+	if (m->given_path[TINY_AUTOENCODER] && !m->tiny_previews) {
 		parameters_text(p, "VAE Decoder", "TAESD");
-		put_file(p, "TAESD", m->taesd_path, h);
+		put_file(p, "TAESD", m->given_path[TINY_AUTOENCODER], h);
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
 	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);

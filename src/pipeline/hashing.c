@@ -37,8 +37,8 @@ hashing *hashing_begin(const model *m)
 	hashing *h = calloc(1, sizeof *h);
 	if (!h) return NULL;
 	add_file(h, m->path);
-	add_file(h, m->taesd_path);
-	add_file(h, m->vae_path);
+	add_file(h, m->given_path[TINY_AUTOENCODER]);
+	add_file(h, m->given_path[AUTOENCODER]);
 	for (int i = 0; i < m->lasting.count; i++) add_file(h, m->lasting.files[i].path);
 	h->running = pthread_create(&h->thread, NULL, work, h) == 0;
 	if (!h->running) work(h);

@@ -99,7 +99,7 @@ bool preview_fit(session *s, const adapter_set *a, const watcher *w, error *e)
 	if (channels > MOST_COLOUR_CHANNELS)
 		return fail(
 		    e, BAD_USAGE, "linear previews of latents with %d channels: at most %d", channels, MOST_COLOUR_CHANNELS);
-	decoding d = { FIT_PICTURES, FIT_SIDE, FIT_SIDE, m->taesd && !m->tiny_previews };
+	decoding d = { FIT_PICTURES, FIT_SIDE, FIT_SIDE, m->given[TINY_AUTOENCODER] && !m->tiny_previews };
 	float *latents = malloc((size_t)(FIT_PLACES * channels) * sizeof *latents);
 	float *pictures = malloc((size_t)(FIT_PLACES * factor * factor * 3) * sizeof *pictures);
 	bool fine = (latents && pictures) || fail(e, NO_MEMORY, "out of memory for a preview");
@@ -119,7 +119,7 @@ static bool choose(preview_kind *kind, const job *j, error *e)
 	*kind = !strcasecmp(name, "taesd") ? TINY_PREVIEW : !strcasecmp(name, "decoder") ? DECODER_PREVIEW : LINEAR_PREVIEW;
 	if (*kind == LINEAR_PREVIEW && strcasecmp(name, "linear"))
 		return fail(e, BAD_USAGE, "preview '%.40s': linear, taesd or decoder", name);
-	if (*kind == TINY_PREVIEW && !j->m->taesd)
+	if (*kind == TINY_PREVIEW && !j->m->given[TINY_AUTOENCODER])
 		return fail(e, BAD_USAGE, "preview 'taesd': the model was opened without a tiny autoencoder");
 	return true;
 }

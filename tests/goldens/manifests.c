@@ -37,7 +37,7 @@ static void told_parameter(void *context, const parameter *p)
 		told(c, p->name, p->shape, dtype_name(p->dtype));
 		return;
 	}
-	piece pieces[MAX_PIECES];
+	key_piece pieces[MAX_PIECES];
 	int count = diffusers_pieces(c->f, c->role, p->name, p->shape, pieces);
 	for (int i = 0; i < count; i++) {
 		if (c->map) {

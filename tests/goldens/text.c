@@ -138,7 +138,7 @@ static int wrong_pieces(const arrays *original, const arrays *renamed, const tex
 		dtype d, foreign;
 		shape s, t;
 		const void *data, *found;
-		piece pieces[MAX_PIECES];
+		key_piece pieces[MAX_PIECES];
 		if (!array_find(original, key, &d, &s, &data)) continue;
 		int count = diffusers_pieces(&f, TEXT_ENCODER, key, s, pieces);
 		for (int i = 0; i < count; i++) {

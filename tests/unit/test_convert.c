@@ -155,7 +155,8 @@ static void what_a_folder_cannot_say_is_refused(void **unused)
 	refused(TINY("\"num_heads\":4", "\"n_embed\":32,\"n_layer\":1,\"heads\":2,\"dim_head\":16,\"vocab_size\":100",
 	            "\"scale_factor\":0.2"),
 	    "its text encoder is not CLIP's");
-	refused(TINY("\"num_heads\":4", HUGGING ",\"skip\":1", "\"scale_factor\":0.2"), "\"text\" cannot be said");
+	refused(TINY("\"num_heads\":4", HUGGING ",\"skip\":1,\"final_norm\":false", "\"scale_factor\":0.2"),
+	    "\"text\" cannot be said");
 }
 
 /* ── from PyTorch's files ── */

@@ -1,6 +1,6 @@
 /* test_families.c - families as data: the table, JSON, recognition, parameter lists, names in other layouts. */
 #include "models/config.h"
-#include "models/diffusers.h"
+#include "models/dialects.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -302,7 +302,7 @@ static void names_in_folders(void **state)
 {
 	(void)state;
 	const family *f = family_by_name("sd2.1", NULL);
-	piece p[MAX_PIECES];
+	key_piece p[MAX_PIECES];
 	const char *key = "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight";
 	assert_int_equal(diffusers_pieces(f, TEXT_ENCODER, key, shape2(3072, 1024), p), 3);
 	assert_string_equal(p[2].name, "text_model.encoder.layers.3.self_attn.v_proj.weight");
@@ -313,10 +313,12 @@ static void names_in_folders(void **state)
 	assert_true(p[0].transposed && p[0].shape.d[0] == 512);
 	assert_int_equal(diffusers_pieces(f, DENOISER, "model.diffusion_model.input_blocks.99.0.op.bias", shape1(1), p), 0);
 	assert_int_equal(diffusers_pieces(f, DENOISER, "model.diffusion_model.nonsense", shape1(1), p), 0);
-	char old[256];
-	assert_true(diffusers_old_name("encoder.mid_block.attentions.0.to_out.0.weight", old, sizeof old));
-	assert_string_equal(old, "encoder.mid_block.attentions.0.proj_attn.weight");
-	assert_false(diffusers_old_name("mid_block.attentions.0.norm.weight", old, sizeof old));
+	char other[256];
+	static const char key_of_to_out[] = "encoder.mid_block.attentions.0.to_out.0.weight";
+	assert_true(dialect_synonym(AUTOENCODER, key_of_to_out, 2, other, sizeof other));
+	assert_string_equal(other, "encoder.mid_block.attentions.0.proj_attn.weight");
+	assert_false(dialect_synonym(AUTOENCODER, "decoder.conv_in.weight", 0, other, sizeof other));
+	assert_false(dialect_synonym(DENOISER, "x.to_q.weight", 0, other, sizeof other));
 	family g = diffusers_layout(f);
 	assert_int_equal(g.text[0].clip.layers, 23);
 }

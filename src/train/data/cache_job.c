@@ -33,8 +33,9 @@ static bool open_models(diffusion *d, const train_options *o, const training_lis
 {
 	if (*o->model) return diffusion_open(d, o, false, l, e);
 	*d = (diffusion){ .options = o };
-	return (d->vae = weights_open(o->vae, e)) && family_of_file(d->vae, &d->learner.family, e) &&
-	       learner_add_part(&d->learner, AUTOENCODER, false, lookup_weight, d->vae, 0, e);
+	if (!(d->vae = checkpoint_open(o->vae, e))) return false;
+	d->learner.family = *checkpoint_family(d->vae);
+	return learner_add_part(&d->learner, AUTOENCODER, false, checkpoint_lookup, d->vae, 0, e);
 }
 
 static bool fits_factor(const data_options *source, int factor, error *e)

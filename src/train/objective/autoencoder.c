@@ -101,7 +101,7 @@ static bool add_adversary(autoencoder *a, error *e)
 	snprintf(
 	    a->adversary.scope, sizeof a->adversary.scope, "%s.loss.discriminator", a->learner.family.prefix[AUTOENCODER]);
 	return adversary_open(
-	    &a->adversary, &a->learner, a->source ? lookup_checkpoint : NULL, a->source, (uint64_t)o->seed, e);
+	    &a->adversary, &a->learner, a->source ? checkpoint_lookup : NULL, a->source, (uint64_t)o->seed, e);
 }
 
 bool autoencoder_open(autoencoder *a, const train_options *o, error *e)
@@ -117,7 +117,7 @@ bool autoencoder_open(autoencoder *a, const train_options *o, error *e)
 	const char *prefix = m->family.prefix[AUTOENCODER];
 	snprintf(a->logvar, sizeof a->logvar, "%s.loss.logvar", prefix);
 	uint64_t seed = (uint64_t)o->seed;
-	if (!learner_add_part(m, AUTOENCODER, true, a->source ? lookup_checkpoint : NULL, a->source, seed, e)) return false;
+	if (!learner_add_part(m, AUTOENCODER, true, a->source ? checkpoint_lookup : NULL, a->source, seed, e)) return false;
 	if (o->freeze_encoder) {
 		char begin[2][PREFIX_LENGTH + 16];
 		snprintf(begin[0], sizeof begin[0], "%s.encoder.", prefix);

@@ -217,10 +217,10 @@ static bool open_model(diffusion *d, error *e)
 		return false;
 	}
 	if (*o->vae) {
-		family own;
-		if (!(d->vae = weights_open(o->vae, e)) || !family_of_file(d->vae, &own, e)) return false;
-		f->autoencoder = own.autoencoder;
-		memcpy(f->prefix[AUTOENCODER], own.prefix[AUTOENCODER], sizeof f->prefix[AUTOENCODER]);
+		if (!(d->vae = checkpoint_open(o->vae, e))) return false;
+		const family *own = checkpoint_family(d->vae);
+		f->autoencoder = own->autoencoder;
+		memcpy(f->prefix[AUTOENCODER], own->prefix[AUTOENCODER], sizeof f->prefix[AUTOENCODER]);
 	} else if (!d->source) {
 		return fail(e, BAD_USAGE, "--vae is missing: a new model needs an autoencoder");
 	}
@@ -253,13 +253,13 @@ static bool add_parts(diffusion *d, bool train_unet, error *e)
 {
 	const train_options *o = d->options;
 	learner *m = &d->learner;
-	tensor_lookup *lookup = d->source ? lookup_checkpoint : NULL, *vae_lookup = d->vae ? lookup_weight : lookup;
-	void *vae = d->vae ? (void *)d->vae : (void *)d->source;
+	tensor_lookup *lookup = d->source ? checkpoint_lookup : NULL;
+	checkpoint *vae = d->vae ? d->vae : d->source;
 	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text[0].kind == TRANSFORMER_TEXT));
 	uint64_t seed = (uint64_t)o->seed;
 	return learner_add_part(m, DENOISER, train_unet, lookup, d->source, seed, e) &&
 	       learner_add_part(m, TEXT_ENCODER, words, lookup, d->source, seed, e) &&
-	       learner_add_part(m, AUTOENCODER, false, vae_lookup, vae, seed, e);
+	       learner_add_part(m, AUTOENCODER, false, checkpoint_lookup, vae, seed, e);
 }
 
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
@@ -291,7 +291,7 @@ void diffusion_close(diffusion *d)
 	learner_free(&d->learner);
 	tokenizer_close(d->tokenizer);
 	checkpoint_close(d->source);
-	weights_close(d->vae);
+	checkpoint_close(d->vae);
 	cache_close(d->cache);
 	encoder_free(d->encoder);
 	noise_schedule_free(&d->schedule);

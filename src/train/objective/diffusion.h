@@ -12,7 +12,7 @@ typedef struct diffusion {
 	learner learner;
 	const train_options *options;
 	checkpoint *source; /* files that frozen weights lie in; NULL: none */
-	weights *vae;
+	checkpoint *vae;
 	tokenizer *tokenizer;
 	noise_schedule schedule;
 	noising noising;

@@ -24,38 +24,6 @@ bool family_from_option(const char *given, family *f, error *e)
 	return known != NULL;
 }
 
-static bool tell_weight(const weight *w, dtype *d, shape *s, const void **at)
-{
-	if (!w || w->ndims > MAX_DIMS) return false;
-	*d = w->dtype;
-	*s = (shape){ .n = w->ndims };
-	for (int i = 0; i < w->ndims; i++) {
-		if (w->shape[i] > INT32_MAX) return false;
-		s->d[i] = (int)w->shape[i];
-	}
-	if (at) *at = w->data;
-	return true;
-}
-
-bool lookup_weight(void *context, const char *key, dtype *d, shape *s, const void **at)
-{
-	return tell_weight(weights_find(context, key), d, s, at);
-}
-
-bool lookup_checkpoint(void *context, const char *key, dtype *d, shape *s, const void **at)
-{
-	return tell_weight(checkpoint_find(context, key), d, s, at);
-}
-
-bool family_of_file(const weights *w, family *f, error *e)
-{
-	const char *config = weights_metadata(w, "sumi.config");
-	if (config) return family_from_json(config, f, e);
-	const family *known = family_recognise(lookup_weight, (void *)w, e);
-	if (known) *f = *known;
-	return known != NULL;
-}
-
 static void log_line(void *context, const char *line) { training_note(context, "%s", line); }
 
 data_options data_options_of(const train_options *o, const training_listener *l, int side)

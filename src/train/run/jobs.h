@@ -17,10 +17,6 @@ bool train_cache(const train_options *o, const training_listener *l, error *e); 
 /* ── shared by the jobs ── */
 /* A family from a known name, a JSON file, or JSON text. */
 bool family_from_option(const char *given, family *f, error *e);
-/* The family of a weights file: its sumi.config, else recognised from its tensors. */
-bool family_of_file(const weights *w, family *f, error *e);
-tensor_lookup lookup_weight;     /* context: weights */
-tensor_lookup lookup_checkpoint; /* context: a checkpoint, of any layout */
 /* The data options of a job; `side` is the model's size. */
 data_options data_options_of(const train_options *o, const training_listener *l, int side);
 /* Looks at the set before the work and tells what is in it, what is missing and what is left out; a set without

@@ -43,6 +43,7 @@ typedef struct adding {
 	void *context;
 	uint64_t seed;
 	error *e;
+	bool optional; /* what is added now may be missing */
 } adding;
 
 static void describe(shape s, char *text, size_t size)
@@ -66,7 +67,7 @@ static bool from_file(adding *a, learner_weight *w, error *e)
 	shape s;
 	const void *data = NULL;
 	if (!a->lookup(a->context, w->name, &d, &s, &data))
-		return w->buffer || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
+		return a->optional || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
 	if (!agrees(s, w->shape)) {
 		char found[64], expected[64];
 		describe(s, found, sizeof found);
@@ -107,9 +108,10 @@ static void add_parameter(void *context, const parameter *p)
 	if (!w) return;
 	w->buffer = p->buffer;
 	w->trained = a->trained && !p->buffer;
+	a->optional = p->optional;
 	if (a->lookup) {
 		from_file(a, w, a->e);
-		if (p->buffer && !w->bytes) { /* a file may lack it: then the product does too */
+		if (p->optional && !w->bytes && !w->value) { /* a file may lack it: then the product does too */
 			free(w->name);
 			a->m->count--;
 		}
@@ -121,7 +123,7 @@ static void add_parameter(void *context, const parameter *p)
 bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e)
 {
 	error own = { 0 };
-	adding a = { m, trained, lookup, context, seed, &own };
+	adding a = { m, trained, lookup, context, seed, &own, false };
 	if (!family_parameters(&m->family, r, add_parameter, &a, e)) return false;
 	return !failed(&own) || fail(e, own.status, "%s", own.text);
 }

@@ -1,0 +1,23 @@
+/* component.h - where the weights of one network lie: a file, which may hold others too, and how it names them. */
+#ifndef SUMI_CHECKPOINT_COMPONENT_H
+#define SUMI_CHECKPOINT_COMPONENT_H
+#include "io/weights.h"
+#include "models/dialects.h"
+
+typedef struct component {
+	const weights *from; /* NULL: nowhere */
+	dialect dialect;
+} component;
+
+/* Finds the component in a file; false, and c is left as it was: it is not there. The family's text encoder may get
+ * another layout, as dialect_find() says. */
+bool component_locate(component *c, family *f, role r, const weights *from);
+/* The weight for a parameter of shape s, by its key in the single-file layout; NULL: there is none. */
+const weight *component_find(const component *c, const family *f, role r, const char *key, shape s);
+
+/* A tensor_lookup; context: the weights. */
+bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const void **data);
+/* What a tensor_lookup tells of a weight; false: NULL, or not a shape that a graph can have. */
+bool weight_as_tensor(const weight *w, dtype *d, shape *s, const void **data);
+
+#endif

@@ -1,0 +1,296 @@
+/* test_dialects.c - one model under every published way to name its tensors: each opens, complete and with nothing
+ * unknown, holds the same values, and converts to the same single file. */
+#include "scratch.h"
+#include "checkpoint/files.h"
+#include "checkpoint/model.h"
+
+#define TINY(unet, text, rest)                                                                                      \
+	"{\"unet\":{\"model_channels\":32,\"channel_mult\":[1,2],\"num_res_blocks\":1,\"attention_resolutions\":[1,2]," \
+	"\"context_dim\":32," unet "},\"dd\":{\"ch\":32,\"ch_mult\":[1,2,2],\"num_res_blocks\":1},\"text\":{" text      \
+	"}," rest "\"size\":64}"
+#define OPEN "\"width\":32,\"heads\":2,\"layers\":3,\"embed_dim\":32,\"vocab_size\":49408"
+#define HUGGING                                                                                                     \
+	"\"hidden_size\":32,\"intermediate_size\":64,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":" \
+	"49408,\"hidden_act\":\"quick_gelu\""
+#define FIRST TINY("\"num_heads\":4", HUGGING, "")
+#define SECOND TINY("\"num_head_channels\":16,\"use_linear_in_transformer\":true", OPEN, "")
+
+typedef struct rewriting { /* of one part of a name; to NULL: the tensor is left out */
+	const char *from, *to;
+} rewriting;
+enum { MOST_REWRITINGS = 8 };
+
+static const char *new_model(const char *json, const char *name)
+{
+	error e = { 0 };
+	char config[160];
+	strcpy(config, scratch_write("x.json", json, strlen(json)));
+	if (!file_init(config, 7, "f16", false, scratch_path(name), NULL, &e)) fail_saying("%s\n", e.text);
+	return scratch_path(name);
+}
+
+/* False: it is left out. */
+static bool rewritten(const char *name, const rewriting *rules, char *out, size_t size)
+{
+	snprintf(out, size, "%s", name);
+	for (; rules->from; rules++) {
+		char before[256], *at = strstr(out, rules->from);
+		if (!at) continue;
+		if (!rules->to) return false;
+		strcpy(before, out);
+		snprintf(out, size, "%.*s%s%s", (int)(at - out), before, rules->to, before + (at - out) + strlen(rules->from));
+	}
+	return true;
+}
+
+/* The files' tensors under other names, in one file. */
+static void rewrite(const char *const *from, int files, const rewriting rules[][MOST_REWRITINGS], const char *to)
+{
+	error e = { 0 };
+	weights *in[3];
+	char name[512];
+	weights_writer *out = weights_writer_new(to, &e);
+	assert_non_null(out);
+	for (int k = 0; k < files; k++) {
+		if (!(in[k] = weights_open(from[k], &e))) fail_saying("%s\n", e.text);
+		const char *config = weights_metadata(in[k], "sumi.config");
+		if (config) assert_true(weights_writer_metadata(out, "sumi.config", config, &e));
+	}
+	for (int write = 0; write < 2; write++)
+		for (int k = 0; k < files; k++)
+			for (size_t i = 0; i < weights_count(in[k]); i++) {
+				const weight *w = weights_at(in[k], i);
+				if (!rewritten(w->name, rules[k], name, sizeof name)) continue;
+				assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
+				                  : weights_writer_declare(out, name, w->dtype, w->ndims, w->shape, &e));
+			}
+	assert_true(weights_writer_finish(out, &e));
+	for (int k = 0; k < files; k++) weights_close(in[k]);
+}
+
+static void no_flaw(void *context, flaw f, const char *text)
+{
+	(void)context, (void)f;
+	fail_saying("%s\n", text);
+}
+
+/* Whatever `path` has of the original has the same values; returns how many tensors it lacks. */
+static int compare(const char *original, const char *path)
+{
+	error e = { 0 };
+	int lacking = 0;
+	uint64_t parameters;
+	checkpoint *a = checkpoint_open(original, &e), *b = checkpoint_open(path, &e);
+	if (!a || !b) fail_saying("%s\n", e.text);
+	assert_true(checkpoint_check(b, no_flaw, NULL, &parameters, &e));
+	for (size_t i = 0; i < checkpoint_count(a); i++) {
+		const char *key;
+		const weight *x = checkpoint_at(a, i, &key), *y = checkpoint_find(b, key);
+		lacking += !y;
+		if (!y) continue;
+		assert_int_equal(x->bytes, y->bytes);
+		assert_memory_equal(x->data, y->data, x->bytes);
+	}
+	checkpoint_close(a);
+	checkpoint_close(b);
+	return lacking;
+}
+
+/* What the file has not is named in `but`, parts of names. */
+static void same_single_file(const char *original, const char *path, const char *const *but)
+{
+	error e = { 0 };
+	char again[160];
+	strcpy(again, scratch_path("again.safetensors"));
+	if (!file_convert(path, again, NULL, "single", NULL, &e)) fail_saying("%s\n", e.text);
+	weights *a = weights_open(original, &e), *b = weights_open(again, &e);
+	assert_true(a && b);
+	for (size_t i = 0; i < weights_count(a); i++) {
+		const weight *x = weights_at(a, i), *y = weights_find(b, x->name);
+		bool lacks = false;
+		for (int k = 0; but && but[k]; k++) lacks |= strstr(x->name, but[k]) != NULL;
+		if (!y && lacks) continue;
+		if (!y) fail_saying("no %s\n", x->name);
+		assert_int_equal(x->ndims, y->ndims);
+		assert_memory_equal(x->shape, y->shape, sizeof *x->shape * (size_t)x->ndims);
+		assert_memory_equal(x->data, y->data, x->bytes);
+	}
+	weights_close(a);
+	weights_close(b);
+}
+
+static void spelled(const char *json, const rewriting *rules)
+{
+	char original[160], other[160];
+	const char *from[] = { original };
+	rewriting all[1][MOST_REWRITINGS] = { { { NULL, NULL } } };
+	for (int i = 0; rules[i].from; i++) all[0][i] = rules[i];
+	strcpy(original, new_model(json, "original.safetensors"));
+	strcpy(other, scratch_path("other.safetensors"));
+	rewrite(from, 1, (const rewriting(*)[MOST_REWRITINGS])all, other);
+	assert_int_equal(compare(original, other), 0);
+	same_single_file(original, other, NULL);
+}
+
+static void single_files(void **unused)
+{
+	(void)unused;
+	static const struct {
+		const char *json;
+		rewriting rules[MOST_REWRITINGS];
+	} all[] = {
+		{ FIRST, { { "cond_stage_model.", "conditioner.embedders.0." } } },
+		{ SECOND, { { "cond_stage_model.", "conditioner.embedders.0." } } },
+		{ FIRST, { { "transformer.text_model.", "transformer." } } },
+		{ FIRST, { { "cond_stage_model.transformer.text_model.", "" } } },
+		{ SECOND, { { "cond_stage_model.model.", "text_encoder." } } },
+		{ FIRST, { { "cond_stage_model.transformer.", "text_encoders.clip_l.transformer." } } },
+		{ FIRST, { { "model.diffusion_model.", "diffusion_model." } } },
+		{ FIRST, { { "model.diffusion_model.", "" }, { "first_stage_model.", "vae." },
+		             { "cond_stage_model.transformer.", "te." } } },
+		{ SECOND, { { "model.diffusion_model.", "unet." }, { "first_stage_model.", "" } } },
+		{ FIRST, { { ".q.", ".to_q." }, { ".k.", ".to_k." }, { ".v.", ".to_v." },
+		             { "attn_1.proj_out.", "attn_1.to_out.0." } } },
+		{ FIRST, { { ".q.", ".query." }, { ".k.", ".key." }, { ".v.", ".value." },
+		             { "attn_1.proj_out.", "attn_1.proj_attn." }, { "attn_1.norm.", "attn_1.group_norm." } } },
+	};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) spelled(all[i].json, all[i].rules);
+}
+
+/* A folder's files in one, each behind its folder's name; a JSON file beside it tells the family. */
+static void folder_names_in_one_file(void **unused)
+{
+	(void)unused;
+	static const char *const models[] = { FIRST, SECOND };
+	static const char *const folders_lack[] = { "logit_scale", "text_projection", "resblocks.2.", NULL };
+	static const rewriting rules[3][MOST_REWRITINGS] = {
+		{ { "down_blocks", "unet.down_blocks" }, { "up_blocks", "unet.up_blocks" }, { "mid_block", "unet.mid_block" },
+		    { "time_embedding", "unet.time_embedding" }, { "conv_in.", "unet.conv_in." },
+		    { "conv_norm_out", "unet.conv_norm_out" }, { "conv_out.", "unet.conv_out." } },
+		{ { "encoder.", "vae.encoder." }, { "decoder.", "vae.decoder." }, { "quant_conv", "vae.quant_conv" },
+		    { "post_vae.", "vae.post_" } },
+		{ { "text_model.", "text_encoder.text_model." } },
+	};
+	for (int i = 0; i < 2; i++) {
+		error e = { 0 };
+		char original[160], folder[160], other[160], paths[3][240];
+		strcpy(original, new_model(models[i], "original.safetensors"));
+		strcpy(folder, scratch_path("folder"));
+		if (!file_convert(original, folder, NULL, "diffusers", NULL, &e)) fail_saying("%s\n", e.text);
+		snprintf(paths[0], sizeof paths[0], "%s/unet/diffusion_pytorch_model.safetensors", folder);
+		snprintf(paths[1], sizeof paths[1], "%s/vae/diffusion_pytorch_model.safetensors", folder);
+		snprintf(paths[2], sizeof paths[2], "%s/text_encoder/model.safetensors", folder);
+		const char *from[] = { paths[0], paths[1], paths[2] };
+		strcpy(other, scratch_path("other.safetensors"));
+		rewrite(from, 3, rules, other);
+		scratch_write("other.json", models[i], strlen(models[i]));
+		compare(original, other);
+		same_single_file(original, other, folders_lack);
+	}
+}
+
+static model *opened(const char *path, const char *vae, error *e)
+{
+	sumi_model_options o = sumi_model_defaults();
+	o.vae = vae;
+	return model_open(path, &o, e);
+}
+
+/* What no picture depends on may be missing; what one does, not. */
+static void without_what_is_not_needed(void **unused)
+{
+	(void)unused;
+	static const struct {
+		const char *json, *without;
+		bool needed;
+	} all[] = {
+		{ FIRST, "position_ids", false },
+		{ SECOND, "logit_scale", false },
+		{ SECOND, "text_projection", false },
+		{ SECOND, "resblocks.2.", false },
+		{ SECOND, "resblocks.1.ln_1.bias", true },
+		{ SECOND, "ln_final.weight", true },
+		{ FIRST, "out.2.bias", true },
+	};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		error e = { 0 };
+		char original[160], other[160];
+		const char *from[] = { original };
+		const rewriting rules[1][MOST_REWRITINGS] = { { { all[i].without, NULL } } };
+		strcpy(original, new_model(all[i].json, "original.safetensors"));
+		strcpy(other, scratch_path("other.safetensors"));
+		rewrite(from, 1, rules, other);
+		model *m = opened(other, NULL, &e);
+		if (!m != all[i].needed) fail_saying("%s: %s\n", all[i].without, e.text);
+		if (!m) assert_says(e, all[i].without);
+		model_close(m);
+	}
+}
+
+static void without_an_autoencoder(void **unused)
+{
+	(void)unused;
+	char original[160], other[160], vae[160];
+	const char *from[] = { original };
+	static const rewriting left_out[1][MOST_REWRITINGS] = { { { "first_stage_model.", NULL } } };
+	static const rewriting alone[1][MOST_REWRITINGS] = { { { "model.diffusion_model.", NULL },
+		{ "cond_stage_model.", NULL }, { "first_stage_model.", "" }, { ".q.", ".query." } } };
+	strcpy(original, new_model(FIRST, "original.safetensors"));
+	strcpy(other, scratch_path("other.safetensors"));
+	strcpy(vae, scratch_path("vae.safetensors"));
+	rewrite(from, 1, left_out, other);
+	rewrite(from, 1, alone, vae);
+	error e = { 0 }, wrong = { 0 };
+	assert_null(opened(other, NULL, &wrong));
+	assert_says(wrong, "--vae");
+	model *m = opened(other, vae, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	model_close(m);
+	wrong = (error){ 0 };
+	assert_null(opened(other, other, &wrong));
+	assert_says(wrong, "no autoencoder");
+}
+
+/* Empty tensors by which tools mark what shapes cannot tell. */
+static void markers(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char original[160], marked[160];
+	strcpy(original, new_model(FIRST, "original.safetensors"));
+	strcpy(marked, scratch_path("marked.safetensors"));
+	weights *in = weights_open(original, &e);
+	weights_writer *out = weights_writer_new(marked, &e);
+	assert_true(in && out && weights_writer_metadata(out, "sumi.config", weights_metadata(in, "sumi.config"), &e));
+	const int64_t none = 0;
+	for (size_t i = 0; i < weights_count(in); i++) {
+		const weight *w = weights_at(in, i);
+		assert_true(weights_writer_declare(out, w->name, w->dtype, w->ndims, w->shape, &e));
+	}
+	assert_true(weights_writer_declare(out, "v_pred", F32, 1, &none, &e));
+	assert_true(weights_writer_declare(out, "ztsnr", F32, 1, &none, &e));
+	for (size_t i = 0; i < weights_count(in); i++)
+		assert_true(weights_writer_append(out, weights_at(in, i)->data, weights_at(in, i)->bytes, &e));
+	assert_true(weights_writer_finish(out, &e));
+	assert_int_equal(compare(original, marked), 0);
+	checkpoint *a = checkpoint_open(original, &e), *b = checkpoint_open(marked, &e);
+	assert_int_equal(checkpoint_family(a)->prediction, PREDICT_NOISE);
+	assert_false(checkpoint_family(a)->betas.zero_terminal_snr);
+	assert_int_equal(checkpoint_family(b)->prediction, PREDICT_VELOCITY);
+	assert_true(checkpoint_family(b)->betas.zero_terminal_snr);
+	checkpoint_close(a);
+	checkpoint_close(b);
+	weights_close(in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_SCRATCH(single_files),
+		IN_SCRATCH(folder_names_in_one_file),
+		IN_SCRATCH(without_what_is_not_needed),
+		IN_SCRATCH(without_an_autoencoder),
+		IN_SCRATCH(markers),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
