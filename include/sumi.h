@@ -122,6 +122,7 @@ typedef struct sumi_model_options {
 	int lora_count;
 	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
 	const sumi_listener *listener; /* hears of opening; calls that draw have their own. NULL: none */
+	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
 } sumi_model_options;
 
 SUMI_API void sumi_model_options_init(sumi_model_options *options, size_t size);
@@ -422,9 +423,10 @@ SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, boo
  * *report (NULL where the file cannot be read at all). True: a model that can be used. Free with sumi_free(). */
 SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 
-/* Copies a model. type: of the float tensors, "f32", "f16", "bf16"; NULL: as they are. layout: "single" file or
+/* Copies a model. type: of the float tensors, "f32", "f16", "bf16"; NULL: as they are. Values that are too large for it
+ * are SUMI_BAD_FILE, with how many; with `clamp` they become the largest that it has. layout: "single" file or
  * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
-SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout,
+SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
     const sumi_listener *listener, sumi_error *e);
 
 SUMI_API void sumi_free(void *memory);

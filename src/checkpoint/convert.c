@@ -20,6 +20,7 @@ typedef struct conversion {
 	role role;
 	outputs *out;
 	bool *used; /* by place in `from` */
+	bool clamp;
 	error *e;
 } conversion;
 
@@ -124,7 +125,8 @@ static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 	const char *metadata[][2] = { { "format", "pt" }, { "sumi.config", config },
 		{ "sumi.vocabulary", checkpoint_metadata(c->from, "sumi.vocabulary") }, { NULL, NULL } };
 	outputs_progress p = { l, 0, (int)out.count };
-	fine = fine && outputs_write(&out, c->to, (const char *const(*)[2])metadata, c->from, &p, c->e);
+	fine = fine && (c->clamp || outputs_fit(&out, c->e)) &&
+	       outputs_write(&out, c->to, (const char *const(*)[2])metadata, c->from, &p, c->e);
 	if (fine) tell_unused(c, l);
 	free(config);
 	outputs_free(&out);
@@ -231,6 +233,7 @@ static bool to_folder(conversion *c, dtype type, const sumi_listener *l)
 		fine = collect_role(c, r);
 		progress.all += (int)out[r].count;
 	}
+	for (role r = 0; fine && !c->clamp && r < FAMILY_ROLES; r++) fine = outputs_fit(&out[r], c->e);
 	fine = fine && make_folders(c->to, c->e) && write_tokenizer(c->to, c->e);
 	for (role r = 0; fine && r < FAMILY_ROLES; r++)
 		fine = !family_has(&c->family, r) || (join_path(path, c->to, names[r], c->e) &&
@@ -241,8 +244,8 @@ static bool to_folder(conversion *c, dtype type, const sumi_listener *l)
 	return fine;
 }
 
-bool file_convert(
-    const char *from, const char *to, const char *type, const char *layout, const sumi_listener *listener, error *e)
+bool file_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
+    const sumi_listener *listener, error *e)
 {
 	dtype wanted = NO_DTYPE;
 	bool folder = layout ? !strcasecmp(layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
@@ -251,7 +254,9 @@ bool file_convert(
 	if (type && !type_from_name(type, &wanted, e)) return false;
 	checkpoint *in = checkpoint_open(from, e);
 	if (!in) return false;
-	conversion c = { .from = in, .to = to, .used = calloc(checkpoint_count(in) + 1, sizeof(bool)), .e = e };
+	conversion c = {
+		.from = in, .to = to, .clamp = clamp, .used = calloc(checkpoint_count(in) + 1, sizeof(bool)), .e = e
+	};
 	bool fine = c.used ? (folder ? to_folder : to_single)(&c, wanted, listener) : fail(e, NO_MEMORY, "out of memory");
 	free(c.used);
 	checkpoint_close(in);

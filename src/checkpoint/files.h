@@ -8,7 +8,7 @@
 bool file_init(const char *name, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, error *e);
 bool file_info(const char *path, char **report, error *e);
-bool file_convert(
-    const char *from, const char *to, const char *type, const char *layout, const sumi_listener *listener, error *e);
+bool file_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
+    const sumi_listener *listener, error *e);
 
 #endif

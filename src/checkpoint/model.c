@@ -266,6 +266,13 @@ static bool read_words(model *m, const char *folder, error *e)
 	return true;
 }
 
+static bool choose_prediction(model *m, const char *name, error *e)
+{
+	m->prediction_given = name != NULL;
+	return !name || prediction_from_name(name, &m->family.prediction) ||
+	       fail(e, BAD_USAGE, "prediction '%.40s' is not known: epsilon, v, x0 or flow", name);
+}
+
 static bool open_files(model *m, const sumi_model_options *o, error *e)
 {
 	name_model(m);
@@ -273,6 +280,7 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	m->checkpoint = checkpoint_open(m->path, e);
 	if (!m->checkpoint) return false;
 	m->family = *checkpoint_family(m->checkpoint);
+	if (!choose_prediction(m, o->prediction, e)) return false;
 	if (m->family.conditioning != ONE_CONTEXT && !m->autoencoder_only)
 		return fail(e, BAD_USAGE, "%s: a model of %s, whose several text encoders Sumi cannot put together yet",
 		    m->path, m->family.name);

@@ -23,6 +23,7 @@ struct sumi_model {
 	taesd_config tiny;
 	bool tiny_previews;    /* taesd makes previews alone */
 	bool autoencoder_only; /* nothing else need be in the checkpoint */
+	bool prediction_given; /* the caller said what the denoiser predicts: a folder's scheduler does not count */
 	tokenizer *tokenizer;  /* NULL: the family reads no text */
 	embeddings words;      /* learned ones, beside the tokenizer's */
 	dtype compute;

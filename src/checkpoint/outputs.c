@@ -1,5 +1,6 @@
 /* outputs.c - writes tensors that are made of weights of other files. */
 #include "checkpoint/outputs.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,17 +40,90 @@ bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t co
 	return true;
 }
 
-static bool write_converted(weights_writer *out, const char *from, dtype type, const output *t, size_t n, error *e)
+/* Finite values from here on round to infinity in this type; its largest finite value. */
+static float overflow_at(dtype d) { return d == F16 ? 65520 : d == BF16 ? 0x1.ffp127f : INFINITY; }
+static float largest(dtype d) { return d == F16 ? 65504 : 0x1.fep127f; }
+
+static bool overflows(float x, dtype d) { return isfinite(x) && fabsf(x) >= overflow_at(d); }
+
+typedef bool piece_fn(void *context, float *values, size_t n, error *e);
+
+/* Gives the values of a part, as f32, a piece at a time. */
+static bool each_piece(const output *t, int part, piece_fn *take, void *context, error *e)
 {
-	size_t size = dtype_size(t->from);
-	void *values = malloc(PIECE * dtype_size(type));
+	size_t size = dtype_size(t->from), n = t->part[part].count;
+	const char *from = (const char *)t->part[part].w->data + t->part[part].first * size;
+	float *values = malloc(PIECE * sizeof *values);
 	bool fine = values || fail(e, NO_MEMORY, "out of memory");
 	for (size_t i = 0; fine && i < n; i += PIECE) {
 		size_t some = n - i < PIECE ? n - i : PIECE;
-		convert(values, type, from + i * size, t->from, some);
-		fine = weights_writer_append(out, values, some * dtype_size(type), e);
+		convert(values, F32, from + i * size, t->from, some);
+		fine = take(context, values, some, e);
 	}
 	free(values);
+	return fine;
+}
+
+typedef struct overflow {
+	const output *now;
+	const char *first; /* tensor with a value that is too large */
+	float value;       /* that value */
+	size_t count;
+	int tensors;
+} overflow;
+
+static bool count_overflows(void *context, float *values, size_t n, error *e)
+{
+	overflow *o = context;
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		if (!overflows(values[i], o->now->type)) continue;
+		if (!o->first) o->first = o->now->name, o->value = values[i];
+		o->count++;
+	}
+	return true;
+}
+
+bool outputs_fit(const outputs *o, error *e)
+{
+	overflow y = { 0 };
+	for (size_t i = 0; i < o->count; i++) {
+		const output *t = &o->list[i];
+		bool narrower = dtype_is_float(t->type) && t->type != t->from && t->type != F32;
+		size_t before = y.count;
+		y.now = t;
+		for (int part = 0; narrower && part < t->parts; part++)
+			if (!each_piece(t, part, count_overflows, &y, e)) return false;
+		y.tensors += y.count > before;
+	}
+	return !y.count ||
+	       fail(e, BAD_FILE,
+	           "%zu values of %d tensors are too large for the type, such as %g in '%s'; --clamp writes the "
+	           "largest there is in their place",
+	           y.count, y.tensors, (double)y.value, y.first);
+}
+
+typedef struct narrowing {
+	weights_writer *out;
+	const output *t;
+	void *narrow; /* [PIECE] of t->type */
+} narrowing;
+
+static bool write_piece(void *context, float *values, size_t n, error *e)
+{
+	const narrowing *y = context;
+	dtype type = y->t->type;
+	for (size_t i = 0; i < n; i++)
+		if (overflows(values[i], type)) values[i] = copysignf(largest(type), values[i]);
+	convert(y->narrow, type, values, F32, n);
+	return weights_writer_append(y->out, y->narrow, n * dtype_size(type), e);
+}
+
+static bool write_converted(weights_writer *out, const output *t, int part, error *e)
+{
+	narrowing y = { out, t, malloc(PIECE * dtype_size(t->type)) };
+	bool fine = (y.narrow || fail(e, NO_MEMORY, "out of memory")) && each_piece(t, part, write_piece, &y, e);
+	free(y.narrow);
 	return fine;
 }
 
@@ -69,8 +143,7 @@ static bool write_one(weights_writer *out, const output *t, const checkpoint *so
 		const weight *w = t->part[i].w;
 		size_t size = dtype_size(t->from), n = t->part[i].count;
 		const char *from = (const char *)w->data + t->part[i].first * size;
-		fine = t->type == t->from ? weights_writer_append(out, from, n * size, e)
-		                          : write_converted(out, from, t->type, t, n, e);
+		fine = t->type == t->from ? weights_writer_append(out, from, n * size, e) : write_converted(out, t, i, e);
 		checkpoint_advise_unused(source, w->data, w->bytes);
 	}
 	return fine;

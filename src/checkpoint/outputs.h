@@ -31,13 +31,18 @@ output *outputs_add(outputs *o, const char *name, int ndims, const int64_t *axes
 /* Elements of w, behind what the tensor has already; all parts of a tensor have one type. */
 bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t count, error *e);
 
+/* Whether every value stays finite in the type in which it is written; BAD_FILE, with how many do not, and of which
+ * tensor the first is. */
+bool outputs_fit(const outputs *o, error *e);
+
 /* How far all files of a conversion are; the listener hears of every tensor. */
 typedef struct outputs_progress {
 	const sumi_listener *listener; /* may be NULL */
 	int done, all;
 } outputs_progress;
 
-/* Writes them with this metadata, {key, value} up to {NULL}. `source` is told what was read. */
+/* Writes them with this metadata, {key, value} up to {NULL}. `source` is told what was read. What is too large for its
+ * type becomes the largest that it has. */
 bool outputs_write(const outputs *o, const char *path, const char *const (*metadata)[2], const checkpoint *source,
     outputs_progress *p, error *e);
 void outputs_free(outputs *o);

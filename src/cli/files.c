@@ -7,7 +7,7 @@
 typedef struct settings {
 	const char *output, *type, *layout;
 	long long seed;
-	bool zeros, verbose, quiet;
+	bool zeros, clamp, verbose, quiet;
 } settings;
 #define AT(field) offsetof(settings, field)
 
@@ -109,6 +109,8 @@ static const option convert_table[] = {
 	    .help = "of the float tensors (as they are)" },
 	{ .name = "to", .kind = TEXT, AT(layout), .argument = "single|diffusers",
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
+	{ .name = "clamp", .kind = FLAG, AT(clamp),
+	    .help = "values that are too large for the type become its largest (refused)" },
 	COMMON,
 };
 /* clang-format on */
@@ -130,7 +132,7 @@ int command_convert(int argc, char **argv)
 	if (words.count != 2) return complain(2, "sumi convert takes two paths: IN and OUT");
 	progress_begin(&p, s.verbose, s.quiet);
 	sumi_listener listener = progress_listener(&p);
-	if (sumi_convert(words.item[0], words.item[1], s.type, s.layout, &listener, &e)) {
+	if (sumi_convert(words.item[0], words.item[1], s.type, s.layout, s.clamp, &listener, &e)) {
 		progress_end(&p);
 		puts(words.item[1]);
 	}

@@ -9,7 +9,7 @@
 
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
-	const char *init, *mask, *vae, *taesd, *lora_folder, *embedding_folder;
+	const char *init, *mask, *prediction, *vae, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *prompt_to;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
@@ -57,6 +57,8 @@ static const option table[] = {
 	{ .name = "model", .letter = 'm', .kind = TEXT, AT(model), .argument = "FILE",
 	    .help = "safetensors, ckpt, or a diffusers folder (the one that ships with Sumi)" },
 	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "prediction", .kind = TEXT, AT(prediction), .argument = "epsilon|v|x0|flow",
+	    .help = "what the denoiser's output means, where the file does not say it" },
 	{ .name = "taesd", .kind = TEXT, AT(taesd), .argument = "FILE",
 	    .help = "decode with a tiny autoencoder: fast, rough" },
 	{ .name = "lora", .kind = TEXTS, AT(loras), .argument = "FILE[:W]",
@@ -195,6 +197,7 @@ static sumi_model_options model_options(const settings *s, const sumi_listener *
 	o.max_memory = (uint64_t)s->max_memory;
 	o.vae = s->vae;
 	o.taesd = s->taesd;
+	o.prediction = s->prediction;
 	o.lora_folder = s->lora_folder;
 	o.embedding_folder = s->embedding_folder;
 	o.loras = s->loras.item;

@@ -86,6 +86,7 @@ static bool read_metadata(weights *w, json_t *metadata, const char *path, error 
 {
 	const char *key;
 	json_t *value;
+	if (json_is_null(metadata)) return true; /* some programs write null where there is none */
 	if (!json_is_object(metadata)) return fail(e, BAD_FILE, "%s: its __metadata__ is not an object", path);
 	json_object_foreach(metadata, key, value)
 	{

@@ -108,7 +108,8 @@ static bool read_noise(const json_t *j, schedule_config *betas, prediction *p, e
 	betas->start = json_number(j, "beta_start", betas->start, e);
 	betas->end = json_number(j, "beta_end", betas->end, e);
 	betas->count = json_int(j, "num_train_timesteps", betas->count, e);
-	betas->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", false, e);
+	bool zero = json_flag(j, "zero_terminal_snr", false, e); /* the option's name in training */
+	betas->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", zero, e);
 	return true;
 }
 

@@ -322,12 +322,12 @@ bool sumi_info(const char *path, char **report, sumi_error *e)
 	return tell_caller(e, &own);
 }
 
-bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, const sumi_listener *listener,
-    sumi_error *e)
+bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
+    const sumi_listener *listener, sumi_error *e)
 {
 	error own = error_of_caller(e);
 	sumi_listener l;
 	if (!failed(&own) && (!from || !to)) fail(&own, BAD_USAGE, "a conversion needs two paths");
-	if (!failed(&own) && adopt_listener(&l, listener, &own)) file_convert(from, to, type, layout, &l, &own);
+	if (!failed(&own) && adopt_listener(&l, listener, &own)) file_convert(from, to, type, layout, clamp, &l, &own);
 	return tell_caller(e, &own);
 }

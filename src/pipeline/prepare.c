@@ -101,7 +101,7 @@ static bool choose_own_scheduler(job *j, error *e)
 	if (f->text[0].kind == CLIP_TEXT && !denoiser_sizes_of(&f->denoiser).vector) scheduler_mend(&j->scheduler);
 	j->sampler = j->scheduler.sampler;
 	j->settings = j->scheduler.options;
-	j->prediction = j->scheduler.prediction;
+	if (!j->m->prediction_given) j->prediction = j->scheduler.prediction;
 	if (j->o->eta >= 0) j->settings.eta = j->o->eta;
 	return true;
 }

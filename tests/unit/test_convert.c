@@ -13,7 +13,7 @@
 static void converted(const char *from, const char *to, const char *type, const char *layout)
 {
 	error e = { 0 };
-	if (!file_convert(from, to, type, layout, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(from, to, type, layout, false, NULL, &e)) fail_saying("%s\n", e.text);
 }
 
 /* Whether b has all that a has, but for names that hold `but`; returns how many it lacks. */
@@ -142,7 +142,7 @@ static void refused(const char *json, const char *words)
 	error e = { 0 }, wrong = { 0 };
 	const char *config = scratch_write("x.json", json, strlen(json)), *model = scratch_path("model.safetensors");
 	if (!file_init(config, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
-	assert_false(file_convert(model, scratch_path("folder"), NULL, "diffusers", NULL, &wrong));
+	assert_false(file_convert(model, scratch_path("folder"), NULL, "diffusers", false, NULL, &wrong));
 	assert_int_equal(wrong.status, BAD_USAGE);
 	assert_says(wrong, words);
 	assert_int_equal(access(scratch_path("folder"), F_OK), -1);
