@@ -434,13 +434,13 @@ static bool try_convert(void)
 {
 	char path[128];
 	snprintf(path, sizeof path, "%s/m.safetensors", scratch);
-	REFUSED(!sumi_convert(NULL, path, NULL, NULL, NULL, e));
-	REFUSED(!sumi_convert(tiny, NULL, NULL, NULL, NULL, e));
-	REFUSED(!sumi_convert(tiny, path, "f7", NULL, NULL, e));
-	REFUSED(!sumi_convert(tiny, path, NULL, "no such", NULL, e));
+	REFUSED(!sumi_convert(NULL, path, NULL, NULL, false, NULL, e));
+	REFUSED(!sumi_convert(tiny, NULL, NULL, NULL, false, NULL, e));
+	REFUSED(!sumi_convert(tiny, path, "f7", NULL, false, NULL, e));
+	REFUSED(!sumi_convert(tiny, path, NULL, "no such", false, NULL, e));
 	sumi_listener l = sumi_listener_defaults();
 	l.size = 2;
-	REFUSED(!sumi_convert(tiny, path, NULL, NULL, &l, e));
+	REFUSED(!sumi_convert(tiny, path, NULL, NULL, false, &l, e));
 	return true;
 }
 static bool try_free(void) { return sumi_free(NULL), true; }
