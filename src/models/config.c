@@ -165,9 +165,9 @@ bool unet_config_from_json(const json_t *j, unet_config *c, error *e)
 	if (!e) e = &own;
 	*c = (unet_config){ 0 };
 	if (!json_is_object(j)) return fail(e, BAD_FILE, "configuration: the U-Net's is not an object");
-	if (!unsupported(j, "resblock_updown", e) || !unsupported(j, "disable_middle_self_attn", e)) return false;
-	if (json_is_false(json_object_get(j, "conv_resample")))
-		return fail(e, BAD_FILE, "configuration: 'conv_resample' is false, which Sumi cannot build");
+	if (!unsupported(j, "disable_middle_self_attn", e)) return false;
+	bool convolves = json_flag(j, "conv_resample", true, e), blocks = json_flag(j, "resblock_updown", false, e);
+	c->resampling = blocks ? BY_RESIDUAL_BLOCK : convolves ? BY_CONVOLUTION : BY_POOLING;
 	c->in_channels = json_int(j, "in_channels", 4, e);
 	c->out_channels = json_int(j, "out_channels", 4, e);
 	c->channels = json_int(j, "model_channels", 0, e);

@@ -34,6 +34,8 @@ json_t *unet_config_to_json(const unet_config *c)
 	set_flag(j, "use_new_attention_order", c->new_order);
 	set_flag(j, "use_linear_in_transformer", c->linear_projection);
 	set_flag(j, "use_scale_shift_norm", c->scale_shift);
+	if (c->resampling == BY_POOLING) set_flag(j, "conv_resample", false);
+	if (c->resampling == BY_RESIDUAL_BLOCK) set_flag(j, "resblock_updown", true);
 	if (c->context) set_int(j, "context_dim", c->context);
 	if (c->pooled_context) set_flag(j, "pooled_context", true);
 	if (c->guidance) set_int(j, "time_cond_proj_dim", c->guidance);

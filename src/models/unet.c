@@ -15,14 +15,22 @@ bool unet_starts_at_zero(const char *name)
 
 static tensor over_space(graph *g, tensor e) { return reshape(g, e, shape4(dim(g, e, 0), 1, 1, dim(g, e, 1))); }
 
-/* Residual block: the embedding is added between the two convolutions, or scales and shifts the second norm. */
-static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, tensor embedding, int out)
+static tensor half(graph *g, tensor x) { return pool(g, x, false, 2); }
+static tensor twice(graph *g, tensor x) { return resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2)); }
+
+typedef tensor resize_fn(graph *g, tensor x);
+
+/* Residual block: the embedding is added between the two convolutions, or scales and shifts the second norm. What goes
+ * into the first convolution, and x, may be of another size than x was. */
+static tensor resized_residual(
+    nn *n, const unet_config *c, const char *name, tensor x, tensor embedding, int out, resize_fn *resize)
 {
 	graph *g = n->g;
 	push(g, "%s", name);
 	block_begin(g);
 	dtype compute = graph_compute(g), sums = nn_sums(n);
 	tensor h = cast(g, nn_group_norm(n, "in_layers.0", x, c->groups, 1e-5f, SILU), compute);
+	if (resize) h = resize(g, h), x = resize(g, x);
 	h = cast(g, nn_conv2d(n, "in_layers.2", h, out, 3), sums);
 	tensor e = over_space(g, nn_linear(n, "emb_layers.1", embedding, c->scale_shift ? 2 * out : out, true));
 	if (c->scale_shift) {
@@ -35,6 +43,33 @@ static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, 
 	if (dim(g, x, -1) != out) x = cast(g, nn_conv2d(n, "skip_connection", cast(g, x, compute), out, 1), sums);
 	x = add(g, cast(g, h, sums), x);
 	block_end(g);
+	pop(g);
+	return x;
+}
+
+static tensor residual(nn *n, const unet_config *c, const char *name, tensor x, tensor embedding, int out)
+{
+	return resized_residual(n, c, name, x, embedding, out, NULL);
+}
+
+static tensor downsample(nn *n, const unet_config *c, tensor x, tensor embedding)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	if (c->resampling == BY_POOLING) return half(g, x);
+	if (c->resampling == BY_RESIDUAL_BLOCK) return resized_residual(n, c, "0", x, embedding, width, half);
+	x = cast(g, x, graph_compute(g));
+	return cast(g, nn_conv2d_strided(n, "0.op", x, width, 3, 2, 1, 1, true), nn_sums(n));
+}
+
+static tensor upsample(nn *n, const unet_config *c, const char *name, tensor x, tensor embedding)
+{
+	graph *g = n->g;
+	int width = dim(g, x, -1);
+	if (c->resampling == BY_POOLING) return twice(g, x);
+	if (c->resampling == BY_RESIDUAL_BLOCK) return resized_residual(n, c, name, x, embedding, width, twice);
+	push(g, "%s", name);
+	x = cast(g, nn_conv2d(n, "conv", cast(g, twice(g, x), graph_compute(g)), width, 3), nn_sums(n));
 	pop(g);
 	return x;
 }
@@ -90,8 +125,7 @@ static int go_down(nn *n, const unet_config *c, tensor x, path p, tensor *skips)
 		}
 		if (level == c->levels - 1) break;
 		push(g, "input_blocks.%d", count);
-		x = cast(
-		    g, nn_conv2d_strided(n, "0.op", cast(g, x, graph_compute(g)), dim(g, x, -1), 3, 2, 1, 1, true), nn_sums(n));
+		x = downsample(n, c, x, p.embedding);
 		nn_block(n, skips[count++] = x);
 		pop(g);
 	}
@@ -111,16 +145,6 @@ static tensor middle(nn *n, const unet_config *c, tensor x, path p)
 	return x;
 }
 
-static tensor upsample(nn *n, const char *name, tensor x)
-{
-	graph *g = n->g;
-	push(g, "%s", name);
-	x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
-	x = cast(g, nn_conv2d(n, "conv", cast(g, x, graph_compute(g)), dim(g, x, -1), 3), nn_sums(n));
-	pop(g);
-	return x;
-}
-
 static tensor join(graph *g, tensor x, tensor skip)
 {
 	return concat(g, resize_nearest(g, x, dim(g, skip, 1), dim(g, skip, 2)), skip, -1);
@@ -136,7 +160,7 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, path p, const tensor 
 			x = join(g, x, skips[--count]);
 			x = residual(n, c, "0", x, p.embedding, c->multiplier[level] * c->channels);
 			if (c->attends[level]) x = attend(n, c, "1", x, p.context, c->depth[level]);
-			if (level && i == c->blocks[level]) x = upsample(n, c->attends[level] ? "2" : "1", x);
+			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, p.embedding);
 			nn_block(n, x);
 			pop(g);
 		}

@@ -7,6 +7,12 @@
 
 enum { UNET_LEVELS = 8 };
 
+typedef enum resampling { /* how a map of another size is made */
+	BY_CONVOLUTION,       /* a strided convolution; nearest neighbours and a convolution */
+	BY_POOLING,           /* the mean of 2×2; nearest neighbours: conv_resample is false */
+	BY_RESIDUAL_BLOCK,    /* either within a residual block: resblock_updown */
+} resampling;
+
 typedef struct unet_config { /* the arguments of UNetModel, by their names there where they are good */
 	int in_channels, out_channels;
 	int channels; /* model_channels: of the highest level, a multiple of `groups` */
@@ -22,9 +28,10 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	bool new_order;              /* that block's qkv lies [q k v] and not [q k v] for each head */
 	bool linear_projection;      /* proj_in and proj_out are linear layers, not 1×1 convolutions */
 	bool scale_shift;            /* use_scale_shift_norm: the time embedding scales and shifts the second norm */
-	int context;                 /* width of the context; 0: none, the transformer attends to itself twice */
-	int vector;                  /* width of the vector condition (adm_in_channels); 0: none */
-	bool pooled_context;         /* that vector is the first token of the context, [CLS], of width `context` */
+	resampling resampling;
+	int context;         /* width of the context; 0: none, the transformer attends to itself twice */
+	int vector;          /* width of the vector condition (adm_in_channels); 0: none */
+	bool pooled_context; /* that vector is the first token of the context, [CLS], of width `context` */
 	int guidance; /* width of the embedded guidance scale that a distilled model reads (time_cond_proj_dim); 0: none */
 	int groups;   /* of the norms */
 } unet_config;

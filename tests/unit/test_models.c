@@ -137,6 +137,42 @@ static void takes_any_size(void **state)
 	model_free(&m);
 }
 
+/* How maps of another size are made: which parameters that takes, and that all give a result of the input's size. */
+static void resamples(void **state)
+{
+	(void)state;
+	static const struct {
+		resampling how;
+		const char *down, *up; /* a parameter of each; NULL: there is none */
+	} all[] = {
+		{ BY_CONVOLUTION, "input_blocks.2.0.op.weight", "output_blocks.1.1.conv.weight" },
+		{ BY_POOLING, NULL, NULL },
+		{ BY_RESIDUAL_BLOCK, "input_blocks.2.0.in_layers.2.weight", "output_blocks.1.1.in_layers.2.weight" },
+	};
+	unet_config c = { .in_channels = 4,
+		.out_channels = 4,
+		.channels = 32,
+		.levels = 2,
+		.multiplier = { 1, 1 },
+		.blocks = { 1, 1 },
+		.heads = 4,
+		.groups = 32 };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		c.resampling = all[i].how;
+		graph *g = graph_new(REAL);
+		nn n = { .g = g };
+		tensor x = input(g, "x", REAL, shape4(1, 8, 6, 4)), t = input(g, "t", REAL, shape1(1));
+		tensor y = unet(&n, &c, (denoiser_inputs){ .x = x, .t = t });
+		assert_int_equal(graph_error(g)->status, OK);
+		assert_true(shape_same(shape_of(g, y), shape4(1, 8, 6, 4)));
+		for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+			assert_int_equal(all[k].down && find(g, all[k].down) != 0, k == i && all[k].down);
+			assert_int_equal(all[k].up && find(g, all[k].up) != 0, k == i && all[k].up);
+		}
+		graph_free(g);
+	}
+}
+
 /* Gradients with and without recomputation are the same bits. */
 static float *gradients_of_weight(model *m, bool recompute, size_t *arena, size_t *count)
 {
@@ -383,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_any_size),
+		cmocka_unit_test(resamples),
 		cmocka_unit_test(recomputes_to_the_bit),
 		cmocka_unit_test(orders_of_qkv_agree),
 		cmocka_unit_test(scale_and_shift_of_nothing),
