@@ -214,8 +214,9 @@ static bool read_single(checkpoint *c, const char *path, error *e)
 	c->files[0] = weights_open(path, e);
 	if (!c->files[0] || !tell_family(c, path, e)) return false;
 	obey_markers(c);
-	for (role r = 0; r < FAMILY_ROLES; r++) component_locate(&c->components[r], &c->family, r, c->files[0]);
-	return true;
+	bool any = false;
+	for (role r = 0; r < FAMILY_ROLES; r++) any |= component_locate(&c->components[r], &c->family, r, c->files[0]);
+	return any || fail(e, BAD_FILE, "%s: no network of its family, %s, is in it", path, c->family.name);
 }
 
 checkpoint *checkpoint_open(const char *path, error *e)

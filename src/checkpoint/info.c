@@ -65,7 +65,14 @@ static void describe(lines *l, const checkpoint *c, const char *path, error *e)
 	uint64_t counts[FAMILY_ROLES] = { 0 }, bytes = 0;
 	size_t types[DTYPES] = { 0 };
 	char text[256] = "", hash[65];
-	for (role r = 0; r < FAMILY_ROLES; r++) family_parameters(f, r, count_parameter, &counts[r], e);
+	char absent[160] = "";
+	for (role r = 0; r < FAMILY_ROLES; r++) {
+		if (checkpoint_component(c, r)->from)
+			family_parameters(f, r, count_parameter, &counts[r], e);
+		else if (family_has(f, r))
+			snprintf(
+			    absent + strlen(absent), sizeof absent - strlen(absent), "%s%s", *absent ? ", " : "", role_name(r));
+	}
 	for (size_t i = 0; i < checkpoint_count(c); i++) {
 		const weight *w = checkpoint_at(c, i, NULL);
 		types[w->dtype]++;
@@ -82,6 +89,7 @@ static void describe(lines *l, const checkpoint *c, const char *path, error *e)
 	line(l, "parameters  %.2f million: %.2f denoiser, %.2f autoencoder, %.2f text encoder",
 	    (double)(counts[DENOISER] + counts[AUTOENCODER] + text_counts) / 1e6, (double)counts[DENOISER] / 1e6,
 	    (double)counts[AUTOENCODER] / 1e6, (double)text_counts / 1e6);
+	if (*absent) line(l, "not in it   %s", absent);
 	line(l, "tensors     %zu, %.1f MB: %s", checkpoint_count(c), (double)bytes / 1e6, text);
 	line(l, "made for    %d×%d pixels; predicts %s; %s betas %g … %g in %d steps", f->size, f->size,
 	    prediction_name(f->prediction), beta_curve_name(f->betas.curve), f->betas.start, f->betas.end, f->betas.count);

@@ -160,11 +160,13 @@ static void check_given_weight(void *context, const parameter *p)
 	const model *m = c->m;
 	const weight *w = component_find(&m->components[c->role], &m->family, c->role, p->name, p->shape);
 	const char *path = m->given_path[c->role], *what = role_name(c->role);
+	const char *article = c->role == AUTOENCODER ? "an" : "a";
 	const char *own = p->name + strlen(m->family.prefix[c->role]) + 1;
 	if (!w && !p->optional)
-		fail(c->e, BAD_FILE, "%s: no %s for %s: no tensor '%s'", path, what, m->family.name, own);
+		fail(c->e, BAD_FILE, "%s: not %s %s for %s: no tensor '%s'", path, article, what, m->family.name, own);
 	else if (w && !p->buffer && (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype)))
-		fail(c->e, BAD_FILE, "%s: no %s for %s: '%s' has another shape or type", path, what, m->family.name, own);
+		fail(c->e, BAD_FILE, "%s: not %s %s for %s: '%s' has another shape or type", path, article, what,
+		    m->family.name, own);
 }
 
 /* Every weight must be there: half of one autoencoder and half of another would draw nonsense. */
@@ -174,7 +176,9 @@ static bool open_given(model *m, role r, error *e)
 	if (!m->given_path[r]) return true;
 	if (!(m->given[r] = weights_open_folder(m->given_path[r], diffusers_folder(r), e))) return false;
 	if (!component_locate(&m->components[r], &m->family, r, m->given[r]))
-		return fail(e, BAD_FILE, "%s: no %s for %s is in it", m->given_path[r], role_name(r), m->family.name);
+		return r == TINY_AUTOENCODER ? fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->given_path[r])
+		                             : fail(e, BAD_FILE, "%s: not %s %s for %s", m->given_path[r],
+		                                   r == AUTOENCODER ? "an" : "a", role_name(r), m->family.name);
 	return r >= FAMILY_ROLES || (family_parameters(&m->family, r, check_given_weight, &check, e) && !failed(e));
 }
 

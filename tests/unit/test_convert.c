@@ -6,6 +6,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/files.h"
 #include "checkpoint/folder.h"
+#include <math.h>
 #include <zlib.h>
 
 #define MODEL GOLDEN_DIR "/sd1/model.safetensors"
@@ -159,6 +160,46 @@ static void what_a_folder_cannot_say_is_refused(void **unused)
 	    "\"text\" cannot be said");
 }
 
+/* What is too large for the type: refused with a number, or made the largest there is. */
+static void counts_what_overflows(void **unused)
+{
+	(void)unused;
+	static const float values[] = { 1, -70000, 65504, 65519, 65520, INFINITY, 1e30f, -2 };
+	static const uint16_t clamped[] = { 0x3c00, 0xfbff, 0x7bff, 0x7bff, 0x7bff, 0x7c00, 0x7bff, 0xc000 };
+	const int64_t count = sizeof values / sizeof *values;
+	error e = { 0 }, wrong = { 0 };
+	char model[160], narrow[160];
+	strcpy(model, golden_model());
+	strcpy(narrow, scratch_path("narrow.safetensors"));
+	weights *in = weights_open(model, &e);
+	weights_writer *out = weights_writer_new(scratch_path("large.safetensors"), &e);
+	assert_true(in && out);
+	for (int write = 0; write < 2; write++) {
+		for (size_t i = 0; i < weights_count(in); i++) {
+			const weight *w = weights_at(in, i);
+			assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
+			                  : weights_writer_declare(out, w->name, w->dtype, w->ndims, w->shape, &e));
+		}
+		assert_true(write ? weights_writer_append(out, values, sizeof values, &e)
+		                  : weights_writer_declare(out, "large", F32, 1, &count, &e));
+	}
+	assert_true(weights_writer_finish(out, &e));
+	const char *large = scratch_path("large.safetensors");
+	assert_false(file_convert(large, narrow, "f16", NULL, false, NULL, &wrong));
+	assert_int_equal(wrong.status, BAD_FILE);
+	assert_says(wrong, "3 values of 1 tensors");
+	assert_says(wrong, "-70000 in 'large'");
+	assert_int_equal(access(narrow, F_OK), -1);
+	if (!file_convert(large, narrow, "f16", NULL, true, NULL, &e)) fail_saying("%s\n", e.text);
+	weights *a = weights_open(narrow, &e);
+	const weight *w = weights_find(a, "large");
+	assert_int_equal(w->dtype, F16);
+	assert_memory_equal(w->data, clamped, sizeof clamped);
+	weights_close(a);
+	weights_close(in);
+	assert_true(file_convert(large, narrow, "bf16", NULL, false, NULL, &e)); /* which is as wide as f32 */
+}
+
 /* ── from PyTorch's files ── */
 
 typedef struct record {
@@ -304,6 +345,7 @@ int main(void)
 		IN_SCRATCH(sd2_comes_back),
 		IN_SCRATCH(inpainting_comes_back),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
+		IN_SCRATCH(counts_what_overflows),
 		IN_SCRATCH(out_of_a_checkpoint),
 		IN_SCRATCH(chooses_of_variants),
 	};

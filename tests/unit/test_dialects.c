@@ -248,7 +248,7 @@ static void without_an_autoencoder(void **unused)
 	model_close(m);
 	wrong = (error){ 0 };
 	assert_null(opened(other, other, &wrong));
-	assert_says(wrong, "no autoencoder");
+	assert_says(wrong, "not an autoencoder");
 }
 
 /* Empty tensors by which tools mark what shapes cannot tell. */
@@ -283,6 +283,24 @@ static void markers(void **unused)
 	weights_close(in);
 }
 
+static void prediction_by_hand(void **unused)
+{
+	(void)unused;
+	error e = { 0 }, wrong = { 0 };
+	char original[160];
+	strcpy(original, new_model(FIRST, "original.safetensors"));
+	sumi_model_options o = sumi_model_defaults();
+	o.prediction = "v";
+	model *m = model_open(original, &o, &e);
+	assert_non_null(m);
+	assert_int_equal(m->family.prediction, PREDICT_VELOCITY);
+	model_close(m);
+	o.prediction = "guess";
+	assert_null(model_open(original, &o, &wrong));
+	assert_int_equal(wrong.status, BAD_USAGE);
+	assert_says(wrong, "guess");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +309,7 @@ int main(void)
 		IN_SCRATCH(without_what_is_not_needed),
 		IN_SCRATCH(without_an_autoencoder),
 		IN_SCRATCH(markers),
+		IN_SCRATCH(prediction_by_hand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
