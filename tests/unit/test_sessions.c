@@ -1,4 +1,4 @@
-/* test_engine.c - sessions and batches: whatever is drawn together, again, or in another thread has the bytes that it
+/* test_sessions.c - sessions and batches: whatever is drawn together, again, or in another thread has the bytes that it
  * has alone; previews are near what comes of them; what is not finite is an error that names the weight. */
 #include "scratch.h"
 #include "checkpoint/model.h"
