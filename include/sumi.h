@@ -253,8 +253,8 @@ SUMI_API void sumi_session_close(sumi_session *session);
  * Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_session_draw(sumi_session *session, const sumi_options *options, sumi_error *e);
 
-/* Makes `count` pictures, one for each of the options, into pictures[]; those that are alike in size, steps, sampler,
- * prompt length and LoRAs run through the networks together, as many as fit. Each picture has the bytes that
+/* Makes `count` pictures (1 … 4096), one for each of the options, into pictures[]; those that are alike in size, steps,
+ * sampler, prompt length and LoRAs run through the networks together, as many as fit. Each picture has the bytes that
  * sumi_session_draw() gives. The listener, cancel and preview of the first options count for all. On failure, nothing
  * is left in pictures[]. */
 SUMI_API bool sumi_session_draw_batch(

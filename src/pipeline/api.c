@@ -272,7 +272,7 @@ sumi_image *sumi_session_draw(sumi_session *s, const sumi_options *options, sumi
 bool sumi_session_draw_batch(
     sumi_session *s, const sumi_options *const *options, int count, sumi_image **pictures, sumi_error *e)
 {
-	enum { MOST = 100000 };
+	enum { MOST = 4096 };
 	error own = error_of_caller(e);
 	for (int i = 0; pictures && i < count; i++) pictures[i] = NULL;
 	if (!failed(&own) && (!s || !options || !pictures))

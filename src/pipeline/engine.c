@@ -320,7 +320,10 @@ bool engine_draw(session *s, const sumi_options *const *options, int count, sumi
 	bool fine = jobs || fail(e, NO_MEMORY, "out of memory for %d pictures", count);
 	session_begin(s);
 	fine = fine && watcher_of(&w, options[0], e);
-	for (int i = 0; fine && i < count; i++) fine = job_prepare(&jobs[i], s, &w, options[i], e);
+	for (int i = 0; fine && i < count; i++) {
+		fine = job_prepare(&jobs[i], s, &w, options[i], e);
+		jobs[i].index = i;
+	}
 	for (int i = 0; fine && i < count && !hashes; i++)
 		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s));
 	fine = fine && draw_all(s, jobs, count, pictures, &w, e);

@@ -11,6 +11,7 @@
 
 typedef struct job {
 	const model *m;
+	int index;            /* among those that are drawn in one call */
 	sumi_options options; /* the caller's, checked; texts and pixels are borrowed */
 	const sumi_options *o;
 	sumi_image init_image, mask_image;

@@ -179,7 +179,7 @@ bool preview_show(preview *p, job *const *jobs, int count, int step, const float
 		sumi_image *image = picture_from(
 		    p->values, small ? j->latent_width : j->width, small ? j->latent_height : j->height, NULL, NULL, e);
 		if (!image) return false;
-		p->listener->preview(p->listener->context, k, step, image);
+		p->listener->preview(p->listener->context, j->index, step, image);
 		sumi_image_free(image);
 	}
 	return true;

@@ -222,6 +222,30 @@ static void distances(const sumi_image *p, const seen *s, double *near, double *
 			}
 }
 
+/* Also where a batch is drawn in groups: the index is that of the options. */
+static void previews_say_whose_they_are(void **state)
+{
+	static seen s;
+	sumi_error e = { 0 };
+	sumi_model *m = open_tiny("f32");
+	sumi_session *session = sumi_session_open(m, NULL, &e);
+	sumi_listener l = sumi_listener_defaults();
+	sumi_options o[2] = { small("a red fox"), small("a red fox") };
+	const sumi_options *list[] = { &o[0], &o[1] };
+	sumi_image *pictures[2];
+	(void)state;
+	l.preview = on_preview;
+	l.context = &s;
+	o[0].listener = &l;
+	o[1].steps = 3; /* another path: a group of its own, drawn last */
+	if (!sumi_session_draw_batch(session, list, 2, pictures, &e)) fail_saying("%s\n", e.text);
+	assert_int_equal(s.count, 1 + 2);
+	assert_int_equal(s.last_index, 1);
+	for (int i = 0; i < 2; i++) sumi_image_free(pictures[i]);
+	sumi_session_close(session);
+	sumi_close(m);
+}
+
 static void previews_are_near_the_picture(void **state)
 {
 	static seen s;
@@ -243,6 +267,7 @@ static void previews_are_near_the_picture(void **state)
 	if (!plain) fail_saying("%s\n", e.text);
 	assert_int_equal(s.count, 9);
 	assert_int_equal(s.last_step, 9);
+	assert_int_equal(s.last_index, 0);
 	distances(plain, &s, &near, &far);
 	assert_true(near < far / 4);
 	o.preview = "decoder";
@@ -326,6 +351,7 @@ int main(void)
 		cmocka_unit_test(a_batch_may_be_mixed),
 		cmocka_unit_test(a_small_budget_drops_the_oldest),
 		cmocka_unit_test(two_sessions_draw_from_two_threads),
+		cmocka_unit_test(previews_say_whose_they_are),
 		cmocka_unit_test(previews_are_near_the_picture),
 		cmocka_unit_test(a_weight_that_is_no_number_is_named),
 	};
