@@ -126,10 +126,8 @@ static bool read_condition(const json_t *j, unet_config *c, error *e)
 	c->pooled_context = json_flag(j, "pooled_context", false, e);
 	c->guidance = json_int(j, "time_cond_proj_dim", 0, e);
 	c->context = json_int(j, "context_dim", 0, e);
-	if ((c->vector != 0) + (c->guidance != 0) + c->pooled_context > 1)
-		return fail(e, BAD_FILE,
-		    "configuration: more than one of 'num_classes', 'pooled_context' and 'time_cond_proj_dim', "
-		    "which Sumi cannot build");
+	if (c->vector && c->pooled_context)
+		return fail(e, BAD_FILE, "configuration: both 'num_classes' and 'pooled_context', which Sumi cannot build");
 	if (c->pooled_context && !c->context)
 		return fail(e, BAD_FILE, "configuration: 'pooled_context' without 'context_dim'");
 	return in_range("adm_in_channels", c->vector, classes ? 1 : 0, LARGEST, e) &&

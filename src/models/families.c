@@ -64,6 +64,47 @@
 		}                                                                                                       \
 	}
 
+#define SDXL_UNET                                                                                             \
+	.out_channels = 4, .channels = 320, .levels = 3, .multiplier = { 1, 2, 4 }, .blocks = { 2, 2, 2 },        \
+	.attends = { false, true, true }, .depth = { 1, 2, 10 }, .middle_depth = 10, .spatial_transformer = true, \
+	.head_width = 64, .linear_projection = true, .context = 2048, .vector = 2816, .groups = 32
+#define REFINER_UNET                                                                                               \
+	.in_channels = 4, .out_channels = 4, .channels = 384, .levels = 4, .multiplier = { 1, 2, 4, 4 },               \
+	.blocks = { 2, 2, 2, 2 }, .attends = { false, true, true, false }, .depth = { 4, 4, 4, 4 }, .middle_depth = 4, \
+	.spatial_transformer = true, .head_width = 64, .linear_projection = true, .context = 1280, .vector = 2560,     \
+	.groups = 32
+/* SDXL's encoders give the state before the last block, without the final norm. */
+#define SDXL_CLIP_L                                                                                                    \
+	{                                                                                                                  \
+		.kind = CLIP_TEXT, .tokenizer = CLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 49407, .skip = 1, \
+		.clip = {                                                                                                      \
+			.vocabulary = 49408,                                                                                       \
+			.positions = 77,                                                                                           \
+			.width = 768,                                                                                              \
+			.layers = 12,                                                                                              \
+			.heads = 12,                                                                                               \
+			.inner = 3072,                                                                                             \
+			.activation = GELU_QUICK,                                                                                  \
+			.epsilon = 1e-5f                                                                                           \
+		}                                                                                                              \
+	}
+#define OPEN_CLIP_BIG_G                                                                                                \
+	{                                                                                                                  \
+		.kind = CLIP_TEXT, .tokenizer = OPENCLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 0, .skip = 1, \
+		.pooled = true, .clip = {                                                                                      \
+			.fused = true,                                                                                             \
+			.vocabulary = 49408,                                                                                       \
+			.positions = 77,                                                                                           \
+			.width = 1280,                                                                                             \
+			.layers = 32,                                                                                              \
+			.heads = 20,                                                                                               \
+			.inner = 5120,                                                                                             \
+			.activation = GELU,                                                                                        \
+			.epsilon = 1e-5f,                                                                                          \
+			.projection = 1280                                                                                         \
+		}                                                                                                              \
+	}
+
 /* Stable Diffusion 3's encoders give the state before the last block, without the final norm. */
 #define SD3_CLIP(ids, pad, channels, blocks, count, act)                                                            \
 	{                                                                                                               \
@@ -144,6 +185,16 @@
 	.name = what, .denoiser.unet = { SD2_UNET, .in_channels = channels }, .autoencoder = KL_F8, \
 	.text = { OPEN_CLIP_H }, PREFIXES(OPEN_CLIP)
 
+#define SDXL_NOISE                                                                                             \
+	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .prediction = PREDICT_NOISE, .guidance = 7, \
+	.latent_scale = 0.13025f, .size = 1024, .conditioning = SIDE_BY_SIDE, .autoencoder = KL_F8
+#define SDXL(what, ...)                                                                                              \
+	.name = what, .denoiser.unet = { SDXL_UNET, __VA_ARGS__ }, SDXL_NOISE, .text = { SDXL_CLIP_L, OPEN_CLIP_BIG_G }, \
+	.prefix = { [DENOISER] = "model.diffusion_model",                                                                \
+		[AUTOENCODER] = "first_stage_model",                                                                         \
+		[TEXT_ENCODER] = "conditioner.embedders.0.transformer",                                                      \
+		[TEXT_ENCODER + 1] = "conditioner.embedders.1.model" }
+
 #define SD3(what, blocks, table, apart, strength, ...)                                                             \
 	.name = what,                                                                                                  \
 	.denoiser = { .kind = MMDIT,                                                                                   \
@@ -182,6 +233,14 @@ static const family families[] = {
 	    .text = { LDM_BERT },
 	    PREFIXES(HUGGING_FACE),
 	    TRAINED(PREDICT_NOISE, 256) },
+	{ SDXL("sdxl", .in_channels = 4) },
+	{ SDXL("sdxl-inpainting", .in_channels = 9) },
+	{ SDXL("sdxl-lcm", .in_channels = 4, .guidance = 256) },
+	{ .name = "sdxl-refiner",
+	    .denoiser.unet = { REFINER_UNET },
+	    .text = { OPEN_CLIP_BIG_G },
+	    PREFIXES([TEXT_ENCODER] = "conditioner.embedders.0.model"),
+	    SDXL_NOISE },
 	{ SD3("sd3-medium", 24, 192, 3, 5, .qk_norm = false) },
 	{ SD3("sd3.5-medium", 24, 384, 6, 4.5f, .qk_norm = true, FIRST_13) },
 	{ SD3("sd3.5-large", 38, 192, 3, 4.5f, .qk_norm = true) },
@@ -204,6 +263,9 @@ static const char *const aliases[][2] = {
 	{ "sd2.0-base", "sd2.1-base" },
 	{ "sd-turbo", "sd2.1-base" },
 	{ "ldm", "ldm-txt2img" },
+	{ "sdxl-base", "sdxl" },
+	{ "sdxl-turbo", "sdxl" },
+	{ "sdxl-lightning", "sdxl" },
 	{ "sd3", "sd3-medium" },
 	{ "sd3.5-large-turbo", "sd3.5-large" },
 };
@@ -233,6 +295,13 @@ const char *family_kohya_name(const family *f)
 		{ "sd2.1", "sd_v2" },
 		{ "sd2.1-base", "sd_v2" },
 		{ "sd2-inpainting", "sd_v2" },
+		{ "sdxl", "sdxl_base_v1-0" },
+		{ "sdxl-inpainting", "sdxl_base_v1-0" },
+		{ "sdxl-lcm", "sdxl_base_v1-0" },
+		{ "sdxl-refiner", "sdxl_refiner_v1-0" },
+		{ "sd3-medium", "sd3_m" },
+		{ "sd3.5-medium", "sd3.5-medium" },
+		{ "sd3.5-large", "sd3.5-large" },
 	};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(f->name, known[i][0])) return known[i][1];
@@ -272,15 +341,30 @@ int family_context_width(const family *f)
 {
 	switch (f->conditioning) {
 	case ONE_CONTEXT: return text_width(&f->text[0]);
+	case SIDE_BY_SIDE: return text_width(&f->text[0]) + text_width(&f->text[1]) + text_width(&f->text[2]);
 	case STACKED: return denoiser_sizes_of(&f->denoiser).context;
 	}
 	return 0;
+}
+
+static const text_config *last_text(const family *f)
+{
+	int i = TEXT_ENCODERS - 1;
+	while (i > 0 && f->text[i].kind == NO_TEXT) i--;
+	return &f->text[i];
+}
+
+int family_size_numbers(const family *f)
+{
+	if (f->conditioning != SIDE_BY_SIDE) return 0;
+	return (denoiser_sizes_of(&f->denoiser).vector - text_pooled_width(last_text(f))) / SIZE_SINUSOIDS;
 }
 
 int family_vector_width(const family *f)
 {
 	switch (f->conditioning) {
 	case ONE_CONTEXT: return 0;
+	case SIDE_BY_SIDE: return text_pooled_width(last_text(f)) + family_size_numbers(f) * SIZE_SINUSOIDS;
 	case STACKED: return text_pooled_width(&f->text[0]) + text_pooled_width(&f->text[1]);
 	}
 	return 0;

@@ -22,6 +22,10 @@ typedef enum role {
 /* How a denoiser's context and vector are made of what the text encoders give. */
 typedef enum conditioning_rule {
 	ONE_CONTEXT, /* the first encoder's states as they are, no vector: latent diffusion, SD 1, SD 2 */
+	/* All encoders' states side by side; the vector is what the last one pools, then 256 sinusoids for each of six
+	 * numbers: height and width of the original, top and left of the crop, height and width of the target; or of five,
+	 * an aesthetic score in place of the last two: SDXL and its refiner */
+	SIDE_BY_SIDE,
 	/* The first two encoders' states side by side, filled with zeros to the third's width, and the third's below them;
 	 * the vector is what the two pool, side by side. An encoder that is not there gives zeros: SD 3 */
 	STACKED,
@@ -58,7 +62,10 @@ bool family_apart(const family *f, role r);
 /* Whose parameter this key of a single file is: by the longest prefix; ROLES: nobody's. */
 role family_role_of(const family *f, const char *key);
 int family_context_width(const family *f); /* of the contexts that its text encoders make; 0: it has none */
-int family_vector_width(const family *f);  /* of the vectors that they make; 0: none */
+int family_vector_width(const family *f);  /* of the vectors that they make, sizes included; 0: none */
+/* SIDE_BY_SIDE: how many numbers of the vector are sinusoids' (6, or 5 with a score), each SIZE_SINUSOIDS wide. */
+enum { SIZE_SINUSOIDS = 256 };
+int family_size_numbers(const family *f);
 
 /* What a file holds under a key: false where it has no such tensor. data may be asked for (not NULL) to tell apart what
  * shapes cannot. */

@@ -13,7 +13,9 @@ static const struct {
 } text_keys[TEXT_ENCODERS] = { { "text", "text_prefix" }, { "text_2", "text_2_prefix" },
 	{ "text_3", "text_3_prefix" } };
 
-static const char *const rule_names[] = { [ONE_CONTEXT] = "one_context", [STACKED] = "stacked" };
+static const char *const rule_names[] = {
+	[ONE_CONTEXT] = "one_context", [SIDE_BY_SIDE] = "side_by_side", [STACKED] = "stacked"
+};
 
 char *family_to_json(const family *f)
 {
@@ -74,6 +76,14 @@ static bool read_rule(const json_t *j, family *f, error *e)
 	if (f->conditioning != ONE_CONTEXT && vector != made)
 		return fail(e, BAD_FILE, "configuration: the denoiser's vector has %d numbers, the text encoders make %d",
 		    vector, made);
+	int numbers = family_size_numbers(f), width = family_context_width(f);
+	if (f->conditioning == SIDE_BY_SIDE && numbers != 5 && numbers != 6)
+		return fail(e, BAD_FILE,
+		    "configuration: the denoiser's vector has %d numbers, which leaves %d sizes, expected 5 or 6", vector,
+		    numbers);
+	if (f->conditioning == SIDE_BY_SIDE && width != denoiser_sizes_of(&f->denoiser).context)
+		return fail(e, BAD_FILE, "configuration: the denoiser's context has a width of %d, the text encoders make %d",
+		    denoiser_sizes_of(&f->denoiser).context, width);
 	if (f->conditioning == STACKED &&
 	    text_width(&f->text[0]) + text_width(&f->text[1]) > denoiser_sizes_of(&f->denoiser).context)
 		return fail(e, BAD_FILE, "configuration: the first two text encoders are wider than the context of %d",

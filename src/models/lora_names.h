@@ -19,8 +19,8 @@ void lora_names_free(lora_names *names);
  *   the weight's own name, as in a checkpoint
  *   cloneofsimo  unet:12, text_encoder:3: the linear layers of the attention (and GEGLU) classes, counted */
 lora_target lora_names_find(void *names, const char *module);
-/* kohya's module for a weight of the single-file layout; false where there is none, as of blocks that are skipped. Where the weight is fused
- * (OpenCLIP's in_proj) it is one of `count` modules, and i says which. */
+/* kohya's module for a weight of the single-file layout; false where there is none, as of blocks that are skipped.
+ * Where the weight is fused (OpenCLIP's in_proj) it is one of `count` modules, and i says which. */
 bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size);
 
 #endif

@@ -197,7 +197,7 @@ void golden_manifests(const char *dir, report *r)
 	compare(dir, "sd21_diffusers_unet", &folder2, DENOISER, DENOISER, true, r);
 	compare(dir, "sd21_diffusers_text_encoder", &folder2, TEXT_ENCODER, TEXT_ENCODER, true, r);
 	compare_numbers(dir, r);
-	if (exists(path_of(dir, "manifests/sdxl_base_singlefile.json")))
-		report_uncovered(r, "sdxl_base_singlefile", "SDXL is not a family of Sumi yet");
+	compare(dir, "sdxl_base_singlefile", family_by_name("sdxl", &e), DENOISER, FAMILY_ROLES - 1, false, r);
+	compare(dir, "sdxl_refiner_unet_only", family_by_name("sdxl-refiner", &e), DENOISER, DENOISER, false, r);
 	compare_sd3(dir, r);
 }

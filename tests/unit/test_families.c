@@ -180,8 +180,8 @@ static void refuses_bad_configurations(void **state)
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"pooled_context\": true}, " TINY_DD "}",
 		    "context_dim" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4, \"context_dim\": 8, \"pooled_context\": true, "
-		  "\"time_cond_proj_dim\": 8}, " TINY_DD "}",
-		    "more than one" },
+		  "\"num_classes\": \"sequential\", \"adm_in_channels\": 8}, " TINY_DD "}",
+		    "both" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}}", "autoencoder" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, \"dd\": {\"ch\": 32}}", "ch_mult" },
 		{ "{\"unet\": {\"model_channels\": 32, \"num_heads\": 4}, " TINY_DD ", \"clip\": {\"hidden_size\": 10, "
