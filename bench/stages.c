@@ -63,7 +63,7 @@ static bool bench(const char *path, const sumi_model_options *how, const sumi_op
 		timing t;
 		const char *name = names[i];
 		if (only && strcmp(only, name)) continue;
-		stage *n = i == 0   ? conditioning_network(&j.text, s, j.adapters, j.skip, e)
+		stage *n = i == 0   ? text_network(s, j.text.texts, j.text.text_count, 0, j.adapters, j.skip, e)
 		           : i == 1 ? denoiser_network(s, one, 1, e)
 		                    : decoder_network(s, &j, 1, e);
 		if (!n) {

@@ -134,18 +134,31 @@ static bool choose_type(model *m, const char *type, error *e)
 	return true;
 }
 
-static bool open_tokenizer(model *m, error *e)
+static bool open_tokenizer(model *m, int encoder, error *e)
 {
-	const text_config *t = &m->family.text[0];
-	if (t->kind == NO_TEXT || m->autoencoder_only) return true;
+	const text_config *t = &m->family.text[encoder];
+	if (t->kind == NO_TEXT || m->autoencoder_only || !m->components[TEXT_ENCODER + encoder].from) return true;
 	const char *words = checkpoint_metadata(m->checkpoint, "sumi.vocabulary");
 	if (t->tokenizer != WORDPIECE) words = NULL;
-	m->tokenizer = tokenizer_open(t->tokenizer, words, words ? strlen(words) : 0, e);
-	if (!m->tokenizer) return false;
-	int known = text_vocabulary(t), size = tokenizer_size(m->tokenizer);
+	tokenizer *opened = tokenizer_open(t->tokenizer, words, words ? strlen(words) : 0, e);
+	m->tokenizers[encoder] = opened;
+	if (!opened) return false;
+	int known = text_vocabulary(t), size = tokenizer_size(opened);
 	return size <= known ||
 	       fail(e, BAD_FILE, "%s: the text encoder knows %d tokens, the %s %d", m->path, known,
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
+}
+
+/* An encoder that may come apart and does not is said: the words that it alone would read are lost. */
+static bool open_tokenizers(model *m, error *e)
+{
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		if (!open_tokenizer(m, i, e)) return false;
+		if (family_has(&m->family, (role)(TEXT_ENCODER + i)) && !m->tokenizers[i] && !m->autoencoder_only)
+			model_note(
+			    m, SUMI_WARNING, "%s: has no text encoder %d; its part of the conditioning is zeros", m->path, i + 1);
+	}
+	return true;
 }
 
 typedef struct given_check {
@@ -262,7 +275,7 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 
 static bool read_words(model *m, const char *folder, error *e)
 {
-	if (!m->tokenizer) return true;
+	if (!m->tokenizers[0]) return true;
 	int room = m->family.text[0].length - 2; /* begin and end */
 	if (!embeddings_read(&m->words, folder, family_context_width(&m->family), room, e)) return false;
 	for (int i = 0; i < m->words.unusable_count; i++) model_note(m, SUMI_DETAIL, "%s", m->words.unusable[i].reason);
@@ -285,13 +298,10 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	if (!m->checkpoint) return false;
 	m->family = *checkpoint_family(m->checkpoint);
 	if (!choose_prediction(m, o->prediction, e)) return false;
-	if (m->family.conditioning != ONE_CONTEXT && !m->autoencoder_only)
-		return fail(e, BAD_USAGE, "%s: a model of %s, whose several text encoders Sumi cannot put together yet",
-		    m->path, m->family.name);
 	for (role r = 0; r < FAMILY_ROLES; r++) m->components[r] = *checkpoint_component(m->checkpoint, r);
 	for (role r = 0; r < FAMILY_ROLES; r++)
 		if (!open_given(m, r, e)) return false;
-	if (!open_tiny(m, e) || !check_tensors(m, e) || !open_tokenizer(m, e)) return false;
+	if (!open_tiny(m, e) || !check_tensors(m, e) || !open_tokenizers(m, e)) return false;
 	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;
 	for (int i = 0; i < o->lora_count; i++)
 		if (!add_lora(m, o->loras[i], e)) return false;
@@ -316,7 +326,7 @@ void model_close(model *m)
 {
 	if (!m) return;
 	adapters_close(&m->lasting);
-	tokenizer_close(m->tokenizer);
+	for (int i = 0; i < TEXT_ENCODERS; i++) tokenizer_close(m->tokenizers[i]);
 	embeddings_free(&m->words);
 	for (role r = 0; r < ROLES; r++) {
 		weights_close(m->given[r]);

@@ -24,8 +24,8 @@ struct sumi_model {
 	bool tiny_previews;    /* taesd makes previews alone */
 	bool autoencoder_only; /* nothing else need be in the checkpoint */
 	bool prediction_given; /* the caller said what the denoiser predicts: a folder's scheduler does not count */
-	tokenizer *tokenizer;  /* NULL: the family reads no text */
-	embeddings words;      /* learned ones, beside the tokenizer's */
+	tokenizer *tokenizers[TEXT_ENCODERS]; /* NULL: the family has no such encoder, or no file of it is there */
+	embeddings words;                     /* learned ones, beside the tokenizer's */
 	dtype compute;
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */

@@ -16,6 +16,8 @@ denoiser_sizes denoiser_sizes_of(const denoiser_config *c)
 	return (denoiser_sizes){ 0 };
 }
 
+int denoiser_patch(const denoiser_config *c) { return c->kind == MMDIT ? c->mmdit.patch : 1; }
+
 tensor denoiser_build(nn *n, const denoiser_config *c, denoiser_inputs in)
 {
 	switch (c->kind) {

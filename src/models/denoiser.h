@@ -21,6 +21,9 @@ typedef struct denoiser_sizes {
 } denoiser_sizes;
 denoiser_sizes denoiser_sizes_of(const denoiser_config *c);
 
+/* Latent places to a side of what it reads as one: sizes of latents are multiples of it. */
+int denoiser_patch(const denoiser_config *c);
+
 /* → [N,H,W,out] full precision */
 tensor denoiser_build(nn *n, const denoiser_config *c, denoiser_inputs in);
 /* Builds it on the smallest inputs that it takes, so that it names its parameters. */

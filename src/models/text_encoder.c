@@ -47,6 +47,8 @@ const char *text_table_name(const text_config *t)
 	return "";
 }
 
+bool text_in_one_piece(const text_config *t) { return t->kind == T5_TEXT; }
+
 static text_states encode_clip(nn *n, const text_config *t, tensor ids, tensor ends, int skip)
 {
 	graph *g = n->g;

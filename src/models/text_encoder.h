@@ -26,10 +26,12 @@ typedef struct text_config {
 	bool pooled;             /* it gives a vector too: the state at the end token, normed and projected */
 } text_config;
 
-int text_width(const text_config *t);              /* of the states; 0: no encoder */
-int text_pooled_width(const text_config *t);       /* 0: it gives none */
-int text_vocabulary(const text_config *t);         /* rows of the table of tokens */
-int text_positions(const text_config *t);          /* the most tokens that it reads at once */
+int text_width(const text_config *t);        /* of the states; 0: no encoder */
+int text_pooled_width(const text_config *t); /* 0: it gives none */
+int text_vocabulary(const text_config *t);   /* rows of the table of tokens */
+int text_positions(const text_config *t);    /* the most tokens that it reads at once */
+/* It reads a text whole, however long, and not in chunks of `length` tokens, which is then the least. */
+bool text_in_one_piece(const text_config *t);
 const char *text_table_name(const text_config *t); /* of the table of tokens, within the encoder */
 
 typedef struct text_states {

@@ -204,9 +204,14 @@ bool sumi_image_writable(const char *path, sumi_error *e)
 
 void sumi_options_init(sumi_options *options, size_t size)
 {
-	const sumi_options standard = {
-		.prompt = "", .steps = 20, .guidance = -1, .eta = -1, .seed = 42, .strength = 0.75
-	};
+	const sumi_options standard = { .prompt = "",
+		.steps = 20,
+		.guidance = -1,
+		.eta = -1,
+		.seed = 42,
+		.strength = 0.75,
+		.aesthetic_score = 6,
+		.negative_aesthetic_score = 2.5 };
 	hand_out(options, size, &standard, sizeof standard);
 }
 

@@ -1,43 +1,47 @@
-/* conditioning.h - from prompts to what the denoiser is told: contexts, and which of them each step sees. A prompt
- * may have several branches (AND), and its words may change from step to step; equal texts are encoded once. */
+/* conditioning.h - from prompts to what the denoiser is conditioned on: contexts and vectors, and which of them each
+ * step reads. A prompt may have several branches (AND), and its words may change from step to step; equal texts are
+ * encoded once. How the text encoders' states become a context and a vector is the family's rule. */
 #ifndef SUMI_PIPELINE_CONDITIONING_H
 #define SUMI_PIPELINE_CONDITIONING_H
-#include "pipeline/session.h"
+#include "pipeline/text_states.h"
 
-enum { MOST_BRANCHES = 16 };
-
-typedef struct chunked { /* a text as the encoder reads it */
-	char *text;          /* owned */
-	int chunks;
-	int32_t *ids;    /* [chunks][length], owned */
-	float *emphasis; /* [chunks][length], owned; NULL: 1 everywhere */
-} chunked;
+enum { MOST_BRANCHES = 16, MOST_SIZE_NUMBERS = 6 };
 
 typedef struct conditioning {
 	int branches; /* of a batch: the unconditional one first, if there is one */
 	bool unconditional;
 	double weights[MOST_BRANCHES]; /* of each branch; the unconditional one's is not used */
 	int tokens, width;             /* of a context; 0: the denoiser reads none */
+	int vector;                    /* width of the vector; 0: the denoiser reads none */
 	int steps;
 	int *chosen; /* [steps][branches]: the text of each */
-	chunked *texts;
+	prompt_text *texts;
 	int text_count;
-	int length;      /* tokens of a chunk */
-	float *contexts; /* [text_count][tokens][width] after conditioning_encode() */
+	int chunks;       /* to which all texts are repeated, of encoders that read chunks */
+	int piece;        /* tokens of an encoder that reads a text in one piece; 0: there is none */
+	float *contexts;  /* [text_count][tokens][width] after conditioning_encode() */
+	float *pooled;    /* [text_count][…] likewise: the vector's part that texts make */
+	int size_numbers; /* how many of the vector's numbers are sizes */
+	/* These: of the unconditional branch, and of the others. */
+	double sizes[2][MOST_SIZE_NUMBERS];
 } conditioning;
 
-/* Reads the prompts for this many steps; what is then known: branches, tokens, width. guided: there is to be an
- * unconditional branch. c must be zeros. */
-bool conditioning_read(conditioning *c, const model *m, const watcher *w, const char *prompt, const char *negative,
-    bool guided, int steps, error *e);
-/* The encoder, compiled for what the session does not know of the texts yet, so that its memory is known. `skip` as
- * family_encode_text() has it. NULL: there is nothing to encode, or it failed. */
-stage *conditioning_network(conditioning *c, session *s, const adapter_set *a, int skip, error *e);
-/* Encodes the texts, or finds what the session has kept of them. */
+typedef struct prompt_request {
+	const char *positive, *negative;
+	bool guided;        /* there is to be an unconditional branch */
+	bool zero_negative; /* … which, where the negative prompt is empty, is zeros (diffusers' SDXL) */
+	int steps;
+} prompt_request;
+
+/* Reads the prompts; what is then known: branches, tokens, width, vector. c must be zeros but for the sizes. */
+bool conditioning_read(conditioning *c, const model *m, const watcher *w, const prompt_request *p, error *e);
+/* Encodes the texts, or finds what the session has kept of them. skip as text_encode() has it. */
 bool conditioning_encode(conditioning *c, session *s, const adapter_set *a, int skip, const watcher *w, error *e);
 void conditioning_free(conditioning *c);
 
 /* [tokens][width] for a step and a branch. */
 const float *conditioning_context(const conditioning *c, int step, int branch);
+/* Writes the vector. */
+void conditioning_vector(const conditioning *c, int step, int branch, float *out);
 
 #endif

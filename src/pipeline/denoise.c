@@ -22,7 +22,10 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[1] = input(n->g, "t", REAL, shape1(y->items));
 	s->in[2] = c->tokens ? input(n->g, "context", REAL, shape3(y->items, c->tokens, c->width)) : 0;
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
-	denoiser_inputs in = { .x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3] };
+	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
+	denoiser_inputs in = {
+		.x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3], .vector = s->in[4]
+	};
 	s->out = family_denoise(n, &m->family, in);
 }
 
@@ -73,9 +76,10 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 	d->inputs = malloc(items * places * (size_t)(j->channels + j->extra) * sizeof(float));
 	d->times = malloc(items * sizeof(float));
 	d->contexts = malloc((items * context + 1) * sizeof(float));
+	d->vectors = malloc((items * (size_t)j->text.vector + 1) * sizeof(float));
 	d->outputs = malloc(items * places * (size_t)j->channels * sizeof(float));
 	d->context_step = -1;
-	if (!d->inputs || !d->times || !d->contexts || !d->outputs)
+	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs)
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	d->network = session_ready(d->session, &key, build, &y, 0, w, e);
 	return d->network && (!j->embedded || write_guidance(d, e));
@@ -87,36 +91,55 @@ void denoiser_end(denoiser *d)
 	free(d->inputs);
 	free(d->times);
 	free(d->contexts);
+	free(d->vectors);
 	free(d->outputs);
 	d->network = NULL;
-	d->inputs = d->times = d->contexts = d->outputs = NULL;
+	d->inputs = d->times = d->contexts = d->vectors = d->outputs = NULL;
 }
 
 /* ── a call ── */
 
+/* Mixed where there is a second prompt. */
+static void mix(const job *j, const float *to, float *out, size_t n)
+{
+	double blend = j->o->blend;
+	for (size_t i = 0; i < n; i++) out[i] = (float)((1 - blend) * (double)out[i] + blend * (double)to[i]);
+}
+
 static void write_context(const job *j, int step, int branch, float *out)
 {
 	size_t n = (size_t)j->text.tokens * (size_t)j->text.width;
-	const float *from = conditioning_context(&j->text, step, branch);
-	if (!j->text_to.branches) {
-		memcpy(out, from, n * sizeof *out);
-		return;
-	}
-	const float *to = conditioning_context(&j->text_to, step, branch);
-	double blend = j->o->blend;
-	for (size_t i = 0; i < n; i++) out[i] = (float)((1 - blend) * (double)from[i] + blend * (double)to[i]);
+	memcpy(out, conditioning_context(&j->text, step, branch), n * sizeof *out);
+	if (j->text_to.branches) mix(j, conditioning_context(&j->text_to, step, branch), out, n);
 }
 
-static bool write_contexts(denoiser *d, int step, error *e)
+static bool write_vector(const job *j, int step, int branch, float *out, error *e)
+{
+	size_t n = (size_t)j->text.vector;
+	conditioning_vector(&j->text, step, branch, out);
+	if (!j->text_to.branches) return true;
+	float *to = malloc(n * sizeof *to);
+	if (!to) return fail(e, NO_MEMORY, "out of memory for a vector of %zu", n);
+	conditioning_vector(&j->text_to, step, branch, to);
+	mix(j, to, out, n);
+	free(to);
+	return true;
+}
+
+static bool write_conditioning(denoiser *d, int step, error *e)
 {
 	const conditioning *c = &d->jobs[0]->text;
-	size_t n = (size_t)c->tokens * (size_t)c->width;
+	size_t n = (size_t)c->tokens * (size_t)c->width, vector = (size_t)c->vector;
 	if (!n || d->context_step == step) return true;
 	for (int k = 0; k < d->count; k++)
-		for (int b = 0; b < c->branches; b++)
-			write_context(d->jobs[k], step, b, d->contexts + (size_t)(k * c->branches + b) * n);
+		for (int b = 0; b < c->branches; b++) {
+			size_t item = (size_t)(k * c->branches + b);
+			write_context(d->jobs[k], step, b, d->contexts + item * n);
+			if (vector && !write_vector(d->jobs[k], step, b, d->vectors + item * vector, e)) return false;
+		}
 	d->context_step = step;
-	return stage_write(d->network, d->network->in[2], d->contexts, e);
+	return stage_write(d->network, d->network->in[2], d->contexts, e) &&
+	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
 }
 
 /* [places][C] of the latent, and behind each the [extra] of an inpainting model. */
@@ -177,7 +200,7 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 	const job *j = d->jobs[0];
 	size_t n = j->places * (size_t)j->channels, branches = (size_t)j->text.branches;
 	char what[96];
-	if (!write_contexts(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
+	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
 	    !stage_read(d->network, d->outputs, e))
 		return false;
 	snprintf(what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", step + d->first_step + 1,

@@ -12,8 +12,8 @@ typedef struct denoiser {
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
 	/* owned */
 	stage *network;
-	float *inputs, *times, *contexts, *outputs;
-	int context_step; /* whose contexts are in the network; −1: of none */
+	float *inputs, *times, *contexts, *vectors, *outputs;
+	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 } denoiser;
 
 /* The compiled network for so many of these pictures, so that its memory is known. NULL: failed. */

@@ -31,7 +31,7 @@ static stage *choose(session *s, job *j, const char *name, error *e)
 	else if (!strcmp(name, "decode"))
 		chosen = decoder_network(s, j, 1, e);
 	else if (!strcmp(name, "encode"))
-		chosen = conditioning_network(&j->text, s, j->adapters, j->skip, e);
+		chosen = text_network(s, j->text.texts, j->text.text_count, 0, j->adapters, j->skip, e);
 	if (!chosen) fail(e, BAD_USAGE, "'%.40s' is no network of this model: encode, denoise or decode", name);
 	return chosen;
 }

@@ -52,9 +52,10 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 	const job *j = jobs[0];
 	uint64_t most = 0;
 	char what[64];
-	for (int i = 0; i < 2 * count; i++) {
-		conditioning *c = i % 2 ? &jobs[i / 2]->text_to : &jobs[i / 2]->text;
-		const stage *text = conditioning_network(c, s, j->adapters, jobs[i / 2]->skip, e);
+	for (int i = 0; i < 2 * count * TEXT_ENCODERS; i++) {
+		const job *one = jobs[i / (2 * TEXT_ENCODERS)];
+		const conditioning *c = i / TEXT_ENCODERS % 2 ? &one->text_to : &one->text;
+		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, j->adapters, one->skip, e);
 		if (text && stage_bytes(text) > most) most = stage_bytes(text);
 	}
 	const stage *encoder = j->o->init || j->extra ? encoder_network(s, j, e) : NULL;

@@ -28,7 +28,8 @@ static bool choose_size(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
-	int factor = vae_factor(&f->autoencoder), width = f->size, height = f->size;
+	int places = vae_factor(&f->autoencoder), factor = places * denoiser_patch(&f->denoiser);
+	int width = f->size, height = f->size;
 	if (o->init && !o->width && !o->height) {
 		width = (o->init->width + factor / 2) / factor * factor;
 		height = (o->init->height + factor / 2) / factor * factor;
@@ -38,8 +39,8 @@ static bool choose_size(job *j, error *e)
 	j->width = o->width ? o->width : width;
 	j->height = o->height ? o->height : height;
 	if (!check_side("width", j->width, factor, e) || !check_side("height", j->height, factor, e)) return false;
-	j->latent_width = j->width / factor;
-	j->latent_height = j->height / factor;
+	j->latent_width = j->width / places;
+	j->latent_height = j->height / places;
 	j->places = (size_t)j->latent_width * (size_t)j->latent_height;
 	j->channels = f->autoencoder.latent_channels;
 	return true;
@@ -53,12 +54,23 @@ static bool within(const char *name, double value, double low, double high, erro
 	return fail(e, BAD_USAGE, "%s %g: between %g and %g", name, value, low, high);
 }
 
+static bool check_sizes(const sumi_options *o, error *e)
+{
+	return within("original width", o->original_width, 0, 65536, e) &&
+	       within("original height", o->original_height, 0, 65536, e) &&
+	       within("target width", o->target_width, 0, 65536, e) &&
+	       within("target height", o->target_height, 0, 65536, e) && within("crop top", o->crop_top, 0, 65536, e) &&
+	       within("crop left", o->crop_left, 0, 65536, e) && within("aesthetic score", o->aesthetic_score, 0, 10, e) &&
+	       within("negative aesthetic score", o->negative_aesthetic_score, 0, 10, e);
+}
+
 static bool check_numbers(const sumi_options *o, error *e)
 {
 	return within("steps", o->steps, 1, 10000, e) && within("guidance", o->guidance, -HUGE_VAL, 1000, e) &&
 	       within("guidance rescale", o->guidance_rescale, 0, 1, e) &&
 	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
+	       within("flow shift", o->flow_shift, 0, 100, e) && check_sizes(o, e) &&
 	       within("eta", o->eta, -HUGE_VAL, 1, e) && within("clip skip", o->clip_skip, 0, 64, e) &&
 	       within("strength", o->strength, 0, 1, e) && within("blend", o->blend, 0, 1, e) &&
 	       within("variation strength", o->variation_strength, 0, 1, e) &&
@@ -142,6 +154,12 @@ static bool make_schedule(job *j, error *e)
 	return noise_schedule_make(&j->schedule, j->own_scheduler ? &j->scheduler.betas : &j->m->family.betas, e);
 }
 
+static double flow_shift(const job *j)
+{
+	double own = (double)j->m->family.flow_shift;
+	return j->o->flow_shift > 0 ? j->o->flow_shift : own > 0 ? own : 1;
+}
+
 /* Image to image leaves out the first steps, as A1111 and CompVis do: of `steps`, floor(strength·steps) are left; the
  * latent is noised as the step before these begins, and samplers on sigmas do that step too. A folder's own scheduler
  * begins where diffusers does. */
@@ -165,7 +183,7 @@ static bool make_path(job *j, error *e)
 	int steps = j->o->steps;
 	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, steps, 0, &j->path, e)
 	            : j->prediction == PREDICT_FLOW
-	                ? sampler_flow_trajectory(&j->path, j->sampler, j->spacing, 1, steps, e)
+	                ? sampler_flow_trajectory(&j->path, j->sampler, j->spacing, flow_shift(j), steps, e)
 	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, steps, e);
 	if (made && j->o->init) begin_from_picture(j);
 	return made;
@@ -187,6 +205,34 @@ static bool add_prompt_lora(void *context, const char *name, double strength, er
 	       model_add_lora(j->m, p->w, &j->of_prompt, path, (float)strength, e);
 }
 
+static prompt_request request_of(const job *j, const char *positive, bool guided)
+{
+	const sumi_options *o = j->o;
+	return (prompt_request){ .positive = positive,
+		.negative = o->negative_prompt ? o->negative_prompt : "",
+		.guided = guided,
+		.zero_negative = o->zero_negative,
+		.steps = o->steps };
+}
+
+/* What a vector of sizes tells: original size, crop, and target size or aesthetic score (SDXL, arXiv 2307.01952,
+ * section 2.2); the picture's own size where nothing is given. */
+static void give_sizes(const job *j, conditioning *c)
+{
+	const sumi_options *o = j->o;
+	bool scored = family_size_numbers(&j->m->family) == 5;
+	for (int conditional = 0; conditional < 2; conditional++) {
+		double *to = c->sizes[conditional];
+		to[0] = o->original_height ? o->original_height : j->height;
+		to[1] = o->original_width ? o->original_width : j->width;
+		to[2] = o->crop_top;
+		to[3] = o->crop_left;
+		to[4] = scored ? (conditional ? o->aesthetic_score : o->negative_aesthetic_score)
+		               : (o->target_height ? o->target_height : j->height);
+		to[5] = o->target_width ? o->target_width : j->width;
+	}
+}
+
 static bool read_prompts(job *j, session *s, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
@@ -195,8 +241,9 @@ static bool read_prompts(job *j, session *s, const watcher *w, error *e)
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, &loras, e);
 	if (!j->prompt || !(j->adapters = session_adapters(s, &j->of_prompt, e))) return false;
 	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
-	return conditioning_read(
-	    &j->text, j->m, w, j->prompt, o->negative_prompt ? o->negative_prompt : "", guided, o->steps, e);
+	prompt_request p = request_of(j, j->prompt, guided);
+	give_sizes(j, &j->text);
+	return conditioning_read(&j->text, j->m, w, &p, e);
 }
 
 /* The prompt that is blended in: as many branches and tokens, so that contexts can be mixed one by one. */
@@ -204,9 +251,9 @@ static bool read_blend(job *j, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
 	if (!o->prompt_to || o->blend <= 0) return true;
-	if (!conditioning_read(&j->text_to, j->m, w, o->prompt_to, o->negative_prompt ? o->negative_prompt : "",
-	        j->text.unconditional, o->steps, e))
-		return false;
+	prompt_request p = request_of(j, o->prompt_to, j->text.unconditional);
+	give_sizes(j, &j->text_to);
+	if (!conditioning_read(&j->text_to, j->m, w, &p, e)) return false;
 	if (j->text_to.branches == j->text.branches && j->text_to.tokens == j->text.tokens) return true;
 	return fail(e, BAD_USAGE, "prompts that are blended must be alike in length: %d and %d tokens, %d and %d branches",
 	    j->text.tokens, j->text_to.tokens, j->text.branches, j->text_to.branches);
@@ -237,7 +284,9 @@ static bool check_denoiser(job *j, error *e)
 	if (j->extra != 0 && j->extra != j->channels + 1)
 		return fail(e, BAD_FILE, "%s: a denoiser of %d channels on latents of %d is not known", j->m->path,
 		    sizes.in_channels, j->channels);
-	return !sizes.vector || fail(e, BAD_FILE, "%s: needs a vector condition, which is not known", j->m->path);
+	return sizes.vector == family_vector_width(f) ||
+	       fail(e, BAD_FILE, "%s: its denoiser reads a vector of %d numbers, which its text encoders do not make",
+	           j->m->path, sizes.vector);
 }
 
 static bool take_pictures(job *j, error *e)

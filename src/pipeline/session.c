@@ -23,7 +23,7 @@ typedef struct network {
 
 typedef struct kept_states {
 	int32_t *ids;
-	int length, skip;
+	int length, encoder, skip;
 	const adapter_set *adapters;
 	float *states;
 	size_t count;
@@ -279,11 +279,11 @@ bool session_has_room(const session *s, uint64_t most, const char *what, uint64_
 
 /* ── texts ── */
 
-const float *session_states(session *s, const int32_t *ids, int length, int skip, const adapter_set *a)
+const float *session_states(session *s, const int32_t *ids, int length, int encoder, int skip, const adapter_set *a)
 {
 	for (int i = 0; i < MOST_TEXTS; i++) {
 		kept_states *t = &s->texts[i];
-		if (!t->ids || t->length != length || t->skip != skip || t->adapters != a ||
+		if (!t->ids || t->length != length || t->encoder != encoder || t->skip != skip || t->adapters != a ||
 		    memcmp(t->ids, ids, (size_t)length * sizeof *ids))
 			continue;
 		t->used = ++s->clock;
@@ -292,15 +292,15 @@ const float *session_states(session *s, const int32_t *ids, int length, int skip
 	return NULL;
 }
 
-void session_keep_states(
-    session *s, const int32_t *ids, int length, int skip, const adapter_set *a, const float *states, size_t count)
+void session_keep_states(session *s, const int32_t *ids, int length, int encoder, int skip, const adapter_set *a,
+    const float *states, size_t count)
 {
 	kept_states *oldest = s->texts;
 	for (int i = 1; i < MOST_TEXTS && oldest->ids; i++)
 		if (s->texts[i].used < oldest->used) oldest = &s->texts[i];
 	forget_text(oldest);
-	kept_states t = { malloc((size_t)length * sizeof *ids), length, skip, a, malloc(count * sizeof *states), count,
-		++s->clock };
+	kept_states t = { malloc((size_t)length * sizeof *ids), length, encoder, skip, a, malloc(count * sizeof *states),
+		count, ++s->clock };
 	if (!t.ids || !t.states) {
 		forget_text(&t);
 		return;

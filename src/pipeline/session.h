@@ -48,11 +48,11 @@ void session_hold(session *s, bool on);
 
 /* ── texts ── */
 
-/* States of a chunk [length][width], as the encoder gave them; NULL: not kept. */
-const float *session_states(session *s, const int32_t *ids, int length, int skip, const adapter_set *a);
+/* What a text encoder (0 … 2) gave for a chunk: states [length][width], then what it pools; NULL: not kept. */
+const float *session_states(session *s, const int32_t *ids, int length, int encoder, int skip, const adapter_set *a);
 /* Keeps a copy; out of memory is no failure. */
-void session_keep_states(
-    session *s, const int32_t *ids, int length, int skip, const adapter_set *a, const float *states, size_t count);
+void session_keep_states(session *s, const int32_t *ids, int length, int encoder, int skip, const adapter_set *a,
+    const float *states, size_t count);
 
 /* ── previews ── */
 

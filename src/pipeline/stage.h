@@ -10,10 +10,12 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
+enum { STAGE_INPUTS = 5 };
+
 typedef struct stage {
 	const char *name; /* "encode", "denoise", …; static */
 	graph *g;         /* NULL: this stage is not needed */
-	tensor in[4], out;
+	tensor in[STAGE_INPUTS], out;
 } stage;
 
 /* A build hands the stage's shapes to a network. `nn` has the graph and the adapters. */

@@ -37,6 +37,7 @@ void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
 void golden_lora(const char *dir, report *r);       /* lora/ */
 void golden_lycoris(const char *dir, report *r);    /* lycoris/ of sd1 */
 void golden_pipeline(const char *dir, report *r);   /* pipeline/, and sd1/diffusers against sd1/model.safetensors */
+void golden_e2e(const char *dir, report *r);        /* e2e/ */
 void golden_train(const char *dir, report *r);      /* train/ */
 void golden_manifests(const char *dir, report *r);  /* manifests/ */
 

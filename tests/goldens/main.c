@@ -24,6 +24,7 @@ static const struct {
 	{ "lora", golden_lora },
 	{ "lycoris", golden_lycoris },
 	{ "pipeline", golden_pipeline },
+	{ "e2e", golden_e2e },
 	{ "train", golden_train },
 	{ "manifests", golden_manifests },
 };

@@ -43,8 +43,8 @@ static void compare_texts(const char *name, const job *j, const arrays *a, doubl
 	if (array_find(a, "ids_uncond_cond", &d, &s, &ids) && d == I32 && s.n == 2) {
 		for (int b = 0; b < s.d[0]; b++)
 			for (int i = 0; i < s.d[1]; i++)
-				wrong += b >= j->text.branches || i >= j->text.length ||
-				         j->text.texts[j->text.chosen[b]].ids[i] != ((const int32_t *)ids)[b * s.d[1] + i];
+				wrong += b >= j->text.branches || i >= j->text.tokens ||
+				         j->text.texts[j->text.chosen[b]].of[0].ids[i] != ((const int32_t *)ids)[b * s.d[1] + i];
 		snprintf(topic, sizeof topic, "pipeline/%s: tokens that differ", name);
 		report_error(r, topic, wrong, 0);
 	}

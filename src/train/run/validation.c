@@ -75,7 +75,7 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 	model m = { .family = d->learner.family,
 		.path = (char *)"",
 		.name = "training",
-		.tokenizer = d->tokenizer,
+		.tokenizers = { d->tokenizer },
 		.words = words_of(d),
 		.compute = d->compute,
 		.threads = threads_of(o),
