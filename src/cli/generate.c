@@ -11,12 +11,14 @@ typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *prediction, *vae, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *prompt_to;
+	const char *original, *crop, *target;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
 	long long variation_seed, frames;
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
-	bool no_metadata, verbose, quiet;
+	double shift, aesthetic, negative_aesthetic;
+	bool zero_negative, no_metadata, verbose, quiet;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -83,9 +85,22 @@ static const option table[] = {
 	    .help = "see the list below; model: a diffusers folder's own scheduler (the family's)" },
 	{ .name = "scheduler", .alias = "schedule", .kind = TEXT, AT(schedule), .argument = "NAME",
 	    .help = "spacing of the steps; see the list below (the sampler's)" },
+	{ .name = "shift", .kind = NUMBER, AT(shift), 0, 100, "X", NULL,
+	    "of a model of flow: spend the steps on more noise (the model's, 3 for Stable Diffusion 3)" },
 	{ .name = "eta", .kind = NUMBER, AT(eta), 0, 1, "X", NULL, "noise of DDIM and the ancestral samplers (theirs)" },
 	{ .name = "rng", .kind = TEXT, AT(rng), .argument = "cpu|cuda", .standard = "cpu",
 	    .help = "whose noise a seed means: PyTorch's on a CPU, or on a GPU" },
+
+	{ .name = "What SDXL is told besides", .kind = HEADING },
+	{ .name = "original-size", .kind = TEXT, AT(original), .argument = "WxH",
+	    .help = "of the picture that this one would be cut from (its own)" },
+	{ .name = "crop", .kind = TEXT, AT(crop), .argument = "LEFTxTOP", .standard = "0x0",
+	    .help = "where it would be cut out" },
+	{ .name = "target-size", .kind = TEXT, AT(target), .argument = "WxH", .help = "what it is to be (its own)" },
+	{ .name = "aesthetic-score", .kind = NUMBER, AT(aesthetic), 0, 10, "X", "6", "for the refiner" },
+	{ .name = "negative-aesthetic-score", .kind = NUMBER, AT(negative_aesthetic), 0, 10, "X", "2.5", "for the refiner" },
+	{ .name = "zero-negative", .kind = FLAG, AT(zero_negative),
+	    .help = "an empty negative prompt is zeros, as diffusers has it, and not encoded" },
 
 	{ .name = "From a picture", .kind = HEADING },
 	{ .name = "init-img", .letter = 'i', .kind = TEXT, AT(init), .argument = "FILE",
@@ -206,6 +221,21 @@ static sumi_model_options model_options(const settings *s, const sumi_listener *
 	return o;
 }
 
+/* "1024x768"; nothing is given where the option is not. */
+static int read_pair(const char *name, const char *text, int *first, int *second)
+{
+	char end;
+	if (!text || (sscanf(text, "%dx%d%c", first, second, &end) == 2 && *first >= 0 && *second >= 0)) return 0;
+	return complain(2, "--%s \"%.40s\": two numbers, as in 1024x768", name, text);
+}
+
+static int read_sizes(const settings *s, sumi_options *o)
+{
+	int code = read_pair("original-size", s->original, &o->original_width, &o->original_height);
+	if (!code) code = read_pair("crop", s->crop, &o->crop_left, &o->crop_top);
+	return code ? code : read_pair("target-size", s->target, &o->target_width, &o->target_height);
+}
+
 static sumi_options picture_options(const settings *s, const sumi_listener *l)
 {
 	sumi_options o = sumi_defaults();
@@ -216,6 +246,10 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.steps = (int)s->steps;
 	o.guidance = s->guidance;
 	o.guidance_rescale = s->rescale;
+	o.flow_shift = s->shift;
+	o.aesthetic_score = s->aesthetic;
+	o.negative_aesthetic_score = s->negative_aesthetic;
+	o.zero_negative = s->zero_negative;
 	o.guidance_skip_from = s->skip_from;
 	o.guidance_skip_to = s->skip_to;
 	o.sampler = s->sampler;
@@ -316,6 +350,8 @@ static int generate(const settings *s, const char *model_path)
 	sumi_listener l = progress_listener(&p);
 	sumi_options o = picture_options(s, &l);
 	sumi_model_options m = model_options(s, &l);
+	int code = read_sizes(s, &o);
+	if (code) return code;
 	sumi_image *init = s->init ? sumi_image_read(s->init, &e) : NULL;
 	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
 	o.init = init;

@@ -114,6 +114,11 @@ bool dialect_synonym(role r, const char *key, int i, char *other, size_t size)
 	static const char *const names[][SPELLINGS] = { { ".q.", ".to_q.", ".query." }, { ".k.", ".to_k.", ".key." },
 		{ ".v.", ".to_v.", ".value." }, { ".proj_out.", ".to_out.0.", ".proj_attn." },
 		{ ".norm.", ".group_norm.", ".group_norm." } };
+	static const char shared[] = "shared.weight", copy[] = "encoder.embed_tokens.weight";
+	size_t n = strlen(key);
+	if (r >= TEXT_ENCODER && r < FAMILY_ROLES && i == 0 && n >= sizeof shared - 1 &&
+	    !strcmp(key + n - (sizeof shared - 1), shared)) /* T5's table of tokens: files hold one of the two, or both */
+		return snprintf(other, size, "%.*s%s", (int)(n - (sizeof shared - 1)), key, copy) < (int)size;
 	if (r != AUTOENCODER || i < 0 || i >= SPELLINGS) return false;
 	for (size_t row = 0; row < sizeof names / sizeof *names; row++)
 		for (int k = 0; k < SPELLINGS; k++) {

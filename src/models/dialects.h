@@ -25,7 +25,8 @@ bool dialect_matches(const family *f, role r, const dialect *d, tensor_lookup *l
  * such files do not hold it. */
 int dialect_pieces(const dialect *d, const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES]);
 /* The i-th further spelling of a key that a dialect gives: files mix the names of the autoencoder's attention (q, to_q,
- * query; proj_out, to_out.0, proj_attn; norm, group_norm). False: there are no more. */
+ * query; proj_out, to_out.0, proj_attn; norm, group_norm), and hold T5's table of tokens under one name of two. False:
+ * there are no more. */
 bool dialect_synonym(role r, const char *key, int i, char *other, size_t size);
 
 #endif

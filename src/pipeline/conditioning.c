@@ -117,11 +117,21 @@ static bool read_branches(
 	return true;
 }
 
+/* Where a prompt names a learned word whose file cannot be used, it is read as any other word. */
+static void warn_of_unusable(const model *m, const watcher *w, const char *prompt)
+{
+	for (int i = 0; (i = embeddings_unusable_in(&m->words, i, prompt)) >= 0; i++)
+		watcher_note(
+		    w, SUMI_WARNING, "'%s' is read as plain words: %s", m->words.unusable[i].name, m->words.unusable[i].reason);
+}
+
 bool conditioning_read(conditioning *c, const model *m, const watcher *w, const prompt_request *p, error *e)
 {
 	prompt_branch list[MOST_BRANCHES - 1];
 	int count = prompt_branches(p->positive, list, MOST_BRANCHES - 1, e);
 	if (count < 0) return false;
+	warn_of_unusable(m, w, p->positive);
+	if (p->guided) warn_of_unusable(m, w, p->negative);
 	c->steps = p->steps;
 	c->branches = count + p->guided;
 	c->unconditional = p->guided;
