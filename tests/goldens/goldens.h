@@ -20,6 +20,8 @@ double relative_max(const float *a, const float *b, size_t n);
 /* Joins a path into a static buffer of 8 that rotate; exists() asks for it. */
 const char *path_of(const char *dir, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool exists(const char *path);
+struct backend;
+const struct backend *golden_backend(void); /* that networks are to run on */
 
 /* The topics, one for each file beside this one. `dir` has the structure of tests/golden; where a folder is
  * absent the topic says nothing. */

@@ -240,6 +240,7 @@ static bool prepare(trace *t, const task *job, error *e)
 		return fail(e, BAD_FILE, "no batch in it");
 	t->job.given_context = words.d[1];
 	t->team = team_join(e);
+	t->job.learner.backend = golden_backend();
 	t->stepper = t->team ? stepper_new(job, &t->options, t->team, 2, e) : NULL;
 	if (!t->stepper || !stepper_prepare(t->stepper, s.d[0], s.d[2], s.d[3], e)) return false;
 	const int *indices;

@@ -1,6 +1,5 @@
 /* trial.c - networks on golden data. */
 #include "trial.h"
-#include "backend/backend.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -308,7 +307,7 @@ void trial_end(trial *t, report *r, double tolerance)
 {
 	error e = { 0 };
 	graph *g = t->n.g;
-	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, backend_cpu(), 2, &e) &&
+	bool fine = graph_bind(g, bind_weight, t, &e) && graph_compile(g, golden_backend(), 2, &e) &&
 	            graph_allocate(g, NULL, NULL, &e);
 	fine = fine && write_inputs(t, &e) && graph_run(g, NULL, NULL, &e);
 	if (fine)
