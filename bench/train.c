@@ -66,7 +66,7 @@ static bool bench(const settings *s, train_options *o, error *e)
 	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
 	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	int threads = threads_of(o);
-	watch clock = { threads == 1, threads }; /* one thread is timed by the processor: others may run beside it */
+	watch clock = { threads == 1, threads }; /* one thread is timed by the processor: others may run at the same time */
 	team *alone = team_join(e);
 	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
 	            learner_add_part(&d.learner, DENOISER, true, NULL, NULL, 1, e);

@@ -1,4 +1,4 @@
-/* sumi.h - pictures from words, by latent diffusion. This is the whole of Sumi's public interface.
+/* sumi.h - text to image by latent diffusion. This is the whole of Sumi's public interface.
  *
  *     sumi_error e = { 0 };
  *     sumi_model *model = sumi_open("v1-5.safetensors", NULL, &e);
@@ -8,16 +8,16 @@
  *     if (!sumi_image_write(picture, "fox.png", &e)) fprintf(stderr, "%s\n", e.text);
  *
  * Errors. Every function that can fail takes a sumi_error last. It is yours, begins as zeros, and keeps the first
- * failure: a function that is given an error that already holds one does nothing and fails too, so that a chain of
- * calls needs one check, at its end; what such a call would have made is NULL, which every function takes. NULL in
- * place of the sumi_error is allowed where the reason does not matter. The library never exits, aborts or prints.
+ * failure: a function that receives an error that already holds one does nothing and fails too, so that a chain of
+ * calls needs one check, at its end; such a call returns NULL, which every function accepts. The sumi_error itself may
+ * be NULL if the reason does not matter. The library never exits, aborts or prints.
  *
  * Ownership. What a function returns is yours, and is freed with the function that its comment names; NULL may be
  * freed. What you pass in stays yours: strings and pictures are read during the call and not kept.
  *
  * Structs. Those that you fill begin with their size, so that a program and a library of different versions understand
- * each other: get one from its function (sumi_defaults(), …) and change what is to be different. Members that a newer
- * program sets and an older library does not know are refused, not ignored. Structs that the library makes may grow at
+ * each other: get one from its function (sumi_defaults(), …) and change the members you need. Members that a newer
+ * program sets and an older library does not have are refused, not ignored. Structs that the library makes may grow at
  * their end.
  *
  * Threads. A model does not change once it is open: any number of sessions may draw from it, each in a thread of its
@@ -54,7 +54,7 @@ typedef enum sumi_status { /* the program's exit codes are the same */
 	SUMI_BAD_FILE = 3,   /* a model, a picture or any other file: not there, not readable, not what it should be */
 	SUMI_NO_MEMORY = 4,  /* would not fit; found before the work starts wherever it can be known */
 	SUMI_NOT_FINITE = 5, /* a number that is NaN or infinite where none may be: a training run that diverges */
-	SUMI_STOPPED = 130   /* a listener or a sumi_cancel asked to stop */
+	SUMI_STOPPED = 130   /* stopped by a listener or a sumi_cancel */
 } sumi_status;
 
 typedef struct sumi_error {
@@ -67,7 +67,7 @@ typedef struct sumi_error {
 typedef struct sumi_image sumi_image;
 
 typedef enum sumi_level {
-	SUMI_WARNING, /* something was not used, or not as asked: show it */
+	SUMI_WARNING, /* an input or option was not used, or not as requested: show it */
 	SUMI_DETAIL   /* what was found, memory planned and measured, times */
 } sumi_level;
 
@@ -80,9 +80,9 @@ typedef struct sumi_listener { /* each function may be NULL */
 	int (*progress)(void *context, const char *stage, int step, int steps);
 	/* A line without newline at its end. */
 	void (*note)(void *context, sumi_level level, const char *line);
-	/* After each denoising step but the last: what the picture will be as far as it is known, from the solver's
-	 * estimate of the clean latent. index: of a batch, from 0. The picture is the library's, valid during the call. Its
-	 * size depends on how it is made: see sumi_options.preview. */
+	/* After each denoising step but the last: a preview, decoded from the solver's current estimate of the clean
+	 * latent. index: the picture's number in the batch, from 0. The picture is the library's, valid during the call.
+	 * Its size depends on how it is made: see sumi_options.preview. */
 	void (*preview)(void *context, int index, int step, const sumi_image *picture);
 } sumi_listener;
 
@@ -95,7 +95,8 @@ static inline sumi_listener sumi_listener_defaults(void)
 }
 
 /* Stops calls from another thread, or from a signal handler: each call whose options name it fails with SUMI_STOPPED at
- * its next step. It stays asked for. Free it when no call uses it any more. NULL: out of memory. */
+ * its next step. A request cannot be withdrawn: make a new one for later calls. Free it when no call uses it any more.
+ * NULL: out of memory. */
 typedef struct sumi_cancel sumi_cancel;
 SUMI_API sumi_cancel *sumi_cancel_new(void);
 SUMI_API void sumi_cancel_ask(sumi_cancel *cancel);
@@ -110,7 +111,7 @@ typedef struct sumi_model sumi_model;
 
 typedef struct sumi_model_options {
 	size_t size;
-	const char *type;        /* what is computed in: "f32", "bf16"; NULL: bf16 where this CPU multiplies it, else f32 */
+	const char *type;        /* compute type: "f32", "bf16"; NULL: bf16 where this CPU multiplies it, else f32 */
 	int threads;             /* 0: one for each CPU this process may use */
 	uint64_t max_memory;     /* bytes that the process may take, mapped files apart; 0: what the system has to give */
 	const char *vae;         /* file with another autoencoder; NULL: the model's own */
@@ -121,7 +122,7 @@ typedef struct sumi_model_options {
 	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
 	int lora_count;
 	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
-	const sumi_listener *listener; /* hears of opening; calls that draw have their own. NULL: none */
+	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
 } sumi_model_options;
 
@@ -134,7 +135,7 @@ static inline sumi_model_options sumi_model_defaults(void)
 }
 
 /* Opens a model: a .safetensors file (or the index of a sharded one), a .ckpt or .pt file, or a diffusers folder.
- * Files are judged by content. The family is recognised from names and shapes of the tensors, and every tensor is
+ * Formats are recognised by content. The family is recognised from names and shapes of the tensors, and every tensor is
  * checked: one that is missing or has another shape is a SUMI_BAD_FILE. Weights stay in the file, mapped, and are
  * read when they are used: do not change the file while the model is open. options may be NULL: the defaults.
  * NULL: it failed. Free with sumi_close(), when no session of it is open. */
@@ -163,13 +164,13 @@ struct sumi_image {
 
 /* A picture with memory of its own; pixels are copied (NULL: black). Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, sumi_error *e);
-/* A PNG, JPEG or WebP file, judged by content. Where it is transparent, pixels show it on white, and alpha says so.
- * Free with sumi_image_free(). */
+/* A PNG, JPEG or WebP file, recognised by content. A transparent picture is composited on white; alpha keeps its
+ * opacity. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
 /* The same from memory. */
 SUMI_API sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e);
-/* Writes PNG (or JPEG or WebP, by the name's end) with the parameters in it: beside the path, then renamed, so a file
- * is whole or not there. */
+/* Writes PNG (or JPEG or WebP, by the file name's extension) with the parameters in it. A temporary file in the same
+ * folder is renamed at the end, so the file is complete or absent. */
 SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e);
 /* The same to memory: *bytes is the caller's, to be freed with sumi_free(). format: "png", "jpeg", "webp". quality, of
  * JPEG and WebP: 1 … 100, 0 means 90; WebP at 100 is lossless. */
@@ -179,28 +180,29 @@ SUMI_API void sumi_image_free(sumi_image *image);
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);
-/* Whether a picture could be written to this path; nothing is left behind. To be asked before hours of work. */
+/* Whether a picture could be written to this path; creates nothing. Check it before hours of work. */
 SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
 /* ── drawing ── */
 
 typedef struct sumi_options {
 	size_t size;
-	/* Words, with the syntax people know: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
+	/* Text, with A1111's syntax: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
 	const char *prompt;
-	const char *negative_prompt; /* what guidance leads away from; NULL: "" */
+	const char *negative_prompt; /* the unconditional side of classifier-free guidance; NULL: "" */
 	int width, height; /* multiples of the autoencoder's factor (8 for Stable Diffusion); 0: the model's, or init's */
 	int steps;         /* 20; 1 … 10000 */
 	double guidance;   /* classifier-free guidance (cfg scale), at most 1000. 0 … 1: unguided, the negative prompt is
 	                    * not read; negative: as the model is best, 7 for Stable Diffusion (the default) */
 	double guidance_rescale;                     /* 0: off … 1: as much contrast as without guidance */
-	double guidance_skip_from, guidance_skip_to; /* from this share of the steps to that one it is left out */
+	double guidance_skip_from, guidance_skip_to; /* no guidance in the steps between these fractions, 0 … 1 */
 	const char *sampler;                         /* any spelling of sumi_sampler_name(); NULL: the family's default */
 	const char *schedule;                        /* any spelling of sumi_schedule_name(); NULL: the sampler's default */
 	double eta;      /* noise of DDIM and the ancestral samplers, 0 … 1; negative: the sampler's own */
-	int64_t seed;    /* 42; -1: a random one, which the picture names */
+	int64_t seed;    /* 42; -1: a random one, found in the picture's seed */
 	const char *rng; /* "cpu": PyTorch's noise on a CPU; "cuda": on a GPU; NULL: cpu */
-	int clip_skip;   /* how many layers of the text encoder from its end on; 0: the family's own */
+	int clip_skip;   /* take the states of this layer of the text encoder, counted from the last, 1; 0: the family's own
+	                  */
 	/* With variation_strength, 0 … 1: how far the first noise is turned from the seed's to this one's, on the sphere
 	 * where both lie (A1111's variations). */
 	int64_t variation_seed;
@@ -210,19 +212,19 @@ typedef struct sumi_options {
 	const sumi_image *init; /* begin from this picture, resized; NULL: from noise */
 	const sumi_image *mask; /* with init: white is painted anew, black and what is transparent stay; NULL: all is */
 	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
-	bool hashes; /* the parameters name the SHA-256 of the model's files; they are read while the picture is drawn */
-	/* How a listener's previews are made: "linear" (NULL) projects the latent to colours, a pixel for each place of the
-	 * latent, at no cost; "taesd" by the tiny autoencoder; "decoder" by the model's own, as slow as the last stage. */
+	bool hashes; /* write the SHA-256 of the model's files into the parameters; computed while the picture is drawn */
+	/* How previews are made: "linear" (NULL) projects the latent to colours, one pixel for each latent position, at no
+	 * cost; "taesd" by the tiny autoencoder; "decoder" by the model's own decoder, as slow as the last stage. */
 	const char *preview;
 	const sumi_listener *listener; /* NULL: none */
 	sumi_cancel *cancel;           /* NULL: none */
-	double flow_shift;             /* of a model of flow: towards more noise; 0: the family's (3 for Stable Diffusion 3) */
+	double flow_shift; /* of a model of flow: towards more noise; 0: the family's (3 for Stable Diffusion 3) */
 	/* SDXL is told sizes: of the picture that a training picture was made from, where it was cropped (top, left), and
 	 * what it is to be; 0: the picture's own. Its refiner is told a score in place of the last, 0 … 10. */
 	int original_width, original_height, crop_left, crop_top, target_width, target_height;
 	double aesthetic_score, negative_aesthetic_score; /* 6 and 2.5 */
-	/* An empty negative prompt is no text at all but zeros, as diffusers has it for SDXL; false: it is encoded, as A1111
-	 * and ComfyUI do. */
+	/* An empty negative prompt is no text at all but zeros, as diffusers has it for SDXL; false: it is encoded, as
+	 * A1111 and ComfyUI do. */
 	bool zero_negative;
 } sumi_options;
 
@@ -235,8 +237,7 @@ static inline sumi_options sumi_defaults(void)
 }
 
 /* A session draws from a model and keeps what it has compiled and packed, so that the next picture of the same shape
- * begins at once. What it keeps counts in its memory; where that is not enough, what was used longest ago is given
- * back. */
+ * starts at once. What it keeps counts towards its memory limit; beyond that, the least recently used is freed. */
 typedef struct sumi_session sumi_session;
 
 typedef struct sumi_session_options {
@@ -272,7 +273,7 @@ SUMI_API bool sumi_session_draw_batch(
  * or no options. */
 SUMI_API int sumi_session_at_once(const sumi_session *session, const sumi_options *options);
 
-/* Gives back what the session keeps beyond so many bytes; 0: all of it. */
+/* Frees what the session keeps, least recently used first, until at most this many bytes are left; 0: all of it. */
 SUMI_API void sumi_session_trim(sumi_session *session, uint64_t bytes);
 /* Bytes that it keeps. */
 SUMI_API uint64_t sumi_session_bytes(const sumi_session *session);
@@ -297,7 +298,7 @@ SUMI_API bool sumi_dump(sumi_model *model, const sumi_options *options, const ch
 /* A run that trains a model: "autoencoder" (pictures to latents and back), "diffusion" (text encoder and denoiser, from
  * nothing or from a checkpoint), "lora" or "embedding" (a new word: textual inversion). Its options have the names of
  * diffusers' and kohya's scripts and take their values as text; `sumi train JOB --help` lists them, and
- * sumi_training_option_at() tells them to a program.
+ * sumi_training_option_at() lists them for a program.
  *
  *     sumi_training *run = sumi_training_new("diffusion", &e);
  *     sumi_training_set(run, "model", "v1-5.safetensors", &e);
@@ -375,21 +376,21 @@ SUMI_API bool sumi_training_find(const char *job, const char *name, sumi_trainin
  *
  * - The autoencoder: PSNR of bytes, 20·log10(255/rms), of pictures encoded to their mean latent and decoded.
  * - A judge: a picture is drawn for a text, and the nearest of all real pictures is looked for, by Euclidean distance
- * in a space: "pixels" is the picture averaged down to the size of its latent and blurred ([1 2 1]/4 both ways),
- * "latent" is the autoencoder's mean latent. How often disturbed and rebuilt real pictures find themselves is told for
- * both.
+ *   in a space: "pixels" is the picture averaged down to the size of its latent and blurred ([1 2 1]/4 both ways),
+ *   "latent" is the autoencoder's mean latent. How often a disturbed and reconstructed real picture is nearest to its
+ *   original is reported for both.
  * - The Fréchet distance (Heusel et al. 2017) between the mean latents, averaged over 4×4 parts, of what was drawn for
  *   the training set's texts and of that set; and of two halves of the set, which is the least that can be expected.
  *
- * Pictures may belong to a group and be a variant in it (emoji: base and skin tone), told by fields of the metadata. Of
- * held-out pictures that have both it is asked: is the group among the five nearest, and is, within the group, the
- * nearest the right variant?
+ * Pictures may belong to a group and be a variant in it (emoji: base and skin tone), as fields of the metadata say. Two
+ * accuracies are measured on held-out pictures that have both: the group is among the five nearest; and, within the
+ * group, the nearest is the right variant.
  *
  * The same model, options and seed give the same figures. */
 typedef struct sumi_evaluation_options {
 	size_t size;
 	const char *data;              /* folder of pictures that the model was trained on */
-	const char *heldout;           /* … and of others that it never saw; NULL: none */
+	const char *heldout;           /* folder of pictures that it was not trained on; NULL: none */
 	const char *group, *variant;   /* fields of metadata.jsonl; NULL: there are no groups */
 	const char *space;             /* of the judge: "latent", "pixels"; NULL: latent */
 	bool autoencoder;              /* measure only the autoencoder and the judge: nothing is drawn */
@@ -397,7 +398,7 @@ typedef struct sumi_evaluation_options {
 	int shown;                     /* 48: how many of them the grid shows */
 	const sumi_options *draw;      /* how: steps, guidance, sampler, seed, …; NULL: sumi_defaults(). Its prompt, size,
 	                                * pictures and listener are not used; sample i has the seed plus i */
-	const sumi_listener *listener; /* hears "look", "rebuild", "check" and "draw", in pictures; NULL: none */
+	const sumi_listener *listener; /* stages "look", "rebuild", "check" and "draw", counted in pictures; may be NULL */
 } sumi_evaluation_options;
 
 SUMI_API void sumi_evaluation_options_init(sumi_evaluation_options *options, size_t size);

@@ -539,7 +539,7 @@ static bool starts_with_legacy_name(json_t *root, const char *name)
 	return false;
 }
 
-/* Beside the standard's names (with their '&' cut off) there are those in capitals that ftfy knows too: where an
+/* Besides the standard's names (with their '&' cut off) there are those in capitals that ftfy knows too: where an
  * all-lower-case name has no capital form of its own, that form means the upper case. These begin with '!'. */
 static void pack_html(const char *path, const char *unicode)
 {

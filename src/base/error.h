@@ -11,7 +11,7 @@ typedef enum status {
 	BAD_FILE = 3,   /* a model, a picture or any other file */
 	NO_MEMORY = 4,  /* would not fit, or could not be allocated */
 	NOT_FINITE = 5, /* a number that is NaN or infinite where none may be */
-	STOPPED = 130,  /* the caller's callback or a signal asked to stop */
+	STOPPED = 130,  /* stopped by the caller's callback or a signal */
 } status;
 
 typedef struct error {
@@ -22,7 +22,7 @@ typedef struct error {
 /* Records a failure unless one is recorded already; returns false, so that `return fail(e, …)` reads well in a
  * function that returns bool. `e` may be NULL. */
 bool fail(error *e, status s, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* What errno means for the one who wanted a file: NO_MEMORY or BAD_FILE. */
+/* The status of a failed file operation, from errno: NO_MEMORY or BAD_FILE. */
 status errno_status(void);
 static inline bool failed(const error *e) { return e->status != OK; }
 

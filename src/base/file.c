@@ -1,4 +1,4 @@
-/* file.c - mapping, reading, and writing beside and renaming. */
+/* file.c - mapping, reading, and writing through a temporary file that is renamed. */
 #include "base/file.h"
 #include <dirent.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ bool map_file(mapping *m, const char *path, error *e)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up: it is refused below */
 	if (fd < 0) return fail_errno(e, path, "open");
 	struct stat st;
-	bool ok = !fstat(fd, &st) || fail_errno(e, path, "look at");
+	bool ok = !fstat(fd, &st) || fail_errno(e, path, "stat");
 	if (ok && !S_ISREG(st.st_mode)) ok = fail(e, BAD_FILE, "%s: is %s, expected a file", path, kind_of(st.st_mode));
 	if (ok && !st.st_size) ok = fail(e, BAD_FILE, "%s: is empty", path);
 	if (ok) {
@@ -65,7 +65,7 @@ void unmap_file(mapping *m)
 	*m = (mapping){ 0 };
 }
 
-/* Doubles the buffer as it fills: the size that the system tells is a guess for pipes and for /proc. */
+/* Doubles the buffer as it fills: st_size is no use for pipes and for /proc. */
 static char *read_all(int fd, const char *path, size_t limit, size_t *size, error *e)
 {
 	size_t capacity = 4096, n = 0;

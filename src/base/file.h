@@ -1,5 +1,5 @@
-/* file.h - files: mapped for reading, read whole, and written beside their name so that a reader sees the old file or
- * the new one, never half of one. Messages begin with the path. */
+/* file.h - files: mapped for reading, read whole, and written to a temporary file that is renamed, so that a reader
+ * sees the old file or the new one, never half of one. Messages begin with the path. */
 #ifndef SUMI_BASE_FILE_H
 #define SUMI_BASE_FILE_H
 #include "base/error.h"
@@ -40,12 +40,12 @@ bool write_file(const char *path, const void *data, size_t bytes, error *e);
 /* Makes the missing ones of the folders in which `path` lies. */
 bool make_folders_of(const char *path, error *e);
 
-/* Could writer_open succeed? Asked before hours of work; leaves no trace and does not touch an existing file, which
+/* Could writer_open succeed? A check before hours of work; creates nothing and does not touch an existing file, which
  * must be a regular and writable one. */
 bool check_writable(const char *path, error *e);
 
 /* Removes what writers that were killed left of the paths that begin with `beginning` ("dir/checkpoint-"). Only where
- * nobody is writing one of them. */
+ * none of them is being written. */
 void remove_leftovers(const char *beginning);
 
 #endif

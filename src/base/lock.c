@@ -1,4 +1,4 @@
-/* lock.c - flock() on a file that tells its holder. */
+/* lock.c - flock() on a file that names its holder. */
 #include "base/lock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -78,7 +78,7 @@ file_lock *lock_take(const char *path, const char *what, error *e)
 void lock_release(file_lock *l)
 {
 	if (!l) return;
-	unlink(l->path); /* while it is held: nobody else's can be meant */
+	unlink(l->path); /* while it is held, so this is not another process's file */
 	close(l->fd);
 	free(l->path);
 	free(l);

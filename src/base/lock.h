@@ -7,8 +7,8 @@
 
 typedef struct file_lock file_lock;
 
-/* Makes the file, which tells who holds it, and takes it without waiting. BAD_FILE where another holds it: the message
- * begins with `what` and names process, machine and time. */
+/* Creates the file, which names the process that holds it, and takes the lock without waiting. BAD_FILE where another
+ * holds it: the message begins with `what` and names process, machine and time. */
 file_lock *lock_take(const char *path, const char *what, error *e);
 void lock_release(file_lock *l); /* removes the file; NULL is fine */
 

@@ -126,7 +126,7 @@ static uint64_t left_in(const group *g)
 	uint64_t limit, used, cache = 0, inherited;
 	if (!number_in(g, second ? "memory.max" : "memory.limit_in_bytes", "", &limit)) return UINT64_MAX;
 	if (!number_in(g, second ? "memory.current" : "memory.usage_in_bytes", "", &used)) return UINT64_MAX;
-	/* Of ancestors that a container does not see, version 1 tells the limit here. */
+	/* Version 1 reports the limit of ancestors outside the container here. */
 	if (!second && number_in(g, "memory.stat", "hierarchical_memory_limit ", &inherited) && inherited < limit)
 		limit = inherited;
 	number_in(g, "memory.stat", second ? "inactive_file " : "total_inactive_file ", &cache);
@@ -170,9 +170,9 @@ static bool quota_of(const group *g, uint64_t *quota, uint64_t *period)
 		return number_in(g, "cpu.cfs_quota_us", "", quota) && (int64_t)*quota > 0 &&
 		       number_in(g, "cpu.cfs_period_us", "", period) && *period;
 	FILE *file = fopen(path, "r");
-	bool told = file && fscanf(file, "%" SCNu64 " %" SCNu64, quota, period) == 2 && *quota && *period;
+	bool limited = file && fscanf(file, "%" SCNu64 " %" SCNu64, quota, period) == 2 && *quota && *period;
 	if (file) fclose(file);
-	return told;
+	return limited;
 }
 
 int cpu_quota_under(const char *root)

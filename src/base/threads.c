@@ -16,7 +16,7 @@ typedef struct loop {
 	part_fn *part;
 	const void *context;
 	size_t count, grain;
-	atomic_size_t next; /* the first task that nobody has claimed */
+	atomic_size_t next; /* the first unclaimed task */
 	atomic_bool failed;
 	int taken;       /* by helpers: settled when the caller has taken it back from the others */
 	atomic_int left; /* helpers that are done with it */
@@ -38,7 +38,8 @@ static int helpers, cpus;
 
 /* ── waiting ──
  * A kernel follows another within microseconds, sooner than a sleeping thread wakes: so threads spin before they sleep.
- * Where a spinning thread finds that it lost its CPU for a while, others want the CPUs, and for some time nobody spins.
+ * Where a spinning thread finds that it lost its CPU for a while, other processes need the CPUs, and for some time no
+ * thread spins.
  */
 
 enum { SPIN = 50000, LOST = 50000, RESTRAINT = 20000000 }; /* nanoseconds */

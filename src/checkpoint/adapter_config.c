@@ -57,7 +57,7 @@ static double alpha_of(const json_t *config, const char *prefix, const char *mod
 	return number_of(standard, (double)NAN);
 }
 
-/* Of "unet.down_blocks.0.…" the configuration may speak under "unet." */
+/* Of "unet.down_blocks.0.…" the configuration may use keys with "unet." */
 static void find_prefix(const json_t *config, const char *module, char *prefix, size_t size)
 {
 	const char *dot = strchr(module, '.');
@@ -95,7 +95,7 @@ static json_t *from_metadata(const weights *file, char *doubt, size_t size)
 	return config;
 }
 
-/* kohya's scripts write an alpha for each module besides; where these are gone, nobody applies what is left. */
+/* kohya's scripts write an alpha for each module besides; without these, no tool applies what is left. */
 static void doubt_kohya(const lora *set, const weights *file, char *doubt, size_t size)
 {
 	const char *text = weights_metadata(file, "ss_network_alpha");

@@ -1,5 +1,5 @@
 /* adapter_config.h - what a LoRA file's alphas are where no tensor says it: PEFT writes them into adapter_config.json
- * beside its weights, diffusers into the file's metadata. */
+ * in the folder of its weights, diffusers into the file's metadata. */
 #ifndef SUMI_CHECKPOINT_ADAPTER_CONFIG_H
 #define SUMI_CHECKPOINT_ADAPTER_CONFIG_H
 #include "io/weights.h"

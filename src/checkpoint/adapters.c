@@ -51,7 +51,7 @@ static bool is_folder(const char *path)
 	return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
-/* The folder whose adapter_config.json speaks of this file: false where none does. */
+/* The folder whose adapter_config.json belongs to this file: false if there is none. */
 static bool config_folder(const char *path, char *folder, size_t size)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

@@ -1,6 +1,6 @@
-/* adapters.h - LoRA files that are in use with a model: opened, resolved to its weights, and told what matched. */
-#ifndef SUMI_PIPELINE_ADAPTERS_H
-#define SUMI_PIPELINE_ADAPTERS_H
+/* adapters.h - LoRA files that are in use with a model: opened and resolved to its weights. */
+#ifndef SUMI_CHECKPOINT_ADAPTERS_H
+#define SUMI_CHECKPOINT_ADAPTERS_H
 #include "io/weights.h"
 #include "models/families.h"
 #include "nn/lora.h"
@@ -10,7 +10,7 @@ typedef struct adapter_file {
 	weights *file;
 	lora *set;
 	float strength;
-	char doubt[300]; /* what its user should know; "" where there is nothing */
+	char doubt[300]; /* a warning to the user; "" if there is none */
 } adapter_file;
 
 typedef struct adapter_list {

@@ -43,8 +43,8 @@ bool adopt(void *own, size_t known, const void *given, const char *name, error *
 		    e, BAD_USAGE, "%s: its size is %zu bytes, which is that of none; begin with the defaults", name, size);
 	for (size_t i = known; i < size; i++)
 		if (((const char *)given)[i])
-			return fail(e, BAD_USAGE, "%s: it holds something at byte %zu; this library (%s) knows %zu bytes of it",
-			    name, i, SUMI_VERSION, known);
+			return fail(e, BAD_USAGE, "%s: byte %zu is set, and this library (%s) has %zu bytes of it", name, i,
+			    SUMI_VERSION, known);
 	memcpy(own, given, size < known ? size : known);
 	memcpy(own, &known, sizeof known);
 	return true;
@@ -73,7 +73,7 @@ bool adopt_image(sumi_image *own, const sumi_image *given, const char *what, err
 	return own->pixels || fail(e, BAD_USAGE, "%s: a picture of %d×%d without pixels", what, own->width, own->height);
 }
 
-/* ── who watches a call ── */
+/* ── progress, notes and cancelling ── */
 
 bool watcher_of(watcher *w, const sumi_options *given, error *e)
 {

@@ -1,4 +1,4 @@
-/* caller.h - what crosses the public interface: errors, structs that carry their size, and whoever watches a call. */
+/* caller.h - what crosses the public interface: errors, structs that carry their size, listeners and cancelling. */
 #ifndef SUMI_CHECKPOINT_CALLER_H
 #define SUMI_CHECKPOINT_CALLER_H
 #include "base/error.h"
@@ -7,7 +7,7 @@
 
 /* The failure that the caller's error already holds, if any; `from` may be NULL. */
 error error_of_caller(const sumi_error *from);
-/* Tells the caller a first failure; whether there was none. `to` may be NULL. */
+/* Copies a first failure into the caller's error; true if there was none. `to` may be NULL. */
 bool tell_caller(sumi_error *to, const error *e);
 
 /* ── structs that begin with their size ── */
@@ -23,7 +23,7 @@ bool adopt_listener(sumi_listener *own, const sumi_listener *given, error *e);
 /* A picture that has pixels and a size; NULL is not one. `what` begins the message. */
 bool adopt_image(sumi_image *own, const sumi_image *given, const char *what, error *e);
 
-/* ── who watches a call ── */
+/* ── progress, notes and cancelling ── */
 
 struct sumi_cancel {
 	atomic_int asked;
@@ -34,9 +34,9 @@ typedef struct watcher {
 	const sumi_cancel *cancel; /* NULL: none */
 } watcher;
 
-/* Who watches what is drawn with these options. */
+/* The listener and cancel of these options. */
 bool watcher_of(watcher *w, const sumi_options *o, error *e);
-/* Tells the listener; false: it, or the cancel, asked to stop, and e says so. w may be NULL, as in the next. */
+/* Calls the listener; false with STOPPED: it, or the cancel, requests a stop. w may be NULL, as in the next. */
 bool watcher_progress(const watcher *w, const char *stage, int step, int steps, error *e);
 void watcher_note(const watcher *w, sumi_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -167,7 +167,7 @@ void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t byte
 /* ── which family ── */
 
 /* "folder/x.safetensors" → "folder/x.json", or "folder/config.json". */
-static bool json_beside(const char *path, char *json, size_t size)
+static bool json_of_checkpoint(const char *path, char *json, size_t size)
 {
 	const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
 	int length = (int)(dot ? dot - path : (long)strlen(path));
@@ -179,7 +179,7 @@ static bool json_beside(const char *path, char *json, size_t size)
 
 static bool tell_family(checkpoint *c, const char *path, error *e)
 {
-	char beside[PATH_MAX];
+	char config_path[PATH_MAX];
 	const char *own = checkpoint_metadata(c, "sumi.config");
 	if (own) {
 		c->evidence = "its metadata";
@@ -192,13 +192,14 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 		c->family = *f;
 		return true;
 	}
-	if (!json_beside(path, beside, sizeof beside)) return fail(e, unknown.status, "%s: %s", path, unknown.text);
-	char *text = whole_file(beside, 1 << 20, NULL, e);
-	c->evidence = "the JSON file beside it";
+	if (!json_of_checkpoint(path, config_path, sizeof config_path))
+		return fail(e, unknown.status, "%s: %s", path, unknown.text);
+	char *text = whole_file(config_path, 1 << 20, NULL, e);
+	c->evidence = "the JSON file of its name";
 	error wrong = { 0 };
 	bool fine = text && family_from_json(text, &c->family, &wrong);
 	free(text);
-	return fine || (text ? fail(e, wrong.status, "%s: %s", beside, wrong.text) : false);
+	return fine || (text ? fail(e, wrong.status, "%s: %s", config_path, wrong.text) : false);
 }
 
 /* Tensors by which tools mark what shapes cannot tell: that a model predicts velocity, and that its betas end in noise

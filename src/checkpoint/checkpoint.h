@@ -1,18 +1,19 @@
 /* checkpoint.h - a model's tensors by their single-file keys, whatever they lie in: one file, shards, or a diffusers
  * folder; and what the file says of itself. */
-#ifndef SUMI_PIPELINE_CHECKPOINT_H
-#define SUMI_PIPELINE_CHECKPOINT_H
+#ifndef SUMI_CHECKPOINT_CHECKPOINT_H
+#define SUMI_CHECKPOINT_CHECKPOINT_H
 #include "checkpoint/component.h"
 #include <jansson.h>
 
 typedef struct checkpoint checkpoint;
 
-/* BAD_FILE where it cannot be read as tensors, or the family cannot be told. */
+/* BAD_FILE where it cannot be read as tensors, or the family is not recognised. */
 checkpoint *checkpoint_open(const char *path, error *e);
 void checkpoint_close(checkpoint *c); /* NULL is fine */
 
 const family *checkpoint_family(const checkpoint *c);
-/* How the family was told: "its tensors", "its metadata", "config.json beside it", "the folder's configuration". */
+/* What the family was recognised by: "its tensors", "its metadata", "the JSON file of its name", "the folder's
+ * configuration". */
 const char *checkpoint_evidence(const checkpoint *c);
 
 /* Tensors; the name of a weight is the file's, `key` that of the single-file layout, whatever dialect the file has. */
@@ -32,9 +33,9 @@ void checkpoint_advise_unused(const checkpoint *c, const void *data, size_t byte
 typedef enum flaw { MISSING, MISSHAPED, MISTYPED, UNEXPECTED, FLAWS } flaw;
 /* `text` says it whole: "key: shape [2, 3] in the file, [3, 2] expected". */
 typedef void flaw_fn(void *context, flaw f, const char *text);
-/* Compares the file with what those of the family's networks read that are in it; tells every flaw. UNEXPECTED is
+/* Compares the file with what those of the family's networks read that are in it; reports every flaw. UNEXPECTED is
  * harmless. *parameters is the number of weights that these networks have. */
-bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e);
+bool checkpoint_check(const checkpoint *c, flaw_fn *report, void *context, uint64_t *parameters, error *e);
 
 /* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */
 bool shape_agrees(const weight *w, shape s);

@@ -24,7 +24,7 @@ static void print_shape(char *out, size_t size, int n, const int64_t *d)
 
 typedef struct check {
 	const checkpoint *c;
-	flaw_fn *tell;
+	flaw_fn *report;
 	void *context;
 	uint64_t parameters;
 	bool *used; /* by place in sorted */
@@ -52,7 +52,7 @@ static void check_parameter(void *context, const parameter *p)
 	if (!p->buffer) k->parameters += shape_count(p->shape);
 	if (!w) {
 		snprintf(text, sizeof text, "%s: missing", p->name);
-		if (!p->optional) k->tell(k->context, MISSING, text);
+		if (!p->optional) k->report(k->context, MISSING, text);
 		return;
 	}
 	k->used[place_of(k->c, p->name)] = true;
@@ -62,10 +62,10 @@ static void check_parameter(void *context, const parameter *p)
 	print_shape(wanted, sizeof wanted, p->shape.n, d);
 	if (!shape_agrees(w, p->shape)) {
 		snprintf(text, sizeof text, "%s: shape %s in the file, %s expected", p->name, found, wanted);
-		k->tell(k->context, MISSHAPED, text);
+		k->report(k->context, MISSHAPED, text);
 	} else if (!dtype_is_float(w->dtype)) {
 		snprintf(text, sizeof text, "%s: dtype %s in the file, a float type expected", p->name, w->type_name);
-		k->tell(k->context, MISTYPED, text);
+		k->report(k->context, MISTYPED, text);
 	}
 }
 
@@ -77,13 +77,13 @@ static void check_rest(check *k)
 		if (k->used[i] || family_ignores(&k->c->family, y->key)) continue;
 		print_shape(found, sizeof found, y->weight->ndims, y->weight->shape);
 		snprintf(text, sizeof text, "%.300s: unexpected, %s %s", y->key, y->weight->type_name, found);
-		k->tell(k->context, UNEXPECTED, text);
+		k->report(k->context, UNEXPECTED, text);
 	}
 }
 
-bool checkpoint_check(const checkpoint *c, flaw_fn *tell, void *context, uint64_t *parameters, error *e)
+bool checkpoint_check(const checkpoint *c, flaw_fn *report, void *context, uint64_t *parameters, error *e)
 {
-	check k = { .c = c, .tell = tell, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
+	check k = { .c = c, .report = report, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
 	if (!k.used) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
 	bool fine = true;
 	for (role r = 0; fine && r < FAMILY_ROLES; r++)

@@ -1,6 +1,6 @@
 /* checkpoint_table.h - what a checkpoint is made of; for the files checkpoint*.c alone. */
-#ifndef SUMI_PIPELINE_CHECKPOINT_TABLE_H
-#define SUMI_PIPELINE_CHECKPOINT_TABLE_H
+#ifndef SUMI_CHECKPOINT_CHECKPOINT_TABLE_H
+#define SUMI_CHECKPOINT_CHECKPOINT_TABLE_H
 #include "checkpoint/checkpoint.h"
 
 typedef struct entry {

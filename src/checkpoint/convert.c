@@ -152,7 +152,7 @@ static void part_pieces(void *context, const parameter *p)
 	}
 }
 
-/* OpenCLIP's encoder has no list of positions; Hugging Face's wants one. */
+/* OpenCLIP's encoder has no list of positions; Hugging Face's needs one. */
 static void add_positions(void *context, const parameter *p)
 {
 	conversion *c = context;

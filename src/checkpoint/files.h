@@ -1,6 +1,6 @@
 /* files.h - models as files: new ones, what is wrong with one, and copies in other types and layouts. */
-#ifndef SUMI_PIPELINE_FILES_H
-#define SUMI_PIPELINE_FILES_H
+#ifndef SUMI_CHECKPOINT_FILES_H
+#define SUMI_CHECKPOINT_FILES_H
 #include "base/error.h"
 #include <sumi.h>
 

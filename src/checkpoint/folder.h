@@ -1,6 +1,6 @@
 /* folder.h - the files in a diffusers folder: which of the weights that may lie side by side are read, and JSON. */
-#ifndef SUMI_PIPELINE_FOLDER_H
-#define SUMI_PIPELINE_FOLDER_H
+#ifndef SUMI_CHECKPOINT_FOLDER_H
+#define SUMI_CHECKPOINT_FOLDER_H
 #include "io/weights.h"
 #include <jansson.h>
 

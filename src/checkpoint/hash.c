@@ -71,7 +71,7 @@ static void remember(const char *cache, const char *key, const char hex[65])
 	close(file);
 }
 
-/* From byte `first` on; a mark in the key tells this hash from the whole file's. */
+/* From byte `first` on; a mark in the key distinguishes this hash from the whole file's. */
 static bool hash_from(const char *path, size_t first, const char *mark, char hex[65])
 {
 	char cache[PATH_MAX], key[KEY_SIZE];

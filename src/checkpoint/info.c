@@ -46,7 +46,7 @@ typedef struct tally {
 	char first[256];
 } tally;
 
-static void tell(void *context, flaw f, const char *text)
+static void add_flaw(void *context, flaw f, const char *text)
 {
 	tally *t = context;
 	if (f != UNEXPECTED && !t->first[0]) snprintf(t->first, sizeof t->first, "%s", text);
@@ -104,7 +104,7 @@ bool file_info(const char *path, char **report, error *e)
 	checkpoint *c = checkpoint_open(path, e);
 	if (!c) return false;
 	describe(&l, c, path, e);
-	if (checkpoint_check(c, tell, &t, &parameters, e)) {
+	if (checkpoint_check(c, add_flaw, &t, &parameters, e)) {
 		line(&l, "missing     %d", t.counts[MISSING]);
 		line(&l, "misshaped   %d", t.counts[MISSHAPED] + t.counts[MISTYPED]);
 		line(&l, "unexpected  %d", t.counts[UNEXPECTED]);

@@ -54,10 +54,10 @@ static void write_one(void *context, const parameter *p)
 		fail(w->e, STOPPED, "stopped");
 }
 
-static void each_parameter(const family *f, parameter_fn *tell, work *w)
+static void each_parameter(const family *f, parameter_fn *visit, work *w)
 {
 	for (role r = 0; r < FAMILY_ROLES && !failed(w->e); r++)
-		if (w->whole || !family_apart(f, r)) family_parameters(f, r, tell, w, w->e);
+		if (w->whole || !family_apart(f, r)) family_parameters(f, r, visit, w, w->e);
 }
 
 static bool describes_itself(const char *name)

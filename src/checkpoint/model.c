@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ── who watches ── */
+/* ── progress and notes ── */
 
 bool model_progress(const model *m, const char *stage, int step, int steps, error *e)
 {

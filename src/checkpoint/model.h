@@ -1,7 +1,7 @@
 /* model.h - an open model: a checkpoint whose family is known and whose tensors are all there, what is put in place of
  * or added to its weights, and what is computed with. sumi_model of the public header. */
-#ifndef SUMI_PIPELINE_MODEL_H
-#define SUMI_PIPELINE_MODEL_H
+#ifndef SUMI_CHECKPOINT_MODEL_H
+#define SUMI_CHECKPOINT_MODEL_H
 #include "models/families.h"
 #include "models/taesd.h"
 #include "checkpoint/adapters.h"
@@ -25,14 +25,14 @@ struct sumi_model {
 	bool autoencoder_only; /* nothing else need be in the checkpoint */
 	bool prediction_given; /* the caller said what the denoiser predicts: a folder's scheduler does not count */
 	tokenizer *tokenizers[TEXT_ENCODERS]; /* NULL: the family has no such encoder, or no file of it is there */
-	embeddings words;                     /* learned ones, beside the tokenizer's */
+	embeddings words;                     /* learned ones, in addition to the tokenizer's */
 	dtype compute;
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */
 	char *lora_folder;
 	adapter_list lasting; /* LoRA files given when it was opened */
 	watcher watcher;      /* while it is opened; afterwards a model does not change */
-	/* Where the weights lie in memory (a training run looks at its own): in place of checkpoint_find(). */
+	/* Where the weights lie in memory (a training run draws with its own): in place of checkpoint_find(). */
 	bind_fn *bind;
 	void *bind_context;
 };
@@ -40,14 +40,14 @@ struct sumi_model {
 model *model_open(const char *path, const sumi_model_options *options, error *e);
 void model_close(model *m); /* NULL is fine */
 
-/* Adds a LoRA file to a list, and tells the listener what of it matched. */
+/* Adds a LoRA file to a list, and reports to the listener what of it matched. */
 bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e);
 
 /* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
 bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);
 void model_unused(void *m, const void *data, size_t bytes);
 
-/* Tells the listener; false: it asked to stop, and e says so. */
+/* Calls the listener; false with STOPPED: it requests a stop. */
 bool model_progress(const model *m, const char *stage, int step, int steps, error *e);
 void model_note(const model *m, sumi_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

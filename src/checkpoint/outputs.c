@@ -149,7 +149,7 @@ static bool write_one(weights_writer *out, const output *t, const checkpoint *so
 	return fine;
 }
 
-static bool heard(outputs_progress *p, error *e)
+static bool report_progress(outputs_progress *p, error *e)
 {
 	p->done++;
 	if (!p->listener || !p->listener->progress) return true;
@@ -167,7 +167,8 @@ bool outputs_write(const outputs *o, const char *path, const char *const (*metad
 		const output *t = &o->list[i];
 		fine = weights_writer_declare(out, t->name, t->type, t->ndims, t->shape, e);
 	}
-	for (size_t i = 0; fine && i < o->count; i++) fine = write_one(out, &o->list[i], source, e) && heard(p, e);
+	for (size_t i = 0; fine && i < o->count; i++)
+		fine = write_one(out, &o->list[i], source, e) && report_progress(p, e);
 	if (fine) return weights_writer_finish(out, e);
 	weights_writer_abort(out);
 	return false;

@@ -1,7 +1,7 @@
 /* outputs.h - tensors on their way into a file: what each is called there, and which rows of which weights it is made
  * of. Written a piece at a time, so that a model of any size takes little memory. */
-#ifndef SUMI_PIPELINE_OUTPUTS_H
-#define SUMI_PIPELINE_OUTPUTS_H
+#ifndef SUMI_CHECKPOINT_OUTPUTS_H
+#define SUMI_CHECKPOINT_OUTPUTS_H
 #include "models/families.h"
 #include "checkpoint/checkpoint.h"
 #include <sumi.h>
@@ -35,14 +35,14 @@ bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t co
  * tensor the first is. */
 bool outputs_fit(const outputs *o, error *e);
 
-/* How far all files of a conversion are; the listener hears of every tensor. */
+/* How far all files of a conversion are; the listener is called for every tensor. */
 typedef struct outputs_progress {
 	const sumi_listener *listener; /* may be NULL */
 	int done, all;
 } outputs_progress;
 
-/* Writes them with this metadata, {key, value} up to {NULL}. `source` is told what was read. What is too large for its
- * type becomes the largest that it has. */
+/* Writes them with this metadata, {key, value} up to {NULL}. `source` is read and its pages released as they are
+ * written. What is too large for its type becomes the largest that it has. */
 bool outputs_write(const outputs *o, const char *path, const char *const (*metadata)[2], const checkpoint *source,
     outputs_progress *p, error *e);
 void outputs_free(outputs *o);

@@ -1,6 +1,6 @@
 /* types.h - the element types of weights as users spell them. */
-#ifndef SUMI_PIPELINE_TYPES_H
-#define SUMI_PIPELINE_TYPES_H
+#ifndef SUMI_CHECKPOINT_TYPES_H
+#define SUMI_CHECKPOINT_TYPES_H
 #include "base/error.h"
 #include "tensor/dtype.h"
 

@@ -19,12 +19,12 @@ static const option table[] = {
 	    .help = "(what the model was made for)", .multiple_of_8 = true },
 	{ .name = "height", .letter = 'H', .kind = INTEGER, AT(height), 8, 65536, "PIXELS",
 	    .help = "(what the model was made for)", .multiple_of_8 = true },
-	{ .name = "profile", .kind = FLAG, AT(profile), .help = "run it, and tell the times of every node and kernel" },
+	{ .name = "profile", .kind = FLAG, AT(profile), .help = "run it, and print the time of every node and kernel" },
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
 	    .help = "compute in (bf16 where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "(what is free)" },
-	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell what is done" },
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print what is done" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(verbose), .help = "this text" },
 };
 /* clang-format on */

@@ -38,7 +38,7 @@ static const option table[] = {
 	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", NULL,
 	    "how strongly the text leads (the model's, 7 for Stable Diffusion)" },
 	{ .name = "guidance-rescale", .kind = NUMBER, AT(rescale), 0, 1, "X", NULL, "tame the contrast of strong guidance" },
-	{ .name = "negative-prompt", .kind = TEXT, AT(negative), .argument = "WORDS", .help = "what all are led away from" },
+	{ .name = "negative-prompt", .kind = TEXT, AT(negative), .argument = "WORDS", .help = "negative prompt of all" },
 	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME",
 	    .help = "as in sumi generate" },
 	{ .name = "scheduler", .alias = "schedule", .kind = TEXT, AT(schedule), .argument = "NAME", .help = "as in sumi generate" },
@@ -56,7 +56,7 @@ static const option table[] = {
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "as in sumi generate" },
-	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell of the model" },
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print details of the model" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
 };

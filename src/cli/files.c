@@ -12,7 +12,7 @@ typedef struct settings {
 #define AT(field) offsetof(settings, field)
 
 #define COMMON                                                                                        \
-	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell what is done" },     \
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print what is done" },    \
 	    { .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" }, \
 	{                                                                                                 \
 		.name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text"                   \

@@ -30,7 +30,7 @@ static const option table[] = {
 	{ .name = "prompt-file", .kind = TEXT, AT(prompt_file), .argument = "FILE",
 	    .help = "read the prompt; -: from stdin" },
 	{ .name = "negative-prompt", .letter = 'n', .kind = TEXT, AT(negative), .argument = "WORDS",
-	    .help = "what it is led away from" },
+	    .help = "what the picture should not show" },
 	{ .name = "width", .letter = 'W', .kind = INTEGER, AT(width), 8, 65536, "PIXELS",
 	    .help = "a multiple of 8 (what the model was made for)", .multiple_of_8 = true },
 	{ .name = "height", .letter = 'H', .kind = INTEGER, AT(height), 8, 65536, "PIXELS",
@@ -89,7 +89,7 @@ static const option table[] = {
 	    "of a model of flow: spend the steps on more noise (the model's, 3 for Stable Diffusion 3)" },
 	{ .name = "eta", .kind = NUMBER, AT(eta), 0, 1, "X", NULL, "noise of DDIM and the ancestral samplers (theirs)" },
 	{ .name = "rng", .kind = TEXT, AT(rng), .argument = "cpu|cuda", .standard = "cpu",
-	    .help = "whose noise a seed means: PyTorch's on a CPU, or on a GPU" },
+	    .help = "random generator: PyTorch's of a CPU, or of a GPU" },
 
 	{ .name = "What SDXL is told besides", .kind = HEADING },
 	{ .name = "original-size", .kind = TEXT, AT(original), .argument = "WxH",
@@ -114,7 +114,7 @@ static const option table[] = {
 	    .help = "compute in (bf16 where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL,
 	    "refuse to begin what would take more, e.g. 6G (what is free)" },
-	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "tell of memory, kernels and times" },
+	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print memory, kernels and times" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
 };
@@ -385,7 +385,8 @@ int command_generate(int argc, char **argv)
 	if (!s.prompt && !s.prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
 	if (s.frames && !s.prompt_to && s.variation_seed < 0)
 		return complain(2, "--frames needs --prompt-to or --variation-seed: where to go");
-	if (s.frames && s.count > 1) return complain(2, "--frames says how many pictures: no --batch-count beside it");
+	if (s.frames && s.count > 1)
+		return complain(2, "--frames is the number of pictures: it cannot be combined with --batch-count");
 	if (s.frames) s.count = s.frames;
 	if (s.mask && !s.init) return complain(2, "--mask needs --init-img");
 	if (!output_path(path, sizeof path, s.output, 1, (int)s.count))

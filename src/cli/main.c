@@ -1,4 +1,4 @@
-/* main.c - sumi COMMAND …: finds the command, and tells what there is. */
+/* main.c - sumi COMMAND …: finds and runs the command, or lists them. */
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <signal.h>
@@ -55,7 +55,7 @@ static int command_help(int argc, char **argv)
 	       "usage: sumi COMMAND [OPTIONS]\n\n",
 	    sumi_version());
 	for (int i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
-	puts("\nsumi COMMAND --help tells a command's options. For example:\n\n"
+	puts("\nsumi COMMAND --help lists a command's options. For example:\n\n"
 	     "  sumi generate -p \"smiling cat with heart-eyes\" -o cat.png\n"
 	     "  sumi generate -m v1-5.safetensors -p \"a red fox in the snow\" --steps 25 --sampling-method dpm++2m\n\n"
 	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 numbers that are not finite, 130 interrupted.");

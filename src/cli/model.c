@@ -1,4 +1,4 @@
-/* model.c - which model is meant where none is named: the one that ships with Sumi, beside the program as it was
+/* model.c - the model to use if none is named: the one that ships with Sumi, relative to the program as it was
  * built or as it was installed. */
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -25,6 +25,6 @@ bool find_model(const char *asked, char *path, size_t size)
 		}
 	}
 	complain(3, "no model: name one with -m FILE or SUMI_MODEL=FILE; the one that ships with Sumi "
-	            "(models/emoji.safetensors) is not beside this program");
+	            "(models/emoji.safetensors) was not found near this program");
 	return false;
 }

@@ -12,7 +12,7 @@ typedef struct progress {
 	bool open;             /* a stage is shown that has not ended */
 } progress;
 
-/* Looks at the terminal and NO_COLOR, and from here on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; a
+/* Checks the terminal and NO_COLOR, and from here on SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; a
  * second one kills. */
 void progress_begin(progress *p, bool verbose, bool quiet);
 sumi_listener progress_listener(progress *p); /* p must live as long as the listener */

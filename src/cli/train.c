@@ -1,4 +1,4 @@
-/* train.c - sumi train JOB: options as the library's table has them, and a line that tells how it goes. */
+/* train.c - sumi train JOB: options as the library's table has them, and a progress line. */
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -60,8 +60,8 @@ static int job_help(const char *job)
 
 typedef struct display {
 	bool terminal, quiet, open, cache;
-	bool first;  /* of all processes: notes come to it alone */
-	double told; /* seconds of the clock */
+	bool first;     /* of all processes: notes come to it alone */
+	double printed; /* seconds of the clock */
 } display;
 
 /* Ten times a second on a terminal, else every half minute. */
@@ -70,7 +70,7 @@ static int on_progress(void *context, const sumi_training_progress *p)
 	display *d = context;
 	double now = seconds_now();
 	bool last = p->step == p->steps;
-	if (!d->quiet && !p->rank && (last || now - d->told >= (d->terminal ? 0.1 : 30))) {
+	if (!d->quiet && !p->rank && (last || now - d->printed >= (d->terminal ? 0.1 : 30))) {
 		char left[32];
 		print_duration(left, sizeof left, p->seconds_left);
 		fprintf(stderr, "%s%s %lld", d->terminal ? "\r" : "", d->cache ? "picture" : "step", (long long)p->step);
@@ -80,7 +80,7 @@ static int on_progress(void *context, const sumi_training_progress *p)
 		if (p->waited >= 0.005) fprintf(stderr, "  %.0f %% waiting for data", 100 * p->waited);
 		if (p->steps) fprintf(stderr, "  %s left", left);
 		fputs(d->terminal ? "\033[K" : "\n", stderr);
-		d->told = now;
+		d->printed = now;
 		d->open = d->terminal;
 	}
 	return stop_requested();
@@ -148,8 +148,7 @@ static int read_arguments(sumi_training *run, const char *job, int argc, char **
 
 static int find_job(int argc, char **argv)
 {
-	if (argc < 2)
-		return complain(2, "train what? autoencoder, diffusion, lora or embedding; sumi train --help tells more");
+	if (argc < 2) return complain(2, "train what? autoencoder, diffusion, lora or embedding; see sumi train --help");
 	for (int i = 0; i < JOBS; i++)
 		if (!strcasecmp(argv[1], jobs[i])) return 0;
 	const char *near = nearest_name(job_name, argv[1]);
@@ -157,7 +156,7 @@ static int find_job(int argc, char **argv)
 	return complain(2, "no training job %.80s: autoencoder, diffusion, lora or embedding", argv[1]);
 }
 
-/* Where it lies goes to standard output, for whoever reads that, as with pictures. */
+/* The result's path goes to standard output, for scripts, as with pictures. */
 static int print_result(const sumi_training *run, const display *d)
 {
 	char path[4096], batches[32] = "0";
@@ -171,7 +170,7 @@ static int run_job(int argc, char **argv)
 {
 	sumi_error e = { 0 };
 	display d = { .cache = !strcmp(argv[0], "cache") };
-	progress p; /* for its signals and what it knows of the terminal */
+	progress p; /* for its signal handlers and the terminal's properties */
 	sumi_training *run = sumi_training_new(argv[0], &e);
 	if (!run) return complain(e.status, "%s", e.text);
 	int code = read_arguments(run, argv[0], argc, argv, &d.quiet);

@@ -256,7 +256,7 @@ static void respace(scheduler_sigmas kind, double *sigmas, int count, double low
 	if (kind == BETA_SIGMAS) beta_sigmas(sigmas, count, low, high);
 }
 
-/* The list of sigmas with the last one behind it, and the timesteps for the model; whoever gets them frees both. */
+/* The list of sigmas with the last one behind it, and the timesteps for the model; the caller frees both. */
 typedef struct sigma_list {
 	double *sigmas, *times;
 	int count;

@@ -34,7 +34,7 @@ typedef struct scheduler {
 	bool final_alpha_is_one;     /* set_alpha_to_one */
 	bool final_sigma_is_min;     /* final_sigmas_type "sigma_min" */
 	bool log_linear;             /* interpolation_type */
-	bool continuous_v;           /* timestep_type "continuous" with v-prediction: the network is told log(sigma)/4 */
+	bool continuous_v;           /* timestep_type "continuous" with v-prediction: the network's time is log(sigma)/4 */
 	double least_lambda;         /* lambda_min_clipped: timesteps with less are not visited; −∞: all are */
 	double sigma_min, sigma_max; /* of EulerDiscrete: the ends of respaced sigmas; 0: the schedule's */
 	bool from_one;               /* UniPC on flow: as diffusers has it since its files have "shift_terminal" */

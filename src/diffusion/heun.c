@@ -1,4 +1,4 @@
-/* heun.c - two evaluations a step, or some remembered, on dx/dsigma: Heun, Restart, DPM2 and LMS. These want a variance
+/* heun.c - two evaluations a step, or some remembered, on dx/dsigma: Heun, Restart, DPM2 and LMS. These need a variance
  * exploding path, where dx/dsigma is the noise, or one of flow, where it is the velocity noise - x0. */
 #include "diffusion/solver.h"
 #include <math.h>

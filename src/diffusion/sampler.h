@@ -12,7 +12,7 @@
  * network was trained on. step counts the trajectory's steps from 0; a step may ask more than once. */
 typedef bool denoise_fn(void *context, int step, double t, const float *x, float *out, error *e);
 /* n unit normal numbers for the way from one sigma/alpha down to another. A sampler that draws independent noise for
- * each call does not look at them; Brownian noise does. */
+ * each call ignores them; Brownian noise does not. */
 typedef bool noise_fn(void *context, double from, double to, float *out, size_t n, error *e);
 /* After each step: steps done so far (1 … count), calls of the denoiser so far, the latent and the denoiser's last
  * guess of the result. False: stop, and sample fails with STOPPED. */
@@ -29,7 +29,7 @@ typedef struct sampling {
 	const float *known, *mask;
 } sampling;
 
-/* What can be set. Each sampler of the table has its own defaults; a field that a sampler does not know does nothing.
+/* What can be set. Each sampler of the table has its own defaults; a sampler ignores the fields that it does not use.
  */
 typedef struct sampler_options {
 	double eta;  /* share of the noise that is drawn anew: 0 none, 1 all (ancestral, SDE, DDIM's eta, TCD's gamma) */

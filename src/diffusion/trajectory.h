@@ -10,7 +10,7 @@
 typedef enum path_form { VARIANCE_EXPLODING, VARIANCE_PRESERVING, FLOW_MATCHING } path_form;
 
 typedef struct path_point {
-	double t; /* the time that the network is told; training timesteps, may be fractional */
+	double t; /* the network's time input; training timesteps, may be fractional */
 	double alpha, sigma;
 } path_point;
 
@@ -55,7 +55,7 @@ bool trajectory_from_timesteps(
     trajectory *p, const noise_schedule *schedule, const double *timesteps, int count, double final, error *e);
 void trajectory_free(trajectory *p);
 
-/* Where on the way a point lies, as a source of noise is told: sigma in units of alpha, but flow's own sigma. */
+/* A point's noise level, as noise sources take it: sigma in units of alpha, but flow's own sigma. */
 double noise_level(const trajectory *p, path_point at);
 
 /* The point of this sigma, in the sense of trajectory_from_sigmas. */

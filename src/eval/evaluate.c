@@ -150,7 +150,7 @@ static void forget(evaluation *v)
 }
 
 /* Drawn, nearest and wanted in threes; four threes a row. */
-static bool tell(evaluation *v, sumi_evaluation *result, error *e)
+static bool make_report(evaluation *v, sumi_evaluation *result, error *e)
 {
 	result->table = report_table(v);
 	result->json = report_json(v);
@@ -164,7 +164,7 @@ bool evaluate(const model *m, const sumi_evaluation_options *o, sumi_evaluation 
 	evaluation v = { .m = m, .o = o };
 	bool fine = prepare(&v, e) && look_at_all(&v, e) && check_autoencoder(&v, e) && check_judge(&v, e);
 	if (fine && !o->autoencoder) fine = draw_samples(&v, e) && measure_frechet(&v, e);
-	fine = fine && tell(&v, result, e);
+	fine = fine && make_report(&v, result, e);
 	forget(&v);
 	return fine;
 }

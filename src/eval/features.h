@@ -1,4 +1,4 @@
-/* features.h - what a judge looks at instead of pixels: the autoencoder's mean latent of a picture, or the picture
+/* features.h - the feature spaces of the judge: the autoencoder's mean latent of a picture, or the picture
  * itself, reduced to the size of that latent and blurred. Pictures of any size are brought to the model's. */
 #ifndef SUMI_EVAL_FEATURES_H
 #define SUMI_EVAL_FEATURES_H
@@ -8,7 +8,7 @@ typedef struct eye eye; /* a model's autoencoder, several pictures at a time */
 
 eye *eye_new(const model *m, error *e);
 void eye_free(eye *y);           /* NULL is fine */
-int eye_batch(const eye *y);     /* pictures that are looked at together */
+int eye_batch(const eye *y);     /* pictures that are encoded together */
 size_t eye_pixels(const eye *y); /* values of a picture: side·side·3 */
 size_t eye_values(const eye *y); /* values of a mean latent, and of a reduced picture at most */
 

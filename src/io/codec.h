@@ -38,7 +38,7 @@ void encode_jpeg(sink *out, const picture *p, const char *text, int quality, err
 void encode_webp(sink *out, const picture *p, const char *text, int quality, error *e);
 char *text_of_png(const source *s); /* NULL where there is none; the caller frees it */
 
-/* EXIF: a TIFF structure of which we know two entries. Found in the container, checked at every step. */
+/* EXIF: a TIFF structure, of which we read two entries. Found in the container, checked at every step. */
 typedef struct exif {
 	const uint8_t *data; /* begins with "II" or "MM" */
 	size_t size;

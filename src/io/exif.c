@@ -1,4 +1,4 @@
-/* exif.c - the two things that we know of EXIF: which way up a picture is, and what its comment says.
+/* exif.c - the two entries of EXIF that are read: a picture's orientation and its comment.
  * Source: Exif 2.3 (JEITA CP-3451C), 4.5 and 4.6.5. */
 #include "io/codec.h"
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* jpeg.c - JPEG through libjpeg, whose errors jump. */
+/* jpeg.c - JPEG through libjpeg, whose errors are a longjmp. */
 #include "io/codec.h"
 #include <stdio.h> /* jpeglib.h needs it */
 #include <jpeglib.h>
@@ -50,7 +50,7 @@ static void set_errors(codec *c)
 
 /* ── reading ── */
 
-/* Adobe's programs store ink upside down, and nobody else stores CMYK. */
+/* Adobe's programs store CMYK inverted, and no others store it. */
 static void rgb_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
 {
 	for (int i = 0; i < width; i++, rgb += 3, cmyk += 4)

@@ -339,7 +339,7 @@ static bool stack_global(pickle *p)
 	value *name = pop(p), *module = name ? pop(p) : NULL;
 	if (!module) return false;
 	if (name->kind != TEXT_VALUE || module->kind != TEXT_VALUE)
-		return pickle_refuse(p, "its pickle asks for a global whose name is no text");
+		return pickle_refuse(p, "its pickle names a global by something that is not text");
 	return push_global(p, module->text, module->length, name->text, name->length);
 }
 
@@ -352,7 +352,7 @@ static bool call(pickle *p)
 	return push(p, pickle_call(p, function, arguments));
 }
 
-/* Attributes of an object. State dictionaries have a "_metadata" of versions, which nobody needs; a ParameterDict has
+/* Attributes of an object. State dictionaries have a "_metadata" of versions, which is not needed; a ParameterDict has
  * what it holds under "_parameters". */
 static bool build(pickle *p)
 {

@@ -1,12 +1,12 @@
 /* pickle_globals.c - the names that a pickle may use, and what a call of each builds. Nothing here does more than make
- * a value; what is OPAQUE is not even looked at. */
+ * a value; the content of what is OPAQUE is ignored. */
 #include "io/pickle.h"
 #include <string.h>
 
 struct global {
 	const char *module, *name;
 	enum {
-		OPAQUE_CLASS, /* of settings that trainers leave beside the weights: its calls and its state are forgotten */
+		OPAQUE_CLASS, /* of settings that trainers store with the weights: its calls and its state are dropped */
 		DICTIONARY,
 		SEQUENCE,
 		TENSOR,    /* (storage, offset, shape, strides, …) */

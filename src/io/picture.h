@@ -12,7 +12,7 @@ typedef struct picture {
 	uint8_t *alpha; /* owned; a byte a pixel, 0 transparent … 255 opaque; NULL: opaque everywhere */
 } picture;
 
-enum { PICTURE_MAX_PIXELS = 1 << 28 }; /* a limit that nobody meets by honest work: 16384 × 16384 */
+enum { PICTURE_MAX_PIXELS = 1 << 28 }; /* far above any real picture: 16384 × 16384 */
 
 /* Contents undefined, opaque. Width and height ≥ 1, at most 65535 each. */
 bool picture_new(picture *p, int width, int height, error *e);
@@ -26,7 +26,7 @@ void picture_free(picture *p); /* leaves it empty; an empty one is fine */
 bool picture_read(picture *p, const char *path, int64_t max_pixels, error *e);
 /* From memory; `name` is what messages call it. */
 bool picture_decode(picture *p, const void *data, size_t bytes, const char *name, int64_t max_pixels, error *e);
-/* Width and height as picture_decode would give them, from the first bytes alone; false where they cannot be told. */
+/* Width and height as picture_decode would give them, from the first bytes alone; false if these do not hold them. */
 bool picture_size_of(const void *data, size_t bytes, int *width, int *height);
 /* What the text under `parameters` (PNG) or in EXIF's UserComment (JPEG, WebP) says, UTF-8; the caller frees it. NULL
  * where there is none: then e says why only if the file could not be read at all. */
@@ -38,9 +38,9 @@ typedef enum picture_format { NO_PICTURE_FORMAT, PNG, JPEG, WEBP } picture_forma
 /* By extension, in any case: .png .jpg .jpeg .webp; BAD_USAGE for others. */
 bool picture_format_of(const char *path, picture_format *format, error *e);
 
-/* Beside and renamed. `text`, UTF-8, may be NULL; it is stored as A1111 stores it: in PNG a tEXt chunk `parameters`, or
- * iTXt where it is not Latin-1; in JPEG and WebP EXIF's UserComment in UTF-16, cut to 32,000 units there. quality, of
- * JPEG and WebP: 1…100, 0 means 90; WebP at 100 is lossless. */
+/* Through a temporary file that is renamed. `text`, UTF-8, may be NULL; it is stored as A1111 stores it: in PNG a tEXt
+ * chunk `parameters`, or iTXt where it is not Latin-1; in JPEG and WebP EXIF's UserComment in UTF-16, cut to 32,000
+ * units there. quality, of JPEG and WebP: 1…100, 0 means 90; WebP at 100 is lossless. */
 bool picture_write(const picture *p, const char *path, const char *text, int quality, error *e);
 /* To memory; the caller frees *data. */
 bool picture_encode(

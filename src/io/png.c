@@ -1,4 +1,4 @@
-/* png.c - PNG through libpng, whose errors jump: each function sets the place to land before it calls. */
+/* png.c - PNG through libpng, whose errors are a longjmp: each function calls setjmp before it calls libpng. */
 #include "io/codec.h"
 #include <png.h>
 #include <setjmp.h>

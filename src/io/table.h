@@ -40,7 +40,7 @@ bool tensor_bytes(int ndims, const int64_t *shape, int bits, size_t *bytes);
 bool looks_like_safetensors(const mapping *m);
 bool read_safetensors(weights *w, const mapping *m, const char *path, error *e);
 bool looks_like_pickle(const mapping *m);
-bool read_torch_zip(weights *w, const mapping *m, const char *path, error *e); /* zip.h tells one */
+bool read_torch_zip(weights *w, const mapping *m, const char *path, error *e); /* recognised by zip.h */
 bool read_torch_legacy(weights *w, const mapping *m, const char *path, error *e);
 
 #endif

@@ -1,9 +1,9 @@
 /* tar.h - walks the files of a tar archive that lies in memory: ustar (POSIX.1-1988), GNU's long names and base-256
- * sizes, and pax headers (POSIX.1-2001). Nothing is unpacked: what is told points into the archive.
+ * sizes, and pax headers (POSIX.1-2001). Nothing is unpacked: the data of an entry points into the archive.
  *
  *     tar t = tar_of(m.data, m.size, "00000.tar");
  *     for (tar_file f; tar_next(&t, &f, &e);) … f.name, f.data, f.size …
- *     if (failed(&e)) … the archive is cut or damaged behind what was told … */
+ *     if (failed(&e)) … the archive is cut or damaged behind the last entry … */
 #ifndef SUMI_IO_TAR_H
 #define SUMI_IO_TAR_H
 #include "base/error.h"

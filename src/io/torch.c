@@ -249,7 +249,7 @@ static bool check_byte_order(const source *s)
 	char name[NAME_SIZE];
 	int n = snprintf(name, sizeof name, "%.*sbyteorder", (int)s->folder_length, s->folder);
 	const zip_entry *y = n > 0 && n < NAME_SIZE ? zip_find(s->zip, name, (size_t)n) : NULL;
-	if (!y) return true; /* before 2.1: little-endian as far as anyone knows */
+	if (!y) return true; /* before 2.1: little-endian in practice */
 	const uint8_t *data = zip_data(s->zip, y, s->e);
 	if (!data) return false;
 	return (y->bytes == 6 && !memcmp(data, "little", 6)) ||

@@ -155,7 +155,7 @@ static const char *what_it_seems(const mapping *m)
 static bool read_file(weights *w, const char *path, bool is_shard, error *e);
 
 /* "dir/model.index.json" and "a.safetensors" make "dir/a.safetensors" */
-static char *beside(const char *path, const char *name)
+static char *sibling_path(const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');
 	size_t folder = slash ? (size_t)(slash - path) + 1 : 0, n = strlen(name);
@@ -169,8 +169,8 @@ static char *beside(const char *path, const char *name)
 static bool read_shard(weights *w, const char *index, const char *name, error *e)
 {
 	if (strchr(name, '/') || !*name || *name == '.')
-		return fail(e, BAD_FILE, "%s: the shard \"%s\" does not lie beside its index", index, name);
-	char *path = beside(index, name);
+		return fail(e, BAD_FILE, "%s: the shard \"%s\" is not in the folder of its index", index, name);
+	char *path = sibling_path(index, name);
 	bool ok = path ? read_file(w, path, true, e) : fail(e, NO_MEMORY, "%s: no memory", index);
 	free(path);
 	return ok;

@@ -1,6 +1,6 @@
 /* weights.h - named tensors in files. Whatever the file's format, it is judged by its content:
  * - safetensors, one file;
- * - an index of shards (`*.safetensors.index.json`, `*.bin.index.json`), the shards lying beside it;
+ * - an index of shards (`*.safetensors.index.json`, `*.bin.index.json`), the shards in the same folder;
  * - PyTorch's zip and legacy formats (`.ckpt`, `.pt`, `.pth`, `.bin`), read without ever running what they hold.
  *
  *     weights *w = weights_open("model.safetensors", &e);
@@ -45,8 +45,8 @@ const char *weights_metadata(const weights *w, const char *key);
 const char *weights_metadata_at(const weights *w, size_t i, const char **key);
 const char *weights_path(const weights *w); /* as given to weights_open */
 
-/* Tells the system that these bytes, part of a weight or not of w at all, will not be read soon: they leave the memory
- * of the process. Reading them again is allowed and costs reading the file again. */
+/* Advises the system that these bytes, part of a weight or not of w at all, will not be read soon: they leave the
+ * memory of the process. Reading them again is allowed and costs reading the file again. */
 void weights_advise_unused(const weights *w, const void *data, size_t bytes);
 
 /* ── writing safetensors ── */

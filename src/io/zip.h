@@ -1,5 +1,5 @@
 /* zip.h - the directory of a zip archive that lies in memory, as far as PyTorch writes one: stored entries, zip64. What
- * is compressed or encrypted is told and not unpacked, so no archive is larger than its file.
+ * is compressed or encrypted is reported and not unpacked, so no archive is larger than its file.
  *
  * Format: PKWARE's APPNOTE.TXT 6.3 (sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3). */
 #ifndef SUMI_IO_ZIP_H

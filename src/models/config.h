@@ -10,7 +10,7 @@ bool vae_config_from_json(const json_t *j, vae_config *c, error *e);   /* ddconf
 bool mmdit_config_from_json(
     const json_t *j, mmdit_config *c, error *e); /* MMDiTX's, and "context_dim", "pos_spacing" */
 /* Hugging Face's CLIP ("hidden_size"), OpenCLIP's ("width"), the LDM transformer's ("n_embed") or T5's ("d_model")
- * arguments, told apart by these. Ids are read, prefixes are not the configuration's. */
+ * arguments, distinguished by these. Ids are read, prefixes are not the configuration's. */
 bool text_config_from_json(const json_t *j, text_config *c, error *e);
 
 /* A whole family's JSON has no key, of its own or of its parts, that is a misspelling of one that it has not: BAD_FILE,

@@ -37,6 +37,6 @@ bool family_from_tokenizer(const json_t *special_tokens_map, const json_t *token
 
 /* The JSON files of a folder for this family, model_index.json last. BAD_USAGE where they could not say all of it. */
 typedef bool diffusers_file(void *context, const char *name, const char *text, error *e);
-bool diffusers_configurations(const family *f, diffusers_file *tell, void *context, error *e);
+bool diffusers_configurations(const family *f, diffusers_file *visit, void *context, error *e);
 
 #endif

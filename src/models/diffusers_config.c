@@ -199,7 +199,7 @@ bool family_from_tokenizer(const json_t *special, const json_t *config, family *
 		t->padding = t->end;
 	else if (padding)
 		return fail(e, BAD_FILE, "configuration: 'pad_token' is '%.60s', expected <|endoftext|> or !", padding);
-	const json_t *length = json_object_get(config, "model_max_length"); /* 1e30 where nobody cared */
+	const json_t *length = json_object_get(config, "model_max_length"); /* 1e30 where it was not set */
 	if (json_is_integer(length) && json_integer_value(length) >= 3 && json_integer_value(length) <= t->clip.positions)
 		t->length = (int)json_integer_value(length);
 	return true;

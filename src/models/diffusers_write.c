@@ -82,7 +82,7 @@ static json_t *unet_json(const family *f)
 	set_each(j, "transformer_layers_per_block", c->depth, c->levels);
 	set_int(j, "cross_attention_dim", c->context);
 	if (c->guidance) set_int(j, "time_cond_proj_dim", c->guidance);
-	if (c->head_width) /* a list, also where all are the same: that is how a fixed width is told */
+	if (c->head_width) /* a list, also where all are the same: diffusers then reads a fixed width */
 		json_object_set_new(j, "attention_head_dim", widths(1, heads, c->levels));
 	else
 		set_int(j, "attention_head_dim", c->heads);
@@ -204,7 +204,8 @@ static json_t *comparable(const family *f)
 	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
 	json_object_del(j, "name"); /* these two change no picture that names its guidance */
 	json_object_del(j, "guidance_scale");
-	if (g.text[0].kind == CLIP_TEXT) json_object_del(json_object_get(j, "text"), "tokenizer"); /* GELU tells it there */
+	if (g.text[0].kind == CLIP_TEXT)
+		json_object_del(json_object_get(j, "text"), "tokenizer"); /* recognised by GELU there */
 	free(text);
 	return j;
 }
@@ -230,7 +231,7 @@ static bool prove(const family *g, const json_t *const *files, error *e)
 	return same || fail(e, BAD_USAGE, "%s has no diffusers layout: %s", g->name, wrong.text);
 }
 
-bool diffusers_configurations(const family *f, diffusers_file *tell, void *context, error *e)
+bool diffusers_configurations(const family *f, diffusers_file *visit, void *context, error *e)
 {
 	static const char *const names[] = { "unet/config.json", "vae/config.json", "text_encoder/config.json",
 		"scheduler/scheduler_config.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
@@ -248,7 +249,7 @@ bool diffusers_configurations(const family *f, diffusers_file *tell, void *conte
 	for (int i = 0; i < FILES; i++) {
 		char *text = fine ? json_dumps(files[i], JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
 		if (fine && !text) fine = fail(e, NO_MEMORY, "out of memory for %s", names[i]);
-		fine = fine && tell(context, names[i], text, e);
+		fine = fine && visit(context, names[i], text, e);
 		free(text);
 		json_decref(files[i]);
 	}

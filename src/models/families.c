@@ -142,7 +142,7 @@
 	}
 
 /* The model that ships with Sumi: most of its parameters work on maps of 8×8 and 4×4. The vocabulary is as large as
- * its training's captions made it; a file tells its own. */
+ * its training's captions made it; a file holds its own. */
 #define EMOJI_UNET                                                                                                  \
 	{                                                                                                               \
 		.in_channels = 4, .out_channels = 4, .channels = 64, .levels = 3, .multiplier = { 1, 2, 3 },                \

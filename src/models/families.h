@@ -1,5 +1,5 @@
 /* families.h - a model family is data: its networks, where a checkpoint keeps them, how it was trained, and the keys by
- * which a file of it is recognised. Nothing else in Sumi asks which version a model is. */
+ * which a file of it is recognised. No other code depends on a model's version. */
 #ifndef SUMI_MODELS_FAMILIES_H
 #define SUMI_MODELS_FAMILIES_H
 #include "diffusion/schedule.h"
@@ -48,7 +48,7 @@ typedef struct family {
 	int size;       /* of the pictures that it was trained on, pixels */
 } family;
 
-/* The families that Sumi knows, by number from 0; NULL past the last. */
+/* The supported families, by number from 0; NULL past the last. */
 const family *family_at(int i);
 /* "sd1", "sd1-inpainting", "sd2.1", …; fails with BAD_USAGE and the list of names. */
 const family *family_by_name(const char *name, error *e);
@@ -59,7 +59,7 @@ const char *role_name(role r); /* "denoiser", "autoencoder", "second text encode
 bool family_has(const family *f, role r);
 /* Published files of this family leave the component out: it comes in a file of its own, or not at all. */
 bool family_apart(const family *f, role r);
-/* Whose parameter this key of a single file is: by the longest prefix; ROLES: nobody's. */
+/* The component that this key of a single file belongs to, by the longest prefix; ROLES: none. */
 role family_role_of(const family *f, const char *key);
 int family_context_width(const family *f); /* of the contexts that its text encoders make; 0: it has none */
 int family_vector_width(const family *f);  /* of the vectors that they make, sizes included; 0: none */
@@ -67,8 +67,8 @@ int family_vector_width(const family *f);  /* of the vectors that they make, siz
 enum { SIZE_SINUSOIDS = 256 };
 int family_size_numbers(const family *f);
 
-/* What a file holds under a key: false where it has no such tensor. data may be asked for (not NULL) to tell apart what
- * shapes cannot. */
+/* What a file holds under a key: false where it has no such tensor. Where data is not
+ * NULL it receives the values, for families that do not differ in shapes. */
 typedef bool tensor_lookup(void *context, const char *key, dtype *d, shape *s, const void **data);
 /* The known family whose signature keys are all there with their shapes; NULL and BAD_FILE where there is none. Whether
  * an SD 2 model predicts noise or velocity cannot be seen from its shapes: then the spread of one late bias decides, as
@@ -89,9 +89,9 @@ typedef struct parameter {
 	bool optional; /* no picture depends on it (so it is with every buffer): files may lack it */
 } parameter;
 typedef void parameter_fn(void *context, const parameter *p);
-/* Builds the component's networks without data and tells every parameter once, in the order of use, and then its
+/* Builds the component's networks without data and visits every parameter once, in the order of use, and then its
  * buffers; nothing of a role that the family does not have. Together these are what `sumi init` writes. */
-bool family_parameters(const family *f, role r, parameter_fn *tell, void *context, error *e);
+bool family_parameters(const family *f, role r, parameter_fn *visit, void *context, error *e);
 /* Writes the first values of a parameter as F32 (or, of an integer buffer, as its dtype) to out. The values depend on
  * the seed, the name and the place alone. `zero`: obey p->zero. */
 void parameter_fill(const parameter *p, uint64_t seed, bool zero, void *out);

@@ -16,7 +16,7 @@ typedef struct entry {
 	int first, rows;
 	bool bias; /* the layer has one */
 	bool swapped;
-	int order; /* in which the parameters were told */
+	int order; /* of the parameters in family_parameters() */
 } entry;
 
 struct lora_names {
@@ -73,7 +73,7 @@ static const char *lead_of(role r)
 	return leads[r];
 }
 
-/* A bias is told right after its weight. */
+/* A bias follows its weight. */
 static void note_bias(lora_names *n, const char *bias)
 {
 	size_t length = strlen(bias) - 4;
@@ -84,7 +84,7 @@ static void note_bias(lora_names *n, const char *bias)
 	}
 }
 
-static void told(void *context, const parameter *p)
+static void add_parameter(void *context, const parameter *p)
 {
 	lora_names *n = context;
 	size_t length = strlen(p->name);
@@ -179,7 +179,7 @@ lora_names *lora_names_new(const family *f, error *e)
 	bool fine = true;
 	for (int r = 0; r < FAMILY_ROLES && fine; r++) {
 		n->role = (role)r;
-		if (lead_of(n->role) && family_has(f, n->role)) fine = family_parameters(f, n->role, told, n, e);
+		if (lead_of(n->role) && family_has(f, n->role)) fine = family_parameters(f, n->role, add_parameter, n, e);
 	}
 	for (int i = 0; i < 2; i++) n->failed |= !(n->counted[i] = calloc((size_t)n->count + 1, sizeof(int)));
 	if (!fine || n->failed) {
@@ -317,7 +317,7 @@ bool lora_module_name(const family *f, const char *weight, shape s, int i, int *
 	plain("", pieces[i].name, name, sizeof name);
 	if (r >= TEXT_ENCODER) {
 		const text_config *t = &f->text[r - TEXT_ENCODER];
-		int layer; /* a path beside a block that is skipped, as SD 2's last one, would learn nothing */
+		int layer; /* a path parallel to a block that is skipped, as SD 2's last one, would learn nothing */
 		if (sscanf(name, "text_model_encoder_layers_%d_", &layer) == 1 && layer >= t->clip.layers - t->skip) {
 			*count = 0;
 			return false;

@@ -8,7 +8,7 @@ typedef struct lora_names lora_names;
 /* All modules of the family's U-Net and text encoder. NULL: failed. */
 lora_names *lora_names_new(const family *f, error *e);
 void lora_names_free(lora_names *names);
-/* A lora_resolve_fn; context is the lora_names. Knows
+/* A lora_resolve_fn; context is the lora_names. The spellings:
  *   kohya        lora_unet_down_blocks_0_attentions_0_proj_in, lora_te_text_model_encoder_layers_0_mlp_fc1,
  *                and with the original's names: lora_unet_input_blocks_1_1_proj_in
  *   PEFT         unet.down_blocks.0.attentions.0.proj_in, text_encoder.text_model.…; "base_model.model." before it,

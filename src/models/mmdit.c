@@ -12,7 +12,7 @@ typedef struct qkv {
 	tensor q, k, v; /* [N,T,width] */
 } qkv;
 
-typedef struct stream { /* what one block knows of the words or of the picture */
+typedef struct stream { /* a block's tensors of the text or of the picture */
 	const char *name;
 	tensor x;              /* [N,T,width], the sums */
 	tensor m[MODULATIONS]; /* [N,1,width] */

@@ -42,7 +42,7 @@ tensor family_decode_latent(nn *n, const family *f, tensor latent)
 typedef struct listing {
 	const family *f;
 	role role;
-	parameter_fn *tell;
+	parameter_fn *visit;
 	void *context;
 	graph *whole, *needed;
 } listing;
@@ -50,15 +50,15 @@ typedef struct listing {
 static void tell_parameter(void *context, const char *name, shape s, initial start)
 {
 	listing *l = context;
-	if (find(l->whole, name)) return; /* told already */
+	if (find(l->whole, name)) return; /* listed already */
 	size_t prefix = strlen(l->f->prefix[l->role]);
 	parameter p = { .name = name, .shape = s, .dtype = F32, .start = start };
 	p.zero = l->role == DENOISER && denoiser_starts_at_zero(&l->f->denoiser, name + prefix + (prefix > 0));
 	p.optional = l->needed && !find(l->needed, name);
-	l->tell(l->context, &p);
+	l->visit(l->context, &p);
 }
 
-static void tell_buffers(const listing *l)
+static void visit_buffers(const listing *l)
 {
 	if (l->role < TEXT_ENCODER) return;
 	const text_config *t = &l->f->text[l->role - TEXT_ENCODER];
@@ -76,7 +76,7 @@ static void tell_buffers(const listing *l)
 		p.dtype = I64;
 		p.start = (initial){ COUNTING_START, 0 };
 	}
-	l->tell(l->context, &p);
+	l->visit(l->context, &p);
 }
 
 static void build_autoencoder(nn *n, const vae_config *c)
@@ -107,10 +107,10 @@ static graph *build_needed(const family *f, role r)
 	return g;
 }
 
-bool family_parameters(const family *f, role r, parameter_fn *tell, void *context, error *e)
+bool family_parameters(const family *f, role r, parameter_fn *visit, void *context, error *e)
 {
 	if (!family_has(f, r)) return true;
-	listing l = { f, r, tell, context, graph_new(REAL), r < TEXT_ENCODER ? NULL : build_needed(f, r) };
+	listing l = { f, r, visit, context, graph_new(REAL), r < TEXT_ENCODER ? NULL : build_needed(f, r) };
 	nn n = { .g = l.whole, .parameter = tell_parameter, .context = &l };
 	bool fine = (l.whole && (l.needed || r < TEXT_ENCODER)) || fail(e, NO_MEMORY, "out of memory for a graph");
 	if (fine) build_whole(&n, f, r);
@@ -118,7 +118,7 @@ bool family_parameters(const family *f, role r, parameter_fn *tell, void *contex
 		const graph *g = i ? l.needed : l.whole;
 		if (g && failed(graph_error(g))) fine = fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
 	}
-	if (fine) tell_buffers(&l);
+	if (fine) visit_buffers(&l);
 	graph_free(l.whole);
 	graph_free(l.needed);
 	return fine;

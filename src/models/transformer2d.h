@@ -1,4 +1,4 @@
-/* transformer2d.h - attention over the places of a picture, the parts of the U-Net that look at all of it. */
+/* transformer2d.h - attention over all positions of a feature map: the U-Net's spatial transformers. */
 #ifndef SUMI_MODELS_TRANSFORMER2D_H
 #define SUMI_MODELS_TRANSFORMER2D_H
 #include "models/unet.h"

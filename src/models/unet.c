@@ -3,7 +3,7 @@
 #include "models/transformer2d.h"
 #include <string.h>
 
-typedef struct path { /* what each block gets beside its picture */
+typedef struct path { /* what each block reads besides its feature map */
 	tensor embedding; /* SiLU of the time embedding [N,4·channels] */
 	tensor context;
 } path;

@@ -1,10 +1,10 @@
 /* lora.h - adapters: files that change a model's weights by few numbers. LoRA (arXiv 2106.09685), W' = W +
  * strength·(alpha/rank)·up·down, and the kinds that LyCORIS, PEFT and kohya's scripts write besides: LoCon, LoHa, LoKr,
- * DoRA, GLoRA, (IA)³, OFT, BOFT, and whole differences. The layers of nn.h apply them; a model does not know of them.
+ * DoRA, GLoRA, (IA)³, OFT, BOFT, and whole differences. The layers of nn.h apply them; models need no code for them.
  *
  * Sampling: an adapter is read from a file in any of the known spellings, its modules are resolved to the weights
  * that they change, and the change is built as nodes which the graph folds once. Training: a path x → down → up is
- * added beside each chosen layer, with parameters of its own.
+ * added in parallel to each chosen layer, with parameters of its own.
  *
  * Where tools disagree: DoRA at another strength than 1 is W + strength·(W' − W), as A1111 and ComfyUI have it; the
  * lengths are those of W + change, as in the paper, on whichever axis the file has them. OFT, BOFT and the rest are as
@@ -64,7 +64,7 @@ typedef struct lora_training {
 	float alpha;   /* the path is scaled by alpha/rank */
 	float dropout; /* > 0: the values between down and up are multiplied by an input named "<weight>.lora_dropout",
 	                * of their shape, which the trainer fills with 0 or 1/(1−dropout) before each step */
-	bool (*wants)(void *context, const char *weight, shape s); /* which weights get a path; NULL: all */
+	bool (*chosen)(void *context, const char *weight, shape s); /* which weights get a path; NULL: all */
 	void *context;
 } lora_training;
 

@@ -1,4 +1,4 @@
-/* lora_training.c - the paths that a LoRA training adds beside the layers that it wants. */
+/* lora_training.c - the paths that a LoRA training adds in parallel to the chosen layers. */
 #include "nn/lora.h"
 #include <stdio.h>
 
@@ -7,7 +7,7 @@ static bool wanted(graph *g, const lora_training *t, const char *name, shape s)
 	if (!t) return false;
 	char whole[1024];
 	snprintf(whole, sizeof whole, "%s%s", scope_of(g), name);
-	return !t->wants || t->wants(t->context, whole, s);
+	return !t->chosen || t->chosen(t->context, whole, s);
 }
 
 static tensor factor(graph *g, const char *name, const char *part, shape s)

@@ -2,7 +2,7 @@
  * graph's scope: nn_linear(n, "proj_in", x, 320, true) reads "<scope>proj_in.weight" and "<scope>proj_in.bias".
  *
  * Weights are cast to what their layer's input is in, biases and the parameters of norms to full precision. Adapters
- * (lora.h) are applied here, so no model knows of them. Activations are channels last, as graph.h says. */
+ * (lora.h) are applied here, so models need no code for them. Activations are channels last, as graph.h says. */
 #ifndef SUMI_NN_H
 #define SUMI_NN_H
 #include "graph/graph.h"
@@ -21,14 +21,14 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	int adapter_count;
 	bool wide_sums;                /* keeps residual sums in full precision: guidance multiplies their rounding */
 	const lora_training *training; /* adds trainable low-rank paths; NULL: none */
-	/* Words learned later (text/new_words.h): rows beside a table of tokens, the parameter "<table>.new_words"
+	/* Words learned later (text/new_words.h): rows added to a table of tokens, the parameter "<table>.new_words"
 	 * [new_words,width]. new_word_ids I32, of the ids' shape: 1 + row, or 0 where the id is the table's own. 0: none.
 	 */
 	int new_words;
 	tensor new_word_ids;
-	/* Told each parameter that a layer names, each time, with its whole name; NULL: nobody asks. */
+	/* Called for each parameter that a layer names, each time, with its whole name. May be NULL. */
 	void (*parameter)(void *context, const char *name, shape s, initial i);
-	/* Told the result of each block, with the block's scope; NULL: nobody asks. */
+	/* Called for the result of each block, with the block's scope. May be NULL. */
 	void (*block)(void *context, const char *scope, tensor result);
 	void *context; /* of both */
 } nn;
@@ -41,7 +41,7 @@ dtype nn_sums(const nn *n);
 tensor nn_parameter(nn *n, const char *name, shape s, initial i);
 tensor nn_weight(nn *n, const char *name, shape s, initial i);
 tensor nn_vector(nn *n, const char *name, int count, initial i);
-void nn_block(nn *n, tensor result); /* tells n->block */
+void nn_block(nn *n, tensor result); /* calls n->block */
 
 /* x [..,in] → [..,out]; weight [out,in] */
 tensor nn_linear(nn *n, const char *name, tensor x, int out, bool bias);

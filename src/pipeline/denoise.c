@@ -148,7 +148,7 @@ static void lay_out(const job *j, const float *x, float *out)
 	size_t c = (size_t)j->channels, extra = (size_t)j->extra;
 	for (size_t i = 0; i < j->places; i++, out += c + extra) {
 		memcpy(out, x + i * c, c * sizeof *out);
-		if (extra) memcpy(out + c, j->beside + i * extra, extra * sizeof *out);
+		if (extra) memcpy(out + c, j->inpainting_input + i * extra, extra * sizeof *out);
 	}
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a graph prints, for whoever writes. */
+/* The dump of a graph, to a writer callback. */
 static bool write_dump(const graph *g, sumi_write_fn *write, void *context, error *e)
 {
 	char *text = NULL;

@@ -59,20 +59,20 @@ static float *encode(stage *network, job *j, const float *image, bool drawn, err
 
 /* What an inpainting model reads at each place: the mask, and the latent of the picture with what is to be painted
  * grey. Without a picture all is to be painted. */
-static bool encode_beside(stage *network, job *j, float *image, error *e)
+static bool encode_inpainting_input(stage *network, job *j, float *image, error *e)
 {
 	size_t channels = (size_t)j->channels;
 	if (!grey_masked(image, j->o->init ? j->o->mask : NULL, j->width, j->height, e)) return false;
 	float *latent = encode(network, j, image, false, e);
-	if (latent && !(j->beside = malloc(j->places * (1 + channels) * sizeof(float))))
+	if (latent && !(j->inpainting_input = malloc(j->places * (1 + channels) * sizeof(float))))
 		fail(e, NO_MEMORY, "out of memory for a latent");
-	for (size_t i = 0; j->beside && i < j->places; i++) {
-		float *to = j->beside + i * (1 + channels);
+	for (size_t i = 0; j->inpainting_input && i < j->places; i++) {
+		float *to = j->inpainting_input + i * (1 + channels);
 		to[0] = j->mask ? j->mask[i] : j->o->init ? 0 : 1;
 		for (size_t c = 0; c < channels; c++) to[1 + c] = latent[i * channels + c];
 	}
 	free(latent);
-	return j->beside != NULL;
+	return j->inpainting_input != NULL;
 }
 
 bool encode_pictures(session *s, job *j, const watcher *w, error *e)
@@ -86,7 +86,7 @@ bool encode_pictures(session *s, job *j, const watcher *w, error *e)
 	bool fine = image != NULL;
 	if (fine && o->init) fine = (j->original = encode(network, j, image, true, e)) != NULL;
 	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;
-	if (fine && j->extra) fine = encode_beside(network, j, image, e);
+	if (fine && j->extra) fine = encode_inpainting_input(network, j, image, e);
 	free(image);
 	session_done(s, network);
 	return fine && watcher_progress(w, "encode", 1, 1, e);

@@ -67,7 +67,7 @@ static bool is_mark(const char *line) { return !strncmp(line, "Negative prompt:"
 
 /* A prompt as it can stand in the text: lines that look like what follows the prompt are joined to the line before,
  * since tokenizers take every space for the same. Before the first line there is none: an empty bracket means nothing
- * to whoever reads prompts, and lets the line begin with something else. */
+ * to readers of prompts, and makes the line begin with something else. */
 static void append_prompt(parameters *p, const char *text, bool first_line)
 {
 	if (first_line && is_mark(skip_space(text))) append_all(p, "()");

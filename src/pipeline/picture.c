@@ -54,7 +54,7 @@ static bool flatten(const sumi_image *p, picture *made, error *e)
 		const unsigned char *c = p->pixels + 3 * i; /* on white: its own light and what white adds */
 		int alpha = p->alpha[i], grey = (c[0] + c[1] + c[2] + 1) / 3 - (255 - alpha);
 		made->rgb[3 * i] = (uint8_t)(grey < 0 ? 0 : grey);
-		light |= alpha >= 128 && 2 * grey >= alpha; /* fainter ones are too coarse to tell */
+		light |= alpha >= 128 && 2 * grey >= alpha; /* fainter ones are too coarse to judge */
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!light) made->rgb[3 * i] = p->alpha[i];

@@ -23,7 +23,7 @@ static bool check_side(const char *name, int side, int factor, error *e)
 	return true;
 }
 
-/* Where nothing is asked: as the picture that is begun from, else what the family was made for. */
+/* By default the size of the init picture, else what the family was made for. */
 static bool choose_size(job *j, error *e)
 {
 	const sumi_options *o = j->o;
@@ -86,28 +86,28 @@ static bool choose_seed(job *j, error *e)
 	j->seed = j->o->seed;
 	if (j->seed < 0 && getrandom(&random, sizeof random, 0) != sizeof random)
 		return fail(e, BAD_FILE, "no random seed from the system");
-	if (j->seed < 0) j->seed = random; /* 32 bits: what generators of the Python tools look at */
+	if (j->seed < 0) j->seed = random; /* 32 bits, as the Python tools' generators use */
 	noise_seed(&j->noise, j->cuda, (uint64_t)j->seed);
 	return true;
 }
 
 /* ── the sampler and its path ── */
 
-/* A folder's own scheduler: where it is asked for as "model", and where nothing is asked and the model was distilled
+/* A folder's own scheduler: where the sampler is "model", and by default if the model was distilled
  * for it (LCM, TCD), so that others would draw nothing. */
 static bool choose_own_scheduler(job *j, error *e)
 {
 	const char *name = j->o->sampler;
 	const checkpoint *c = j->m->checkpoint; /* NULL while a model is trained */
 	const json_t *config = c ? checkpoint_scheduler(c) : NULL;
-	bool asked = name && !strcasecmp(name, "model");
-	if (asked && !config)
+	bool named = name && !strcasecmp(name, "model");
+	if (named && !config)
 		return fail(
 		    e, BAD_USAGE, "sampler 'model': %s has no scheduler of its own, as a diffusers folder has", j->m->path);
-	if (!config || (name && !asked)) return true;
+	if (!config || (name && !named)) return true;
 	error unknown = { 0 };
-	if (!scheduler_read(&j->scheduler, config, NULL, asked ? e : &unknown)) return !asked;
-	j->own_scheduler = asked || j->scheduler.family == DISTILLED_SCHEDULER;
+	if (!scheduler_read(&j->scheduler, config, NULL, named ? e : &unknown)) return !named;
+	j->own_scheduler = named || j->scheduler.family == DISTILLED_SCHEDULER;
 	if (!j->own_scheduler) return true;
 	const family *f = &j->m->family;
 	if (f->text[0].kind == CLIP_TEXT && !denoiser_sizes_of(&f->denoiser).vector) scheduler_mend(&j->scheduler);
@@ -118,7 +118,7 @@ static bool choose_own_scheduler(job *j, error *e)
 	return true;
 }
 
-/* The spacing that is asked for, by its own name or behind the sampler's; one that would not be used is refused. */
+/* The spacing that was chosen, by its own name or behind the sampler's; one that would not be used is refused. */
 static bool choose_spacing(job *j, bool named, bool flow, error *e)
 {
 	sigma_spacing standard = sampler_default_spacing(j->sampler, flow);
@@ -237,7 +237,7 @@ static bool read_prompts(job *j, session *s, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
 	prompt_loras loras = { j, w };
-	bool guided = j->guidance.scale > 1 && !j->embedded; /* which a distilled model is told instead */
+	bool guided = j->guidance.scale > 1 && !j->embedded; /* a distilled model gets it as an input instead */
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, &loras, e);
 	if (!j->prompt || !(j->adapters = session_adapters(s, &j->of_prompt, e))) return false;
 	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
@@ -318,7 +318,7 @@ void job_free(job *j)
 	free(j->prompt);
 	free(j->original);
 	free(j->mask);
-	free(j->beside);
+	free(j->inpainting_input);
 	*j = (job){ 0 };
 }
 

@@ -10,7 +10,7 @@
 
 typedef struct preview preview;
 
-/* *p is NULL where nobody wants previews. */
+/* *p is NULL if no preview is wanted. */
 bool preview_new(preview **p, session *s, const job *j, const watcher *w, error *e);
 void preview_free(preview *p); /* NULL is fine */
 /* Gives each picture's preview to the listener. denoised [count][places][C]. */

@@ -243,7 +243,7 @@ static bool fits(const session *s, uint64_t more)
 	return (!s->max_memory || s->before + session_bytes(s) + more <= s->max_memory) && more <= memory_available();
 }
 
-stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t beside,
+stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t caller_bytes,
     const watcher *w, error *e)
 {
 	if (!session_network(s, key, build, shapes, e)) return NULL;
@@ -251,7 +251,7 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 	n->used = ++s->clock;
 	n->busy = true;
 	if (n->allocated) return &n->stage;
-	while (!fits(s, stage_bytes(&n->stage) + beside) && drop_oldest(s, n)) {
+	while (!fits(s, stage_bytes(&n->stage) + caller_bytes) && drop_oldest(s, n)) {
 	}
 	if (!stage_allocate(&n->stage, s->m, w, e)) {
 		session_drop(s, &n->stage);

@@ -9,7 +9,7 @@ typedef struct sumi_session session;
 
 /* ── adapters ── */
 
-/* The model's LoRA files and those of a prompt. Equal lists are one set, whose address is its name. */
+/* The model's LoRA files and those of a prompt. Equal lists are one set, identified by its address. */
 typedef struct adapter_set adapter_set;
 
 /* Takes the list over, also where it fails. Lives until the next session_begin() at least. NULL: failed. */
@@ -36,9 +36,9 @@ typedef struct network_key {
 /* The network, built and compiled unless it is there already. Valid until the next of these calls: fetch it by its key
  * again, for making room may have dropped it. NULL: failed. */
 stage *session_network(session *s, const network_key *key, build_fn *build, const void *shapes, error *e);
-/* The same, allocated, with room made for it; it stays until session_done(). `beside` are the bytes that its caller
+/* The same, allocated, with room made for it; it stays until session_done(). `caller_bytes` are what its caller
  * holds meanwhile. */
-stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t beside,
+stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t caller_bytes,
     const watcher *w, error *e);
 /* After its use: a session that keeps nothing frees it. */
 void session_done(session *s, stage *network);

@@ -2,7 +2,7 @@
 #include "pipeline/stage.h"
 #include "backend/backend.h"
 
-/* Whose weights a graph asks for: an adapter's, or the model's. */
+/* The weights that a graph reads: an adapter's, or the model's. */
 typedef struct binding {
 	const model *m;
 	adaptation adapters;

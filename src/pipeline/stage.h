@@ -23,7 +23,7 @@ typedef void build_fn(nn *n, const model *m, stage *s, const void *shapes);
 
 /* Builds, binds the model's weights, compiles. s must be zeros but for the name. */
 bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e);
-/* Allocates and folds the weights; the listener hears "load". */
+/* Allocates and folds the weights; reports progress as stage "load". */
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e);
 bool stage_run(stage *s, error *e);
 void stage_free(stage *s); /* leaves the name; may be freed again */
@@ -32,7 +32,7 @@ void stage_free(stage *s); /* leaves the name; may be freed again */
  * folding the weights needs. */
 uint64_t stage_bytes(const stage *s);
 
-/* Inputs and outputs are `real`, or I32; a stage's caller speaks float. */
+/* Inputs and outputs are `real`, or I32; a stage's caller passes and receives float. */
 bool stage_write(const stage *s, tensor input, const float *values, error *e);
 bool stage_write_ids(const stage *s, tensor input, const int32_t *ids, error *e);
 bool stage_read(const stage *s, float *values, error *e); /* the whole of out */

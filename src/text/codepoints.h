@@ -1,5 +1,5 @@
 /* codepoints.h - text as an array of Unicode code points that grows: what the tokenizers work on, so that their
- * rules speak of characters and never of bytes. */
+ * rules are about characters and never about bytes. */
 #ifndef SUMI_TEXT_CODEPOINTS_H
 #define SUMI_TEXT_CODEPOINTS_H
 #include "base/error.h"

@@ -14,7 +14,7 @@ void entities_close(entities *names);
 /* html.unescape of Python's library: what browsers do, names without semicolon and numbers of Windows-1252 included. */
 bool html_unescape(codepoints *t, const entities *names, error *e);
 /* unescape_html of ftfy 6: only references that end in a semicolon and have one meaning, and capital forms such as
- * &EACUTE; beside those of the standard. */
+ * &EACUTE; as well as those of the standard. */
 bool html_unescape_careful(codepoints *t, const entities *names, error *e);
 
 #endif

@@ -47,7 +47,7 @@ static uint32_t with_usual_width(uint32_t c)
 	return c >= 0xff5f && c < 0xffef ? usual_width[c - 0xff5f] : c;
 }
 
-/* C1 controls, ligatures, widths and quotes: each looks at one character. */
+/* C1 controls, ligatures, widths and quotes: each depends on one character. */
 static bool add_usual_form(codepoints *out, uint32_t c, error *e)
 {
 	if (c >= 0x80 && c < 0xa0) c = windows_1252[c - 0x80];

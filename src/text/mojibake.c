@@ -250,7 +250,7 @@ static bool is_byte_between(uint32_t c, int first, int last)
 
 static bool is_continuation(uint32_t c) { return c == ' ' || is_byte_between(c, 0x80, 0xbf); }
 
-/* Those that do not usually stand for themselves beside mojibake: not dashes, quotation marks, the bullet, dots. */
+/* Those that do not usually stand for themselves next to mojibake: not dashes, quotation marks, the bullet, dots. */
 static bool is_strict_continuation(uint32_t c)
 {
 	bool common = (c >= 0x2013 && c <= 0x2015) || c == 0x2018 || c == 0x2019 || c == 0x201a || c == 0x201c ||

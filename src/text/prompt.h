@@ -16,7 +16,7 @@
 
 /* ── <lora:…> ── */
 
-/* The prompt without them, which the caller frees; each is told with its name and weight (1 where none is given). False
+/* The prompt without them, which the caller frees; `each` receives each name and weight (1 if none is given). False
  * from `each`, or no memory: NULL. */
 typedef bool prompt_lora_fn(void *context, const char *name, double weight, error *e);
 char *prompt_without_loras(const char *prompt, prompt_lora_fn *each, void *context, error *e);

@@ -1,4 +1,4 @@
-# test_adapters.sh - LoRA files and learned words as people have them: what is used draws, what is not is told.
+# test_adapters.sh - LoRA files and learned words as people have them: what is used changes the picture, what is not is reported.
 . "$(dirname "$0")/lib.sh"
 saved=$unit_pictures/../torch
 
@@ -57,7 +57,7 @@ draw three.png -p '()Negative prompt: dog'
 draw four.png -p 'Negative prompt: dog'
 same three.png four.png
 
-# Learned words: a ParameterDict is as good as a dictionary; a word whose file cannot be used is told where it is named.
+# Learned words: a ParameterDict is as good as a dictionary; a word whose file cannot be used is reported if the prompt names it.
 cp "$saved/parameterdict.pt" held/zork.pt
 cp "$golden/sd1/vae.io.safetensors" useless/zork.safetensors
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >useless/blub.bin
@@ -68,8 +68,8 @@ same words.png held.png
 differ words.png word.png
 draw useless.png -p 'a zork' --embd-dir useless
 same useless.png word.png
-grep -q "note: 'zork' is read as plain words" err || wrong "a word without use is not told: $(cat err)"
-grep -q blub err && wrong "a word that the prompt does not hold is told: $(cat err)"
+grep -q "note: 'zork' is read as plain words" err || wrong "an unusable word is not reported: $(cat err)"
+grep -q blub err && wrong "a word that the prompt does not hold is reported: $(cat err)"
 draw lfs.png -p 'a cup' -n 'blub' --embd-dir useless
-grep -q "note: 'blub' .*Git LFS pointer" err || wrong "a pointer is not told: $(cat err)"
+grep -q "note: 'blub' .*Git LFS pointer" err || wrong "a pointer is not reported: $(cat err)"
 finish

@@ -48,11 +48,11 @@ differ noise.png sd2.png
 sed 's/DDIMScheduler/ZigzagScheduler/' changed >sd2/scheduler/scheduler_config.json
 expect 3 'ZigzagScheduler' generate -m sd2 -p x --steps 1 --sampling-method model -o x.png
 
-# What a distilled model is told of the guidance, and nothing to be led away from.
+# A distilled model reads the guidance scale as an input and takes no negative prompt.
 draw a.png lcm.safetensors -n 'blurry'
 same a.png lcm.png
 
-# An inpainting model sees the picture and the mask beside the latent, so also where all is noise.
+# An inpainting model reads the masked picture and the mask with the latent, also if the latent is all noise.
 draw around.png inpainting.safetensors -i sd1.png --mask words.png --strength 1
 draw other.png inpainting.safetensors -i lcm.png --mask words.png --strength 1
 differ around.png other.png

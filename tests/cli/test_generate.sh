@@ -42,7 +42,7 @@ draw 'n%02d.jpg' -p x -W 16 -H 16
 draw x.webp -p x -W 16 -H 16
 [ -s x.webp ] || wrong 'x.webp was not written'
 draw random.png -p x -W 16 -H 16 -s -1
-grep -q '^seed [0-9]' err || wrong 'the random seed was not told'
+grep -q '^seed [0-9]' err || wrong 'the random seed was not printed'
 
 # How it was made, in the form that other tools read.
 draw text.png -p 'a red fox, at dawn' -n 'blurry' -W 64 -H 64 --cfg-scale 7.5 --sampling-method k_euler_a --scheduler karras

@@ -68,7 +68,7 @@ run 2 diffusion words-2 2 $flags --vae one.safetensors
 near words words-2
 grep -q '2 processes: [1-9][0-9]* %' err || wrong "no sum arrived before the backward pass ended: $(cat err)"
 [ "$(grep -c 'parameters' err)" -eq 1 ] || wrong 'more than one process talks'
-[ "$(cat out)" = words-2.safetensors ] || wrong "not one process told the result's path: $(cat out)"
+[ "$(cat out)" = words-2.safetensors ] || wrong "not exactly one process printed the result's path: $(cat out)"
 
 config=tiny.json
 

@@ -63,7 +63,7 @@ expect 3 '2 of 3 pictures have no caption' $job --train_data_dir gaps --output r
 expect 0 '' $job --train_data_dir gaps --output g.safetensors --max_train_steps 1 --instance_prompt 'a dog' --require_captions
 printf '{"file_name": "1.png", "text": "one"}\n{"file_name": "./2.png"}\n' >gaps/metadata.jsonl
 expect 0 '' $job --train_data_dir gaps --output g.safetensors --max_train_steps 1
-said 'warning: 1 picture lies beside metadata.jsonl and not in it, and is left out: 3.png'
+said 'warning: 1 picture is not listed in metadata.jsonl, and is left out: 3.png'
 unsaid 'have no caption'
 
 # Its own samples are no training set, nor another run's.
@@ -84,7 +84,7 @@ for name in repeats uncached; do cut -d, -f1-5 $name.training/log.csv >$name.csv
 same repeats.csv uncached.csv
 rm -r set/200_again
 
-# Two at once: the second is told who is first, and changes nothing.
+# Two at once: the second names the first, and changes nothing.
 "$sumi" $run --output both.safetensors --max_train_steps 1000000 --checkpointing_steps 1000000 >first.out 2>first.err &
 first=$!
 tries=0
@@ -144,7 +144,7 @@ cp two.training/earlier-3/checkpoint-3.safetensors two.training/
 expect 2 'checkpoints of several runs' $run --output two.safetensors --max_train_steps 8 --resume_from_checkpoint latest
 rm two.training/checkpoint-3.safetensors
 
-# What cannot go on is refused, what goes on otherwise is told, what is finished is said to be.
+# A resume with incompatible options is refused, with permitted changes warned of, and of a finished run reported.
 again="$run --output two.safetensors --resume_from_checkpoint latest"
 expect 2 'network_alpha 2, this run has 1' $again --max_train_steps 8 --network_alpha 1
 expect 2 'train_batch_size 1, this run has 2' $again --max_train_steps 8 --train_batch_size 2

@@ -1,4 +1,4 @@
-/* fuzz_tar.c - any bytes as a tar archive: what is told lies within them, and the walk ends. */
+/* fuzz_tar.c - any bytes as a tar archive: each entry lies within them, and the walk ends. */
 #include "fuzz.h"
 #include "io/tar.h"
 

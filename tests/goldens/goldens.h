@@ -23,7 +23,7 @@ bool exists(const char *path);
 struct backend;
 const struct backend *golden_backend(void); /* that networks are to run on */
 
-/* The topics, one for each file beside this one. `dir` has the structure of tests/golden; where a folder is
+/* The topics, one for each file of this folder. `dir` has the structure of tests/golden; where a folder is
  * absent the topic says nothing. */
 void golden_rng(const char *dir, report *r);        /* rng/ */
 void golden_schedules(const char *dir, report *r);  /* schedules/ */

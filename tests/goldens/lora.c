@@ -60,7 +60,7 @@ static void text(const bench *b, const char *name, const adapted *sets, int coun
 	trial_end(t, b->r, 1e-4);
 }
 
-/* ── training: the factors as parameters of their own, beside frozen weights ── */
+/* ── training: the factors as parameters of their own, with frozen weights ── */
 typedef struct training {
 	lora_names *names;
 	char *wanted[1024]; /* weights that the file adapts */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct comparison {
-	json_t *left; /* what the manifest has and nobody has told yet */
+	json_t *left; /* what the manifest has and has not been visited yet */
 	int unexpected, misshaped;
 	const family *f;
 	role role;
@@ -17,7 +17,7 @@ typedef struct comparison {
 	json_t *map;  /* foreign key → original key, to be filled; NULL: none */
 } comparison;
 
-static void told(comparison *c, const char *name, shape s, const char *type)
+static void visited(comparison *c, const char *name, shape s, const char *type)
 {
 	const json_t *entry = json_object_get(c->left, name), *axes = json_array_get(entry, 0);
 	if (!entry) {
@@ -34,7 +34,7 @@ static void told_parameter(void *context, const parameter *p)
 {
 	comparison *c = context;
 	if (!c->foreign) {
-		told(c, p->name, p->shape, dtype_name(p->dtype));
+		visited(c, p->name, p->shape, dtype_name(p->dtype));
 		return;
 	}
 	key_piece pieces[MAX_PIECES];
@@ -45,9 +45,9 @@ static void told_parameter(void *context, const parameter *p)
 			snprintf(key, sizeof key, "%s.%s", diffusers_folder(c->role), pieces[i].name);
 			json_object_set_new(c->map, key, json_string(p->name));
 		} else
-			told(c, pieces[i].name, pieces[i].shape, dtype_name(p->dtype));
+			visited(c, pieces[i].name, pieces[i].shape, dtype_name(p->dtype));
 	}
-	if (!count) told(c, p->name, p->shape, "nowhere in the folder");
+	if (!count) visited(c, p->name, p->shape, "nowhere in the folder");
 }
 
 static void compare(const char *dir, const char *file, const family *f, role first, role last, bool foreign, report *r)
@@ -61,7 +61,7 @@ static void compare(const char *dir, const char *file, const family *f, role fir
 		if (!family_parameters(f, i, told_parameter, &c, &e)) printf("      %s: %s\n", file, e.text);
 	}
 	const char *missing = json_object_iter_key(json_object_iter(c.left));
-	if (missing) printf("      not told: %s\n", missing);
+	if (missing) printf("      not visited: %s\n", missing);
 	char name[128];
 	snprintf(name, sizeof name, "manifests/%s: keys that differ", file);
 	report_error(r, name, (double)(json_object_size(c.left)) + c.unexpected + c.misshaped + failed(&e), 0);

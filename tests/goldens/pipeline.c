@@ -112,7 +112,7 @@ static void options_of(
 	if (!array_of(a, &n, "init_latent")) return;
 	static unsigned char none[1];
 	*init = (sumi_image){ .size = sizeof *init, .width = o->width, .height = o->height, .pixels = none };
-	o->init = init; /* its latent is given: nobody reads its pixels */
+	o->init = init; /* its latent is given: its pixels are not read */
 	o->strength = json_number_value(json_object_get(c, "strength"));
 }
 

@@ -19,7 +19,7 @@ tensor trial_value(trial *t, const char *name, dtype d, shape s, const void *dat
 /* The result is to be compared with a golden tensor; nothing happens where there is no such tensor. */
 void trial_expect(trial *t, tensor result, const arrays *golden, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* Block results told by the layers are compared too, by the scope's name behind the prefix: "input_blocks.3" with
+/* Block results from nn.block are compared too, by the scope's name behind the prefix: "input_blocks.3" with
  * "a.block.input.3". `rename` writes the golden's name, or "" for none. */
 void trial_expect_blocks(trial *t, const arrays *golden, void (*rename)(const char *scope, char *name, size_t size));
 /* The gradients of the loss, compared with "grad.<name>" of `full` (of weights and of the inputs made from a tensor

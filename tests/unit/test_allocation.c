@@ -84,8 +84,8 @@ static bool exempt(void *address)
 #define NAME(f) f
 #define REAL_ONE(f) __libc_##f
 #include <dlfcn.h>
-/* libgomp ends the process where it finds no memory for the settings of a thread, a few bytes; nobody can mend that
- * from outside. Nor is what loads libraries ours. */
+/* libgomp ends the process where it finds no memory for the settings of a thread, a few bytes; no program can prevent
+ * that from outside. Nor is what loads libraries ours. */
 static bool exempt(void *address)
 {
 	Dl_info of;
@@ -187,7 +187,7 @@ static sumi_status train(sumi_error *e)
 	return e->status;
 }
 
-/* How many failures were told as something else than what they are. */
+/* How many failures were reported as something else than what they are. */
 static int fail_each(job *work, int stride)
 {
 	sumi_error e = { 0 };
@@ -220,7 +220,7 @@ static int fail_each(job *work, int stride)
 				    last ? "all from its last time on" : "its first time", status, got.text);
 			}
 		}
-	print_message("%d places: %d failures came back, %d did no harm, %d were told as something else\n", state.count,
+	print_message("%d places: %d failures came back, %d did no harm, %d were reported as something else\n", state.count,
 	    came_back, harmless, wrong);
 	return wrong;
 }

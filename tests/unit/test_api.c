@@ -128,7 +128,7 @@ static void what_comes_of_a_failure_is_harmless(void **state)
 	sumi_image *image = sumi_generate(m, &o, &e);
 	assert_null(image);
 	assert_false(sumi_image_write(image, "/tmp/none.png", &e));
-	assert_says(e, "/no/such/file"); /* the first failure is told */
+	assert_says(e, "/no/such/file"); /* the first failure is reported */
 	sumi_model_size(m, &width, &height);
 	assert_int_equal(width + height, 0);
 	assert_string_equal(sumi_model_family(m), "");

@@ -88,7 +88,7 @@ static void invalid_utf8_names_its_offset(void **state)
 	}
 }
 
-/* Fills a long text with repetitions and tells how long its tokens took, in seconds of this thread. */
+/* Fills a long text with repetitions and returns how long its tokens took, in seconds of this thread. */
 static double time_of(const tokenizer *t, const char *unit, size_t *count)
 {
 	size_t n = strlen(unit), length = LONG / n * n;

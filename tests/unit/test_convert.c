@@ -39,7 +39,7 @@ static int lacks(const char *a, const char *b, const char *but)
 	return lacking;
 }
 
-/* The tiny Stable Diffusion 1 of the goldens tells its family by a file beside it. */
+/* The tiny Stable Diffusion 1 of the goldens has its family in a JSON file of the same name. */
 static const char *golden_model(void)
 {
 	error e = { 0 };

@@ -1,4 +1,4 @@
-/* test_file.c - mapping and reading whole, writing beside and renaming, and what the messages say. */
+/* test_file.c - mapping and reading whole, writing and renaming, locks, and what the messages say. */
 #include "scratch.h"
 #include "base/file.h"
 #include "base/lock.h"
@@ -216,7 +216,7 @@ static void makes_folders(void **state)
 	assert_says(e, "cannot be made");
 }
 
-/* One holds it; who asks is told who; a lock that its holder left without a word is free. */
+/* One process holds it; others get its name in the error; a lock whose holder was killed is free. */
 static void locks_one_holder(void **state)
 {
 	(void)state;

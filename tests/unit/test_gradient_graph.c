@@ -177,7 +177,7 @@ static void test_watched_gradients_need_less_memory(void **state)
 	free_weights(&w);
 }
 
-/* A gradient that does not change from run to run is told in each of them all the same. */
+/* A gradient that does not change from run to run is reported in each of them all the same. */
 static void test_watched_constants_are_told(void **state)
 {
 	(void)state;

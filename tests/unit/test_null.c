@@ -9,8 +9,8 @@
 
 static sumi_model *model;
 
-/* The call is refused: there is nothing, and its arguments are the reason. Nor is there anything where nobody wants the
- * reason, or where an error is there already, which stays. */
+/* The call is refused: there is nothing, and its arguments are the reason. Nor is there anything where no caller wants
+ * the reason, or where an error is there already, which stays. */
 #define REFUSED(nothing)                                                                           \
 	do {                                                                                           \
 		sumi_error error = { 0 }, *e = &error;                                                     \
@@ -492,7 +492,7 @@ static const struct row {
 	{ "sumi_free", try_free },
 };
 
-/* Each in a process of its own, so that all are told that end by a signal. */
+/* Each in a process of its own, so that all that end by a signal are reported. */
 static void test_rows(void **state)
 {
 	(void)state;

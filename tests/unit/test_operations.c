@@ -332,7 +332,7 @@ static bool check_case(const operation_case *c, dtype compute)
 	return fine;
 }
 
-/* Every row of this machine must have been tried: a kernel that no case fits is one that nobody has checked. */
+/* Every row of this machine must have been tried: a kernel that no case fits has not been checked. */
 static int count_untried(void)
 {
 	int untried = 0;

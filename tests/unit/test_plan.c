@@ -56,7 +56,7 @@ static void test_dead_nodes_are_dropped(void **state)
 	weights w = { .dtype = REAL };
 	graph *g = graph_new(REAL);
 	tensor x = input(g, "x", REAL, shape1(8));
-	affine(g, activate(g, x, EXP), 2, 0); /* nobody keeps it */
+	affine(g, activate(g, x, EXP), 2, 0); /* not kept */
 	keep(g, affine(g, x, 3, 0));
 	make_ready(g, &w, backend_reference());
 	assert_int_equal(g->step_count, 1);

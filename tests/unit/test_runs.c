@@ -150,7 +150,7 @@ static void test_buckets_are_cached(void **state)
 	assert_true(is_there("b.cache/metadata.jsonl"));
 }
 
-/* The model with one byte of a tensor changed, beside its configuration. */
+/* The model with one byte of a tensor changed, and its configuration. */
 static void write_changed(const char *name, const char *tensor_name, const void *bytes, size_t n)
 {
 	error e = { 0 };
@@ -165,9 +165,9 @@ static void write_changed(const char *name, const char *tensor_name, const void 
 	if (!t) fail_saying("%s\n", e.text);
 	memcpy(whole + 8 + header + ((const char *)t->data - (const char *)weights_at(w, 0)->data), bytes, n);
 	scratch_write(name, whole, size);
-	char beside[64];
-	snprintf(beside, sizeof beside, "%.*s.json", (int)(strchr(name, '.') - name), name);
-	if (config) scratch_write(beside, config, strlen(config));
+	char config_name[64];
+	snprintf(config_name, sizeof config_name, "%.*s.json", (int)(strchr(name, '.') - name), name);
+	if (config) scratch_write(config_name, config, strlen(config));
 	weights_close(w);
 	free(whole);
 	free(config);
@@ -196,7 +196,7 @@ static void test_caches_of_other_models_are_refused(void **state)
 	h.notes[0] = 0;
 	assert_true(RUN(TRAIN_DIFFUSION, &h, &e, "output=@/b.safetensors", "train_data_dir=@/cache", "max_train_steps=1",
 	    "train_text_encoder=true"));
-	assert_non_null(strstr(h.notes, "text states beside them are not used"));
+	assert_non_null(strstr(h.notes, "its text states are not used"));
 	assert_int_equal(unlink(scratch_path("cache/metadata.jsonl")), 0);
 	assert_null(cache_open(scratch_path("cache"), &e));
 	assert_says(e, "no cache");

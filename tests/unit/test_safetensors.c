@@ -234,7 +234,7 @@ static void reads_shards(void **state)
 	error absent = { 0 };
 	assert_null(weights_open(write_index("{\"weight_map\":{\"a\":\"3.safetensors\"}}"), &absent));
 	assert_says(absent, "3.safetensors: no such file");
-	refused(write_index("{\"weight_map\":{\"a\":\"../1.safetensors\"}}"), "does not lie beside its index");
+	refused(write_index("{\"weight_map\":{\"a\":\"../1.safetensors\"}}"), "is not in the folder of its index");
 	refused(write_index("{\"weight_map\":{\"a\":7}}"), "no file is named for the tensor \"a\"");
 	refused(write_index("{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}"), "is not a model");
 	write_one("3.safetensors", "a");

@@ -138,7 +138,7 @@ static void test_grain(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_without_threads), /* first: nobody has made any */
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_without_threads), /* first: none has been made */
 		cmocka_unit_test(test_every_task_once), cmocka_unit_test(test_failure), cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_many_callers), cmocka_unit_test(test_fork), cmocka_unit_test(test_grain) };
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static const char config[] =
 /* ── pictures ── */
 static const uint8_t red[] = { 210, 30, 30 }, green[] = { 30, 200, 40 }, blue[] = { 30, 40, 210 };
 
-/* Three squares of about this colour, with the caption beside them. */
+/* Three squares of about this colour, with their caption in a text file each. */
 static void write_squares(const char *folder, const char *name, const uint8_t colour[3], const char *caption)
 {
 	error e = { 0 };

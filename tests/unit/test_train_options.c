@@ -1,5 +1,5 @@
-/* test_train_options.c - training options by name: defaults of each job as help tells them and as a run records them,
- * names of other tools, values in any spelling, and what a mistake is told. */
+/* test_train_options.c - training options by name: defaults of each job as help prints them and as a run records them,
+ * names of other tools, values in any spelling, and the messages for mistakes. */
 #include "scratch.h"
 #include "io/weights.h"
 #include "train/run/options.h"
@@ -44,7 +44,7 @@ static void test_help_tells_what_a_run_begins_with(void **state)
 			if (o.heading) continue;
 			assert_true(sumi_training_get(run, o.name, value, sizeof value, &e));
 			if (!means_same(value, o.standard))
-				fail_saying("%s: --%s is %s, help tells %s\n", jobs[j], o.name, value, o.standard);
+				fail_saying("%s: --%s is %s, help says %s\n", jobs[j], o.name, value, o.standard);
 			count++;
 		}
 		assert_true(count > 10);
@@ -70,7 +70,8 @@ static void test_defaults_of_jobs(void **state)
 	assert_string_equal(standard_of("diffusion", "train_batch_size"), "16");
 }
 
-/* A run of one step whose options are the defaults but for those named here, and what its checkpoint tells of them. */
+/* A run of one step whose options are the defaults but for those named here, and what its checkpoint records of them.
+ */
 static void check_recorded(const char *job, const char *const *given)
 {
 	sumi_error e = { 0 };
@@ -93,7 +94,7 @@ static void check_recorded(const char *job, const char *const *given)
 			if (!strcmp(given[i], name)) expected = given[i + 1];
 		if (!strcmp(name, "network_alpha")) expected = "16"; /* 0 is the rank */
 		if (!means_same(json_string_value(value), expected))
-			fail_saying("%s: --%s was %s, help tells %s\n", job, name, json_string_value(value), expected);
+			fail_saying("%s: --%s was %s, help says %s\n", job, name, json_string_value(value), expected);
 	}
 	json_decref(j);
 	weights_close(w);

@@ -1,4 +1,4 @@
-/* attention.c - the rows of fused attention: sizes, memory, and who computes what. */
+/* attention.c - the rows of fused attention: sizes, memory, and which thread computes what. */
 #include "backend/cpu/attention.h"
 #include "backend/cpu/rows.h"
 

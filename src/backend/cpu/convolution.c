@@ -125,9 +125,9 @@ static onednn *primitive_for(pieces *p, const conv_shape *s, const call *c, cons
 	for (int i = 0; i < p->made_count; i++)
 		if (!memcmp(&p->made[i].shape, s, sizeof *s)) return p->made[i].primitive;
 	if (p->made_count == MOST_MADE) return NULL;
-	after then = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[5] };
+	onednn_epilogue epilogue = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[5] };
 	onednn *made =
-	    onednn_conv(s, p->by_data ? CONV_BY_DATA : CONV_FORWARD, c->x[0]->dtype, p->by_data ? NULL : &then, like);
+	    onednn_conv(s, p->by_data ? CONV_BY_DATA : CONV_FORWARD, c->x[0]->dtype, p->by_data ? NULL : &epilogue, like);
 	if (!made) return NULL;
 	p->made[p->made_count].shape = *s;
 	p->made[p->made_count++].primitive = made;

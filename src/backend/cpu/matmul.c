@@ -85,8 +85,8 @@ static bool make_tile(const call *c, tiles *t, size_t i, size_t j)
 	if (*made) return true;
 	matmul_shape s = { (int)m, (int)t->k, (int)n, ta ? 1 : t->k, ta ? t->m : 1, tb ? 1 : t->n, tb ? t->k : 1, t->n,
 		!ta && t->pair >= 64 };
-	after then = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
-	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &then);
+	onednn_epilogue epilogue = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
+	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &epilogue);
 	if (!*made) return false;
 	size_t scratch = onednn_scratch_bytes(*made);
 	if (scratch > t->scratch_bytes) t->scratch_bytes = scratch;

@@ -76,16 +76,16 @@ static bool append_activation(dnnl_post_ops_t list, activation a)
 	return dnnl_post_ops_append_eltwise(list, kind, alpha, 0) == dnnl_success;
 }
 
-static dnnl_primitive_attr_t attributes(const after *then)
+static dnnl_primitive_attr_t attributes(const onednn_epilogue *epilogue)
 {
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_post_ops_t list = NULL;
-	bool fine =
-	    dnnl_primitive_attr_create(&attr) == dnnl_success && dnnl_post_ops_create(&list) == dnnl_success &&
-	    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-	    (!then || !then->residual || dnnl_post_ops_append_sum(list, 1, 0, dnnl_data_type_undef) == dnnl_success) &&
-	    (!then || append_activation(list, then->activation)) &&
-	    dnnl_primitive_attr_set_post_ops(attr, list) == dnnl_success;
+	bool fine = dnnl_primitive_attr_create(&attr) == dnnl_success && dnnl_post_ops_create(&list) == dnnl_success &&
+	            dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+	            (!epilogue || !epilogue->residual ||
+	                dnnl_post_ops_append_sum(list, 1, 0, dnnl_data_type_undef) == dnnl_success) &&
+	            (!epilogue || append_activation(list, epilogue->activation)) &&
+	            dnnl_primitive_attr_set_post_ops(attr, list) == dnnl_success;
 	if (list) dnnl_post_ops_destroy(list);
 	if (!fine && attr) dnnl_primitive_attr_destroy(attr), attr = NULL;
 	return attr;
@@ -201,8 +201,8 @@ static dnnl_primitive_desc_t conv_primitive(
 	return d;
 }
 
-static bool make_conv(
-    onednn *p, const conv_shape *s, conv_kind kind, dtype data, const after *then, const_dnnl_memory_desc_t weight)
+static bool make_conv(onednn *p, const conv_shape *s, conv_kind kind, dtype data, const onednn_epilogue *epilogue,
+    const_dnnl_memory_desc_t weight)
 {
 	static const int arguments[][OUT + 1] = {
 		[CONV_FORWARD] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
@@ -211,8 +211,8 @@ static bool make_conv(
 	};
 	conv_descriptors c;
 	dnnl_primitive_desc_t d = NULL;
-	dnnl_primitive_attr_t attr = attributes(then);
-	bool bias = then && then->bias, gradient = kind == CONV_BY_WEIGHT;
+	dnnl_primitive_attr_t attr = attributes(epilogue);
+	bool bias = epilogue && epilogue->bias, gradient = kind == CONV_BY_WEIGHT;
 	dnnl_dims_t taps = { s->out, s->in, s->kernel_height, s->kernel_width };
 	dnnl_dim_t plane = s->kernel_height * s->kernel_width;
 	dnnl_dims_t strides = { (s->weight_in ? s->weight_in : s->in) * plane, plane, s->kernel_width, 1 };
@@ -228,12 +228,13 @@ static bool make_conv(
 	return fine;
 }
 
-onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, const onednn *like)
+onednn *onednn_conv(
+    const conv_shape *s, conv_kind kind, dtype data, const onednn_epilogue *epilogue, const onednn *like)
 {
 	onednn *p = new_primitive();
 	if (!p) return NULL;
 	int before = begin_single();
-	bool fine = make_conv(p, s, kind, data, then, like ? like->role[WEIGHT] : NULL);
+	bool fine = make_conv(p, s, kind, data, epilogue, like ? like->role[WEIGHT] : NULL);
 	end_single(before);
 	if (fine) return p;
 	onednn_free(p);
@@ -246,18 +247,18 @@ static bool matrix(dnnl_memory_desc_t *d, int rows, int columns, dtype type, siz
 	return dnnl_memory_desc_create_with_strides(d, 2, dims, type_of(type), strides) == dnnl_success;
 }
 
-static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype result, const after *then)
+static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue)
 {
 	static const int arguments[] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST };
 	dnnl_memory_desc_t a = NULL, packed = NULL, bias = NULL, out = NULL;
 	dnnl_dims_t weight_dims = { s->k, s->n }, bias_dims = { 1, s->n };
 	dnnl_primitive_desc_t d = NULL;
-	dnnl_primitive_attr_t attr = attributes(then);
+	dnnl_primitive_attr_t attr = attributes(epilogue);
 	bool fine = attr && matrix(&a, s->m, s->k, data, s->a_row, s->a_column) &&
 	            matrix(&p->plain_weight, s->k, s->n, data, s->b_row, s->b_column) &&
 	            matrix(&out, s->m, s->n, result, s->out_step, 1) &&
 	            (!s->pack || describe(&packed, 2, weight_dims, type_of(data), dnnl_format_tag_any)) &&
-	            (!then || !then->bias || describe(&bias, 2, bias_dims, dnnl_f32, dnnl_ab)) &&
+	            (!epilogue || !epilogue->bias || describe(&bias, 2, bias_dims, dnnl_f32, dnnl_ab)) &&
 	            dnnl_matmul_primitive_desc_create(
 	                &d, p->engine, a, packed ? packed : p->plain_weight, bias, out, attr) == dnnl_success &&
 	            finish(p, d, arguments, bias, WEIGHT, false);
@@ -267,12 +268,12 @@ static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype resu
 	return fine;
 }
 
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then)
+onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue)
 {
 	onednn *p = new_primitive();
 	if (!p) return NULL;
 	int before = begin_single();
-	bool fine = make_matmul(p, s, data, result, then);
+	bool fine = make_matmul(p, s, data, result, epilogue);
 	end_single(before);
 	if (fine) return p;
 	onednn_free(p);

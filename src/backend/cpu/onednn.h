@@ -1,8 +1,8 @@
-/* onednn.h - what we ask of oneDNN: a convolution, its two gradients and a matrix product, each made once for its
+/* onednn.h - what we use of oneDNN: a convolution, its two gradients and a matrix product, each made once for its
  * shapes and run on plain pointers. The only door to that library.
  *
  * oneDNN splits work, and sometimes sums, by the number of threads that a primitive was made with, and its own threads
- * spin while they wait. So every primitive is made for one thread and runs on the thread that asks for it: it
+ * spin while they wait. So every primitive is made for one thread and runs on the calling thread: it
  * gives the same bytes wherever it runs. Callers cut the work by shapes and run primitives side by side. */
 #ifndef SUMI_BACKEND_CPU_ONEDNN_H
 #define SUMI_BACKEND_CPU_ONEDNN_H
@@ -29,16 +29,17 @@ conv_shape conv_shape_of(const node *picture, const node *weight, const node *re
 /* Few channels, as pictures and latents have, waste our own tiles. */
 bool conv_is_thin(const node *picture, const node *result);
 
-/* What follows a product: out = act(product + bias + out), each where asked for. */
-typedef struct after {
-	bool bias, residual; /* residual: what is in out already is added */
+/* The epilogue of a product, out = act(product + bias + out), each part optional. */
+typedef struct onednn_epilogue {
+	bool bias, residual; /* residual: the previous content of out is added */
 	activation activation;
-} after;
+} onednn_epilogue;
 
 /* The weight is [out,in,height,width] of type `weights`, other pictures `data`; the result is `data`, a weight's
  * gradient F32. like: one whose packed weight this one reads, too; NULL: packed as oneDNN likes best.
  * NULL: oneDNN cannot, or no memory. */
-onednn *onednn_conv(const conv_shape *s, conv_kind kind, dtype data, const after *then, const onednn *like);
+onednn *onednn_conv(
+    const conv_shape *s, conv_kind kind, dtype data, const onednn_epilogue *epilogue, const onednn *like);
 
 /* out[m,n] = a[m,k] · b[k,n], row i column j of a at a[i·row + j·column]; rows of out are out_step elements apart.
  * pack: b is laid out as oneDNN likes best before it is used. */
@@ -47,7 +48,7 @@ typedef struct matmul_shape {
 	size_t a_row, a_column, b_row, b_column, out_step;
 	bool pack;
 } matmul_shape;
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const after *then);
+onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue);
 
 void onednn_free(onednn *p); /* NULL is fine */
 

@@ -1,7 +1,7 @@
 /* update_8bit.c - AdamW whose moments are kept in 8 bits: each block of 256 elements is divided by its largest and each
  * quotient is stored as the index of the nearest of 256 values, which lie denser near 0 (dynamic tree quantization,
  * arXiv 1511.04561 and 2110.02861). The second moment is stored as its square root: twice the range for the same bits,
- * so that a small one does not become 0 beside a large one. */
+ * so that a small one does not become 0 next to a large one. */
 #include "backend/reference/update.h"
 #include <math.h>
 #include <stdlib.h>

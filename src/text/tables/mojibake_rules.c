@@ -19,7 +19,7 @@ enum {
 	UPPER_COMMON = 1 << 11,
 	LOWER_COMMON = 1 << 12,
 	BOX = 1 << 13,
-	/* Found by looking at the character. */
+	/* Found by the character itself. */
 	LATIN_LOWER = 1 << 14,
 	LATIN_UPPER = 1 << 15,
 	NOT_LATIN = 1 << 16, /* anything but the 52 letters of ASCII */

@@ -27,7 +27,7 @@ typedef struct cache_options {
 	dtype stored; /* F32, F16 or BF16 */
 	dtype compute;
 	int threads;
-	/* After each batch; of: −1 of a stream. False: leave with STOPPED. NULL: nobody asks. */
+	/* After each batch; of: −1 of a stream. False: leave with STOPPED. May be NULL. */
 	bool (*progress)(void *context, int64_t done, int64_t of, const data_counts *counts);
 	void *context;
 } cache_options;

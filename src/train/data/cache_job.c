@@ -13,7 +13,7 @@ typedef struct job_clock {
 	int64_t done;
 } job_clock;
 
-static bool tell(void *context, int64_t done, int64_t of, const data_counts *counts)
+static bool report(void *context, int64_t done, int64_t of, const data_counts *counts)
 {
 	job_clock *c = context;
 	double spent = fmax(1e-9, seconds_now() - c->began), each = spent / (double)done;
@@ -60,7 +60,7 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 		                                               : BF16,
 		.compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16,
 		.threads = threads_of(o),
-		.progress = tell,
+		.progress = report,
 		.context = &c };
 	fine = fine && cache_write(&how, &d.learner, d.tokenizer, &source, e);
 	if (fine)

@@ -209,7 +209,7 @@ static bool encode_batch(writing *w, const data_batch *b, error *e)
 	return fine;
 }
 
-static bool tell(const writing *w, error *e)
+static bool report(const writing *w, error *e)
 {
 	data_counts counts = data_counted(w->set);
 	if (!w->o->progress || w->o->progress(w->o->context, w->done, data_pictures(w->set), &counts)) return true;
@@ -220,7 +220,7 @@ static bool encode_all(writing *w, error *e)
 {
 	data_batch b;
 	bool fine = true;
-	while ((fine = fine && data_next(w->set, &b, e)) && b.count) fine = encode_batch(w, &b, e) && tell(w, e);
+	while ((fine = fine && data_next(w->set, &b, e)) && b.count) fine = encode_batch(w, &b, e) && report(w, e);
 	if (fine && !w->done) return fail(e, BAD_FILE, "nothing could be read: there is nothing to cache");
 	return fine && write_waiting(w, e) && list_set(w, e);
 }

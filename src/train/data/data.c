@@ -33,7 +33,7 @@ struct data {
 	stream *stream; /* NULL: a set */
 	batch_order *order;
 	half halves[2];
-	char *broken; /* of each picture of a set: found to be so, and told */
+	char *broken; /* of each picture of a set: found to be so, and reported */
 	data_counts counts;
 	error failure; /* of settling the batch being made */
 
@@ -91,7 +91,7 @@ static void write_caption(const data *d, const sample *s, slot *t)
 	}
 }
 
-/* A broken picture's place is taken by another that can be read, the same whoever finds out. */
+/* A broken picture's place is taken by another that can be read, the same in any thread or process. */
 static void decode(const data *d, half *h, int i)
 {
 	const sample *s = &h->samples[i];
@@ -166,23 +166,23 @@ static void wait_for_batch(data *d)
 	d->counts.waited += seconds_now() - start;
 }
 
-static void tell(const data *d, const char *line)
+static void report(const data *d, const char *line)
 {
 	if (d->o.log) d->o.log(d->o.context, line);
 }
 
 /* Decodes once more, for the message. */
-static void tell_broken(data *d, const half *h, const picture_source *from)
+static void report_broken(data *d, const half *h, const picture_source *from)
 {
 	error e = { 0 };
 	float *unused = malloc(floats_of(h) * sizeof *unused);
-	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &e)) tell(d, e.text);
+	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &e)) report(d, e.text);
 	free(unused);
 	d->counts.broken++;
 }
 
 /* Names, once each, the pictures in whose place another was given. */
-static void tell_about(data *d, const half *h, int i)
+static void report_replacement(data *d, const half *h, int i)
 {
 	const sample *s = &h->samples[i];
 	const slot *t = &h->slots[i];
@@ -195,12 +195,12 @@ static void tell_about(data *d, const half *h, int i)
 			known = d->broken[it->picture];
 			d->broken[it->picture] = 1;
 		}
-		if (!known && source_of(d, s, k, &from)) tell_broken(d, h, &from);
+		if (!known && source_of(d, s, k, &from)) report_broken(d, h, &from);
 	}
 	if (t->bad_caption && s->streamed.first_time) {
 		char line[LONGEST_CAPTION];
 		snprintf(line, sizeof line, "%s: the caption is not UTF-8, it is left out", s->streamed.name);
-		tell(d, line);
+		report(d, line);
 	}
 }
 
@@ -216,7 +216,7 @@ static bool list_batch(data *d, half *h, int *count)
 	*count = 0;
 	for (int i = 0; i < h->count; i++) {
 		slot *t = &h->slots[i];
-		tell_about(d, h, i);
+		report_replacement(d, h, i);
 		if (t->given < 0 && !d->o.once) return false;
 		if (t->given < 0) continue;
 		int to = (*count)++;

@@ -6,8 +6,8 @@
  * with batches of b see what one process with batches of n·b sees (of a stream, each process sees its own part).
  *
  * A set is one of
- *   a folder of pictures (PNG, JPEG, WebP), read with its subfolders, captions beside them as NAME.txt or NAME.caption;
- *     a subfolder named N_TOKEN is repeated N times in each epoch and TOKEN is the caption of those that have none
+ *   a folder of pictures (PNG, JPEG, WebP), read with its subfolders, captions in NAME.txt or NAME.caption in the same
+ * folder; a subfolder named N_TOKEN is repeated N times in each epoch and TOKEN is the caption of those that have none
  *   the same with metadata.jsonl: {"file_name": …, "text": …, "keywords": […], "repeats": N}; keywords, repeats (how
  *     often it comes in each epoch) and any other key optional
  *   WebDataset tars as img2dataset writes them (KEY.jpg, KEY.txt, KEY.json), a folder of them or one file: streamed
@@ -27,8 +27,9 @@ typedef struct data data;
 typedef struct data_options {
 	const char *path;
 	const char *caption; /* of pictures that have none; NULL: "" */
-	char except[4000];  /* a folder within it that is no part of it; "": none. Folders of training runs never are */
-	bool surveyed; /* what is wrong with names and captions has been told (data_look): log hears of pictures only */
+	char except[4000];   /* a folder within it that is no part of it; "": none. Folders of training runs never are */
+	bool surveyed;       /* what is wrong with names and captions has been reported (data_look): log receives faults of
+	                        pictures only */
 	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
 	 * repeated), and the caption of those that have none. NULL or "": none. */
 	const char *class_path, *class_caption;
@@ -101,14 +102,14 @@ typedef struct data_survey {
 	int sizes;                       /* of buckets that occur; 0: there are none */
 	char size_list[200];             /* "512x512 (80), …": the most frequent, with the number of samples */
 } data_survey;
-/* Reads names and captions, and of buckets the sizes of the pictures. Tells o->log what is wrong with them. */
+/* Reads names and captions, and of buckets the sizes of the pictures. Reports to o->log what is wrong with them. */
 bool data_look(const data_options *o, data_survey *s, error *e);
 
 /* SHA-256 in hexadecimal of what a set holds (names, sizes and times of files, captions) and of how it is cropped; ""
  * of a stream. Two sets that agree give the same pictures and captions. */
 bool data_fingerprint(const data_options *o, char hex[65], error *e);
-/* Tells every text of the set once (captions, and keywords where captions vary), for learning a vocabulary. Of streams:
- * the first `most` samples. false from `each` ends it. */
+/* Calls back with every text of the set once (captions, and keywords where captions vary), for learning a vocabulary.
+ * Of streams: the first `most` samples. false from `each` ends it. */
 bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *text), void *context, error *e);
 
 typedef struct data_counts {

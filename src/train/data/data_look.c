@@ -43,7 +43,7 @@ static int by_samples(const void *a, const void *b)
 	return x->samples < y->samples ? 1 : x->samples > y->samples ? -1 : 0;
 }
 
-/* The size that a picture is cropped to; what cannot be told is found to be broken when it is decoded. */
+/* The size that a picture is cropped to; a picture without a readable size is found to be broken when it is decoded. */
 static bool size_of_item(
     const data_options *o, const bucket_size *buckets, int count, const data_item *i, bucket_size *size)
 {

@@ -56,7 +56,8 @@ static bool draw_sample(batch_order *b, sample *s, error *e)
 	return true;
 }
 
-/* What a picture of that size is cropped to. What cannot be told is found to be broken when it is decoded. */
+/* What a picture of that size is cropped to. A picture without a readable size is found to be broken when it is
+ * decoded. */
 static bucket_size size_of_sample(batch_order *b, const sample *s)
 {
 	bucket_size square = { b->side, b->side };

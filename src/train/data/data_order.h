@@ -7,7 +7,7 @@
 
 typedef struct sample {
 	int64_t index;          /* in the set; −1: streamed */
-	stream_sample streamed; /* owned by who has the sample */
+	stream_sample streamed; /* owned by the owner of the sample */
 	uint64_t seed;
 } sample;
 void sample_free(sample *s);

@@ -61,9 +61,9 @@ bool sample_size(const picture_source *from, int *width, int *height)
 	if (from->data) return picture_size_of(from->data, from->bytes, width, height);
 	mapping m;
 	if (!map_file(&m, from->name, NULL)) return false;
-	bool told = picture_size_of(m.data, m.size, width, height);
+	bool known = picture_size_of(m.data, m.size, width, height);
 	unmap_file(&m);
-	return told;
+	return known;
 }
 
 static bool read_picture(picture *p, const picture_source *from, error *e)

@@ -24,7 +24,7 @@ typedef struct picture_source {
  * small as the crop allows. */
 bool sample_pixels(
     const data_options *o, const picture_source *from, uint64_t random, int height, int width, float *out, error *e);
-bool sample_size(const picture_source *from, int *width, int *height); /* as its header tells; false: it does not */
+bool sample_size(const picture_source *from, int *width, int *height); /* from its header; false: not found */
 
 /* Writes the caption of one use of an item, cut at the room there is. */
 void sample_caption(const data_options *o, const data_item *i, uint64_t random, char *out, size_t room);

@@ -23,7 +23,7 @@ typedef struct reader {
 	error *e;
 } reader;
 
-static void tell(const reader *r, const char *format, ...)
+static void report(const reader *r, const char *format, ...)
 {
 	char line[2 * LONGEST_PATH];
 	va_list list;
@@ -225,7 +225,7 @@ static char *read_caption(const reader *r, const char *path)
 	fclose(f);
 	if (!text) return NULL;
 	if (n > LONGEST_CAPTION || !is_utf8(text, n)) {
-		tell(r,
+		report(r,
 		    n > LONGEST_CAPTION ? "%s: a caption of more than 1 MiB is left out"
 		                        : "%s: not UTF-8, the caption is left out",
 		    path);
@@ -362,7 +362,7 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 	bool fine = true;
 	while (file && !strncmp(file, "./", 2)) file += 2;
 	if (!file || !*file || strstr(file, "..") || file[0] == '/')
-		tell(r, "%s/metadata.jsonl: line %d: %s; it is left out", folder, number,
+		report(r, "%s/metadata.jsonl: line %d: %s; it is left out", folder, number,
 		    o ? "no file_name, or one outside the folder" : why.text);
 	else {
 		char path[LONGEST_PATH];
@@ -375,7 +375,7 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 		bool keywords = add_keywords(&i, json_object_get(o, "keywords"));
 		if (!keywords) fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", path);
 		if (repeats > MOST_REPEATS)
-			tell(r, "%s/metadata.jsonl: line %d: repeats %lld, taken as %d", folder, number, (long long)repeats,
+			report(r, "%s/metadata.jsonl: line %d: repeats %lld, taken as %d", folder, number, (long long)repeats,
 			    MOST_REPEATS);
 		repeats = repeats > MOST_REPEATS ? MOST_REPEATS : repeats;
 		fine = keywords && append(r, i) && repeat_item(r, r->set->count - 1, repeats - 1);

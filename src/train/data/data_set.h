@@ -11,7 +11,7 @@ typedef struct data_item {
 	char *caption;   /* never NULL; "" where there is none */
 	char **keywords; /* NULL where there are none */
 	int keyword_count;
-	int height, width; /* of the picture, or of what a cache made of it; 0: not known yet, -1: cannot be told */
+	int height, width; /* of the picture, or of what a cache made of it; 0: not known yet, -1: not readable */
 	/* Number among the set's different pictures, from 0: items of one path and caption share it, and so do repeats. Of
 	 * a cache: the number of its latent. */
 	int64_t picture;
@@ -31,15 +31,15 @@ typedef struct data_set { /* in the order of the paths' bytes, repeats one after
 	int64_t pictures, picture_capacity;
 	int64_t class_first; /* items from here on are of the class (DreamBooth); −1: there are none */
 	left_out unread;     /* pictures of formats that are not read */
-	left_out unlisted;   /* pictures beside a metadata.jsonl that does not name them */
+	left_out unlisted;   /* pictures in a folder whose metadata.jsonl does not name them */
 	left_out runs;       /* folders of training runs: their samples are no training set */
 } data_set;
 
 typedef void log_fn(void *context, const char *line);
 
-/* Reads a folder: metadata.jsonl where it lies in its root, else pictures with captions beside them, subfolders
- * included, N_TOKEN folders and lines with "repeats" repeated. What cannot be used is told to log (may be NULL) or
- * counted in the set. `except`: a folder within it that is left out, beside those in which a training run left its log;
+/* Reads a folder: metadata.jsonl where it lies in its root, else pictures with captions of the same name, subfolders
+ * included, N_TOKEN folders and lines with "repeats" repeated. What cannot be used is reported to log (may be NULL) or
+ * counted in the set. `except`: a folder within it that is left out, as are those in which a training run left its log;
  * may be NULL. */
 bool data_set_read(data_set *s, const char *folder, const char *except, log_fn *log, void *context, error *e);
 /* Adds the folder's pictures as those of the class. Of the two kinds the fewer are repeated until there are as many as

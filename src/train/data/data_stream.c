@@ -24,7 +24,7 @@ struct shard {
 struct stream {
 	stream_options o;
 	char **paths;
-	bool *damaged; /* [count] told */
+	bool *damaged; /* [count] reported */
 	int64_t *order;
 	int64_t count, next; /* tars, and the place in the order */
 	int64_t epoch;
@@ -138,7 +138,7 @@ bool stream_caption(const stream_sample *s, char *out, size_t room)
 }
 
 /* ── from tars to samples ── */
-static void tell(const stream *s, const char *line)
+static void report(const stream *s, const char *line)
 {
 	if (s->o.log) s->o.log(s->o.context, line);
 }
@@ -149,12 +149,12 @@ static void close_shard(stream *s)
 	s->shard = NULL;
 }
 
-static void tell_damage(stream *s, const error *e)
+static void report_damage(stream *s, const error *e)
 {
 	if (s->damaged[s->reading]) return;
 	s->damaged[s->reading] = true;
 	s->damages++;
-	tell(s, e->text);
+	report(s, e->text);
 }
 
 static bool splits_tars(const stream *s) { return s->count >= s->o.ranks; }
@@ -182,7 +182,7 @@ static bool open_shard(stream *s)
 			return true;
 		}
 		free(opened);
-		if (failed(&e)) tell_damage(s, &e);
+		if (failed(&e)) report_damage(s, &e);
 	}
 	return false;
 }
@@ -242,13 +242,13 @@ static void gather(stream *s, const tar_file *f, const char *extension)
 	}
 }
 
-/* The next file of the open tar; false at its end, where damage has been told. */
+/* The next file of the open tar; false at its end, where damage has been reported. */
 static bool next_file(stream *s, tar_file *f)
 {
 	error e = { 0 };
 	if (tar_next(&s->tar, f, &e)) return true;
 	if (failed(&e)) {
-		tell_damage(s, &e);
+		report_damage(s, &e);
 		if (!s->gathered.text) stream_sample_free(&s->gathered); /* its caption may be what is cut off */
 	}
 	return false;

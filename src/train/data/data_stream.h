@@ -1,6 +1,6 @@
 /* data_stream.h - WebDataset tars as one long sequence of samples. What is shuffled and handed out are places in mapped
  * tars, not bytes: the buffer of thousands of samples is small, and a resumed run walks over headers without reading
- * what lies between them. The system is told to read a sample ahead as soon as it enters the buffer. */
+ * what lies between them. The system is advised to read a sample ahead as soon as it enters the buffer. */
 #ifndef SUMI_TRAIN_DATA_STREAM_H
 #define SUMI_TRAIN_DATA_STREAM_H
 #include "train/data/data_set.h"
@@ -12,7 +12,7 @@ typedef struct stream_sample {
 	char *name;                           /* "DIR/00000.tar: 000000012.jpg"; owned */
 	const uint8_t *picture, *text, *json; /* text, json: NULL where there is none */
 	size_t picture_bytes, text_bytes, json_bytes;
-	bool first_time; /* of the first epoch: what is wrong with it is told */
+	bool first_time; /* of the first epoch: what is wrong with it is reported */
 } stream_sample;
 
 typedef struct stream_options {

@@ -301,15 +301,15 @@ void diffusion_close(diffusion *d)
 /* ── latents before the first step ── */
 typedef struct counting {
 	const training_listener *l;
-	int64_t told;
+	int64_t reported;
 } counting;
 
 static bool count_latents(void *context, int64_t done, int64_t of, const data_counts *counts)
 {
 	counting *c = context;
 	(void)counts;
-	if (done < of && done - c->told < 500) return true;
-	c->told = done;
+	if (done < of && done - c->reported < 500) return true;
+	c->reported = done;
 	training_note(c->l, "encoded %lld of %lld pictures", (long long)done, (long long)of);
 	return true;
 }
@@ -340,7 +340,7 @@ static bool check_cache(diffusion *d, const training_listener *l, error *e)
 	if (words) d->given_context = cache_tokens(d->cache, &width);
 	training_note(l, "%lld cached latents%s", (long long)cache_count(d->cache),
 	    words             ? " and text states"
-	    : found->words[0] ? "; the text states beside them are not used, for the text encoder is trained"
+	    : found->words[0] ? "; its text states are not used, because the text encoder is trained"
 	                      : "");
 	return true;
 }
@@ -353,24 +353,24 @@ static bool open_given_cache(diffusion *d, const data_options *source, const tra
 	return (d->cache = cache_open(d->cache_folder, e)) && check_cache(d, l, e);
 }
 
-/* The cache of this run: beside the output, made anew where it is of other pictures or of another autoencoder. */
+/* The cache of this run: in the output's folder, made anew where it is of other pictures or of another autoencoder. */
 static bool make_own_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
 {
 	const train_options *o = d->options;
 	cache_origin wanted;
-	if (!path_beside_output(o, ".cache", d->cache_folder, e) ||
+	if (!path_next_to_output(o, ".cache", d->cache_folder, e) ||
 	    !cache_origin_of(&d->learner, false, source, &wanted, e))
 		return false;
 	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
 	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted)) return true;
 	cache_close(d->cache);
-	counting told = { .l = l };
+	counting counter = { .l = l };
 	cache_options how = { .folder = d->cache_folder,
 		.stored = F32,
 		.compute = d->compute,
 		.threads = threads_of(o),
 		.progress = count_latents,
-		.context = &told };
+		.context = &counter };
 	d->cache = NULL;
 	return cache_write(&how, &d->learner, NULL, source, e) && (d->cache = cache_open(d->cache_folder, e));
 }

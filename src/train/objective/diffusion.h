@@ -32,7 +32,7 @@ typedef struct diffusion {
 bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e);
 void diffusion_close(diffusion *d);
 /* Opens the cache that the set is, or encodes the set once where that is wanted, and settles the latent scale. Then
- * *source is the cache: captions without pixels; and d->given_context tells whether it holds text states. */
+ * *source is the cache: captions without pixels; and d->given_context says whether it holds text states. */
 bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
 
 /* Of a task. Inputs of the graph: x, t, target, weight, and ids or context. */

@@ -1,5 +1,5 @@
 /* embedding.c - `train embedding`: a new word for a checkpoint (textual inversion, Gal et al., arXiv 2208.01618). Only
- * the word's vectors learn, rows beside the text encoder's table; the file holds them [vectors,width] under the
+ * the word's vectors learn, rows added to the text encoder's table; the file holds them [vectors,width] under the
  * word itself, from which diffusers takes its name; A1111, ComfyUI and kohya's scripts take the file's name and its
  * only tensor. */
 #include "train/run/jobs.h"

@@ -1,5 +1,5 @@
-/* lora.c - `train lora`: low-rank paths beside the layers of a checkpoint that stays as it lies in its file. What is
- * written has the keys and the metadata of kohya's sd-scripts (networks/lora.py, train_network.py), so that any tool
+/* lora.c - `train lora`: low-rank paths parallel to the layers of a checkpoint, which stays mapped from its file. What
+ * is written has the keys and the metadata of kohya's sd-scripts (networks/lora.py, train_network.py), so that any tool
  * that reads its files reads ours. */
 #include "base/random.h"
 #include "models/lora_names.h"
@@ -17,8 +17,8 @@ typedef struct low_rank {
 
 /* ── which layers ── */
 
-/* Without more being asked: the transformer blocks of the U-Net, as everybody does it. */
-static bool wants(void *context, const char *name, shape s)
+/* By default the transformer blocks of the U-Net, as other trainers. */
+static bool chosen(void *context, const char *name, shape s)
 {
 	const low_rank *j = context;
 	const train_options *o = j->diffusion.options;
@@ -86,7 +86,7 @@ static const float *values_of(const low_rank *j, const learner_weight *w)
 	return j->diffusion.options->use_ema && w->average ? w->average : w->value;
 }
 
-/* The three factors of module i beside the weight of which `down` is the path's first; false: it has no such module.
+/* The three factors of module i of the weight for which `down` is the path's first; false: it has no such module.
  * Where a weight is several modules' (OpenCLIP's in_proj) they share `down` and take their rows of `up`. */
 static bool factors_of(const low_rank *j, const learner_weight *down, int i, factor out[3])
 {
@@ -158,7 +158,7 @@ static const char *name_in(const char *path)
 
 static const char *truth(bool x) { return x ? "True" : "False"; }
 
-/* What tools show of a file, and what they need to tell for which model it is. */
+/* What tools show of a file, and what they need to recognise its model. */
 static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 {
 	const train_options *o = j->diffusion.options;
@@ -240,7 +240,7 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 	low_rank j = { .paths = { .rank = (int)o->network_dim,
 		               .alpha = (float)(o->network_alpha > 0 ? o->network_alpha : (double)o->network_dim),
 		               .dropout = (float)o->network_dropout,
-		               .wants = wants } };
+		               .chosen = chosen } };
 	j.paths.context = &j;
 	bool fine = diffusion_open(&j.diffusion, o, false, l, e);
 	const family *f = &j.diffusion.learner.family;

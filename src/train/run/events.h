@@ -9,7 +9,7 @@
 
 typedef struct events events;
 
-/* FOLDER/events.out.tfevents.TIME.HOST.PROCESS. What earlier files tell of `step` and later ones is void. */
+/* FOLDER/events.out.tfevents.TIME.HOST.PROCESS. What earlier files hold of `step` and later ones is void. */
 events *events_open(const char *folder, int64_t step, error *e);
 void events_close(events *v); /* NULL is fine */
 bool events_numbers(events *v, int64_t step, int count, const char *const *names, const double *values, error *e);

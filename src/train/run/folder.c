@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* ── paths ── */
-bool path_beside_output(const train_options *o, const char *end, char path[LONGEST_RUN_PATH], error *e)
+bool path_next_to_output(const train_options *o, const char *end, char path[LONGEST_RUN_PATH], error *e)
 {
 	static const char known[] = ".safetensors";
 	size_t n = strlen(o->output), m = strlen(known);
@@ -24,7 +24,7 @@ bool path_beside_output(const train_options *o, const char *end, char path[LONGE
 bool run_folder(const train_options *o, char path[LONGEST_RUN_PATH], error *e)
 {
 	const char *given = o->job == TRAIN_CACHE ? o->output : o->output_dir;
-	if (!*given) return path_beside_output(o, ".training", path, e);
+	if (!*given) return path_next_to_output(o, ".training", path, e);
 	int length = snprintf(path, LONGEST_RUN_PATH, "%s", given);
 	for (; length > 1 && length < LONGEST_RUN_PATH && path[length - 1] == '/'; length--) path[length - 1] = 0;
 	return length < LONGEST_RUN_PATH || fail(e, BAD_USAGE, "a path of more than %d bytes", LONGEST_RUN_PATH);
@@ -121,7 +121,7 @@ static bool clean_up(const train_options *o, const char *folder, error *e)
 {
 	static const char *const names[] = { "checkpoint-", "sample-", "log.csv.", "cache-", "metadata.jsonl." };
 	char cache[LONGEST_RUN_PATH], output[LONGEST_RUN_PATH];
-	if (!path_beside_output(o, ".cache", cache, e) || !path_beside_output(o, ".", output, e)) return false;
+	if (!path_next_to_output(o, ".cache", cache, e) || !path_next_to_output(o, ".", output, e)) return false;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		clean(folder, names[i]);
 		clean(cache, names[i]);
@@ -140,14 +140,14 @@ static file_lock *take_lock(const char *path, const char *what, error *e)
 
 run_place *run_place_take(const train_options *o, error *e)
 {
-	char path[LONGEST_RUN_PATH + 16], beside[LONGEST_RUN_PATH];
+	char path[LONGEST_RUN_PATH + 16], lock_path[LONGEST_RUN_PATH];
 	run_place *p = calloc(1, sizeof *p);
 	if (!p) return fail(e, NO_MEMORY, "no memory for a run"), NULL;
 	bool apart = o->job != TRAIN_CACHE && *o->output_dir;
-	bool fine = run_folder(o, p->folder, e) && path_beside_output(o, ".lock", beside, e);
+	bool fine = run_folder(o, p->folder, e) && path_next_to_output(o, ".lock", lock_path, e);
 	snprintf(path, sizeof path, "%s/run.lock", p->folder);
 	fine = fine && make_folders_of(path, e) && (p->locks[0] = take_lock(path, p->folder, e)) &&
-	       (!apart || (make_folders_of(beside, e) && (p->locks[1] = take_lock(beside, o->output, e)))) &&
+	       (!apart || (make_folders_of(lock_path, e) && (p->locks[1] = take_lock(lock_path, o->output, e)))) &&
 	       clean_up(o, p->folder, e);
 	if (fine) return p;
 	run_place_release(p);

@@ -7,8 +7,8 @@
 enum { LONGEST_RUN_PATH = 4000 };
 
 /* The output's name with another end in place of ".safetensors": "mine.cache". */
-bool path_beside_output(const train_options *o, const char *end, char path[LONGEST_RUN_PATH], error *e);
-/* --output_dir, or NAME.training beside the output; of the job cache the output itself. */
+bool path_next_to_output(const train_options *o, const char *end, char path[LONGEST_RUN_PATH], error *e);
+/* --output_dir, or NAME.training in the output's folder; of the job cache the output itself. */
 bool run_folder(const train_options *o, char path[LONGEST_RUN_PATH], error *e);
 
 bool same_file(const char *a, const char *b); /* by whatever names; both are there */

@@ -1,4 +1,4 @@
-/* identity.c - what a checkpoint tells of its run, and how a resumed one differs. */
+/* identity.c - what a checkpoint records of its run, and how a resumed one differs. */
 #include "train/run/identity.h"
 #include "base/sha256.h"
 #include <stdio.h>
@@ -11,7 +11,7 @@ enum { LONGEST_VALUE = 1024 };
 
 /* ── made ── */
 
-/* A few values of each tensor: what tells models apart without reading all of them. */
+/* A few values of each tensor: a fingerprint that does not need to read all of them. */
 static void hash_frozen(sha256 *h, const learner_weight *w)
 {
 	enum { SAMPLE = 64 };
@@ -97,15 +97,15 @@ void run_identity_get(run_identity *id, const json_t *from)
 }
 
 /* ── compared ── */
-static void tell_change(char *told, size_t size, const char *name, const char *then, const char *now)
+static void add_change(char *changes, size_t size, const char *name, const char *then, const char *now)
 {
-	size_t n = strlen(told);
-	snprintf(told + n, size - n, "%s%s was %.60s and is %.60s", n ? "; " : "", name, *then ? then : "not given",
+	size_t n = strlen(changes);
+	snprintf(changes + n, size - n, "%s%s was %.60s and is %.60s", n ? "; " : "", name, *then ? then : "not given",
 	    *now ? now : "not given");
 }
 
 static bool compare_options(
-    const train_options *o, const json_t *then, const char *path, char *told, size_t size, error *e)
+    const train_options *o, const json_t *then, const char *path, char *changes, size_t size, error *e)
 {
 	const train_option *t;
 	char now[LONGEST_VALUE];
@@ -118,26 +118,26 @@ static bool compare_options(
 		if (t->resumed == FIXED)
 			return fail(e, BAD_USAGE, "%s was made with --%s %.80s, this run has %.80s: it cannot go on from there",
 			    path, t->name, *text ? text : "not given", *now ? now : "none");
-		tell_change(told, size, t->name, text, now);
+		add_change(changes, size, t->name, text, now);
 	}
 	return true;
 }
 
 bool run_identity_compare(const run_identity *now, const train_options *o, const json_t *then, const char *path,
-    char *told, size_t size, error *e)
+    char *changes, size_t size, error *e)
 {
 	run_identity was;
 	const char *job = text_of(then, "job");
 	run_identity_get(&was, then);
-	*told = 0;
+	*changes = 0;
 	if (*job && strcmp(job, training_job_name(o->job)))
 		return fail(e, BAD_USAGE, "%s was made by sumi train %s", path, job);
-	if (!compare_options(o, json_object_get(then, "options"), path, told, size, e)) return false;
+	if (!compare_options(o, json_object_get(then, "options"), path, changes, size, e)) return false;
 	if (*was.frozen && strcmp(was.frozen, now->frozen))
 		return fail(e, BAD_USAGE,
 		    "%s was made with another model than this run's: what is not trained (of --model and --vae) differs", path);
-	size_t n = strlen(told);
+	size_t n = strlen(changes);
 	if (*was.data && *now->data && strcmp(was.data, now->data))
-		snprintf(told + n, size - n, "%sthe pictures or captions are others", n ? "; " : "");
+		snprintf(changes + n, size - n, "%sthe pictures or captions are others", n ? "; " : "");
 	return true;
 }

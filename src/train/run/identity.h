@@ -18,9 +18,9 @@ void run_identity_begin(run_identity *id, const learner *m);
 bool run_identity_put(const run_identity *id, const train_options *o, json_t *to);
 void run_identity_get(run_identity *id, const json_t *from);
 /* Another job, other frozen weights, or another value of an option that is FIXED: BAD_USAGE, which names both values.
- * What is legitimately otherwise goes to `told`: "learning_rate 0.001, now 1e-4; …", "" where nothing is. path: the
+ * Permitted differences go to `changes`: "learning_rate was 0.001 and is 1e-4; …", "" if there are none. path: the
  * checkpoint's, for messages. */
 bool run_identity_compare(const run_identity *now, const train_options *o, const json_t *then, const char *path,
-    char *told, size_t size, error *e);
+    char *changes, size_t size, error *e);
 
 #endif

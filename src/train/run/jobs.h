@@ -19,8 +19,8 @@ bool train_cache(const train_options *o, const training_listener *l, error *e); 
 bool family_from_option(const char *given, family *f, error *e);
 /* The data options of a job; `side` is the model's size. */
 data_options data_options_of(const train_options *o, const training_listener *l, int side);
-/* Looks at the set before the work and tells what is in it, what is missing and what is left out; a set without
- * captions is refused where that is asked for. From then on the data's log hears of pictures alone. */
+/* Surveys the set before the work and reports what is in it, what is missing and what is left out; a set without
+ * captions is refused with --require_captions. From then on the data's log receives faults of pixels alone. */
 bool survey_source(const train_options *o, data_options *source, const training_listener *l, error *e);
 /* data_fingerprint() of the set as it lies, whatever is made of its pictures. */
 bool fingerprint_of_set(const train_options *o, char hex[65], error *e);

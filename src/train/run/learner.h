@@ -40,7 +40,7 @@ void learner_free(learner *m);
  * referred to.
  */
 bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
-/* One more trained weight, beside the family's own, with every element `value`. */
+/* One more trained weight, added to the family's own, with every element `value`. */
 bool learner_add(learner *m, const char *name, shape s, float value, error *e);
 /* A frozen weight that serves training alone; `bytes` stay the caller's. */
 bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const void *bytes, error *e);

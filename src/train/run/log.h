@@ -1,5 +1,6 @@
-/* log.h - the numbers of a run as a table that grows, log.csv in its folder, and as TensorBoard's events beside it. A
- * resumed run cuts what the stopped one wrote after its last checkpoint, so the table reads as if nothing had happened.
+/* log.h - the numbers of a run as a table that grows, log.csv in its folder, and as TensorBoard's events in the same
+ * folder. A resumed run cuts what the stopped one wrote after its last checkpoint, so the table reads as if nothing had
+ * happened.
  */
 #ifndef SUMI_TRAIN_LOG_H
 #define SUMI_TRAIN_LOG_H

@@ -62,11 +62,11 @@ typedef struct train_options {
 	double validation_guidance; /* −1: the model's own */
 } train_options;
 
-/* What it means to a run that goes on from a checkpoint that an option has another value than then. */
+/* How a run that resumes from a checkpoint takes another value of an option than the checkpoint's. */
 typedef enum resumed_with {
-	FREE, /* nothing: where files lie, how fast and how often */
-	TOLD, /* it goes on otherwise from here, which is legitimate and said */
-	FIXED /* what the checkpoint holds would mean something else: refused */
+	FREE,     /* ignored: paths, speed, intervals of checkpoints and notes */
+	REPORTED, /* permitted, with a warning */
+	FIXED     /* refused: it would change the meaning of the checkpoint's values */
 } resumed_with;
 
 /* The table, in the order of --help. */

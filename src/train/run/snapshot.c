@@ -30,7 +30,7 @@ static bool put_config(weights_writer *w, const learner *m, error *e)
 	return fine && (!m->vocabulary || weights_writer_metadata(w, "sumi.vocabulary", m->vocabulary, e));
 }
 
-/* ── the state beside the weights ── */
+/* ── the training state, stored with the weights ── */
 static bool put_state(weights_writer *w, const training_state *s, const train_options *how, error *e)
 {
 	json_t *j = json_pack("{sI sI sI sf sf sI sI si sI}", "step", (json_int_t)s->step, "batches",
@@ -174,22 +174,24 @@ static bool same_scale(const weights *w, const learner *m, error *e)
 	    weights_path(w), (double)then.latent_scale, (double)m->family.latent_scale, (double)then.latent_scale);
 }
 
-static bool read_state(const weights *w, const train_options *how, training_state *s, char *told, size_t size, error *e)
+static bool read_state(
+    const weights *w, const train_options *how, training_state *s, char *changes, size_t size, error *e)
 {
 	json_t *j = state_in(w);
 	run_identity ours = s->id;
 	bool fine = get_state(j, s) || fail(e, BAD_FILE, "%s: no checkpoint of a training run", weights_path(w));
-	fine = fine && run_identity_compare(&ours, how, j, weights_path(w), told, size, e);
+	fine = fine && run_identity_compare(&ours, how, j, weights_path(w), changes, size, e);
 	json_decref(j);
 	return fine;
 }
 
 bool snapshot_read(const char *path, learner *m, const int *trained, int count, optimizer *o, const train_options *how,
-    training_state *s, char *told, size_t size, error *e)
+    training_state *s, char *changes, size_t size, error *e)
 {
 	error own = { 0 };
 	weights *w = weights_open(path, &own);
-	bool fine = w && read_state(w, how, s, told, size, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
+	bool fine =
+	    w && read_state(w, how, s, changes, size, &own) && same_vocabulary(w, m, &own) && same_scale(w, m, &own);
 	for (int i = 0; fine && i < count; i++) {
 		array a;
 		for (int k = 0; fine && array_of(&m->weights[trained[i]], o, i, k, &a, &own); k++)

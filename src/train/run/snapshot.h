@@ -4,7 +4,7 @@
  *   PIECE/NAME      the optimizer's state (optimizer.h)
  *   metadata        sumi.config, sumi.vocabulary, sumi.training (JSON of the struct below)
  * Everything random is drawn from generators seeded by (seed, sample), so the place in the data is their whole state.
- * Files are written beside and renamed: a kill at any moment leaves the last whole one. */
+ * Files are written under a temporary name and renamed: a kill at any moment leaves the last complete one. */
 #ifndef SUMI_TRAIN_SNAPSHOT_H
 #define SUMI_TRAIN_SNAPSHOT_H
 #include "train/run/identity.h"
@@ -27,14 +27,14 @@ typedef struct training_state {
 
 /* DIR/checkpoint-STEP.safetensors, written by the first process; all call. `holder`: the process that has the
  * optimizer's state of each trained weight, which it sends; NULL: the first has all. The file is the same. `how`: the
- * run's options, which it tells. */
+ * run's options. */
 bool snapshot_write(const char *dir, const learner *m, const int *trained, int count, const optimizer *o,
     const int *holder, team *together, const training_state *s, const train_options *how, error *e);
 /* Restores trained weights, averages and what this process has of the optimizer's state; all must exist with the same
  * shapes, vocabulary and scale of latents must be the run's, and so must what `how` and s->id say of it, as far as it
- * matters (identity.h). `told`: what is legitimately otherwise. s is the checkpoint's then. */
+ * matters (identity.h). `changes`: the permitted differences. s is the checkpoint's then. */
 bool snapshot_read(const char *path, learner *m, const int *trained, int count, optimizer *o, const train_options *how,
-    training_state *s, char *told, size_t size, error *e);
+    training_state *s, char *changes, size_t size, error *e);
 
 /* Is a file's name that of a checkpoint? Then its step. */
 bool snapshot_step(const char *name, int64_t *step);

@@ -34,7 +34,7 @@ bool stepper_gradient(const stepper *s, int i, float *values, error *e);
 bool stepper_average(stepper *s, double decay, error *e);
 /* Bytes: of values while running, of masters, averages and optimizer. Known after the first graph is built. */
 size_t stepper_arena_bytes(const stepper *s), stepper_state_bytes(const stepper *s);
-/* From now on the time of each node is kept; and the graphs that have run, as graph_dump() tells them. */
+/* From now on the time of each node is kept; and the graphs that have run, as graph_dump() prints them. */
 void stepper_profile(stepper *s);
 void stepper_dump(const stepper *s, FILE *to);
 /* The process that keeps the optimizer's state of each trained weight; NULL: each keeps all. */

@@ -51,8 +51,8 @@ bool survey_source(const train_options *o, data_options *source, const training_
 	tell_set(o, &s, l);
 	warn_of(&s.unread, l, "picture is of a format that is not read (PNG, JPEG and WebP are), and left out",
 	    "pictures are of formats that are not read (PNG, JPEG and WebP are), and left out");
-	warn_of(&s.unlisted, l, "picture lies beside metadata.jsonl and not in it, and is left out",
-	    "pictures lie beside metadata.jsonl and not in it, and are left out");
+	warn_of(&s.unlisted, l, "picture is not listed in metadata.jsonl, and is left out",
+	    "pictures are not listed in metadata.jsonl, and are left out");
 	warn_of(&s.runs, l, "folder in the set holds the samples of a training run, and is left out",
 	    "folders in the set hold the samples of training runs, and are left out");
 	return check_captions(o, &s, l, e);

@@ -35,7 +35,7 @@ team_counts team_counted(const team *t);
 
 bool team_sum(team *t, double *x, int n, error *e); /* a few numbers, at once */
 bool team_wait(team *t, error *e);                  /* until all are here */
-/* Everybody gets arrays from the processes that hold them: arrays[i], of sizes[i] elements, from holder[i]. */
+/* Sends arrays from the processes that hold them to all others: arrays[i], of sizes[i] elements, from holder[i]. */
 bool team_share(team *t, int count, float *const *arrays, const size_t *sizes, const int *holder, error *e);
 /* Brings bytes from process `from` to the first one; the others do nothing. `data` is where they are or go. */
 bool team_bring(team *t, int from, void *data, size_t bytes, error *e);

@@ -104,10 +104,10 @@ static bool resume(run *r, const char *path, error *e)
 	const train_options *o = r->options;
 	const int *indices;
 	int count = stepper_trained(r->stepper, &indices);
-	char told[700];
+	char changes[700];
 	training_state s = { .id = r->state.id };
 	if (!snapshot_read(
-	        path, r->task->learner, indices, count, stepper_optimizer(r->stepper), o, &s, told, sizeof told, e))
+	        path, r->task->learner, indices, count, stepper_optimizer(r->stepper), o, &s, changes, sizeof changes, e))
 		return false;
 	if (s.batch != whole_batch(r) || s.ranks != team_size(r->team) || s.seed != o->seed)
 		return fail(e, BAD_USAGE,
@@ -120,7 +120,7 @@ static bool resume(run *r, const char *path, error *e)
 	memcpy(s.id.data, r->state.id.data, sizeof s.id.data); /* what follows is of the set as it is now */
 	r->state = s;
 	training_note(r->listener, "resumed from %s at step %lld", path, (long long)s.step);
-	if (*told) training_note(r->listener, "warning: otherwise than when that checkpoint was made: %s", told);
+	if (*changes) training_note(r->listener, "warning: changed since that checkpoint was made: %s", changes);
 	if (s.step == o->max_train_steps)
 		training_note(r->listener,
 		    "the run is finished: all of its %lld steps are done, and %s is written once more; a higher "
@@ -239,7 +239,7 @@ static void estimate(const run *r)
 		training_note(r->listener, "%.2f s a step: about %.0f min more", each, left / 60);
 }
 
-/* Tells the listener; whether to go on. Each process may be asked to stop. */
+/* Calls the listener; false: stop. Any process may request it. */
 static bool report(run *r, const step_result *s, double rate)
 {
 	if (!r->listener || !r->listener->progress) return true;

@@ -12,13 +12,13 @@ typedef struct training_progress {
 	double images_per_second; /* over all processes, since the last report */
 	double seconds_left;
 	double waited; /* share of the time that was spent waiting for data */
-	int rank;      /* of the process that tells; the numbers are those of all together */
+	int rank;      /* of the process that reports; the numbers are those of all together */
 } training_progress;
 
 typedef struct training_listener {
-	/* After each step, in every process. False, from any: save a checkpoint and leave with STOPPED. NULL: nobody. */
+	/* After each step, in every process. False, from any: save a checkpoint and leave with STOPPED. May be NULL. */
 	bool (*progress)(void *context, const training_progress *p);
-	/* A line for the user, without newline. NULL: nobody. */
+	/* A line for the user, without newline. May be NULL. */
 	void (*note)(void *context, const char *line);
 	void *context;
 } training_listener;
@@ -30,7 +30,7 @@ typedef struct task {
 	void *context;
 	/* Builds the inputs and the loss [1] for batches of this many samples of this size. */
 	tensor (*build)(void *context, nn *n, int count, int height, int width);
-	/* From step changes_at on there is another graph: change() is told before each build() whether it is the later
+	/* From step changes_at on there is another graph: change() receives before each build() whether it is the later
 	 * one. NULL: there is one graph. */
 	void (*change)(void *context, bool later);
 	int64_t changes_at;
