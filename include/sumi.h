@@ -219,8 +219,8 @@ typedef struct sumi_options {
 	const sumi_listener *listener; /* NULL: none */
 	sumi_cancel *cancel;           /* NULL: none */
 	double flow_shift; /* of a model of flow: towards more noise; 0: the family's (3 for Stable Diffusion 3) */
-	/* SDXL is told sizes: of the picture that a training picture was made from, where it was cropped (top, left), and
-	 * what it is to be; 0: the picture's own. Its refiner is told a score in place of the last, 0 … 10. */
+	/* Size conditioning of SDXL: the original size of the picture, the top left corner of its crop, and the target
+	 * size; 0: the picture's own. Its refiner takes an aesthetic score, 0 … 10, in place of the target size. */
 	int original_width, original_height, crop_left, crop_top, target_width, target_height;
 	double aesthetic_score, negative_aesthetic_score; /* 6 and 2.5 */
 	/* An empty negative prompt is no text at all but zeros, as diffusers has it for SDXL; false: it is encoded, as

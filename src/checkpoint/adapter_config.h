@@ -9,7 +9,7 @@
  *   adapter_config.json of `folder` (NULL: none),
  *   the metadata "lora_adapter_metadata": JSON whose keys begin with the network's name, "unet.lora_alpha",
  *   the metadata "lora_alpha", with "alpha_pattern" and "use_rslora".
- * `doubt` gets a line where something is said that cannot be used, else "". False: adapter_config.json is no JSON, or
+ * `doubt` gets a warning if a setting cannot be used, else "". False: adapter_config.json is no JSON, or
  * memory is out. */
 bool adapter_config_apply(lora *set, const weights *file, const char *folder, char *doubt, size_t size, error *e);
 

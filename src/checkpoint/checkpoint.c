@@ -202,7 +202,7 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 	return fine || (text ? fail(e, wrong.status, "%s: %s", config_path, wrong.text) : false);
 }
 
-/* Tensors by which tools mark what shapes cannot tell: that a model predicts velocity, and that its betas end in noise
+/* Tensors by which tools mark what shapes cannot show: that a model predicts velocity, and that its betas end in noise
  * alone. */
 static void obey_markers(checkpoint *c)
 {

@@ -17,7 +17,7 @@ const weight *component_find(const component *c, const family *f, role r, const 
 
 /* A tensor_lookup; context: the weights. */
 bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const void **data);
-/* What a tensor_lookup tells of a weight; false: NULL, or not a shape that a graph can have. */
+/* A weight as a tensor_lookup returns it; false: NULL, or not a shape that a graph can have. */
 bool weight_as_tensor(const weight *w, dtype *d, shape *s, const void **data);
 
 #endif

@@ -1,4 +1,4 @@
-/* model.c - opens a model: its file, its family, what is put in the place of its parts. */
+/* model.c - opens a model: its file, its family, and the files that replace its parts. */
 #include "checkpoint/model.h"
 #include "backend/backend.h"
 #include "base/resources.h"
@@ -149,7 +149,7 @@ static bool open_tokenizer(model *m, int encoder, error *e)
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
 }
 
-/* An encoder that may come apart and does not is said: the words that it alone would read are lost. */
+/* Warns of an optional encoder that is in no file: the words that it alone would read are lost. */
 static bool open_tokenizers(model *m, error *e)
 {
 	for (int i = 0; i < TEXT_ENCODERS; i++) {

@@ -1,4 +1,4 @@
-/* model.h - an open model: a checkpoint whose family is known and whose tensors are all there, what is put in place of
+/* model.h - an open model: a checkpoint whose family is known and whose tensors are all there, what replaces some of
  * or added to its weights, and what is computed with. sumi_model of the public header. */
 #ifndef SUMI_CHECKPOINT_MODEL_H
 #define SUMI_CHECKPOINT_MODEL_H

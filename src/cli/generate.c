@@ -91,12 +91,12 @@ static const option table[] = {
 	{ .name = "rng", .kind = TEXT, AT(rng), .argument = "cpu|cuda", .standard = "cpu",
 	    .help = "random generator: PyTorch's of a CPU, or of a GPU" },
 
-	{ .name = "What SDXL is told besides", .kind = HEADING },
+	{ .name = "Size conditioning of SDXL", .kind = HEADING },
 	{ .name = "original-size", .kind = TEXT, AT(original), .argument = "WxH",
-	    .help = "of the picture that this one would be cut from (its own)" },
+	    .help = "size of the picture that this one would be cropped from (its own)" },
 	{ .name = "crop", .kind = TEXT, AT(crop), .argument = "LEFTxTOP", .standard = "0x0",
-	    .help = "where it would be cut out" },
-	{ .name = "target-size", .kind = TEXT, AT(target), .argument = "WxH", .help = "what it is to be (its own)" },
+	    .help = "top left corner of that crop" },
+	{ .name = "target-size", .kind = TEXT, AT(target), .argument = "WxH", .help = "size that the picture should look made for (its own)" },
 	{ .name = "aesthetic-score", .kind = NUMBER, AT(aesthetic), 0, 10, "X", "6", "for the refiner" },
 	{ .name = "negative-aesthetic-score", .kind = NUMBER, AT(negative_aesthetic), 0, 10, "X", "2.5", "for the refiner" },
 	{ .name = "zero-negative", .kind = FLAG, AT(zero_negative),
@@ -179,7 +179,7 @@ static bool output_path(char *path, size_t size, const char *pattern, int number
 	return n >= 0 && (size_t)n < size;
 }
 
-/* A prompt from a file: what the command line of a system cannot hold. NULL: a line has said why. */
+/* A prompt from a file, for prompts too long for a command line. NULL: it failed, and a message was printed. */
 static char *read_prompt(const char *path)
 {
 	FILE *file = strcmp(path, "-") ? fopen(path, "rb") : stdin;

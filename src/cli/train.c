@@ -100,7 +100,7 @@ static void on_note(void *context, const char *line)
 static bool means_bool(const char *word) { return !strcasecmp(word, "true") || !strcasecmp(word, "false"); }
 
 /* The value behind "--NAME": after "=", or the next word where the option needs one. A word that begins with "--" is
- * the next option, not a value. NULL: there is none, which has been said. */
+ * the next option, not a value. NULL: there is none, and a message was printed. */
 static const char *value_of(const sumi_training_option *o, int argc, char **argv, int *at)
 {
 	const char *inside = strchr(argv[*at], '='), *next = *at + 1 < argc ? argv[*at + 1] : NULL;

@@ -55,10 +55,10 @@ typedef struct bench { /* memory for a batch */
 
 static bool bench_new(bench *b, const evaluation *v, error *e)
 {
-	size_t n = (size_t)eye_batch(v->eye);
-	b->pictures = malloc(n * eye_pixels(v->eye) * sizeof(float));
-	b->rebuilt = malloc(n * eye_pixels(v->eye) * sizeof(float));
-	b->noise = malloc(eye_pixels(v->eye) * sizeof(float));
+	size_t n = (size_t)features_batch(v->encoder);
+	b->pictures = malloc(n * features_pixels(v->encoder) * sizeof(float));
+	b->rebuilt = malloc(n * features_pixels(v->encoder) * sizeof(float));
+	b->noise = malloc(features_pixels(v->encoder) * sizeof(float));
 	for (int s = 0; s < SPACES; s++) b->features[s] = malloc(n * v->width[s] * sizeof(float));
 	return (b->pictures && b->rebuilt && b->noise && b->features[0] && b->features[1]) ||
 	       fail(e, NO_MEMORY, "out of memory for pictures");
@@ -75,12 +75,12 @@ static void bench_free(bench *b)
 static bool rebuild_batch(evaluation *v, bench *b, int first, int count, error *e)
 {
 	const float *latents = v->features[LATENT_SPACE] + (size_t)first * v->width[LATENT_SPACE];
-	if (!load_pictures(v, first, count, b->pictures, e) || !eye_decode(v->eye, latents, count, b->rebuilt, e) ||
-	    !look(v, b->rebuilt, count, b->features, e))
+	if (!load_pictures(v, first, count, b->pictures, e) ||
+	    !features_decode(v->encoder, latents, count, b->rebuilt, e) || !look(v, b->rebuilt, count, b->features, e))
 		return false;
 	for (int i = 0; i < count; i++) {
-		size_t at = (size_t)i * eye_pixels(v->eye);
-		double l1, psnr = compare(b->pictures + at, b->rebuilt + at, eye_pixels(v->eye), &l1);
+		size_t at = (size_t)i * features_pixels(v->encoder);
+		double l1, psnr = compare(b->pictures + at, b->rebuilt + at, features_pixels(v->encoder), &l1);
 		note_rebuilt(v, first + i, psnr, l1);
 		for (int s = 0; s < SPACES; s++) {
 			v->f.reconstructed[s].of++;
@@ -93,7 +93,7 @@ static bool rebuild_batch(evaluation *v, bench *b, int first, int count, error *
 
 bool check_autoencoder(evaluation *v, error *e)
 {
-	int first = 0, end = v->set.count, at_once = eye_batch(v->eye);
+	int first = 0, end = v->set.count, at_once = features_batch(v->encoder);
 	while (v->o->heldout && v->set.at[first].folder == 0) first++;
 	bench b = { 0 };
 	bool fine = bench_new(&b, v, e);
@@ -133,7 +133,7 @@ static bool disturb_batch(evaluation *v, bench *b, const int64_t *which, int cou
 {
 	for (int i = 0; i < count; i++) {
 		if (!load_pictures(v, (int)which[i], 1, b->pictures, e)) return false;
-		disturb(b->pictures, v->m->family.size, g, b->rebuilt + (size_t)i * eye_pixels(v->eye), b->noise);
+		disturb(b->pictures, v->m->family.size, g, b->rebuilt + (size_t)i * features_pixels(v->encoder), b->noise);
 	}
 	if (!look(v, b->rebuilt, count, b->features, e)) return false;
 	for (int i = 0; i < count; i++)
@@ -147,7 +147,8 @@ static bool disturb_batch(evaluation *v, bench *b, const int64_t *which, int cou
 
 bool check_judge(evaluation *v, error *e)
 {
-	int count = v->set.count, checked = count < MOST_CHECKED ? count : MOST_CHECKED, at_once = eye_batch(v->eye);
+	int count = v->set.count, checked = count < MOST_CHECKED ? count : MOST_CHECKED,
+	    at_once = features_batch(v->encoder);
 	int64_t *order = malloc((size_t)count * sizeof *order);
 	generator g;
 	bench b = { 0 };

@@ -17,7 +17,7 @@ static bool choose_samples(evaluation *v, error *e)
 	v->seen_count = seen;
 	v->sample_count = seen + v->set.count - count;
 	v->samples = calloc((size_t)v->sample_count + 1, sizeof *v->samples);
-	v->pooled_samples = calloc((size_t)v->sample_count * (size_t)eye_pooled(v->eye) + 1, sizeof(float));
+	v->pooled_samples = calloc((size_t)v->sample_count * (size_t)features_pooled(v->encoder) + 1, sizeof(float));
 	int64_t *order = malloc((size_t)count * sizeof *order);
 	bool fine = (v->samples && v->pooled_samples && order) ||
 	            fail(e, NO_MEMORY, "out of memory for %d samples", v->sample_count);
@@ -73,7 +73,7 @@ static bool is_shown(const evaluation *v, int i)
 static bool keep_cells(evaluation *v, sumi_image *picture, const drawn *s, error *e)
 {
 	int side = v->m->family.size, index[2] = { s->verdict.nearest, s->wanted };
-	float *values = malloc(eye_pixels(v->eye) * sizeof *values);
+	float *values = malloc(features_pixels(v->encoder) * sizeof *values);
 	bool fine = values || fail(e, NO_MEMORY, "out of memory for a picture");
 	v->cells[v->cell_count++] = picture;
 	for (int k = 0; fine && k < 2; k++) {
@@ -101,13 +101,13 @@ typedef struct studio {
 static bool studio_new(studio *s, const evaluation *v, error *e)
 {
 	s->size = engine_batch(v->m, v->m->family.size, v->m->family.size, v->draw.guidance > 1 ? 2 : 1);
-	if (s->size > eye_batch(v->eye)) s->size = eye_batch(v->eye);
+	if (s->size > features_batch(v->encoder)) s->size = features_batch(v->encoder);
 	size_t n = (size_t)s->size;
 	s->texts = calloc(n, sizeof *s->texts);
 	s->options = calloc(n, sizeof *s->options);
 	s->list = calloc(n, sizeof *s->list);
 	s->pictures = calloc(n, sizeof(sumi_image *));
-	s->values = malloc(n * eye_pixels(v->eye) * sizeof(float));
+	s->values = malloc(n * features_pixels(v->encoder) * sizeof(float));
 	for (int k = 0; k < SPACES; k++) s->features[k] = malloc(n * v->width[k] * sizeof(float));
 	if (!s->texts || !s->options || !s->list || !s->pictures || !s->values || !s->features[0] || !s->features[1])
 		return fail(e, NO_MEMORY, "out of memory for %d pictures", s->size);
@@ -132,11 +132,12 @@ static void studio_free(studio *s)
 /* The bytes of the drawn pictures are judged, not the floats before them. */
 static bool judge_batch(evaluation *v, studio *s, int first, int count, error *e)
 {
-	int side = v->m->family.size, pooled = eye_pooled(v->eye);
+	int side = v->m->family.size, pooled = features_pooled(v->encoder);
 	for (int i = 0; i < count; i++) {
 		float *values = picture_of(s->pictures[i], side, side, e);
 		if (!values) return false;
-		memcpy(s->values + (size_t)i * eye_pixels(v->eye), values, eye_pixels(v->eye) * sizeof *values);
+		memcpy(
+		    s->values + (size_t)i * features_pixels(v->encoder), values, features_pixels(v->encoder) * sizeof *values);
 		free(values);
 	}
 	if (!look(v, s->values, count, s->features, e)) return false;
@@ -145,7 +146,7 @@ static bool judge_batch(evaluation *v, studio *s, int first, int count, error *e
 		drawn *one = &v->samples[first + i];
 		one->verdict = judge(&r, s->features[v->space] + (size_t)i * r.width, one->wanted, v->distances);
 		record(&v->f, first + i < v->seen_count, &one->verdict);
-		eye_pool(v->eye, s->features[LATENT_SPACE] + (size_t)i * v->width[LATENT_SPACE],
+		features_pool(v->encoder, s->features[LATENT_SPACE] + (size_t)i * v->width[LATENT_SPACE],
 		    v->pooled_samples + (size_t)(first + i) * (size_t)pooled);
 		if (!is_shown(v, first + i)) continue;
 		sumi_image *picture = s->pictures[i];

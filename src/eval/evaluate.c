@@ -1,4 +1,4 @@
-/* evaluate.c - the order of the work: read, look, check the eye, draw, judge, compare. */
+/* evaluate.c - the order of the work: read, look, check the feature encoder, draw, judge, compare. */
 #include "eval/evaluate.h"
 #include "base/random.h"
 #include "eval/frechet.h"
@@ -17,7 +17,7 @@ static bool load_picture(const evaluation *v, int i, float *out, error *e)
 	if (!picture_read(&p, v->set.at[i].path, PICTURE_MAX_PIXELS, e)) return false;
 	sumi_image image = { .size = sizeof image, .width = p.width, .height = p.height, .pixels = p.rgb };
 	float *values = picture_of(&image, v->m->family.size, v->m->family.size, e);
-	if (values) memcpy(out, values, eye_pixels(v->eye) * sizeof *out);
+	if (values) memcpy(out, values, features_pixels(v->encoder) * sizeof *out);
 	free(values);
 	picture_free(&p);
 	return values != NULL;
@@ -26,22 +26,22 @@ static bool load_picture(const evaluation *v, int i, float *out, error *e)
 bool load_pictures(const evaluation *v, int first, int count, float *pictures, error *e)
 {
 	for (int i = 0; i < count; i++)
-		if (!load_picture(v, first + i, pictures + (size_t)i * eye_pixels(v->eye), e)) return false;
+		if (!load_picture(v, first + i, pictures + (size_t)i * features_pixels(v->encoder), e)) return false;
 	return true;
 }
 
 bool look(evaluation *v, const float *pictures, int count, float *features[SPACES], error *e)
 {
 	for (int i = 0; i < count; i++)
-		eye_reduce(v->eye, pictures + (size_t)i * eye_pixels(v->eye),
+		features_reduce(v->encoder, pictures + (size_t)i * features_pixels(v->encoder),
 		    features[PIXEL_SPACE] + (size_t)i * v->width[PIXEL_SPACE]);
-	return eye_encode(v->eye, pictures, count, features[LATENT_SPACE], e);
+	return features_encode(v->encoder, pictures, count, features[LATENT_SPACE], e);
 }
 
 static bool look_at_all(evaluation *v, error *e)
 {
-	int at_once = eye_batch(v->eye), count = v->set.count;
-	float *pictures = malloc((size_t)at_once * eye_pixels(v->eye) * sizeof *pictures);
+	int at_once = features_batch(v->encoder), count = v->set.count;
+	float *pictures = malloc((size_t)at_once * features_pixels(v->encoder) * sizeof *pictures);
 	bool fine = pictures || fail(e, NO_MEMORY, "out of memory for pictures");
 	for (int first = 0; fine && first < count; first += at_once) {
 		int n = count - first < at_once ? count - first : at_once;
@@ -51,8 +51,8 @@ static bool look_at_all(evaluation *v, error *e)
 		       look(v, pictures, n, to, e);
 	}
 	for (int i = 0; fine && i < count; i++)
-		eye_pool(v->eye, v->features[LATENT_SPACE] + (size_t)i * v->width[LATENT_SPACE],
-		    v->pooled + (size_t)i * (size_t)eye_pooled(v->eye));
+		features_pool(v->encoder, v->features[LATENT_SPACE] + (size_t)i * v->width[LATENT_SPACE],
+		    v->pooled + (size_t)i * (size_t)features_pooled(v->encoder));
 	free(pictures);
 	return fine && watcher_progress(&v->watcher, "look", count, count, e);
 }
@@ -69,7 +69,7 @@ static int seen_pictures(const evaluation *v)
 /* Drawn for the training set's texts, against that set; and two halves of the set, by chance, against each other. */
 static bool measure_frechet(evaluation *v, error *e)
 {
-	int width = eye_pooled(v->eye), count = seen_pictures(v), half = count / 2;
+	int width = features_pooled(v->encoder), count = seen_pictures(v), half = count / 2;
 	figures *f = &v->f;
 	if (v->seen_count < 2 || half < 2) return true;
 	int64_t *order = malloc((size_t)count * sizeof *order);
@@ -125,12 +125,12 @@ static bool prepare(evaluation *v, error *e)
 		return fail(e, BAD_USAGE, "seed %lld: an evaluation needs a seed of at least 0", (long long)v->draw.seed);
 	if (!choose_space(v, e) || !example_set_read(&v->set, o->data, o->group, o->variant, e)) return false;
 	if (o->heldout && !example_set_read(&v->set, o->heldout, o->group, o->variant, e)) return false;
-	if (!(v->eye = eye_new(v->m, e))) return false;
+	if (!(v->encoder = features_new(v->m, e))) return false;
 	size_t count = (size_t)v->set.count;
-	v->width[LATENT_SPACE] = eye_values(v->eye);
-	v->width[PIXEL_SPACE] = eye_reduced(v->eye);
+	v->width[LATENT_SPACE] = features_values(v->encoder);
+	v->width[PIXEL_SPACE] = features_reduced(v->encoder);
 	for (int s = 0; s < SPACES; s++) v->features[s] = calloc(count * v->width[s], sizeof(float));
-	v->pooled = calloc(count * (size_t)eye_pooled(v->eye), sizeof(float));
+	v->pooled = calloc(count * (size_t)features_pooled(v->encoder), sizeof(float));
 	v->distances = calloc(count, sizeof(double));
 	if (v->features[0] && v->features[1] && v->pooled && v->distances) return true;
 	return fail(e, NO_MEMORY, "out of memory for the features of %d pictures", v->set.count);
@@ -139,7 +139,7 @@ static bool prepare(evaluation *v, error *e)
 static void forget(evaluation *v)
 {
 	example_set_free(&v->set);
-	eye_free(v->eye);
+	features_free(v->encoder);
 	for (int s = 0; s < SPACES; s++) free(v->features[s]);
 	for (int i = 0; i < v->cell_count; i++) sumi_image_free(v->cells[i]);
 	free(v->cells);

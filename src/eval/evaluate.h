@@ -40,7 +40,7 @@ typedef struct evaluation {
 	watcher watcher;
 	space space;
 	example_set set; /* folder 0: trained on; 1: held out */
-	eye *eye;
+	feature_encoder *encoder;
 	float *features[SPACES]; /* of the real pictures, [count][width of the space] */
 	size_t width[SPACES];
 	float *pooled; /* of real and drawn pictures: [count][pooled] */

@@ -7,7 +7,7 @@
 
 enum { PARTS_A_SIDE = 4 };
 
-struct eye {
+struct feature_encoder {
 	stage encoder, decoder;
 	int batch, side, latent_side, channels;
 	float *pictures, *latents; /* a whole batch */
@@ -15,21 +15,21 @@ struct eye {
 
 static void build_encoder(nn *n, const model *m, stage *s, const void *shapes)
 {
-	const eye *y = shapes;
+	const feature_encoder *y = shapes;
 	s->in[0] = input(n->g, "image", REAL, shape4(y->batch, y->side, y->side, m->family.autoencoder.in_channels));
 	s->out = vae_mean(n->g, family_encode_image(n, &m->family, s->in[0]));
 }
 
 static void build_decoder(nn *n, const model *m, stage *s, const void *shapes)
 {
-	const eye *y = shapes;
+	const feature_encoder *y = shapes;
 	s->in[0] = input(n->g, "latent", REAL, shape4(y->batch, y->latent_side, y->latent_side, y->channels));
 	s->out = family_decode_latent(n, &m->family, s->in[0]);
 }
 
-eye *eye_new(const model *m, error *e)
+feature_encoder *features_new(const model *m, error *e)
 {
-	eye *y = calloc(1, sizeof *y);
+	feature_encoder *y = calloc(1, sizeof *y);
 	if (!y) return fail(e, NO_MEMORY, "out of memory"), NULL;
 	adaptation all = { NULL, 0 };
 	y->encoder.name = "encode";
@@ -45,15 +45,15 @@ eye *eye_new(const model *m, error *e)
 	if (fine && stage_bytes(&y->encoder) + stage_bytes(&y->decoder) > memory_available())
 		fine = fail(
 		    e, NO_MEMORY, "memory: not enough for the autoencoder on %d pictures of %d×%d", y->batch, y->side, y->side);
-	y->pictures = calloc((size_t)y->batch * eye_pixels(y), sizeof(float));
-	y->latents = calloc((size_t)y->batch * eye_values(y), sizeof(float));
+	y->pictures = calloc((size_t)y->batch * features_pixels(y), sizeof(float));
+	y->latents = calloc((size_t)y->batch * features_values(y), sizeof(float));
 	if (fine && (!y->pictures || !y->latents)) fine = fail(e, NO_MEMORY, "out of memory for pictures");
 	if (fine && stage_allocate(&y->encoder, m, NULL, e) && stage_allocate(&y->decoder, m, NULL, e)) return y;
-	eye_free(y);
+	features_free(y);
 	return NULL;
 }
 
-void eye_free(eye *y)
+void features_free(feature_encoder *y)
 {
 	if (!y) return;
 	stage_free(&y->encoder);
@@ -63,28 +63,31 @@ void eye_free(eye *y)
 	free(y);
 }
 
-int eye_batch(const eye *y) { return y->batch; }
-size_t eye_pixels(const eye *y) { return (size_t)y->side * (size_t)y->side * 3; }
-size_t eye_values(const eye *y) { return (size_t)y->latent_side * (size_t)y->latent_side * (size_t)y->channels; }
-size_t eye_reduced(const eye *y) { return (size_t)y->latent_side * (size_t)y->latent_side * 3; }
-
-bool eye_encode(eye *y, const float *pictures, int count, float *latents, error *e)
+int features_batch(const feature_encoder *y) { return y->batch; }
+size_t features_pixels(const feature_encoder *y) { return (size_t)y->side * (size_t)y->side * 3; }
+size_t features_values(const feature_encoder *y)
 {
-	memcpy(y->pictures, pictures, (size_t)count * eye_pixels(y) * sizeof(float));
+	return (size_t)y->latent_side * (size_t)y->latent_side * (size_t)y->channels;
+}
+size_t features_reduced(const feature_encoder *y) { return (size_t)y->latent_side * (size_t)y->latent_side * 3; }
+
+bool features_encode(feature_encoder *y, const float *pictures, int count, float *latents, error *e)
+{
+	memcpy(y->pictures, pictures, (size_t)count * features_pixels(y) * sizeof(float));
 	if (!stage_write(&y->encoder, y->encoder.in[0], y->pictures, e) || !stage_run(&y->encoder, e) ||
 	    !stage_read(&y->encoder, y->latents, e))
 		return false;
-	memcpy(latents, y->latents, (size_t)count * eye_values(y) * sizeof(float));
+	memcpy(latents, y->latents, (size_t)count * features_values(y) * sizeof(float));
 	return true;
 }
 
-bool eye_decode(eye *y, const float *latents, int count, float *pictures, error *e)
+bool features_decode(feature_encoder *y, const float *latents, int count, float *pictures, error *e)
 {
-	memcpy(y->latents, latents, (size_t)count * eye_values(y) * sizeof(float));
+	memcpy(y->latents, latents, (size_t)count * features_values(y) * sizeof(float));
 	if (!stage_write(&y->decoder, y->decoder.in[0], y->latents, e) || !stage_run(&y->decoder, e) ||
 	    !stage_read(&y->decoder, y->pictures, e))
 		return false;
-	memcpy(pictures, y->pictures, (size_t)count * eye_pixels(y) * sizeof(float));
+	memcpy(pictures, y->pictures, (size_t)count * features_pixels(y) * sizeof(float));
 	return true;
 }
 
@@ -123,18 +126,18 @@ static void blur(float *values, float *scratch, int side, int channels)
 	}
 }
 
-void eye_reduce(const eye *y, const float *picture, float *reduced)
+void features_reduce(const feature_encoder *y, const float *picture, float *reduced)
 {
 	average(picture, y->side, 3, y->side / y->latent_side, reduced);
 	blur(reduced, y->pictures, y->latent_side, 3); /* the batch's memory serves as scratch */
 }
 
-static int pool_side(const eye *y) { return y->latent_side < PARTS_A_SIDE ? y->latent_side : PARTS_A_SIDE; }
+static int pool_side(const feature_encoder *y) { return y->latent_side < PARTS_A_SIDE ? y->latent_side : PARTS_A_SIDE; }
 
-int eye_pooled(const eye *y) { return pool_side(y) * pool_side(y) * y->channels; }
+int features_pooled(const feature_encoder *y) { return pool_side(y) * pool_side(y) * y->channels; }
 
 /* A latent whose side is no multiple of four loses what is left over on the right and below. */
-void eye_pool(const eye *y, const float *latent, float *pooled)
+void features_pool(const feature_encoder *y, const float *latent, float *pooled)
 {
 	int to = pool_side(y), factor = y->latent_side / to;
 	for (int v = 0; v < to; v++)

@@ -24,7 +24,7 @@ static const char *const autoencoder_keys[] = { "in_channels", "out_ch", "ch", "
 	"attn_resolutions", "resolution", "z_channels", "embed_dim", "double_z", "quant", "norm_num_groups", "tanh_out",
 	"use_linear_attn", "attn_type", "resamp_with_conv", "give_pre_end", "dropout", NULL };
 
-/* Of all kinds: the transformer's first, which people write by hand. */
+/* Of all kinds: the transformer's first, which is written by hand. */
 static const char *const text_keys[] = { "n_embed", "n_layer", "vocab_size", "max_seq_len", "heads", "dim_head",
 	"ff_mult", "logits", "initializer_range", "initializer_factor", "layer_norm_eps", "layer_norm_epsilon", "tokenizer",
 	"length", "skip", "final_norm", "pooled", "bos", "eos", "pad_id", "bos_token_id", "eos_token_id", "pad_token_id",
@@ -76,7 +76,6 @@ bool config_keys_known(const json_t *j, error *e)
 {
 	if (!check_object(j, "", family_keys, e)) return false;
 	for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
-		if (!check_object(json_object_get(j, objects[i].object), objects[i].object, objects[i].keys, e))
-			return false;
+		if (!check_object(json_object_get(j, objects[i].object), objects[i].object, objects[i].keys, e)) return false;
 	return true;
 }

@@ -5,7 +5,8 @@
 
 /* ── the table ── */
 
-/* Where keys begin. A text encoder is told from another by its names and shapes, so that its number does not matter. */
+/* Where keys begin. A text encoder is distinguished from another by its names and shapes, so that its number does not
+ * matter. */
 static const struct {
 	role of;
 	const char *prefix;

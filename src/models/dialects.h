@@ -15,9 +15,9 @@ typedef struct dialect {
 	char prefix[PREFIX_LENGTH + 1]; /* of all keys of the component, with its dot; or empty */
 } dialect;
 
-/* How the file that `lookup` reads names this component of the family; false: it is not in it. Told by one tensor that
- * such a component has and no other, where more than one dialect has it by its shape. Where the file has OpenCLIP's
- * encoder in Hugging Face's names, the family's text encoder is laid out so too. */
+/* How the file that `lookup` reads names this component of the family; false: it is not in it. Recognised by one tensor
+ * that such a component has and no other, where more than one dialect has it by its shape. Where the file has
+ * OpenCLIP's encoder in Hugging Face's names, the family's text encoder is laid out so too. */
 bool dialect_find(family *f, role r, tensor_lookup *lookup, void *context, dialect *d);
 /* Whether that tensor is there with the family's shape. */
 bool dialect_matches(const family *f, role r, const dialect *d, tensor_lookup *lookup, void *context);

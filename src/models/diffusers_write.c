@@ -210,7 +210,7 @@ static json_t *comparable(const family *f)
 	return j;
 }
 
-/* What cannot be said in these files would be lost: read back they must give the same networks. */
+/* A configuration that these files cannot express would be lost: read back they must give the same networks. */
 static bool prove(const family *g, const json_t *const *files, error *e)
 {
 	family read;
@@ -223,7 +223,7 @@ static bool prove(const family *g, const json_t *const *files, error *e)
 	json_object_foreach(wanted, key, value)
 	{
 		if (found && !json_equal(value, json_object_get(found, key)))
-			fail(&wrong, BAD_USAGE, "its \"%s\" cannot be said there", key);
+			fail(&wrong, BAD_USAGE, "its \"%s\" cannot be expressed there", key);
 	}
 	bool same = wanted && found && !failed(&wrong);
 	json_decref(wanted);

@@ -51,7 +51,7 @@ static bool unet_matches(const file *y, const family *f, const dialect *d)
 	       has(y, f, DENOISER, d, keys[1], shape2(width, width));
 }
 
-/* The table of positions tells the published ones apart; a depth of its own is another model. */
+/* The size of the position table distinguishes the published ones; a depth of its own is another model. */
 static bool mmdit_matches(const file *y, const family *f, const dialect *d)
 {
 	const mmdit_config *m = &f->denoiser.mmdit;
@@ -104,7 +104,7 @@ static bool matches(const file *y, const family *known, int laxity)
 	return denoiser_matches(y, &f) && texts_match(y, &f, laxity == 0);
 }
 
-/* Standard deviation of the bias by which SD 2 models that predict velocity are told: 0 where there is no such key. */
+/* Standard deviation of the bias by which SD 2 models that predict velocity are recognised; 0: there is no such key. */
 static double spread_of_bias(const file *y, const family *known)
 {
 	family f = *known;

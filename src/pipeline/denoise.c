@@ -72,12 +72,12 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 	const job *j = d->jobs[0];
 	shapes y = shapes_of(d->jobs, d->count);
 	network_key key = key_of(&y);
-	size_t items = (size_t)y.items, places = j->places, context = (size_t)j->text.tokens * (size_t)j->text.width;
-	d->inputs = malloc(items * places * (size_t)(j->channels + j->extra) * sizeof(float));
+	size_t items = (size_t)y.items, positions = j->positions, context = (size_t)j->text.tokens * (size_t)j->text.width;
+	d->inputs = malloc(items * positions * (size_t)(j->channels + j->extra) * sizeof(float));
 	d->times = malloc(items * sizeof(float));
 	d->contexts = malloc((items * context + 1) * sizeof(float));
 	d->vectors = malloc((items * (size_t)j->text.vector + 1) * sizeof(float));
-	d->outputs = malloc(items * places * (size_t)j->channels * sizeof(float));
+	d->outputs = malloc(items * positions * (size_t)j->channels * sizeof(float));
 	d->context_step = -1;
 	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs)
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
@@ -142,11 +142,11 @@ static bool write_conditioning(denoiser *d, int step, error *e)
 	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
 }
 
-/* [places][C] of the latent, and behind each the [extra] of an inpainting model. */
+/* [positions][C] of the latent, and behind each the [extra] of an inpainting model. */
 static void lay_out(const job *j, const float *x, float *out)
 {
 	size_t c = (size_t)j->channels, extra = (size_t)j->extra;
-	for (size_t i = 0; i < j->places; i++, out += c + extra) {
+	for (size_t i = 0; i < j->positions; i++, out += c + extra) {
 		memcpy(out, x + i * c, c * sizeof *out);
 		if (extra) memcpy(out + c, j->inpainting_input + i * extra, extra * sizeof *out);
 	}
@@ -157,9 +157,9 @@ static bool write_latents(denoiser *d, double t, const float *x, error *e)
 	int branches = d->jobs[0]->text.branches;
 	for (int k = 0; k < d->count; k++) {
 		const job *j = d->jobs[k];
-		size_t n = j->places * (size_t)(j->channels + j->extra);
+		size_t n = j->positions * (size_t)(j->channels + j->extra);
 		float *first = d->inputs + (size_t)(k * branches) * n;
-		lay_out(j, x + (size_t)k * j->places * (size_t)j->channels, first);
+		lay_out(j, x + (size_t)k * j->positions * (size_t)j->channels, first);
 		for (int b = 1; b < branches; b++) memcpy(first + (size_t)b * n, first, n * sizeof *first);
 	}
 	for (int i = 0; i < d->count * branches; i++) d->times[i] = (float)t;
@@ -184,7 +184,7 @@ static void compose(const conditioning *c, float *branch, size_t n)
 static void finish(const denoiser *d, const job *j, int step, float *branches, float *out)
 {
 	const conditioning *c = &j->text;
-	size_t n = j->places * (size_t)j->channels;
+	size_t n = j->positions * (size_t)j->channels;
 	compose(c, branches, n);
 	if (!c->unconditional)
 		memcpy(out, branches, n * sizeof *out);
@@ -198,7 +198,7 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 {
 	denoiser *d = context;
 	const job *j = d->jobs[0];
-	size_t n = j->places * (size_t)j->channels, branches = (size_t)j->text.branches;
+	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
 	char what[96];
 	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
 	    !stage_read(d->network, d->outputs, e))

@@ -20,7 +20,7 @@ typedef struct denoiser {
 stage *denoiser_network(session *s, job *const *jobs, int count, error *e);
 /* Sets the fields above the owned ones first. */
 bool denoiser_begin(denoiser *d, const watcher *w, error *e);
-denoise_fn denoiser_call; /* context: the denoiser. Latents are [count][places][C] */
+denoise_fn denoiser_call; /* context: the denoiser. Latents are [count][positions][C] */
 void denoiser_end(denoiser *d);
 
 #endif

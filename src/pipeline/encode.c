@@ -30,22 +30,22 @@ stage *encoder_network(session *s, const job *j, error *e)
  * draw it; zeros for the mean. */
 static bool write_noise(stage *network, job *j, bool drawn, error *e)
 {
-	size_t n = j->places * (size_t)j->channels;
+	size_t n = j->positions * (size_t)j->channels;
 	float *both = calloc(2 * n, sizeof *both);
 	if (!both) return fail(e, NO_MEMORY, "out of memory for a latent");
 	if (drawn) noise_draw(&j->noise, both + n, n);
-	channels_last(both, both + n, j->channels, j->places);
+	channels_last(both, both + n, j->channels, j->positions);
 	bool fine = stage_write(network, network->in[1], both, e);
 	free(both);
 	return fine;
 }
 
-/* The scaled latent [places][C], the mean of its distribution or, for a folder's own scheduler, drawn from it; for the
- * caller to free. */
+/* The scaled latent [positions][C], the mean of its distribution or, for a folder's own scheduler, drawn from it; for
+ * the caller to free. */
 static float *encode(stage *network, job *j, const float *image, bool drawn, error *e)
 {
 	const family *f = &j->m->family;
-	size_t n = j->places * (size_t)j->channels;
+	size_t n = j->positions * (size_t)j->channels;
 	float *latent = malloc(n * sizeof *latent);
 	if (!latent) return fail(e, NO_MEMORY, "out of memory for a latent"), NULL;
 	bool fine = (!network->in[1] || write_noise(network, j, drawn, e)) &&
@@ -57,16 +57,16 @@ static float *encode(stage *network, job *j, const float *image, bool drawn, err
 	return NULL;
 }
 
-/* What an inpainting model reads at each place: the mask, and the latent of the picture with what is to be painted
+/* The inpainting input at each latent position: the mask, and the latent of the picture with what is to be painted
  * grey. Without a picture all is to be painted. */
 static bool encode_inpainting_input(stage *network, job *j, float *image, error *e)
 {
 	size_t channels = (size_t)j->channels;
 	if (!grey_masked(image, j->o->init ? j->o->mask : NULL, j->width, j->height, e)) return false;
 	float *latent = encode(network, j, image, false, e);
-	if (latent && !(j->inpainting_input = malloc(j->places * (1 + channels) * sizeof(float))))
+	if (latent && !(j->inpainting_input = malloc(j->positions * (1 + channels) * sizeof(float))))
 		fail(e, NO_MEMORY, "out of memory for a latent");
-	for (size_t i = 0; j->inpainting_input && i < j->places; i++) {
+	for (size_t i = 0; j->inpainting_input && i < j->positions; i++) {
 		float *to = j->inpainting_input + i * (1 + channels);
 		to[0] = j->mask ? j->mask[i] : j->o->init ? 0 : 1;
 		for (size_t c = 0; c < channels; c++) to[1 + c] = latent[i * channels + c];

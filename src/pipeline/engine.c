@@ -14,14 +14,14 @@
 #include <string.h>
 
 /* MOST_ITEMS: the rows of an embedded timestep that products still cut by items (backend/cpu/matmul.c). */
-enum { PLACES_AT_ONCE = 4096, MOST_AT_ONCE = 16, MOST_ITEMS = 32 };
+enum { POSITIONS_AT_ONCE = 4096, MOST_AT_ONCE = 16, MOST_ITEMS = 32 };
 
-static size_t values_of(const job *j) { return j->places * (size_t)j->channels; }
+static size_t values_of(const job *j) { return j->positions * (size_t)j->channels; }
 
 int engine_batch(const model *m, int width, int height, int branches)
 {
-	int factor = vae_factor(&m->family.autoencoder), places = width / factor * (height / factor);
-	int n = places > 0 ? PLACES_AT_ONCE / places : 1;
+	int factor = vae_factor(&m->family.autoencoder), positions = width / factor * (height / factor);
+	int n = positions > 0 ? POSITIONS_AT_ONCE / positions : 1;
 	if (n > MOST_AT_ONCE) n = MOST_AT_ONCE;
 	if (n * branches > MOST_ITEMS) n = MOST_ITEMS / branches;
 	return n < 1 ? 1 : n;
@@ -103,7 +103,7 @@ typedef struct group {
 	denoiser denoiser;
 	const watcher *w;
 	preview *preview; /* NULL: none is wanted */
-	float *drawn;     /* noise of one latent [C][places], the order in which it is drawn */
+	float *drawn;     /* noise of one latent [C][positions], the order in which it is drawn */
 	error *e;
 } group;
 
@@ -118,7 +118,7 @@ static bool draw_noise(void *context, double from, double to, float *out, size_t
 			noise_draw(&j->noise, g->drawn, one);
 		else if (!brownian_noise(&j->tree, from, to, g->drawn, one, e))
 			return false;
-		channels_last(out + (size_t)k * one, g->drawn, j->channels, j->places);
+		channels_last(out + (size_t)k * one, g->drawn, j->channels, j->positions);
 	}
 	return true;
 }
@@ -138,7 +138,7 @@ static bool begin_latent(group *g, job *j, float *latent, error *e)
 		noise_turn(g->drawn, other, j->o->variation_strength, j->channels, j->latent_height, j->latent_width);
 		free(other);
 	}
-	channels_last(latent, g->drawn, j->channels, j->places);
+	channels_last(latent, g->drawn, j->channels, j->positions);
 	for (size_t i = 0; i < n; i++)
 		latent[i] = j->original ? (float)(j->start.alpha * (double)j->original[i] + j->start.sigma * (double)latent[i])
 		                        : (float)(j->path.start * (double)latent[i]);
@@ -154,7 +154,8 @@ static bool after_step(void *context, int done, int calls, const float *x, const
 	return watcher_progress(g->w, "denoise", done, count, g->e);
 }
 
-/* What masks protect, for each value of the latents: [count][places][C] twice, the known and the mask; NULL without. */
+/* What masks protect, for each value of the latents: [count][positions][C] twice, the known and the mask; NULL without.
+ */
 static float *known_of(job *const *jobs, int count, error *e)
 {
 	size_t n = values_of(jobs[0]), all = n * (size_t)count, channels = (size_t)jobs[0]->channels;

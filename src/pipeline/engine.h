@@ -17,8 +17,8 @@ int engine_batch(const model *m, int width, int height, int branches);
 bool engine_dump(
     session *s, const sumi_options *o, const char *name, bool profile, sumi_write_fn *write, void *context, error *e);
 
-/* The stages of a group, for tests and benches: texts and pictures, then the latents [count][places][C] from the first
- * to the last, then the pictures [count][height][width][3] in −1 … 1. Both are to be freed. */
+/* The stages of a group, for tests and benches: texts and pictures, then the latents [count][positions][C] from the
+ * first to the last, then the pictures [count][height][width][3] in −1 … 1. Both are to be freed. */
 bool engine_encode(session *s, job *const *jobs, int count, const watcher *w, error *e);
 float *engine_denoise(session *s, job *const *jobs, int count, const watcher *w, error *e);
 float *engine_decode(session *s, job *const *jobs, int count, const float *latents, const watcher *w, error *e);

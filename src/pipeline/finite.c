@@ -18,7 +18,7 @@ typedef struct search {
 	char found[256];
 } search;
 
-/* The first of a tensor's elements that is no number; count: all are. */
+/* Index of a tensor's first element that is NaN or infinite; count: none is. */
 static size_t first_bad(const void *data, dtype d, size_t count, float *value)
 {
 	enum { BLOCK = 4096 };

@@ -9,7 +9,7 @@
 bool all_finite(const float *values, size_t n, const char *what, error *e);
 
 /* After such a failure: looks through the model's weights, and its adapters', and adds to the message which tensor
- * holds the first that is no number, or that all of them are. */
+ * holds the first NaN or infinity, or says that none does. */
 void blame_weights(const model *m, error *e);
 
 #endif

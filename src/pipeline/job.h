@@ -17,7 +17,7 @@ typedef struct job {
 	sumi_image init_image, mask_image;
 	int width, height;               /* of the picture */
 	int latent_width, latent_height; /* … and of the latent */
-	size_t places;                   /* of the latent */
+	size_t positions;                /* of the latent */
 	int channels, extra;             /* of the latent; of the inpainting input, 0: none */
 	int embedded;                    /* width of the guidance embedding of a distilled model; 0: it has none */
 	int64_t seed;
@@ -40,9 +40,9 @@ typedef struct job {
 	int skip;                   /* of the text encoder's last blocks; −1: the family's own */
 
 	/* while it is drawn */
-	float *original;         /* latent of the picture that is begun from, [places][C]; NULL: there is none */
-	float *mask;             /* [places] 1: paint; NULL */
-	float *inpainting_input; /* [places][1 + C]: mask and masked latent; NULL if the model is not for inpainting */
+	float *original;         /* latent of the picture that is begun from, [positions][C]; NULL: there is none */
+	float *mask;             /* [positions] 1: paint; NULL */
+	float *inpainting_input; /* [positions][1 + C]: mask and masked latent; NULL if the model is not for inpainting */
 	noise noise;
 	brownian_tree tree; /* the noise of the SDE samplers */
 } job;

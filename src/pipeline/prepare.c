@@ -28,7 +28,7 @@ static bool choose_size(job *j, error *e)
 {
 	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
-	int places = vae_factor(&f->autoencoder), factor = places * denoiser_patch(&f->denoiser);
+	int pixels = vae_factor(&f->autoencoder), factor = pixels * denoiser_patch(&f->denoiser);
 	int width = f->size, height = f->size;
 	if (o->init && !o->width && !o->height) {
 		width = (o->init->width + factor / 2) / factor * factor;
@@ -39,9 +39,9 @@ static bool choose_size(job *j, error *e)
 	j->width = o->width ? o->width : width;
 	j->height = o->height ? o->height : height;
 	if (!check_side("width", j->width, factor, e) || !check_side("height", j->height, factor, e)) return false;
-	j->latent_width = j->width / places;
-	j->latent_height = j->height / places;
-	j->places = (size_t)j->latent_width * (size_t)j->latent_height;
+	j->latent_width = j->width / pixels;
+	j->latent_height = j->height / pixels;
+	j->positions = (size_t)j->latent_width * (size_t)j->latent_height;
 	j->channels = f->autoencoder.latent_channels;
 	return true;
 }
@@ -215,8 +215,8 @@ static prompt_request request_of(const job *j, const char *positive, bool guided
 		.steps = o->steps };
 }
 
-/* What a vector of sizes tells: original size, crop, and target size or aesthetic score (SDXL, arXiv 2307.01952,
- * section 2.2); the picture's own size where nothing is given. */
+/* The numbers of SDXL's size conditioning: original size, crop, and target size or aesthetic score (SDXL, arXiv
+ * 2307.01952, section 2.2); the picture's own size where nothing is given. */
 static void give_sizes(const job *j, conditioning *c)
 {
 	const sumi_options *o = j->o;

@@ -22,7 +22,7 @@ struct preview {
 
 enum { FIT_SIDE = 8, FIT_PICTURES = 2, FIT_PLACES = FIT_PICTURES * FIT_SIDE * FIT_SIDE };
 
-/* Unit normal, the same for squares of 2 × 2 places: what decoders are trained on has no noise from place to place. */
+/* Unit normal, the same for squares of 2 × 2 positions: latents that decoders are trained on are smooth. */
 static void random_latents(float *latents, int channels)
 {
 	enum { SQUARES = FIT_SIDE / 2 };
@@ -37,7 +37,7 @@ static void random_latents(float *latents, int channels)
 	}
 }
 
-/* The mean colour of a place's pixels; pictures [..][factor·side][factor·side][3]. */
+/* The mean colour of a latent position's pixels; pictures [..][factor·side][factor·side][3]. */
 static double mean_colour(const float *pictures, int place, int factor, int colour)
 {
 	int k = place / (FIT_SIDE * FIT_SIDE), y = place / FIT_SIDE % FIT_SIDE, x = place % FIT_SIDE,
@@ -137,7 +137,7 @@ bool preview_new(preview **out, session *s, const job *j, const watcher *w, erro
 	p->kind = kind;
 	p->w.cancel = w->cancel;
 	p->listener = &w->listener;
-	size_t values = kind == LINEAR_PREVIEW ? j->places * 3 : (size_t)j->width * (size_t)j->height * 3;
+	size_t values = kind == LINEAR_PREVIEW ? j->positions * 3 : (size_t)j->width * (size_t)j->height * 3;
 	p->values = malloc(values * sizeof *p->values);
 	if (!p->values) return fail(e, NO_MEMORY, "out of memory for previews");
 	return kind != LINEAR_PREVIEW || preview_fit(s, j->adapters, &p->w, e);
@@ -152,7 +152,7 @@ void preview_free(preview *p)
 
 static void project(const latent_colours *colours, const job *j, const float *latent, float *out)
 {
-	for (size_t i = 0; i < j->places; i++, latent += j->channels)
+	for (size_t i = 0; i < j->positions; i++, latent += j->channels)
 		for (int c = 0; c < 3; c++) {
 			double sum = colours->of[j->channels][c];
 			for (int k = 0; k < j->channels; k++) sum += colours->of[k][c] * (double)latent[k];
@@ -175,7 +175,7 @@ bool preview_show(preview *p, job *const *jobs, int count, int step, const float
 	for (int k = 0; k < count; k++) {
 		const job *j = jobs[k];
 		bool small = p->kind == LINEAR_PREVIEW;
-		if (!make(p, j, denoised + (size_t)k * j->places * (size_t)j->channels, e)) return false;
+		if (!make(p, j, denoised + (size_t)k * j->positions * (size_t)j->channels, e)) return false;
 		sumi_image *image = picture_from(
 		    p->values, small ? j->latent_width : j->width, small ? j->latent_height : j->height, NULL, NULL, e);
 		if (!image) return false;

@@ -1,9 +1,9 @@
 /* preview.h - what a picture will be, as far as it is known while it is drawn: the solver's estimate of the clean
  * latent, as colours.
  *
- * "linear" takes a pixel for each place of the latent, its colour a linear function of the channels. The function is
- * fitted, once for a session, to what the model's own decoder makes of 128 random places (least squares of the means of
- * their pixels), so that it serves every autoencoder. */
+ * "linear" takes a pixel for each latent position, its colour a linear function of the channels. The function is
+ * fitted, once for a session, to what the model's own decoder makes of 128 random positions (least squares of the means
+ * of their pixels), so that it serves every autoencoder. */
 #ifndef SUMI_PIPELINE_PREVIEW_H
 #define SUMI_PIPELINE_PREVIEW_H
 #include "pipeline/job.h"
@@ -13,7 +13,7 @@ typedef struct preview preview;
 /* *p is NULL if no preview is wanted. */
 bool preview_new(preview **p, session *s, const job *j, const watcher *w, error *e);
 void preview_free(preview *p); /* NULL is fine */
-/* Gives each picture's preview to the listener. denoised [count][places][C]. */
+/* Gives each picture's preview to the listener. denoised [count][positions][C]. */
 bool preview_show(preview *p, job *const *jobs, int count, int step, const float *denoised, error *e);
 
 /* Fits the colours, unless they are known. */

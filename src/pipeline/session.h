@@ -56,7 +56,7 @@ void session_keep_states(session *s, const int32_t *ids, int length, int encoder
 
 /* ── previews ── */
 
-/* A colour, −1 … 1, as a linear function of a latent's place: the last row is added (preview.h). */
+/* A colour, −1 … 1, as a linear function of a latent position's channels: the last row is added (preview.h). */
 enum { MOST_COLOUR_CHANNELS = 32 };
 typedef struct latent_colours {
 	bool known;

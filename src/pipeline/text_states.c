@@ -91,13 +91,13 @@ static bool write_ends(const encoding *y, const stage *network, const int32_t *b
 {
 	const model *m = session_model(y->session);
 	const text_config *t = &m->family.text[y->shapes.encoder];
-	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizers[y->shapes.encoder]) : t->end, places[MOST_AT_ONCE];
+	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizers[y->shapes.encoder]) : t->end, positions[MOST_AT_ONCE];
 	for (int i = 0; i < y->shapes.batch; i++) {
 		int place = 1, length = y->shapes.length;
 		while (place < length - 1 && batch[i * length + place] != end) place++;
-		places[i] = i * length + place;
+		positions[i] = i * length + place;
 	}
-	return stage_write_ids(network, network->in[2], places, e);
+	return stage_write_ids(network, network->in[2], positions, e);
 }
 
 /* Runs up to a batch of chunks: states[i] for ids[i]. Where there are fewer, the last is repeated. */

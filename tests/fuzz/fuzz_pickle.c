@@ -1,4 +1,4 @@
-/* fuzz_pickle.c - any bytes as a pickle, without the container around it; all that it builds is looked at. */
+/* fuzz_pickle.c - any bytes as a pickle, without the container around it; all that it builds is read. */
 #include "fuzz.h"
 #include "io/pickle.h"
 

@@ -221,7 +221,7 @@ static bool prepare(const run *y, const char *name, job *j, error *e)
 	}
 	if (fine) {
 		j->original = malloc(n * sizeof *x);
-		channels_last(j->original, x, j->channels, j->places);
+		channels_last(j->original, x, j->channels, j->positions);
 		j->start = (path_point){ .alpha = 1 };
 	}
 	free(sigmas);
@@ -276,9 +276,9 @@ static void run_case(const run *y, const char *name)
 	}
 	if (latent) picture = engine_decode(y->s, &j, 1, latent, NULL, &e);
 	if (!picture) printf("      e2e/%s %s: %s\n", y->name, name, e.text);
-	size_t n = j->places * (size_t)j->channels, values = (size_t)j->width * (size_t)j->height * 3;
+	size_t n = j->positions * (size_t)j->channels, values = (size_t)j->width * (size_t)j->height * 3;
 	float *planes = malloc((n > values ? n : values) * sizeof *planes);
-	if (latent) channels_first(planes, latent, j->channels, j->places);
+	if (latent) channels_first(planes, latent, j->channels, j->positions);
 	compare(
 	    y, name, "the last latent", latent ? planes : NULL, array_of(y->io, NULL, "%s/x.%d", name, j->path.count), n);
 	if (picture) channels_first(planes, picture, 3, values / 3);

@@ -70,7 +70,7 @@ static void compare_picture(const char *name, const job *j, const float *latent,
     double tolerance, report *r)
 {
 	char topic[200];
-	size_t n = 0, all = j->places * (size_t)j->channels, values = (size_t)j->width * (size_t)j->height * 3;
+	size_t n = 0, all = j->positions * (size_t)j->channels, values = (size_t)j->width * (size_t)j->height * 3;
 	dtype d;
 	shape s;
 	const void *rgb;
@@ -124,16 +124,16 @@ static bool run_job(
 	const float *begin = array_of(a, &n, "init_latent");
 	if (!job_prepare(j, s, NULL, o, e) || !conditioning_encode(&j->text, s, j->adapters, j->skip, NULL, e))
 		return false;
-	size_t all = j->places * (size_t)j->channels;
+	size_t all = j->positions * (size_t)j->channels;
 	if (begin) {
 		if (n != all) return fail(e, BAD_FILE, "init_latent has %zu values", n);
 		j->original = malloc(n * sizeof *begin);
-		channels_last(j->original, begin, j->channels, j->places);
+		channels_last(j->original, begin, j->channels, j->positions);
 	}
 	float *z = engine_denoise(s, &j, 1, NULL, e);
 	*picture = z ? engine_decode(s, &j, 1, z, NULL, e) : NULL;
 	*latent = malloc(all * sizeof **latent);
-	if (z) channels_first(*latent, z, j->channels, j->places);
+	if (z) channels_first(*latent, z, j->channels, j->positions);
 	free(z);
 	return *picture != NULL;
 }

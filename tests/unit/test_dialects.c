@@ -157,7 +157,7 @@ static void single_files(void **unused)
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) spelled(all[i].json, all[i].rules);
 }
 
-/* A folder's files in one, each behind its folder's name; a JSON file beside it tells the family. */
+/* A folder's files in one, each behind its folder's name; a JSON file of the same name gives the family. */
 static void folder_names_in_one_file(void **unused)
 {
 	(void)unused;
@@ -251,7 +251,7 @@ static void without_an_autoencoder(void **unused)
 	assert_says(wrong, "not an autoencoder");
 }
 
-/* Empty tensors by which tools mark what shapes cannot tell. */
+/* Empty tensors by which tools mark what shapes cannot show. */
 static void markers(void **unused)
 {
 	(void)unused;

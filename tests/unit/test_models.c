@@ -401,7 +401,7 @@ static void adds_paths_to_train(void **state)
 {
 	(void)state;
 	graph *g = graph_new(REAL);
-	lora_training training = { .rank = 2, .alpha = 1, .dropout = 0.1f, .wants = only_attention };
+	lora_training training = { .rank = 2, .alpha = 1, .dropout = 0.1f, .chosen = only_attention };
 	nn n = { .g = g, .training = &training };
 	family_encode_text(&n, &open_clip, 0, input(g, "ids", I32, shape2(1, 6)), 0, 0);
 	assert_int_equal(graph_error(g)->status, OK);

@@ -44,8 +44,8 @@ const cache_origin *cache_origin_in(const cache *c);
 int64_t cache_count(const cache *c);
 void cache_size(const cache *c, int *height, int *width); /* of the first latent */
 int cache_channels(const cache *c);                       /* of a latent; moments have twice as many */
-/* Shape and values of a sample's moments; out has height·width·2·channels floats of the sizes that metadata.jsonl
- * tells, divided by the autoencoder's factor. */
+/* Shape and values of a sample's moments; out has height·width·2·channels floats of the sizes in
+ * metadata.jsonl, divided by the autoencoder's factor. */
 bool cache_moments(const cache *c, int64_t i, int height, int width, float *out, error *e);
 int cache_tokens(const cache *c, int *width);            /* of a sample's text states; 0: there are none */
 void cache_words(const cache *c, int64_t i, float *out); /* i = −1: of the empty caption */

@@ -28,8 +28,7 @@ typedef struct data_options {
 	const char *path;
 	const char *caption; /* of pictures that have none; NULL: "" */
 	char except[4000];   /* a folder within it that is no part of it; "": none. Folders of training runs never are */
-	bool surveyed;       /* what is wrong with names and captions has been reported (data_look): log receives faults of
-	                        pictures only */
+	bool surveyed;       /* data_look() has reported the faults of names and captions: log receives those of pixels */
 	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
 	 * repeated), and the caption of those that have none. NULL or "": none. */
 	const char *class_path, *class_caption;

@@ -115,7 +115,7 @@ static void append(char *out, size_t room, const char *text)
 void sample_caption(const data_options *o, const data_item *i, uint64_t random, char *out, size_t room)
 {
 	uint64_t state = mix(random, 0x63617074696f6eu);
-	enum { TEXT, TEXT_TOO, TEXT_AND_SOME, SOME, FORMS }; /* half of the time the text alone: it is what people write */
+	enum { TEXT, TEXT_TOO, TEXT_AND_SOME, SOME, FORMS }; /* half of the time the text alone, the usual prompt */
 	int form = o->vary_captions && i->keyword_count ? (int)draw_below(&state, FORMS) : TEXT;
 	*out = 0;
 	if (form != SOME) append(out, room, i->caption);

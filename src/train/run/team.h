@@ -11,7 +11,7 @@ typedef struct team team;
 
 /* Joins the team that mpirun started; again within the process is fine. NULL: failed. */
 team *team_join(error *e);
-/* NULL is fine. `together`: all leave. Else this process failed alone, and mpirun ends the others, who would wait for
+/* NULL is fine. `together`: all leave. Else this process failed alone, and mpirun ends the others, which would wait for
  * it, when it exits with a code that is not 0. */
 void team_leave(team *t, bool together);
 int team_rank(const team *t);
