@@ -165,7 +165,7 @@ static void train(const bench *b, const arrays *file)
 	joined j = join(&b->weights, file, names);
 	lora_training settings = { .rank = (int)json_integer_value(json_object_get(b->index, "rank")),
 		.alpha = (float)json_number_value(json_object_get(b->index, "alpha")),
-		.wants = wants,
+		.chosen = wants,
 		.context = &state };
 	trial *t = trial_new("lora/kohya as trained path", REAL, &j.all, NULL, 0);
 	nn *n = trial_nn(t);
