@@ -157,7 +157,7 @@ static void what_a_folder_cannot_say_is_refused(void **unused)
 	            "\"scale_factor\":0.2"),
 	    "its text encoder is not CLIP's");
 	refused(TINY("\"num_heads\":4", HUGGING ",\"skip\":1,\"final_norm\":false", "\"scale_factor\":0.2"),
-	    "\"text\" cannot be said");
+	    "\"text\" cannot be expressed");
 }
 
 /* What is too large for the type: refused with a number, or made the largest there is. */
