@@ -122,12 +122,9 @@ static tensor fused(graph *g, tensor product, int parts, activation a)
 {
 	if (!product || (!(parts & RESIDUAL) && !a)) return product;
 	node n = *node_of(g, product);
-	tensor in[] = { n.in[0], n.in[1], n.in[2], parts & RESIDUAL ? input(g, "residual", n.dtype, n.shape) : 0 };
-	tensor y = emit(g, n.op, n.dtype, n.shape, 2, 4, in);
-	if (!y) return 0;
-	memcpy(edit(g, y)->a, n.a, sizeof n.a);
-	edit(g, y)->a[n.op == MATMUL ? 2 : 5] = (int)a;
-	return y;
+	n.in[3] = parts & RESIDUAL ? input(g, "residual", n.dtype, n.shape) : 0;
+	n.a[n.op == MATMUL ? 2 : 5] = (int)a;
+	return emit(g, 2, n);
 }
 
 /* M K N, transposed A, transposed B, parts, activation */

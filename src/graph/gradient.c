@@ -56,13 +56,10 @@ static void clone_block(graph *g, int first, int last, const bool *varies, tenso
 	for (int i = first; i <= last; i++) {
 		node n = g->nodes[i];
 		if (n.block != block || !changes(g, (tensor)i, varies)) continue;
-		tensor in[MAX_INPUTS];
-		for (int k = 0; k < n.inputs; k++) in[k] = clone[n.in[k]] ? clone[n.in[k]] : n.in[k];
-		tensor t = emit(g, n.op, n.dtype, n.shape, 0, n.inputs, in);
+		for (int k = 0; k < n.inputs; k++) n.in[k] = clone[n.in[k]] ? clone[n.in[k]] : n.in[k];
+		n.keep = n.watch = false;
+		tensor t = emit(g, 0, n);
 		if (!t || !reserve(g, t)) return;
-		memcpy(edit(g, t)->a, n.a, sizeof n.a);
-		memcpy(edit(g, t)->f, n.f, sizeof n.f);
-		edit(g, t)->name = n.name;
 		g->wanted[t] = g->wanted[i];
 		clone[i] = t;
 	}
@@ -104,12 +101,7 @@ static void walk(graph *g, tensor loss, const bool *varies, tensor *clone)
 }
 
 /* A view that gradients do not pass. */
-tensor detach(graph *g, tensor x)
-{
-	tensor y = emit(g, VIEW, dtype_of(g, x), shape_of(g, x), 1, 1, &x);
-	if (y) edit(g, y)->a[1] = 1;
-	return y;
-}
+tensor detach(graph *g, tensor x) { return emit(g, 1, (node){ .op = VIEW, .inputs = 1, .in = { x }, .a = { 0, 1 } }); }
 
 static bool is_detached(const node *n) { return n->op == VIEW && n->a[1]; }
 

@@ -76,7 +76,6 @@ void graph_free(graph *g)
 
 dtype graph_compute(const graph *g) { return g->compute; }
 const node *node_of(const graph *g, tensor t) { return &g->nodes[t]; }
-node *edit(graph *g, tensor t) { return &g->nodes[t]; }
 int node_count(const graph *g) { return g->count - 1; }
 int axes(const graph *g, tensor t) { return t ? g->nodes[t].shape.n : 1; }
 shape shape_of(const graph *g, tensor t) { return t ? g->nodes[t].shape : shape1(1); }
@@ -172,27 +171,29 @@ bool reserve_nodes(graph *g, int capacity)
 
 static bool grow(graph *g) { return g->count < g->capacity || reserve_nodes(g, g->capacity ? 2 * g->capacity : 256); }
 
-tensor emit(graph *g, opcode op, dtype d, shape s, int needed, int inputs, const tensor *in)
+tensor emit(graph *g, int needed, node n)
 {
 	if (failed(&g->error)) return 0;
 	for (int i = 0; i < needed; i++)
-		if (!in[i]) return 0;
+		if (!n.in[i]) return 0;
 	if (g->compiled) {
-		graph_fail(g, "%s: the graph is compiled already", operations[op].name);
+		graph_fail(g, "%s: the graph is compiled already", operations[n.op].name);
 		return 0;
 	}
-	size_t n = 1;
-	for (int i = 0; i < s.n; i++) {
-		if (s.d[i] < 1 || n > (size_t)1 << 40) {
-			graph_fail(g, "%s: axis %d of its result has %d elements", operations[op].name, i, s.d[i]);
+	if (!n.dtype) n.dtype = dtype_of(g, n.in[0]);
+	if (!n.shape.n) n.shape = shape_of(g, n.in[0]);
+	size_t count = 1;
+	for (int i = 0; i < n.shape.n; i++) {
+		if (n.shape.d[i] < 1 || count > (size_t)1 << 40) {
+			graph_fail(g, "%s: axis %d of its result has %d elements", operations[n.op].name, i, n.shape.d[i]);
 			return 0;
 		}
-		n *= (size_t)s.d[i];
+		count *= (size_t)n.shape.d[i];
 	}
 	if (!grow(g)) return 0;
-	node *y = &g->nodes[g->count];
-	*y = (node){ .op = op, .inputs = inputs, .dtype = d, .shape = s, .name = g->scope_name, .block = g->block };
-	for (int i = 0; i < inputs; i++) y->in[i] = in[i];
+	if (!n.name) n.name = g->scope_name;
+	n.block = g->block;
+	g->nodes[g->count] = n;
 	g->places[g->count] = (place){ .base = (tensor)g->count };
 	return (tensor)g->count++;
 }
@@ -207,7 +208,7 @@ static tensor leaf(graph *g, opcode op, const char *name, dtype d, shape s)
 		graph_fail(g, "'%s' is asked for twice, with different shapes", whole);
 		return 0;
 	}
-	t = emit(g, op, d, s, 0, 0, NULL);
+	t = emit(g, 0, (node){ .op = op, .dtype = d, .shape = s });
 	if (t) g->nodes[t].name = intern(g, whole), g->nodes[t].block = 0;
 	return t;
 }
@@ -224,9 +225,7 @@ tensor array_param(graph *g, const char *name, dtype d, shape s, void *data)
 
 tensor fill(graph *g, dtype d, shape s, float value)
 {
-	tensor t = emit(g, FILL, d, s, 0, 0, NULL);
-	if (t) g->nodes[t].f[0] = value;
-	return t;
+	return emit(g, 0, (node){ .op = FILL, .dtype = d, .shape = s, .f = { value } });
 }
 
 tensor find(const graph *g, const char *name)

@@ -13,9 +13,9 @@ typedef struct operation {
 } operation;
 extern const operation operations[OPS];
 
-/* A node with `inputs` inputs; 0 after a failure or where one of the first `needed` inputs is 0. */
-tensor emit(graph *g, opcode op, dtype d, shape s, int needed, int inputs, const tensor *in);
-node *edit(graph *g, tensor t); /* to set attributes; t must not be 0 */
+/* Appends a node, whose dtype and shape are its first input's where it has none; 0 after a failure or where one of the
+ * first `needed` inputs is 0. */
+tensor emit(graph *g, int needed, node n);
 /* Hands a share of the gradient of t; what nobody asked for is dropped. */
 void add_gradient(graph *g, tensor t, tensor share);
 bool wants_gradient(const graph *g, tensor t);   /* lets a rule skip what nobody asked for; false for 0 */

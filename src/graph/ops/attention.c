@@ -10,9 +10,9 @@ static tensor attend(graph *g, tensor q, tensor k, tensor v, tensor bias, int he
 		graph_fail(g, "attention: queries of %d channels, keys of %d, %d heads", dim(g, q, -1), dim(g, k, -1), heads);
 		return 0;
 	}
-	tensor y = emit(g, ATTENTION, dtype_of(g, q), shape_of(g, q), 3, bias ? 4 : 3, (tensor[]){ q, k, v, bias });
-	if (y) edit(g, y)->a[0] = heads, edit(g, y)->a[1] = causal, edit(g, y)->f[0] = scale;
-	return y;
+	return emit(g, 3,
+	    (node){
+	        .op = ATTENTION, .inputs = bias ? 4 : 3, .in = { q, k, v, bias }, .a = { heads, causal }, .f = { scale } });
 }
 
 tensor attention(graph *g, tensor q, tensor k, tensor v, int heads, float scale, bool causal)
@@ -38,9 +38,8 @@ tensor relative_buckets(graph *g, int queries, int keys, int buckets, int distan
 		graph_fail(g, "relative positions in %d buckets up to %d", buckets, distance);
 		return 0;
 	}
-	tensor y = emit(g, RELATIVE_BUCKETS, I32, shape2(queries, keys), 0, 0, NULL);
-	if (y) edit(g, y)->a[0] = buckets, edit(g, y)->a[1] = distance;
-	return y;
+	return emit(g, 0,
+	    (node){ .op = RELATIVE_BUCKETS, .dtype = I32, .shape = shape2(queries, keys), .a = { buckets, distance } });
 }
 
 void gradient_of_attention(graph *g, tensor y, tensor dy)
@@ -51,9 +50,14 @@ void gradient_of_attention(graph *g, tensor y, tensor dy)
 		return;
 	}
 	size_t queries = shape_count(n.shape), keys = shape_count(shape_of(g, n.in[1]));
-	tensor d = emit(g, ATTENTION_GRAD, n.dtype, shape1((int)(queries + 2 * keys)), 5, 5,
-	    (tensor[]){ n.in[0], n.in[1], n.in[2], y, dy });
-	if (d) edit(g, d)->a[0] = n.a[0], edit(g, d)->a[1] = n.a[1], edit(g, d)->f[0] = n.f[0];
+	tensor d = emit(g, 5,
+	    (node){ .op = ATTENTION_GRAD,
+	        .dtype = n.dtype,
+	        .shape = shape1((int)(queries + 2 * keys)),
+	        .inputs = 5,
+	        .in = { n.in[0], n.in[1], n.in[2], y, dy },
+	        .a = { n.a[0], n.a[1] },
+	        .f = { n.f[0] } });
 	add_gradient(g, n.in[0], view(g, d, 0, n.shape));
 	add_gradient(g, n.in[1], view(g, d, queries, shape_of(g, n.in[1])));
 	add_gradient(g, n.in[2], view(g, d, queries + keys, shape_of(g, n.in[2])));

@@ -14,7 +14,7 @@ static tensor two(graph *g, opcode op, tensor a, tensor b)
 		a = cast(g, a, REAL);
 		b = cast(g, b, REAL);
 	}
-	return emit(g, op, dtype_of(g, a), shape_of(g, a), 2, 2, (tensor[]){ a, b });
+	return emit(g, 2, (node){ .op = op, .inputs = 2, .in = { a, b } });
 }
 
 tensor add(graph *g, tensor a, tensor b) { return two(g, ADD, a, b); }
@@ -23,17 +23,13 @@ tensor sub(graph *g, tensor a, tensor b) { return add(g, a, affine(g, b, -1, 0))
 
 tensor affine(graph *g, tensor x, float factor, float shift)
 {
-	tensor y = emit(g, AFFINE, dtype_of(g, x), shape_of(g, x), 1, 1, &x);
-	if (y) edit(g, y)->f[0] = factor, edit(g, y)->f[1] = shift;
-	return y;
+	return emit(g, 1, (node){ .op = AFFINE, .inputs = 1, .in = { x }, .f = { factor, shift } });
 }
 
 tensor activate(graph *g, tensor x, activation a)
 {
 	if (a == NO_ACTIVATION) return x;
-	tensor y = emit(g, ACTIVATION, dtype_of(g, x), shape_of(g, x), 1, 1, &x);
-	if (y) edit(g, y)->a[0] = (int)a;
-	return y;
+	return emit(g, 1, (node){ .op = ACTIVATION, .inputs = 1, .in = { x }, .a = { (int)a } });
 }
 
 tensor geglu(graph *g, tensor x)
@@ -44,7 +40,7 @@ tensor geglu(graph *g, tensor x)
 		return 0;
 	}
 	s.d[s.n - 1] /= 2;
-	return x ? emit(g, GEGLU, dtype_of(g, x), s, 1, 1, &x) : 0;
+	return x ? emit(g, 1, (node){ .op = GEGLU, .shape = s, .inputs = 1, .in = { x } }) : 0;
 }
 
 /* Sums are taken in full precision whatever x is; `d` is what they are stored in. */
@@ -56,7 +52,7 @@ static tensor sum_into(graph *g, tensor x, shape s, dtype d)
 		return 0;
 	}
 	if (shape_same(s, shape_of(g, x))) return cast(g, x, d);
-	return emit(g, SUM_TO, d, s, 1, 1, &x);
+	return emit(g, 1, (node){ .op = SUM_TO, .dtype = d, .shape = s, .inputs = 1, .in = { x } });
 }
 
 tensor sum_to(graph *g, tensor x, shape s) { return sum_into(g, x, s, dtype_of(g, x)); }
@@ -70,7 +66,7 @@ tensor spread(graph *g, tensor x, shape s)
 		return 0;
 	}
 	if (shape_same(s, shape_of(g, x))) return x;
-	return emit(g, SPREAD, dtype_of(g, x), s, 1, 1, &x);
+	return emit(g, 1, (node){ .op = SPREAD, .shape = s, .inputs = 1, .in = { x } });
 }
 
 tensor mean_all(graph *g, tensor x)
@@ -112,15 +108,14 @@ void gradient_of_affine(graph *g, tensor y, tensor dy)
 void gradient_of_activation(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
-	tensor dx = emit(g, ACTIVATION_GRAD, n.dtype, n.shape, 2, 2, (tensor[]){ n.in[0], dy });
-	if (dx) edit(g, dx)->a[0] = n.a[0];
-	add_gradient(g, n.in[0], dx);
+	add_gradient(
+	    g, n.in[0], emit(g, 2, (node){ .op = ACTIVATION_GRAD, .inputs = 2, .in = { n.in[0], dy }, .a = { n.a[0] } }));
 }
 
 void gradient_of_geglu(graph *g, tensor y, tensor dy)
 {
 	tensor x = node_of(g, y)->in[0];
-	add_gradient(g, x, emit(g, GEGLU_GRAD, dtype_of(g, x), shape_of(g, x), 2, 2, (tensor[]){ x, dy }));
+	add_gradient(g, x, emit(g, 2, (node){ .op = GEGLU_GRAD, .inputs = 2, .in = { x, dy } }));
 }
 
 void gradient_of_sum_to(graph *g, tensor y, tensor dy)

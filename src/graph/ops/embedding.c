@@ -10,7 +10,7 @@ tensor embedding(graph *g, tensor table, tensor ids)
 		return 0;
 	}
 	s.d[s.n++] = dim(g, table, 1);
-	return emit(g, EMBEDDING, dtype_of(g, table), s, 2, 2, (tensor[]){ table, ids });
+	return emit(g, 2, (node){ .op = EMBEDDING, .shape = s, .inputs = 2, .in = { table, ids } });
 }
 
 tensor timestep_embedding(graph *g, tensor t, int width, float max_period)
@@ -19,14 +19,24 @@ tensor timestep_embedding(graph *g, tensor t, int width, float max_period)
 		graph_fail(g, "timestep embedding: %d axes, expected [N]", axes(g, t));
 		return 0;
 	}
-	tensor y = emit(g, TIMESTEP_EMBEDDING, REAL, shape2(dim(g, t, 0), width), 1, 1, &t);
-	if (y) edit(g, y)->f[0] = max_period;
-	return y;
+	return emit(g, 1,
+	    (node){ .op = TIMESTEP_EMBEDDING,
+	        .dtype = REAL,
+	        .shape = shape2(dim(g, t, 0), width),
+	        .inputs = 1,
+	        .in = { t },
+	        .f = { max_period } });
 }
 
 void gradient_of_embedding(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
 	if (wants_gradient(g, n.in[0]))
-		add_gradient(g, n.in[0], emit(g, EMBEDDING_GRAD, REAL, shape_of(g, n.in[0]), 2, 2, (tensor[]){ dy, n.in[1] }));
+		add_gradient(g, n.in[0],
+		    emit(g, 2,
+		        (node){ .op = EMBEDDING_GRAD,
+		            .dtype = REAL,
+		            .shape = shape_of(g, n.in[0]),
+		            .inputs = 2,
+		            .in = { dy, n.in[1] } }));
 }

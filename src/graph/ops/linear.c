@@ -1,5 +1,6 @@
 /* linear.c - matrix products and convolutions. */
 #include "graph/internal.h"
+#include <string.h>
 
 static int rows_of(const graph *g, tensor t) { return (int)(shape_count(shape_of(g, t)) / (size_t)dim(g, t, -1)); }
 
@@ -21,9 +22,8 @@ static tensor product(graph *g, tensor a, tensor b, tensor bias, bool ta, bool t
 	if (!is_bias(g, bias, n, "matmul")) return 0;
 	shape s = ta ? shape2(dim(g, a, -1), n) : shape_of(g, a);
 	s.d[s.n - 1] = n;
-	tensor y = emit(g, MATMUL, out, s, 2, 4, (tensor[]){ a, b, bias, 0 });
-	if (y) edit(g, y)->a[0] = ta, edit(g, y)->a[1] = tb;
-	return y;
+	return emit(
+	    g, 2, (node){ .op = MATMUL, .dtype = out, .shape = s, .inputs = 4, .in = { a, b, bias }, .a = { ta, tb } });
 }
 
 tensor matmul(graph *g, tensor a, tensor b, bool ta, bool tb, dtype out) { return product(g, a, b, 0, ta, tb, out); }
@@ -49,10 +49,8 @@ tensor conv2d(graph *g, tensor x, tensor w, tensor bias, int stride, int top, in
 	}
 	if (!is_bias(g, bias, dim(g, w, 0), "conv")) return 0;
 	shape s = shape4(dim(g, x, 0), height / stride + 1, width / stride + 1, dim(g, w, 0));
-	tensor y = emit(g, CONV, dtype_of(g, x), s, 2, 4, (tensor[]){ x, w, bias, 0 });
-	int a[] = { stride, top, left, bottom, right };
-	for (int i = 0; y && i < 5; i++) edit(g, y)->a[i] = a[i];
-	return y;
+	return emit(g, 2,
+	    (node){ .op = CONV, .shape = s, .inputs = 4, .in = { x, w, bias }, .a = { stride, top, left, bottom, right } });
 }
 
 void gradient_of_matmul(graph *g, tensor y, tensor dy)
@@ -74,14 +72,13 @@ void gradient_of_matmul(graph *g, tensor y, tensor dy)
 void gradient_of_conv(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
-	tensor d[2] = { 0, 0 };
-	if (wants_gradient(g, n.in[0]))
-		d[0] = emit(g, CONV_DX, n.dtype, shape_of(g, n.in[0]), 2, 2, (tensor[]){ dy, n.in[1] });
-	if (wants_gradient(g, n.in[1]))
-		d[1] = emit(g, CONV_DW, REAL, shape_of(g, n.in[1]), 2, 2, (tensor[]){ dy, n.in[0] });
-	for (int k = 0; k < 2; k++) {
-		for (int i = 0; d[k] && i < 5; i++) edit(g, d[k])->a[i] = n.a[i];
-		add_gradient(g, n.in[k], d[k]);
+	for (int k = 0; k < 2; k++) { /* by data and by weight: each reads the other */
+		if (!wants_gradient(g, n.in[k])) continue;
+		node d = { .op = k ? CONV_DW : CONV_DX, .inputs = 2, .in = { dy, n.in[1 - k] } };
+		d.dtype = k ? REAL : n.dtype;
+		d.shape = shape_of(g, n.in[k]);
+		memcpy(d.a, n.a, 5 * sizeof *d.a);
+		add_gradient(g, n.in[k], emit(g, 2, d));
 	}
 	if (wants_gradient(g, n.in[2])) add_gradient(g, n.in[2], sum_in_full(g, dy, shape_of(g, n.in[2])));
 }

@@ -9,9 +9,7 @@ tensor view(graph *g, tensor x, size_t first, shape s)
 		return 0;
 	}
 	if (!first && shape_same(s, shape_of(g, x))) return x;
-	tensor y = emit(g, VIEW, dtype_of(g, x), s, 1, 1, &x);
-	if (y) edit(g, y)->a[0] = (int)first;
-	return y;
+	return emit(g, 1, (node){ .op = VIEW, .shape = s, .inputs = 1, .in = { x }, .a = { (int)first } });
 }
 
 tensor reshape(graph *g, tensor x, shape s)
@@ -43,26 +41,26 @@ tensor cast(graph *g, tensor x, dtype d)
 {
 	/* A parameter's dtype is known only when it is bound: its cast always stands. */
 	if (x && dtype_of(g, x) == d && node_of(g, viewed(g, x))->op != PARAM) return x;
-	return emit(g, CAST, d, shape_of(g, x), 1, 1, &x);
+	return emit(g, 1, (node){ .op = CAST, .dtype = d, .inputs = 1, .in = { x } });
 }
 
 tensor permute(graph *g, tensor x, int a0, int a1, int a2, int a3)
 {
 	if (!x) return 0;
+	node y = { .op = PERMUTE, .inputs = 1, .in = { x } };
 	int a[MAX_DIMS] = { a0, a1, a2, a3 }, seen = 0;
-	shape s = shape_of(g, x), r = s;
+	shape s = shape_of(g, x);
+	y.shape = s;
 	for (int i = 0; i < s.n; i++) {
 		if (a[i] < 0 || a[i] >= s.n || seen >> a[i] & 1) {
 			graph_fail(g, "permute: axis %d of %d, at place %d", a[i], s.n, i);
 			return 0;
 		}
 		seen |= 1 << a[i];
-		r.d[i] = s.d[a[i]];
+		y.shape.d[i] = s.d[a[i]];
+		y.a[i] = a[i];
 	}
-	tensor y = emit(g, PERMUTE, dtype_of(g, x), r, 1, 1, &x);
-	if (y)
-		for (int i = 0; i < s.n; i++) edit(g, y)->a[i] = a[i];
-	return y;
+	return emit(g, 1, y);
 }
 
 tensor slice(graph *g, tensor x, int axis, int first, int length)
@@ -80,9 +78,7 @@ tensor slice(graph *g, tensor x, int axis, int first, int length)
 		size_t row = shape_count(s) / (size_t)length;
 		return view(g, x, (size_t)first * row, s);
 	}
-	tensor y = emit(g, SLICE, dtype_of(g, x), s, 1, 1, &x);
-	if (y) edit(g, y)->a[0] = axis, edit(g, y)->a[1] = first;
-	return y;
+	return emit(g, 1, (node){ .op = SLICE, .shape = s, .inputs = 1, .in = { x }, .a = { axis, first } });
 }
 
 tensor pad(graph *g, tensor x, int axis, int before, int whole_length)
@@ -96,9 +92,7 @@ tensor pad(graph *g, tensor x, int axis, int before, int whole_length)
 	}
 	if (whole_length == s.d[axis]) return x;
 	s.d[axis] = whole_length;
-	tensor y = emit(g, PAD, dtype_of(g, x), s, 1, 1, &x);
-	if (y) edit(g, y)->a[0] = axis, edit(g, y)->a[1] = before;
-	return y;
+	return emit(g, 1, (node){ .op = PAD, .shape = s, .inputs = 1, .in = { x }, .a = { axis, before } });
 }
 
 tensor concat(graph *g, tensor a, tensor b, int axis)
@@ -114,9 +108,7 @@ tensor concat(graph *g, tensor a, tensor b, int axis)
 		return 0;
 	}
 	s.d[axis] += t.d[axis];
-	tensor y = emit(g, CONCAT, dtype_of(g, a), s, 2, 2, (tensor[]){ a, b });
-	if (y) edit(g, y)->a[0] = axis;
-	return y;
+	return emit(g, 2, (node){ .op = CONCAT, .shape = s, .inputs = 2, .in = { a, b }, .a = { axis } });
 }
 
 static bool is_picture(graph *g, tensor x, const char *what)
@@ -128,7 +120,8 @@ tensor resize_nearest(graph *g, tensor x, int height, int width)
 {
 	if (!x || !is_picture(g, x, "resize")) return 0;
 	if (dim(g, x, 1) == height && dim(g, x, 2) == width) return x;
-	return emit(g, RESIZE, dtype_of(g, x), shape4(dim(g, x, 0), height, width, dim(g, x, 3)), 1, 1, &x);
+	shape s = shape4(dim(g, x, 0), height, width, dim(g, x, 3));
+	return emit(g, 1, (node){ .op = RESIZE, .shape = s, .inputs = 1, .in = { x } });
 }
 
 tensor pool(graph *g, tensor x, bool maximum, int window)
@@ -139,9 +132,7 @@ tensor pool(graph *g, tensor x, bool maximum, int window)
 		return 0;
 	}
 	shape s = shape4(dim(g, x, 0), dim(g, x, 1) / window, dim(g, x, 2) / window, dim(g, x, 3));
-	tensor y = emit(g, POOL, dtype_of(g, x), s, 1, 1, &x);
-	if (y) edit(g, y)->a[0] = maximum, edit(g, y)->a[1] = window;
-	return y;
+	return emit(g, 1, (node){ .op = POOL, .shape = s, .inputs = 1, .in = { x }, .a = { maximum, window } });
 }
 
 void gradient_of_view(graph *g, tensor y, tensor dy)
@@ -191,13 +182,14 @@ void gradient_of_concat(graph *g, tensor y, tensor dy)
 void gradient_of_resize(graph *g, tensor y, tensor dy)
 {
 	tensor x = node_of(g, y)->in[0];
-	add_gradient(g, x, emit(g, RESIZE_GRAD, dtype_of(g, x), shape_of(g, x), 1, 1, &dy));
+	add_gradient(g, x,
+	    emit(g, 1,
+	        (node){ .op = RESIZE_GRAD, .dtype = dtype_of(g, x), .shape = shape_of(g, x), .inputs = 1, .in = { dy } }));
 }
 
 void gradient_of_pool(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
-	tensor dx = emit(g, POOL_GRAD, n.dtype, shape_of(g, n.in[0]), 2, 2, (tensor[]){ n.in[0], dy });
-	if (dx) edit(g, dx)->a[0] = n.a[0], edit(g, dx)->a[1] = n.a[1];
-	add_gradient(g, n.in[0], dx);
+	add_gradient(
+	    g, n.in[0], emit(g, 2, (node){ .op = POOL_GRAD, .inputs = 2, .in = { n.in[0], dy }, .a = { n.a[0], n.a[1] } }));
 }

@@ -18,17 +18,14 @@ tensor group_norm(graph *g, tensor x, tensor gamma, tensor beta, int groups, flo
 		graph_fail(g, "group norm: %d channels in %d groups, %d axes", dim(g, x, -1), groups, axes(g, x));
 		return 0;
 	}
-	tensor y = emit(g, GROUP_NORM, dtype_of(g, x), shape_of(g, x), 3, 3, (tensor[]){ x, gamma, beta });
-	if (y) edit(g, y)->a[0] = groups, edit(g, y)->a[1] = (int)a, edit(g, y)->f[0] = epsilon;
-	return y;
+	return emit(g, 3,
+	    (node){ .op = GROUP_NORM, .inputs = 3, .in = { x, gamma, beta }, .a = { groups, (int)a }, .f = { epsilon } });
 }
 
 tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon)
 {
 	if (!x || !fits_channels(g, x, gamma, beta, "layer norm")) return 0;
-	tensor y = emit(g, LAYER_NORM, dtype_of(g, x), shape_of(g, x), 1, 3, (tensor[]){ x, gamma, beta });
-	if (y) edit(g, y)->f[0] = epsilon;
-	return y;
+	return emit(g, 1, (node){ .op = LAYER_NORM, .inputs = 3, .in = { x, gamma, beta }, .f = { epsilon } });
 }
 
 /* sums begins with the gradients of gamma and beta. */
@@ -39,10 +36,12 @@ static void share_affine(graph *g, tensor sums, tensor gamma, tensor beta)
 	add_gradient(g, beta, view(g, sums, (size_t)channels, shape1(channels)));
 }
 
-static tensor as_norm(graph *g, tensor t, const node *n)
+/* A gradient operation of the norm n, with its attributes. */
+static tensor of_norm(graph *g, const node *n, opcode op, dtype d, shape s, int needed, int inputs, const tensor *in)
 {
-	if (t) edit(g, t)->a[0] = n->a[0], edit(g, t)->a[1] = n->a[1], edit(g, t)->f[0] = n->f[0];
-	return t;
+	node y = { .op = op, .dtype = d, .shape = s, .inputs = inputs, .a = { n->a[0], n->a[1] }, .f = { n->f[0] } };
+	for (int k = 0; k < inputs; k++) y.in[k] = in[k];
+	return emit(g, needed, y);
 }
 
 void gradient_of_group_norm(graph *g, tensor y, tensor dy)
@@ -50,9 +49,8 @@ void gradient_of_group_norm(graph *g, tensor y, tensor dy)
 	node n = *node_of(g, y);
 	tensor in[] = { n.in[0], dy, n.in[1], n.in[2], 0 };
 	shape sums = shape3(n.shape.d[0], 4, n.shape.d[n.shape.n - 1]);
-	in[4] = as_norm(g, emit(g, GROUP_NORM_SUMS, REAL, sums, 4, 4, in), &n);
-	if (wants_gradient(g, n.in[0]))
-		add_gradient(g, n.in[0], as_norm(g, emit(g, GROUP_NORM_DX, n.dtype, n.shape, 5, 5, in), &n));
+	in[4] = of_norm(g, &n, GROUP_NORM_SUMS, REAL, sums, 4, 4, in);
+	if (wants_gradient(g, n.in[0])) add_gradient(g, n.in[0], of_norm(g, &n, GROUP_NORM_DX, n.dtype, n.shape, 5, 5, in));
 	if (!wants_gradient(g, n.in[1]) && !wants_gradient(g, n.in[2])) return;
 	sums.d[0] = 1;
 	share_affine(g, sum_to(g, in[4], sums), n.in[1], n.in[2]);
@@ -62,11 +60,9 @@ void gradient_of_layer_norm(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
 	tensor in[] = { n.in[0], dy, n.in[1] };
-	if (wants_gradient(g, n.in[0]))
-		add_gradient(g, n.in[0], as_norm(g, emit(g, LAYER_NORM_DX, n.dtype, n.shape, 2, 3, in), &n));
+	if (wants_gradient(g, n.in[0])) add_gradient(g, n.in[0], of_norm(g, &n, LAYER_NORM_DX, n.dtype, n.shape, 2, 3, in));
 	if (wants_gradient(g, n.in[1]) || wants_gradient(g, n.in[2]))
-		share_affine(
-		    g, as_norm(g, emit(g, LAYER_NORM_DW, REAL, shape2(2, dim(g, y, -1)), 2, 2, in), &n), n.in[1], n.in[2]);
+		share_affine(g, of_norm(g, &n, LAYER_NORM_DW, REAL, shape2(2, dim(g, y, -1)), 2, 2, in), n.in[1], n.in[2]);
 }
 
 tensor rms_norm(graph *g, tensor x, tensor gamma, float epsilon)
@@ -76,17 +72,14 @@ tensor rms_norm(graph *g, tensor x, tensor gamma, float epsilon)
 		graph_fail(g, "rms norm: %d channels, gamma has %d", dim(g, x, -1), dim(g, gamma, 0));
 		return 0;
 	}
-	tensor y = emit(g, RMS_NORM, dtype_of(g, x), shape_of(g, x), 1, 2, (tensor[]){ x, gamma });
-	if (y) edit(g, y)->f[0] = epsilon;
-	return y;
+	return emit(g, 1, (node){ .op = RMS_NORM, .inputs = 2, .in = { x, gamma }, .f = { epsilon } });
 }
 
 void gradient_of_rms_norm(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
 	tensor in[] = { n.in[0], dy, n.in[1] };
-	if (wants_gradient(g, n.in[0]))
-		add_gradient(g, n.in[0], as_norm(g, emit(g, RMS_NORM_DX, n.dtype, n.shape, 2, 3, in), &n));
+	if (wants_gradient(g, n.in[0])) add_gradient(g, n.in[0], of_norm(g, &n, RMS_NORM_DX, n.dtype, n.shape, 2, 3, in));
 	if (wants_gradient(g, n.in[1]))
-		add_gradient(g, n.in[1], as_norm(g, emit(g, RMS_NORM_DW, REAL, shape1(dim(g, y, -1)), 2, 2, in), &n));
+		add_gradient(g, n.in[1], of_norm(g, &n, RMS_NORM_DW, REAL, shape1(dim(g, y, -1)), 2, 2, in));
 }

@@ -16,24 +16,30 @@ static bool changes(graph *g, opcode op, tensor t, tensor x)
 
 tensor sum_squares(graph *g, tensor x, tensor before)
 {
-	return emit(g, SUM_SQUARES, F64, shape1(1), 1, 2, (tensor[]){ x, before });
+	return emit(g, 1, (node){ .op = SUM_SQUARES, .dtype = F64, .shape = shape1(1), .inputs = 2, .in = { x, before } });
 }
 
 tensor clip_scale(graph *g, tensor squares, tensor numbers)
 {
-	return emit(g, CLIP_SCALE, F32, shape1(1), 2, 2, (tensor[]){ squares, numbers });
+	return emit(
+	    g, 2, (node){ .op = CLIP_SCALE, .dtype = F32, .shape = shape1(1), .inputs = 2, .in = { squares, numbers } });
 }
 
 tensor accumulate_into(graph *g, tensor sum, tensor x, tensor numbers)
 {
 	if (!sum || !x || !changes(g, ACCUMULATE, sum, x)) return 0;
-	return emit(g, ACCUMULATE, F32, shape1(1), 3, 3, (tensor[]){ sum, x, numbers });
+	return emit(
+	    g, 3, (node){ .op = ACCUMULATE, .dtype = F32, .shape = shape1(1), .inputs = 3, .in = { sum, x, numbers } });
 }
 
 tensor update_weight(
     graph *g, opcode rule, tensor weight, tensor gradient, tensor scale, tensor numbers, const tensor state[4])
 {
 	if (!weight || !gradient || !changes(g, rule, weight, gradient)) return 0;
-	tensor in[MAX_INPUTS] = { weight, gradient, scale, numbers, state[0], state[1], state[2], state[3] };
-	return emit(g, rule, F32, shape1(1), 4, MAX_INPUTS, in);
+	return emit(g, 4,
+	    (node){ .op = rule,
+	        .dtype = F32,
+	        .shape = shape1(1),
+	        .inputs = MAX_INPUTS,
+	        .in = { weight, gradient, scale, numbers, state[0], state[1], state[2], state[3] } });
 }
