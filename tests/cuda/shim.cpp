@@ -112,6 +112,60 @@ const char *shim::exchange(const void *value, size_t bytes, int line)
 	return slot;
 }
 
+/* ── the matrix units: every lane gives its parts, and makes its part of the result ── */
+
+static float half_of(uint32_t pair, int upper)
+{
+	uint32_t bits = upper ? pair & 0xffff0000u : pair << 16;
+	float x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+/* A[row][column] is in lane (row % 8) · 4 + column % 8 / 2, register row / 8 + column / 8 · 2. */
+static float a_at(const char *all, int row, int column)
+{
+	uint32_t parts[6];
+	memcpy(parts, all + (row % 8 * 4 + column % 8 / 2) * shim::SLOT, sizeof parts);
+	return half_of(parts[row / 8 + column / 8 * 2], column % 2);
+}
+
+static float b_at(const char *all, int row, int column)
+{
+	uint32_t parts[6];
+	memcpy(parts, all + (column * 4 + row % 8 / 2) * shim::SLOT, sizeof parts);
+	return half_of(parts[4 + row / 8], row % 2);
+}
+
+void shim::multiply(float *sum, const uint32_t *a, uint32_t b0, uint32_t b1, int line)
+{
+	uint32_t parts[] = { a[0], a[1], a[2], a[3], b0, b1 };
+	const char *all = exchange(parts, sizeof parts, line);
+	int lane = (int)(threadIdx.x % 32), g = lane / 4, t = lane % 4;
+	for (int i = 0; i < 4; i++)
+		for (int k = 0; k < 16; k++) sum[i] += a_at(all, g + i / 2 * 8, k) * b_at(all, k, 2 * t + i % 2);
+}
+
+void shim::load_matrices(uint32_t *r, const void *row, bool transposed, int line)
+{
+	const char *all = exchange(&row, sizeof row, line);
+	int lane = (int)(threadIdx.x % 32), g = lane / 4, t = lane % 4;
+	if ((uintptr_t)row % 16) shim_fault("a row of matrices is not aligned", line);
+	for (int m = 0; m < 4; m++) {
+		uint16_t pair[2];
+		for (int i = 0; i < 2; i++) {
+			const uint16_t *from;
+			int wanted = transposed ? 2 * t + i : g, column = transposed ? g : 2 * t + i;
+			memcpy(&from, all + (m * 8 + wanted) * SLOT, sizeof from);
+			const char *at = (const char *)(from + column);
+			if (at < shared_room || at + 2 > shared_room + shared_bytes)
+				shim_fault("matrices outside shared memory", line);
+			pair[i] = from[column];
+		}
+		r[m] = pair[0] | (uint32_t)pair[1] << 16;
+	}
+}
+
 static void fiber_body()
 {
 	for (;;) {

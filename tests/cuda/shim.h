@@ -25,6 +25,8 @@
 	static shim::registration name##_registration(#name, name##_entry, sizeof(type), __FILE__, __LINE__); \
 	static void name(const type &p)
 
+#define KERNEL_OF(threads, name, type) KERNEL(name, type)
+
 struct dim3 {
 	uint32_t x, y, z;
 };
@@ -48,6 +50,10 @@ template <class T> T from_lane(T value, int lane, int line)
 	memcpy(&value, all + lane * SLOT, sizeof value);
 	return value;
 }
+
+/* The matrix units of mma.cuh, element by element. */
+void multiply(float *sum, const uint32_t *a, uint32_t b0, uint32_t b1, int line);
+void load_matrices(uint32_t *r, const void *row, bool transposed, int line);
 } // namespace shim
 
 #define __syncthreads() shim::barrier(__LINE__)

@@ -12,7 +12,9 @@
 
 #ifdef __CUDACC__
 #define DEVICE static __device__ __forceinline__
-#define KERNEL(name, type) extern "C" __global__ void __launch_bounds__(MAX_BLOCK) name(const __grid_constant__ type p)
+#define KERNEL_OF(threads, name, type) \
+	extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ type p)
+#define KERNEL(name, type) KERNEL_OF(MAX_BLOCK, name, type)
 extern __shared__ __align__(16) char shared_bytes[];
 #define SHARED(type, name) type *name = (type *)shared_bytes
 #define DEVICE_METHOD __device__ __forceinline__

@@ -117,6 +117,19 @@ typedef struct norm_params { /* values [items, pixels, channels]; a group is `ch
 	float epsilon;
 } norm_params;
 
+/* ── attention.cu, attention_mma.cu ── */
+
+typedef struct attention_params { /* q [batch, queries, heads·width], k and v [batch, keys, heads·width] */
+	const void *q, *k, *v, *d; /* d: the gradient of o */
+	const float *bias;         /* [biases, heads, queries, keys] added to the scores; NULL: none */
+	void *o;                   /* NULL: not wanted */
+	void *dq, *dk, *dv;
+	float *log_sum, *share; /* [batch·heads][queries]: logarithm of Σ exp(score), and do·o; NULL: not wanted */
+	uint32_t queries, keys, heads, width, biases;
+	int causal, packs; /* packs: 16 bytes may be moved at once */
+	float scale;
+} attention_params;
+
 /* ── embedding.cu ── */
 
 typedef struct embedding_params {
