@@ -156,7 +156,7 @@ DEVICE uint32_t seen_by(const attention_params &p, uint32_t query)
 	return p.causal && query + 1 < p.keys ? query + 1 : p.keys;
 }
 
-static constexpr float LOG2_E = 1.44269504088896341f, LN_2 = 0.69314718055994531f;
+static constexpr float LOG2_E = 1.44269504088896341f;
 
 /* ── forward ── */
 
