@@ -45,6 +45,8 @@ extern "C" {
 
 /* "0.2.0": major.minor.patch of the library that runs; static. */
 SUMI_API const char *sumi_version(void);
+/* The GPUs and their libraries that were found, and what is missing, in lines that end with a newline. */
+SUMI_API const char *sumi_devices(void);
 
 /* ── errors ── */
 
@@ -124,6 +126,7 @@ typedef struct sumi_model_options {
 	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
+	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N", a GPU; "auto": a GPU where there is one. NULL: "cpu" */
 } sumi_model_options;
 
 SUMI_API void sumi_model_options_init(sumi_model_options *options, size_t size);

@@ -12,6 +12,10 @@ const backend *backend_reference(void);
  * the reference itself. */
 const backend *backend_cpu(void);
 
+/* By the name of a device: "cpu" (NULL too); "cuda" or "cuda:N", a GPU; "auto": the first GPU where one can be used, else
+ * the CPU. NULL: there is no such device, or it cannot be used, as e says. */
+const backend *backend_named(const char *device, error *e);
+
 /* Whether this CPU multiplies bf16 natively (AVX-512-BF16): the default compute type follows it. */
 bool cpu_has_bf16(void);
 

@@ -123,7 +123,7 @@ static bool check_tensors(model *m, error *e)
 
 static bool choose_type(model *m, const char *type, error *e)
 {
-	m->compute = cpu_has_bf16() ? BF16 : REAL;
+	m->compute = m->backend->device || cpu_has_bf16() ? BF16 : REAL;
 	if (!type || !strcasecmp(type, "auto")) return true;
 	if (!strcasecmp(type, "f32"))
 		m->compute = REAL;
@@ -268,7 +268,8 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 		return fail(e, BAD_USAGE, "%d LoRA files, and no list of them", o->lora_count);
 	for (int i = 0; i < o->lora_count; i++)
 		if (!o->loras[i]) return fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o->lora_count);
-	return adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
+	m->backend = backend_named(o->device, e);
+	return m->backend && adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
 	       copy_text(&m->path, path, e) && copy_text(&m->given_path[AUTOENCODER], o->vae, e) &&
 	       copy_text(&m->given_path[TINY_AUTOENCODER], o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 typedef struct settings {
-	const char *model, *type;
+	const char *model, *type, *device;
 	long long width, height, threads, max_memory;
 	bool profile, verbose;
 } settings;
@@ -21,6 +21,8 @@ static const option table[] = {
 	    .help = "(what the model was made for)", .multiple_of_8 = true },
 	{ .name = "profile", .kind = FLAG, AT(profile), .help = "run it, and print the time of every node and kernel" },
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
+	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
+	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
 	    .help = "compute in (bf16 where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "(what is free)" },
@@ -52,6 +54,7 @@ int command_dump(int argc, char **argv)
 	progress_begin(&p, s.verbose, !s.verbose);
 	sumi_model_options m = sumi_model_defaults();
 	m.type = s.type;
+	m.device = s.device;
 	m.threads = (int)s.threads;
 	m.max_memory = (uint64_t)s.max_memory;
 	sumi_listener l = progress_listener(&p);

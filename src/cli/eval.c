@@ -7,7 +7,7 @@
 
 typedef struct settings {
 	const char *model, *vae, *data, *heldout, *group, *variant, *space, *json, *grid;
-	const char *negative, *sampler, *schedule, *type;
+	const char *negative, *sampler, *schedule, *type, *device;
 	long long samples, shown, steps, seed, threads, max_memory;
 	double guidance, rescale;
 	bool autoencoder, verbose, quiet;
@@ -54,6 +54,8 @@ static const option table[] = {
 
 	{ .name = "Machine", .kind = HEADING },
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
+	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
+	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "as in sumi generate" },
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print details of the model" },
@@ -104,6 +106,7 @@ static int measure(const settings *s, const char *path)
 	progress_begin(&p, s->verbose, s->quiet);
 	sumi_model_options m = sumi_model_defaults();
 	m.type = s->type;
+	m.device = s->device;
 	m.threads = (int)s->threads;
 	m.max_memory = (uint64_t)s->max_memory;
 	m.vae = s->vae;

@@ -10,7 +10,7 @@
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *prediction, *vae, *taesd, *lora_folder, *embedding_folder;
-	const char *sampler, *schedule, *rng, *type, *prompt_to;
+	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
 	const char *original, *crop, *target;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
@@ -109,6 +109,8 @@ static const option table[] = {
 	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
 
 	{ .name = "Machine", .kind = HEADING },
+	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
+	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
 	    .help = "compute in (bf16 where the CPU has it)" },
@@ -208,6 +210,7 @@ static sumi_model_options model_options(const settings *s, const sumi_listener *
 {
 	sumi_model_options o = sumi_model_defaults();
 	o.type = s->type;
+	o.device = s->device;
 	o.threads = (int)s->threads;
 	o.max_memory = (uint64_t)s->max_memory;
 	o.vae = s->vae;

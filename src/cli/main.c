@@ -64,8 +64,8 @@ static int command_help(int argc, char **argv)
 
 static int command_version(int argc, char **argv)
 {
-	(void)argc, (void)argv;
 	printf("sumi %s\n", sumi_version());
+	if (argc > 1 && (!strcmp(argv[1], "-v") || !strcmp(argv[1], "--verbose"))) fputs(sumi_devices(), stdout);
 	return 0;
 }
 

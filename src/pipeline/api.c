@@ -1,15 +1,27 @@
 /* api.c - the public functions: errors go in and out, work is done elsewhere. */
 #include "io/picture.h"
 #include "base/file.h"
+#include "backend/cuda/cuda.h"
 #include "checkpoint/caller.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
 #include "pipeline/engine.h"
 #include "pipeline/grid.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *sumi_version(void) { return SUMI_VERSION; }
+
+static char devices[2048];
+static void find_devices(void) { cuda_describe(devices, sizeof devices); }
+
+const char *sumi_devices(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, find_devices);
+	return devices;
+}
 void sumi_free(void *memory) { free(memory); }
 
 /* ── names ── */

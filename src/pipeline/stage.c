@@ -1,6 +1,5 @@
 /* stage.c - build, compile, allocate, run, free. */
 #include "pipeline/stage.h"
-#include "backend/backend.h"
 
 /* The weights that a graph reads: an adapter's, or the model's. */
 typedef struct binding {
@@ -23,7 +22,7 @@ bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, cons
 	nn n = { .g = s->g, .adapters = a.list, .adapter_count = a.count, .wide_sums = true };
 	build(&n, m, s, shapes);
 	keep(s->g, s->out);
-	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, backend_cpu(), m->threads, e);
+	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, m->backend, m->threads, e);
 }
 
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e)

@@ -1,8 +1,8 @@
 /* host_gpu.c - the recording device: a gpu and a device whose memory is the host's, and whose kernels run over the
  * shim.
  *
- * It keeps the books that a driver does not: every buffer has its size and a state, and what is uploaded, downloaded,
- * copied or cleared must lie in one that is alive. */
+ * It keeps the books that a driver does not: what is uploaded, downloaded, copied, cleared or multiplied must lie in
+ * one living buffer, and nothing but launches, products and clearing may happen while it records. */
 #include "host_gpu.h"
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
@@ -10,6 +10,7 @@
 #include "backend/reference/activation.h"
 #include "shim_run.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct host_gpu {
 	block *blocks;
 	int count, capacity;
 	host_gpu_books books;
+	struct recording *recording; /* under way; NULL: none */
 } host_gpu;
 
 static host_gpu the_gpu;
@@ -45,9 +47,52 @@ static bool is_owned(const host_gpu *h, const void *p, size_t bytes)
 	return bytes == 0;
 }
 
+/* What may not happen within a recording: it would be done once, and not again when the recording is replayed. */
+static bool outside_recordings(const host_gpu *h, const char *what, error *e)
+{
+	return !h->recording || fault(e, what);
+}
+
+/* ── recordings: a list of what was given, with its parameters ── */
+
+typedef struct entry {
+	char name[64]; /* of a kernel; "" for what follows */
+	launch how;
+	void *parameters;
+	size_t bytes;
+	bool is_clear, is_copy;
+	void *to;
+	const void *from;
+	void *plan; /* of a product, and its operands */
+	const void *a, *b, *bias, *residual;
+	void *d, *workspace;
+} entry;
+
+typedef struct recording {
+	entry *entries;
+	int count, capacity;
+} recording;
+
+static entry *add_entry(host_gpu *h)
+{
+	recording *r = h->recording;
+	if (r->count == r->capacity) {
+		int more = r->capacity ? 2 * r->capacity : 64;
+		entry *grown = realloc(r->entries, (size_t)more * sizeof *grown);
+		if (!grown) return NULL;
+		r->entries = grown;
+		r->capacity = more;
+	}
+	r->entries[r->count] = (entry){ .name = "" };
+	return &r->entries[r->count++];
+}
+
+/* ── memory ── */
+
 static void *host_alloc(void *context, size_t bytes)
 {
 	host_gpu *h = context;
+	if (!outside_recordings(h, "allocates in a recording", NULL)) return NULL;
 	if (h->count == h->capacity) {
 		int more = h->capacity ? 2 * h->capacity : 64;
 		block *grown = realloc(h->blocks, (size_t)more * sizeof *grown);
@@ -80,6 +125,7 @@ static void host_free(void *context, void *p)
 static bool host_upload(void *context, void *to, const void *from, size_t bytes, error *e)
 {
 	host_gpu *h = context;
+	if (!outside_recordings(h, "uploads in a recording", e)) return false;
 	if (!is_owned(h, to, bytes)) return fault(e, "uploads to memory that is not its own");
 	memcpy(to, from, bytes);
 	h->books.uploads++;
@@ -89,6 +135,7 @@ static bool host_upload(void *context, void *to, const void *from, size_t bytes,
 static bool host_download(void *context, void *to, const void *from, size_t bytes, error *e)
 {
 	host_gpu *h = context;
+	if (!outside_recordings(h, "downloads in a recording", e)) return false;
 	if (!is_owned(h, from, bytes)) return fault(e, "downloads memory that is not its own");
 	memcpy(to, from, bytes);
 	h->books.downloads++;
@@ -99,19 +146,81 @@ static bool host_copy(void *context, void *to, const void *from, size_t bytes, e
 {
 	host_gpu *h = context;
 	if (!is_owned(h, to, bytes) || !is_owned(h, from, bytes)) return fault(e, "copies memory that is not its own");
+	if (h->recording) {
+		entry *x = add_entry(h);
+		if (x) *x = (entry){ .is_copy = true, .to = to, .from = from, .bytes = bytes };
+		return x != NULL;
+	}
 	memmove(to, from, bytes);
 	return true;
 }
 
-static bool host_sync(void *context, error *e)
+static bool host_sync(void *context, error *e) { return outside_recordings(context, "waits in a recording", e); }
+
+/* ── recording ── */
+
+static bool host_record_begin(void *context, error *e)
 {
-	(void)context, (void)e;
-	return true;
+	host_gpu *h = context;
+	if (h->recording) return fault(e, "records within a recording");
+	h->recording = calloc(1, sizeof *h->recording);
+	return h->recording || fail(e, NO_MEMORY, "out of memory");
+}
+
+static void *host_record_end(void *context, error *e)
+{
+	host_gpu *h = context;
+	recording *r = h->recording;
+	h->recording = NULL;
+	h->books.recordings++;
+	if (!r) fault(e, "ends a recording that it has not begun");
+	return r;
+}
+
+static void host_record_free(void *context, void *p)
+{
+	recording *r = p;
+	(void)context;
+	if (!r) return;
+	for (int i = 0; i < r->count; i++) free(r->entries[i].parameters);
+	free(r->entries);
+	free(r);
+}
+
+static bool host_launch(gpu *g, const char *name, const launch *how, const void *parameters, size_t bytes, error *e);
+static bool host_clear(gpu *g, void *to, size_t bytes, error *e);
+static bool host_product_run(gpu *g, void *plan, const void *a, const void *b, const void *bias, const void *residual,
+    void *d, void *workspace, error *e);
+
+static bool host_replay(void *context, void *p, error *e)
+{
+	const recording *r = p;
+	gpu *g = context;
+	bool fine = outside_recordings(context, "replays in a recording", e);
+	for (int i = 0; fine && i < r->count; i++) {
+		const entry *x = &r->entries[i];
+		if (x->is_clear)
+			fine = host_clear(g, x->to, x->bytes, e);
+		else if (x->is_copy)
+			memmove(x->to, x->from, x->bytes);
+		else if (x->plan)
+			fine = host_product_run(g, x->plan, x->a, x->b, x->bias, x->residual, x->d, x->workspace, e);
+		else
+			fine = host_launch(g, x->name, &x->how, x->parameters, x->bytes, e);
+	}
+	((host_gpu *)context)->books.replays++;
+	return fine;
 }
 
 static bool host_clear(gpu *g, void *to, size_t bytes, error *e)
 {
-	if (!is_owned((host_gpu *)g, to, bytes)) return fault(e, "clears memory that is not its own");
+	host_gpu *h = (host_gpu *)g;
+	if (!is_owned(h, to, bytes)) return fault(e, "clears memory that is not its own");
+	if (h->recording) {
+		entry *x = add_entry(h);
+		if (x) *x = (entry){ .is_clear = true, .to = to, .bytes = bytes };
+		return x != NULL;
+	}
 	memset(to, 0, bytes);
 	return true;
 }
@@ -119,6 +228,15 @@ static bool host_clear(gpu *g, void *to, size_t bytes, error *e)
 static bool host_launch(gpu *g, const char *name, const launch *how, const void *parameters, size_t bytes, error *e)
 {
 	host_gpu *h = (host_gpu *)g;
+	if (h->recording) {
+		entry *x = add_entry(h);
+		void *copy = malloc(bytes);
+		if (!x || !copy) return fail(e, NO_MEMORY, "out of memory");
+		*x = (entry){ .how = *how, .parameters = copy, .bytes = bytes };
+		snprintf(x->name, sizeof x->name, "%s", name);
+		memcpy(copy, parameters, bytes);
+		return true;
+	}
 	uint32_t grid[3] = { how->grid_x, how->grid_y, 1 };
 	const char *problem = how->block > MAX_BLOCK ? "the block is larger than MAX_BLOCK" : NULL;
 	if (how->grid_y > 65535) problem = "more than 65535 blocks along y";
@@ -151,6 +269,14 @@ static bool host_product_run(gpu *g, void *plan, const void *a, const void *b, c
     void *d, void *workspace, error *e)
 {
 	const product *p = plan;
+	if (((host_gpu *)g)->recording) {
+		entry *x = add_entry((host_gpu *)g);
+		if (x)
+			*x = (entry){
+				.plan = plan, .a = a, .b = b, .bias = bias, .residual = residual, .d = d, .workspace = workspace
+			};
+		return x != NULL;
+	}
 	size_t in = dtype_size(p->in), out = dtype_size(p->out);
 	const host_gpu *h = (host_gpu *)g;
 	if (!is_owned(h, a, p->m * p->k * in) || !is_owned(h, b, p->k * p->n * in) || !is_owned(h, d, p->m * p->n * out) ||
@@ -180,7 +306,11 @@ static const device the_device = { .name = "host, over the shim",
 	.upload = host_upload,
 	.download = host_download,
 	.copy = host_copy,
-	.sync = host_sync };
+	.sync = host_sync,
+	.record_begin = host_record_begin,
+	.record_end = host_record_end,
+	.replay = host_replay,
+	.record_free = host_record_free };
 
 static kernel rows[MOST_CUDA_ROWS];
 static backend host = { .name = "cuda", .rows = rows, .device = &the_device };
@@ -193,6 +323,7 @@ static void make(void)
 		.product_run = host_product_run,
 		.product_free = free };
 	host.count = cuda_rows(rows);
+	host.fallback = backend_reference();
 }
 
 const backend *backend_host_gpu(void)

@@ -1,4 +1,4 @@
-/* main.c - golden [--protected] DIR: runs every comparison with the original code that it finds in DIR, a line for
+/* main.c - golden [--protected] DIR [TOPIC|all [DEVICE]]: runs every comparison with the original code that it finds in DIR, a line for
  * each;
  * --protected: what goes through graphs, on the CPU's backend and on memory that the host cannot touch: the same
  * errors. */
@@ -105,27 +105,41 @@ static void run_topics(report *r, const char *dir, const char *name, bool graphs
 static const backend *chosen;
 const backend *golden_backend(void) { return chosen; }
 
+static const backend *choose(const char *name, error *e)
+{
+#ifdef OTHER_BACKEND
+	const backend *OTHER_BACKEND(void); /* tests/cuda */
+	if (!name) return OTHER_BACKEND();
+#endif
+	return backend_named(name, e);
+}
+
 int main(int argc, char **argv)
 {
 	bool protect = argc > 1 && !strcmp(argv[1], "--protected");
 	argc -= protect;
 	argv += protect;
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: golden [--protected] DIR [TOPIC]\n");
+	if (argc < 2 || argc > 4) {
+		fprintf(stderr, "usage: golden [--protected] DIR [TOPIC|all [DEVICE]]\n");
 		return 2;
 	}
 	report r = { 0 };
-	chosen = backend_cpu();
-	run_topics(&r, argv[1], argc < 3 ? NULL : argv[2], protect);
+	error e = { OK, "" };
+	if (!(chosen = choose(argc > 3 ? argv[3] : NULL, &e))) {
+		fprintf(stderr, "%s\n", e.text);
+		return 2;
+	}
+	const char *topic = argc < 3 || !strcmp(argv[2], "all") ? NULL : argv[2];
+	run_topics(&r, argv[1], topic, protect);
 	if (protect && !r.over) {
 		r = (report){ 0 };
 		chosen = backend_protected();
 		second_round = true;
-		run_topics(&r, argv[1], argc < 3 ? NULL : argv[2], protect);
+		run_topics(&r, argv[1], topic, protect);
 		protected_counts c = protected_counted();
 		printf("protected: %ld kernels, %ld copies up, %ld down, %ld recordings replayed\n", c.kernels, c.uploads,
 		    c.downloads, c.replays);
-		r.over += !c.kernels || (argc < 3 && !c.replays); /* training alone runs a graph twice */
+		r.over += !c.kernels || (!topic && !c.replays); /* training alone runs a graph twice */
 	}
 	printf("%d compared, %d over, %d not covered\n", r.compared, r.over, r.uncovered);
 	return r.over || !r.compared;

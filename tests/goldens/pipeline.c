@@ -176,6 +176,7 @@ static sumi_image *draw(const char *path, error *e)
 	o.width = o.height = 64;
 	o.steps = 2;
 	model *m = model_open(path, &how, e);
+	if (m) m->backend = golden_backend();
 	sumi_error own = { 0 };
 	sumi_image *p = sumi_generate(m, &o, &own);
 	if (m && !p) fail(e, BAD_FILE, "%s", own.text);
@@ -203,6 +204,7 @@ static void run_all(const char *dir, const char *type, report *r)
 	json_t *index = json_of(path_of(dir, "pipeline/index.json")), *c;
 	model *m = index ? model_open(path_of(dir, "sd1/model.safetensors"), &how, &e) : NULL;
 	const char *name;
+	if (m) m->backend = golden_backend();
 	if (index && !m) report_uncovered(r, "pipeline", e.text);
 	json_object_foreach(index, name, c)
 	{
