@@ -299,6 +299,11 @@ static bool host_product_run(gpu *g, void *plan, const void *a, const void *b, c
 	return true;
 }
 
+static bool host_copy_within(gpu *g, void *to, const void *from, size_t bytes, error *e)
+{
+	return host_copy(g, to, from, bytes, e);
+}
+
 static const device the_device = { .name = "host, over the shim",
 	.context = &the_gpu,
 	.alloc = host_alloc,
@@ -319,6 +324,7 @@ static void make(void)
 {
 	the_gpu.gpu = (gpu){ .launch = host_launch,
 		.clear = host_clear,
+		.copy = host_copy_within,
 		.product_new = host_product_new,
 		.product_run = host_product_run,
 		.product_free = free };

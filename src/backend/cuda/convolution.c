@@ -85,8 +85,10 @@ static bool prepare(call *c, error *e)
 	convolution *v = calloc(1, sizeof *v);
 	if (!v) return fail(e, NO_MEMORY, "out of memory");
 	v->shape = shape_for(c);
-	if (g->dnn) v->dnn = dnn_find(g, &v->shape, &v->workspace);
-	if (g->dnn && !v->dnn && v->shape.kind == DNN_BY_WEIGHT) { /* a gradient in bf16, widened as it is unpacked */
+	bool even = v->shape.top == v->shape.bottom && v->shape.left == v->shape.right;
+	bool dnn = g->dnn && even; /* of paddings that differ, an engine was seen to make wrong gradients */
+	if (dnn) v->dnn = dnn_find(g, &v->shape, &v->workspace);
+	if (dnn && !v->dnn && v->shape.kind == DNN_BY_WEIGHT) { /* a gradient in bf16, widened as it is unpacked */
 		v->shape.weight_type = v->shape.type;
 		v->dnn = dnn_find(g, &v->shape, &v->workspace);
 	}

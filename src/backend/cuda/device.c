@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GPUS = 16, MOST_MODULES = 16, MOST_FUNCTIONS = 256, SHARED_WITHOUT_ASKING = 48 << 10 };
+enum { MOST_GPUS = 16, MOST_FUNCTIONS = 256, SHARED_WITHOUT_ASKING = 48 << 10 };
 
 typedef struct function {
-	char name[64];
+	const char *name; /* the driver's */
 	CUfunction function;
 	size_t shared; /* the most that was asked for */
 } function;
@@ -25,8 +25,6 @@ typedef struct cuda_gpu {
 	gpu gpu; /* first: a call's device is a gpu */
 	cuda_stream stream;
 	pthread_mutex_t lock; /* recursive */
-	CUmodule modules[MOST_MODULES];
-	int module_count;
 	function functions[MOST_FUNCTIONS];
 	int function_count;
 	device device;
@@ -111,6 +109,11 @@ static bool gpu_copy(void *context, void *to, const void *from, size_t bytes, er
 	return leave(g, bytes ? driver()->copy(address(to), address(from), bytes, g->stream.stream) : 0, e, "a copy");
 }
 
+static bool gpu_copy_within(gpu *base, void *to, const void *from, size_t bytes, error *e)
+{
+	return gpu_copy(base, to, from, bytes, e);
+}
+
 static bool gpu_clear(gpu *base, void *to, size_t bytes, error *e)
 {
 	cuda_gpu *g = (cuda_gpu *)base;
@@ -170,15 +173,6 @@ static function *find_function(cuda_gpu *g, const char *name)
 {
 	for (int i = 0; i < g->function_count; i++)
 		if (!strcmp(g->functions[i].name, name)) return &g->functions[i];
-	if (g->function_count == MOST_FUNCTIONS) return NULL;
-	function *f = &g->functions[g->function_count];
-	for (int m = 0; m < g->module_count; m++)
-		if (!driver()->module_function(&f->function, g->modules[m], name)) {
-			snprintf(f->name, sizeof f->name, "%s", name);
-			f->shared = SHARED_WITHOUT_ASKING;
-			g->function_count++;
-			return f;
-		}
 	return NULL;
 }
 
@@ -206,15 +200,29 @@ static bool gpu_launch(gpu *base, const char *name, const launch *how, const voi
 
 /* ── opening ── */
 
+static bool list_functions(cuda_gpu *g, CUmodule module, error *e)
+{
+	CUfunction list[MOST_FUNCTIONS];
+	unsigned count = 0;
+	int code = driver()->module_count(&count, module);
+	if (!code && (int)count > MOST_FUNCTIONS - g->function_count) return fail(e, BAD_USAGE, "GPU: too many kernels");
+	if (!code) code = driver()->module_functions(list, count, module);
+	for (unsigned i = 0; i < count && !code; i++) {
+		function *f = &g->functions[g->function_count++];
+		*f = (function){ NULL, list[i], SHARED_WITHOUT_ASKING };
+		code = driver()->function_name(&f->name, list[i]);
+	}
+	return driver_ok(code, e, "listing kernels");
+}
+
 static bool load_modules(cuda_gpu *g, error *e)
 {
 	if (!cuda_images->data)
 		return fail(e, BAD_USAGE, "GPU: this build holds no kernels (nvcc was not there; make CUDA=on)");
 	for (const cuda_image *i = cuda_images; i->data; i++) {
-		if (g->module_count == MOST_MODULES) return fail(e, BAD_USAGE, "GPU: too many modules");
-		int code = driver()->module_load(&g->modules[g->module_count], i->data);
-		if (!driver_ok(code, e, "loading kernels")) return false;
-		g->module_count++;
+		CUmodule module;
+		if (!driver_ok(driver()->module_load(&module, i->data), e, "loading kernels")) return false;
+		if (!list_functions(g, module, e)) return false;
 	}
 	return true;
 }
@@ -239,7 +247,7 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 	char name[128] = "";
 	driver()->device_name(name, sizeof name, which);
 	snprintf(g->name, sizeof g->name, "cuda:%d, %s", ordinal, name);
-	g->gpu = (gpu){ .launch = gpu_launch, .clear = gpu_clear };
+	g->gpu = (gpu){ .launch = gpu_launch, .clear = gpu_clear, .copy = gpu_copy_within };
 	g->device = (device){ .name = g->name,
 		.context = g,
 		.alloc = gpu_alloc,

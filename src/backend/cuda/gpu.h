@@ -29,6 +29,8 @@ struct gpu {
 	bool (*launch)(gpu *g, const char *name, const launch *how, const void *parameters, size_t bytes, error *e);
 	/* Sets bytes to 0, likewise in order. */
 	bool (*clear)(gpu *g, void *to, size_t bytes, error *e);
+	/* Copies bytes within the device, likewise. */
+	bool (*copy)(gpu *g, void *to, const void *from, size_t bytes, error *e);
 	/* A product's plan, freed with product_free(); NULL: it failed. *workspace: the bytes that a run needs. NULL where
 	 * the device has no matrix products. */
 	void *(*product_new)(gpu *g, const product *p, size_t *workspace, error *e);

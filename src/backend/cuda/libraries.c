@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OLDEST_DRIVER = 12000, OLDEST_DNN = 90000 };
+enum { OLDEST_DRIVER = 12040, OLDEST_DNN = 90000 };
 
 static driver_functions driver;
 static lt_functions lt;
@@ -79,7 +79,7 @@ static void find_driver(void)
 		return;
 	driver.driver_version(&found.driver_version);
 	if (found.driver_version < OLDEST_DRIVER) {
-		snprintf(problem, room, "NVIDIA's driver is for CUDA %d.%d, and 12.0 is the oldest that will do",
+		snprintf(problem, room, "NVIDIA's driver is for CUDA %d.%d, and 12.4 is the oldest that will do",
 		    found.driver_version / 1000, found.driver_version % 1000 / 10);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* libraries.h - NVIDIA's libraries, found when the program runs: the driver, cuBLASLt and cuDNN. One program serves
  * machines with and without them, and is built without their headers: the few declarations that we need stand here, as
- * the documentation of each library has them (CUDA driver API 12.0 and later, cuBLASLt 12 and 13, cuDNN 9). */
+ * the documentation of each library has them (CUDA driver API 12.4 and later, cuBLASLt 12 and 13, cuDNN 9). */
 #ifndef SUMI_BACKEND_CUDA_LIBRARIES_H
 #define SUMI_BACKEND_CUDA_LIBRARIES_H
 #include "base/error.h"
@@ -54,7 +54,9 @@ enum {
 	F(graph_destroy, "cuGraphDestroy", (CUgraph graph))                                                                \
 	F(graph_exec_destroy, "cuGraphExecDestroy", (CUgraphExec made))                                                    \
 	F(module_load, "cuModuleLoadData", (CUmodule * module, const void *image))                                         \
-	F(module_function, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name))              \
+	F(module_count, "cuModuleGetFunctionCount", (unsigned *count, CUmodule module))                                    \
+	F(module_functions, "cuModuleEnumerateFunctions", (CUfunction * list, unsigned count, CUmodule module))            \
+	F(function_name, "cuFuncGetName", (const char **name, CUfunction function))                                        \
 	F(function_set, "cuFuncSetAttribute", (CUfunction function, int attribute, int value))                             \
 	F(launch, "cuLaunchKernel",                                                                                        \
 	    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,   \
@@ -79,7 +81,9 @@ enum {
 	LT_EPILOGUE = 7,
 	LT_BIAS_POINTER = 8,
 	LT_WORKSPACE_BYTES = 1, /* cublasLtMatmulPreferenceAttributes_t */
-	LT_ALIGNMENT_A = 5,     /* … B, C, D follow */
+	LT_REDUCTIONS = 3,      /* which may join a sum that was split */
+	LT_REDUCE_IN_COMPUTE_TYPE = 2,
+	LT_ALIGNMENT_A = 5, /* … B, C, D follow */
 	LT_EPILOGUE_DEFAULT = 1,
 	LT_EPILOGUE_BIAS = 4,
 	LT_EPILOGUE_GELU_TANH_BIAS = 36, /* its GELU is the approximation by tanh */

@@ -62,6 +62,8 @@ static bool choose(gpu *g, lt_plan *p, size_t workspace, uint32_t alignment, err
 	int found = 0, code = lt()->preference_create(&preference);
 	uint64_t most = workspace;
 	if (!code) code = lt()->preference_set(preference, LT_WORKSPACE_BYTES, &most, sizeof most);
+	uint32_t reductions = LT_REDUCE_IN_COMPUTE_TYPE; /* not in the result's type, which may be bf16 */
+	if (!code) code = lt()->preference_set(preference, LT_REDUCTIONS, &reductions, sizeof reductions);
 	for (int i = 0; i < 4 && !code; i++)
 		code = lt()->preference_set(preference, LT_ALIGNMENT_A + i, &alignment, sizeof alignment);
 	if (!code)

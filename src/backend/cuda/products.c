@@ -31,11 +31,15 @@ void *product_prepare(const call *c, const product *p, error *e)
 	return NULL;
 }
 
+/* Scratch: the workspace, the bias in the result's type, the residual where it lies in the result's memory. */
+static size_t bias_bytes(const product *p) { return narrow_bias(p) ? rounded_up(p->n * dtype_size(p->out)) : 0; }
+static size_t result_bytes(const product *p) { return p->m * p->n * dtype_size(p->out); }
+
 size_t product_scratch(const void *state)
 {
 	const product_state *s = state;
-	return rounded_up(s->workspace) +
-	       (narrow_bias(&s->product) ? rounded_up(s->product.n * dtype_size(s->product.out)) : 0);
+	return rounded_up(s->workspace) + bias_bytes(&s->product) +
+	       (s->product.residual ? rounded_up(result_bytes(&s->product)) : 0);
 }
 
 bool product_run(const call *c, const void *state, const void *a, const void *b, const float *bias,
@@ -49,6 +53,11 @@ bool product_run(const call *c, const void *state, const void *a, const void *b,
 			element_of(s->product.out) };
 		if (!RUN_OVER(c, "cast", NO_DTYPE, p.n, p, e)) return false;
 		added = p.y;
+	}
+	if (residual && residual == d) { /* cuBLASLt rounds otherwise where it adds to what it overwrites */
+		char *copy = (char *)scratch + rounded_up(s->workspace) + bias_bytes(&s->product);
+		if (!g->copy(g, copy, residual, result_bytes(&s->product), e)) return false;
+		residual = copy;
 	}
 	return g->product_run(g, s->plan, a, b, s->product.bias ? added : NULL, residual, d, scratch, e);
 }
