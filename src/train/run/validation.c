@@ -1,4 +1,5 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
+#include "backend/backend.h"
 #include "train/run/validation.h"
 #include "io/picture.h"
 #include "pipeline/engine.h"
@@ -78,6 +79,7 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 		.tokenizers = { d->tokenizer },
 		.words = words_of(d),
 		.compute = d->compute,
+		.backend = backend_cpu(),
 		.threads = threads_of(o),
 		.lasting = { &file, trained != NULL },
 		.bind = bind_current,
