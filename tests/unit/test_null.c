@@ -39,6 +39,7 @@ static sumi_options small(void)
 	return o;
 }
 
+static bool try_devices(void) { return sumi_devices() && sumi_devices()[0]; }
 static bool try_version(void) { return sumi_version() && sumi_version()[0]; }
 static bool try_listener_init(void)
 {
@@ -450,6 +451,7 @@ static const struct row {
 	bool (*try)(void);
 } rows[] = {
 	{ "sumi_version", try_version },
+	{ "sumi_devices", try_devices },
 	{ "sumi_listener_init", try_listener_init },
 	{ "sumi_cancel_new sumi_cancel_ask sumi_cancel_free", try_cancel },
 	{ "sumi_model_options_init", try_model_options_init },
