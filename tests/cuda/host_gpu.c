@@ -9,6 +9,7 @@
 #include "backend/cuda/gpu.h"
 #include "backend/reference/activation.h"
 #include "shim_run.h"
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,11 @@ static void make(void)
 		.product_new = host_product_new,
 		.product_run = host_product_run,
 		.product_free = free };
+	const char *faulty = getenv("CUDA_FAULT"); /* kernels that take the place of those of the same name */
+	if (faulty && !dlopen(faulty, RTLD_NOW)) {
+		fprintf(stderr, "%s\n", dlerror());
+		exit(2);
+	}
 	host.count = cuda_rows(rows);
 	host.fallback = backend_reference();
 }

@@ -239,9 +239,9 @@ static void run_block()
 const char *shim_launch(
     const char *name, const uint32_t grid[3], uint32_t block, size_t shared, const void *p, size_t bytes)
 {
-	int k = 0;
-	while (k < kernel_count && strcmp(kernels[k].name, name)) k++;
-	if (k == kernel_count) return "no such kernel";
+	int k = kernel_count - 1; /* the last wins: a fault's, see tests/cuda/faults */
+	while (k >= 0 && strcmp(kernels[k].name, name)) k--;
+	if (k < 0) return "no such kernel";
 	if (kernels[k].bytes != bytes) return "the parameter is of another size than the kernel's";
 	if (!block || block > MOST_THREADS || block % 32 || shared > MOST_SHARED || !grid[0] || !grid[1] || !grid[2])
 		return "the sizes of the launch are out of range";

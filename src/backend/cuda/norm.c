@@ -1,13 +1,15 @@
 /* norm.c - the rows of kernels/norm.cu. Scratch holds the sums of the chunks, then the statistics. */
 #include "backend/cuda/rows.h"
 
+static bool is_forward(opcode op) { return op == GROUP_NORM || op == LAYER_NORM || op == RMS_NORM; }
+
 static bool is_full(const node *n) { return !n || n->dtype == F32; }
 
 /* x, and dy where there is one, alike; gamma, beta and sums in full precision */
 static bool fits_norm(const call *c)
 {
-	bool forward = c->y->op == GROUP_NORM || c->y->op == LAYER_NORM, fine = is_computed(c->x[0]->dtype);
-	bool full = c->y->op == GROUP_NORM_SUMS || c->y->op == LAYER_NORM_DW;
+	bool forward = is_forward(c->y->op), fine = is_computed(c->x[0]->dtype);
+	bool full = c->y->op == GROUP_NORM_SUMS || c->y->op == LAYER_NORM_DW || c->y->op == RMS_NORM_DW;
 	fine = fine && c->y->dtype == (full ? F32 : c->x[0]->dtype) && count_of(c->x[0]) < UINT32_MAX;
 	if (!forward) fine = fine && c->x[1]->dtype == c->x[0]->dtype;
 	for (int i = forward ? 1 : 2; i < c->y->inputs; i++) fine = fine && is_full(c->x[i]);
@@ -36,7 +38,7 @@ static norm_params norm_of(const call *c)
 {
 	const node *y = c->y, *x = c->x[0];
 	bool grouped = y->op == GROUP_NORM || y->op == GROUP_NORM_DX || y->op == GROUP_NORM_SUMS;
-	int affine = y->op == GROUP_NORM || y->op == LAYER_NORM ? 1 : 2; /* where gamma and beta are among the inputs */
+	int affine = is_forward(y->op) ? 1 : 2; /* where gamma and beta are among the inputs */
 	norm_params p = { .y = c->out, .x = c->in[0], .channels = last_axis(x), .groups = 1, .pixels = 1 };
 	p.items = (uint32_t)(count_of(x) / p.channels);
 	if (grouped) {
@@ -46,6 +48,7 @@ static norm_params norm_of(const call *c)
 		p.items = (uint32_t)x->shape.d[0];
 	}
 	p.epsilon = y->f[0];
+	p.uncentred = y->op == RMS_NORM || y->op == RMS_NORM_DX || y->op == RMS_NORM_DW;
 	p.dy = affine == 2 ? c->in[1] : NULL;
 	p.gamma = c->x[affine] ? c->in[affine] : NULL;
 	p.beta = c->x[affine + 1] ? c->in[affine + 1] : NULL;
@@ -130,7 +133,7 @@ static launch warp_for_each_row(const norm_params *p)
 static bool run_layer_norm(const call *c, error *e)
 {
 	norm_params p = norm_of(c);
-	const char *name = c->y->op == LAYER_NORM ? "layer_norm" : "layer_norm_dx";
+	const char *name = is_forward(c->y->op) ? "layer_norm" : "layer_norm_dx";
 	return RUN_KERNEL(c, name, c->y->dtype, warp_for_each_row(&p), p, e);
 }
 
@@ -174,5 +177,8 @@ const kernel cuda_norm_rows[] = {
 	{ .op = LAYER_NORM, .name = "norm", .fits = fits_norm, .run = run_layer_norm },
 	{ .op = LAYER_NORM_DX, .name = "norm", .fits = fits_norm, .run = run_layer_norm },
 	{ .op = LAYER_NORM_DW, .name = "norm", .fits = fits_norm, .scratch_bytes = layer_dw_scratch, .run = run_layer_dw },
+	{ .op = RMS_NORM, .name = "norm", .fits = fits_norm, .run = run_layer_norm },
+	{ .op = RMS_NORM_DX, .name = "norm", .fits = fits_norm, .run = run_layer_norm },
+	{ .op = RMS_NORM_DW, .name = "norm", .fits = fits_norm, .scratch_bytes = layer_dw_scratch, .run = run_layer_dw },
 	{ 0 },
 };

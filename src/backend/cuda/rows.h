@@ -10,6 +10,7 @@ extern const kernel cuda_sample_rows[];      /* sample.c */
 extern const kernel cuda_norm_rows[];        /* norm.c */
 extern const kernel cuda_embedding_rows[];   /* embedding.c */
 extern const kernel cuda_attention_rows[];   /* attention.c */
+extern const kernel cuda_update_rows[];      /* update.c */
 extern const kernel cuda_product_rows[];     /* products.c */
 extern const kernel cuda_convolution_rows[]; /* convolution.c */
 

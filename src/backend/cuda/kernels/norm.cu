@@ -198,10 +198,11 @@ template <class T> DEVICE void norm_slopes_body(const norm_params &p)
 }
 KERNELS(norm_slopes, norm_params)
 
-/* Adds up the chunks, in order: out is [items, 4 or 2, channels], with mean and rstd where there are four. */
+/* Adds up the chunks, in order: out is [items, 4 or 2, channels], with mean and rstd where there are four; the first of
+ * two alone where the norm is uncentred. */
 KERNEL(norm_join, norm_params)
 {
-	size_t rows = p.stats ? 4 : 2, n = p.items * rows * p.channels;
+	size_t rows = p.stats ? 4 : p.uncentred ? 1 : 2, n = p.items * rows * p.channels;
 	for (size_t i = first_index(); i < n; i += all_threads()) {
 		size_t channel = i % p.channels, row = i / p.channels % rows, item = i / p.channels / rows;
 		if (row >= 2) {
@@ -281,7 +282,7 @@ template <class T, int W> DEVICE row_stats stats_of_row(const norm_params &p, si
 		values<T, W> x = load<T, W>(p.x, row * p.channels + k);
 		UNROLL for (int j = 0; j < W; j++) sum += x.v[j];
 	}
-	float mean = warp_sum(sum) / (float)p.channels;
+	float mean = p.uncentred ? 0 : warp_sum(sum) / (float)p.channels;
 	for (uint32_t k = lane * W; k < p.channels; k += 32 * W) {
 		values<T, W> x = load<T, W>(p.x, row * p.channels + k);
 		UNROLL for (int j = 0; j < W; j++) squares += (x.v[j] - mean) * (x.v[j] - mean);
@@ -297,7 +298,7 @@ template <class T, int W> DEVICE void normalise_row(const norm_params &p, size_t
 		UNROLL for (int j = 0; j < W; j++)
 		{
 			x.v[j] = (x.v[j] - s.mean) * s.rstd;
-			if (p.gamma) x.v[j] = x.v[j] * p.gamma[k + j] + p.beta[k + j];
+			if (p.gamma) x.v[j] = x.v[j] * p.gamma[k + j] + (p.beta ? p.beta[k + j] : 0);
 		}
 		store<T, W>(p.y, row * p.channels + k, x);
 	}
@@ -331,7 +332,9 @@ template <class T, int W> DEVICE void differentiate_row(const norm_params &p, si
 			}
 			if (pass) store<T, W>(p.y, row * p.channels + k, x);
 		}
-		if (!pass) bare = warp_sum(bare) / (float)p.channels, times = warp_sum(times) / (float)p.channels;
+		if (pass) continue;
+		bare = p.uncentred ? 0 : warp_sum(bare) / (float)p.channels;
+		times = warp_sum(times) / (float)p.channels;
 	}
 }
 

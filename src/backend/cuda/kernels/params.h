@@ -114,21 +114,41 @@ typedef struct norm_params { /* values [items, pixels, channels]; a group is `ch
 	float *stats;              /* [items][groups][2] */
 	uint32_t items, pixels, channels, groups, chunk, chunks;
 	int activation, packs;
+	int uncentred; /* a root-mean-square norm: the mean counts as 0, there is no beta */
 	float epsilon;
 } norm_params;
 
 /* ── attention.cu, attention_mma.cu ── */
 
 typedef struct attention_params { /* q [batch, queries, heads·width], k and v [batch, keys, heads·width] */
-	const void *q, *k, *v, *d; /* d: the gradient of o */
-	const float *bias;         /* [biases, heads, queries, keys] added to the scores; NULL: none */
-	void *o;                   /* NULL: not wanted */
+	const void *q, *k, *v, *d;    /* d: the gradient of o */
+	const float *bias;            /* [biases, heads, queries, keys] added to the scores; NULL: none */
+	void *o;                      /* NULL: not wanted */
 	void *dq, *dk, *dv;
 	float *log_sum, *share; /* [batch·heads][queries]: logarithm of Σ exp(score), and do·o; NULL: not wanted */
 	uint32_t queries, keys, heads, width, biases;
 	int causal, packs; /* packs: 16 bytes may be moved at once */
 	float scale;
 } attention_params;
+
+/* ── update.cu ── */
+
+typedef struct squares_params { /* *sum = *before + Σ x² */
+	const float *x;
+	const double *before; /* NULL: 0 */
+	double *part, *sum;   /* part: one for each block of SQUARES_CHUNK elements */
+	size_t n;
+	uint32_t chunks;
+} squares_params;
+enum { SQUARES_CHUNK = 16384 };
+
+typedef struct update_params { /* see ACCUMULATE, UPDATE_SGD and UPDATE_ADAMW in graph.h, CLIP_SCALE too */
+	float *weight;
+	const float *gradient, *scale;
+	const double *numbers, *squares;
+	float *first, *second; /* moments, or the momentum's buffer; NULL: none */
+	size_t n;
+} update_params;
 
 /* ── embedding.cu ── */
 

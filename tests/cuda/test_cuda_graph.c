@@ -1,0 +1,283 @@
+/* test_cuda_graph.c - whole graphs on the recording device (host_gpu.h): a small network is drawn from and trained by
+ * the CUDA backend's rows as by the reference, whether its steps are given one by one or replayed; and the device's
+ * books balance: what was allocated is freed once, and nothing but kernels is in a recording. */
+#include "backend/backend.h"
+#include "base/random.h"
+#include "host_gpu.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { MOST = 64, RUNS = 4 };
+
+/* ── parameters: the same values by name for every graph; trainable ones lie in the backend's memory ── */
+
+typedef struct values {
+	const device *device; /* NULL: the host's memory */
+	char names[MOST][32];
+	size_t bytes[MOST];
+	void *at[MOST];
+	int count;
+} values;
+
+static void *room_for(const device *d, size_t bytes)
+{
+	void *p = d ? d->alloc(d->context, bytes) : malloc(bytes);
+	assert_non_null(p);
+	return p;
+}
+
+static void write_there(const device *d, void *to, const void *from, size_t bytes)
+{
+	if (d)
+		assert_true(d->upload(d->context, to, from, bytes, NULL));
+	else
+		memcpy(to, from, bytes);
+}
+
+static void fill_by_name(const char *name, float *to, size_t n)
+{
+	generator random;
+	uint64_t seed = 7;
+	for (const char *c = name; *c; c++) seed = seed * 131 + (unsigned char)*c;
+	generator_seed(&random, seed);
+	random_normal(&random, to, n);
+	bool moment = strchr(name, '.') != NULL; /* "w.m", "w.v": zeros, as training begins */
+	for (size_t i = 0; i < n; i++) to[i] *= moment ? 0 : 0.3f;
+}
+
+static bool bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+{
+	values *v = context;
+	size_t n = shape_count(s);
+	float *made = malloc(n * sizeof *made);
+	(void)e;
+	assert_true(made && v->count < MOST);
+	fill_by_name(name, made, n);
+	int i = v->count++;
+	snprintf(v->names[i], sizeof v->names[0], "%s", name);
+	v->bytes[i] = n * sizeof *made;
+	v->at[i] = room_for(v->device, v->bytes[i]);
+	write_there(v->device, v->at[i], made, v->bytes[i]);
+	free(made);
+	*d = F32;
+	*data = v->at[i];
+	return true;
+}
+
+static void free_values(values *v)
+{
+	for (int i = 0; i < v->count; i++)
+		if (v->device)
+			v->device->free(v->device->context, v->at[i]);
+		else
+			free(v->at[i]);
+}
+
+/* ── the network ── */
+
+typedef struct network {
+	graph *g;
+	tensor x, target, y, loss, numbers, parameters[MOST];
+	int count;
+} network;
+
+static tensor trained(network *n, const char *name, shape s)
+{
+	tensor p = param(n->g, name, s);
+	set_trainable(n->g, p, true);
+	return n->parameters[n->count++] = p;
+}
+
+static tensor as_weight(network *n, const char *name, shape s)
+{
+	return cast(n->g, trained(n, name, s), graph_compute(n->g));
+}
+
+static tensor linear_of(network *n, tensor x, const char *name, int out)
+{
+	return linear(n->g, x, as_weight(n, name, shape2(out, dim(n->g, x, -1))), 0);
+}
+
+static network build(dtype compute)
+{
+	network n = { .g = graph_new(compute) };
+	graph *g = n.g;
+	n.x = input(g, "x", REAL, shape4(2, 8, 8, 8));
+	n.target = input(g, "target", REAL, shape3(2, 64, 16));
+	tensor h = cast(g, n.x, compute);
+	h = conv2d(g, h, as_weight(&n, "conv", shape4(16, 8, 3, 3)), trained(&n, "bias", shape1(16)), 1, 1, 1, 1, 1);
+	tensor normed = group_norm(g, h, trained(&n, "gamma", shape1(16)), trained(&n, "beta", shape1(16)), 4, 1e-5f, SILU);
+	normed = conv2d(g, normed, as_weight(&n, "conv2", shape4(16, 16, 3, 3)), 0, 1, 1, 1, 1, 1);
+	h = reshape(g, add(g, h, normed), shape3(2, 64, 16));
+	tensor t = layer_norm(g, h, trained(&n, "gain", shape1(16)), trained(&n, "shift", shape1(16)), 1e-5f);
+	tensor q = linear_of(&n, t, "q", 16), k = linear_of(&n, t, "k", 16), v = linear_of(&n, t, "v", 16);
+	h = add(g, h, linear_of(&n, attention(g, q, k, v, 2, 0.35f, false), "out", 16));
+	h = add(g, h, linear_of(&n, geglu(g, linear_of(&n, h, "up", 64)), "down", 16));
+	n.y = cast(g, h, REAL);
+	n.loss = mean_squared_error(g, n.y, n.target);
+	keep(g, n.y);
+	keep(g, n.loss);
+	return n;
+}
+
+/* Adds the gradients, their clipping and a step of AdamW. */
+static void train(network *n)
+{
+	graph *g = n->g;
+	tensor gradient[MOST], squares = 0;
+	int weights = n->count;
+	n->numbers = input(g, "numbers", F64, shape1(8));
+	tensor clipping = input(g, "clipping", F64, shape1(8));
+	assert_true(gradients(g, n->loss, n->parameters, weights, gradient));
+	for (int i = 0; i < weights; i++) squares = sum_squares(g, gradient[i], squares);
+	tensor scale = clip_scale(g, squares, clipping);
+	for (int i = 0; i < weights; i++) {
+		char name[40];
+		shape s = shape_of(g, n->parameters[i]);
+		const char *of = node_of(g, n->parameters[i])->name;
+		snprintf(name, sizeof name, "%s.m", of);
+		tensor m = trained(n, name, s);
+		snprintf(name, sizeof name, "%s.v", of);
+		tensor v = trained(n, name, s);
+		keep(g, update_weight(g, UPDATE_ADAMW, n->parameters[i], gradient[i], scale, n->numbers, (tensor[4]){ m, v }));
+	}
+}
+
+static void write_inputs(network *n, int run)
+{
+	static float x[2 * 8 * 8 * 8], target[2 * 64 * 16];
+	char name[16];
+	error e = { OK, "" };
+	snprintf(name, sizeof name, "x%d", run);
+	fill_by_name(name, x, sizeof x / sizeof *x);
+	fill_by_name("target", target, sizeof target / sizeof *target);
+	assert_true(graph_write_floats(n->g, n->x, x, &e) && graph_write_floats(n->g, n->target, target, &e));
+	if (!n->numbers) return;
+	double correct1 = 1 - pow(0.9, run + 1), correct2 = 1 - pow(0.999, run + 1);
+	double numbers[8] = { 1 - 1e-5, 1e-2 / correct1, 1 / sqrt(correct2), 0.1, 0.999, 0.001, 1e-8 },
+	       clipping[8] = { 0.5, 1 };
+	assert_true(graph_write(n->g, n->numbers, numbers, &e));
+	assert_true(graph_write(n->g, find(n->g, "clipping"), clipping, &e));
+}
+
+/* What RUNS runs leave: the result of each, and the trained parameters at the end. */
+typedef struct outcome {
+	float y[RUNS][2 * 64 * 16], weights[32768];
+	size_t weight_count;
+} outcome;
+
+static void run_network(const backend *b, dtype compute, bool trains, outcome *o)
+{
+	error e = { OK, "" };
+	network n = build(compute);
+	values v = { .device = b->device };
+	if (trains) train(&n);
+	bool fine = graph_bind(n.g, bind, &v, &e) && graph_compile(n.g, b, 1, &e) && graph_allocate(n.g, NULL, NULL, &e);
+	for (int r = 0; fine && r < RUNS; r++) {
+		write_inputs(&n, r);
+		fine = graph_run(n.g, NULL, NULL, &e) && graph_read_floats(n.g, n.y, o->y[r], &e);
+	}
+	if (!fine) fail_msg("%s", e.text);
+	o->weight_count = 0;
+	for (int i = 0; i < v.count; i++) {
+		float *to = o->weights + o->weight_count;
+		o->weight_count += v.bytes[i] / sizeof *to;
+		assert_true(o->weight_count <= sizeof o->weights / sizeof *o->weights);
+		if (b->device)
+			assert_true(b->device->download(b->device->context, to, v.at[i], v.bytes[i], &e));
+		else
+			memcpy(to, v.at[i], v.bytes[i]);
+	}
+	graph_free(n.g);
+	free_values(&v);
+}
+
+static double relative(const float *a, const float *b, size_t n)
+{
+	double worst = 0, largest = 0;
+	for (size_t i = 0; i < n; i++) {
+		double d = fabs((double)a[i] - (double)b[i]);
+		if (!(d <= worst)) worst = d;
+		largest = fmax(largest, fabs((double)b[i]));
+	}
+	return worst / largest;
+}
+
+static void compare(dtype compute, bool trains, double of_results, double of_weights)
+{
+	static outcome wanted, found, again;
+	host_gpu_books before = host_gpu_read_books();
+	run_network(backend_reference(), compute, trains, &wanted);
+	run_network(backend_host_gpu(), compute, trains, &found);
+	run_network(backend_host_gpu(), compute, trains, &again);
+	for (int r = 0; r < RUNS; r++) {
+		double d = relative(found.y[r], wanted.y[r], sizeof found.y[0] / sizeof(float));
+		if (!(d <= of_results)) fail_msg("run %d differs by %.2e", r, d);
+	}
+	double d = relative(found.weights, wanted.weights, wanted.weight_count);
+	if (!(d <= of_weights)) fail_msg("the weights differ by %.2e", d);
+	assert_memory_equal(found.y, again.y, sizeof found.y);
+	assert_memory_equal(found.weights, again.weights, found.weight_count * sizeof(float));
+
+	host_gpu_books after = host_gpu_read_books();
+	assert_int_equal(after.faults, 0);
+	assert_int_equal(after.alive, before.alive);
+	assert_int_equal(after.allocated - before.allocated, after.freed - before.freed);
+	assert_true(after.recordings > before.recordings && after.replays > before.replays);
+}
+
+static void draws_in_f32(void **state)
+{
+	(void)state;
+	compare(REAL, false, 2e-5, 0);
+}
+
+static void draws_in_bf16(void **state)
+{
+	(void)state;
+	compare(BF16, false, 2e-2, 0);
+}
+
+static void trains_in_f32(void **state)
+{
+	(void)state;
+	compare(REAL, true, 2e-3, 5e-3);
+}
+
+static void trains_in_bf16(void **state)
+{
+	(void)state;
+	compare(BF16, true, 3e-2, 8e-2);
+}
+
+/* A device notices what a driver does not. */
+static void keeps_its_books(void **state)
+{
+	const device *d = backend_host_gpu()->device;
+	error e = { OK, "" };
+	char bytes[64] = { 0 };
+	(void)state;
+	int faults = host_gpu_read_books().faults;
+	void *p = d->alloc(d->context, sizeof bytes);
+	assert_true(d->upload(d->context, p, bytes, sizeof bytes, &e));
+	assert_false(d->upload(d->context, (char *)p + 1, bytes, sizeof bytes, NULL)); /* past its end */
+	assert_true(d->record_begin(d->context, &e));
+	assert_null(d->alloc(d->context, 1));
+	assert_false(d->sync(d->context, NULL));
+	d->record_free(d->context, d->record_end(d->context, &e));
+	d->free(d->context, p);
+	assert_false(d->download(d->context, bytes, p, sizeof bytes, NULL)); /* after it was freed */
+	assert_int_equal(host_gpu_read_books().faults, faults + 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(draws_in_f32), cmocka_unit_test(draws_in_bf16),
+		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(keeps_its_books) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
