@@ -284,6 +284,7 @@ static bool host_product_run(gpu *g, void *plan, const void *a, const void *b, c
 	    !is_owned(h, workspace, 64) || (p->bias && !is_owned(h, bias, p->n * out)) ||
 	    (p->residual && !is_owned(h, residual, p->m * p->n * out)))
 		return fault(e, "multiplies memory that is not its own");
+	if ((uintptr_t)workspace % 256) return fault(e, "a workspace that is not aligned to 256 bytes");
 	if ((bias != NULL) != p->bias || (residual != NULL) != p->residual) return fault(e, "a product of another kind");
 	for (size_t i = 0; i < p->m; i++)
 		for (size_t j = 0; j < p->n; j++) {

@@ -203,29 +203,38 @@ static void shuffle(unsigned *order, unsigned n)
 	}
 }
 
+/* Runs the threads of a warp that can go on, in an order of its lanes; false: none can. */
+static bool run_warp(unsigned warp, const unsigned *lanes, unsigned *done)
+{
+	bool moved = false;
+	for (unsigned k = 0; k < 32; k++) {
+		unsigned i = warp * 32 + lanes[k];
+		if (fibers[i].state != READY) continue;
+		running = i;
+		threadIdx.x = i;
+		context_switch(&scheduler, &fibers[i].at);
+		moved = true;
+		*done += fibers[i].state == DONE;
+	}
+	return release(warp * 32, warp * 32 + 32, IN_EXCHANGE) || moved;
+}
+
 static void run_block()
 {
-	static unsigned order[MOST_THREADS];
+	static unsigned lanes[32], warps[MOST_THREADS / 32];
 	memset(shared_room, 0xff, shared_bytes + GUARD);
 	for (unsigned i = 0; i < threads; i++) {
 		context_make(&fibers[i].at, stacks + (size_t)i * STACK, fiber_body);
 		fibers[i].state = READY;
 		fibers[i].phase = 0;
 	}
-	shuffle(order, threads);
+	/* A warp runs until all of it waits at a barrier before another begins: so that it is as far ahead as it can be. */
+	shuffle(lanes, 32);
+	shuffle(warps, threads / 32);
 	for (unsigned done = 0; done < threads && !*problem;) {
 		bool moved = false;
-		for (unsigned k = 0; k < threads; k++) {
-			unsigned i = order[k];
-			if (fibers[i].state != READY) continue;
-			running = i;
-			threadIdx.x = i;
-			context_switch(&scheduler, &fibers[i].at);
-			moved = true;
-			done += fibers[i].state == DONE;
-		}
-		for (unsigned w = 0; w < threads; w += 32)
-			moved |= release(w, w + 32 < threads ? w + 32 : threads, IN_EXCHANGE);
+		for (unsigned w = 0; w < threads / 32; w++)
+			while (run_warp(warps[w], lanes, &done)) moved = true;
 		moved |= release(0, threads, AT_BARRIER);
 		if (moved) continue;
 		for (running = 0; fibers[running].state == DONE; running++) {

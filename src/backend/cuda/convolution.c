@@ -116,9 +116,10 @@ static size_t gradient_bytes(const convolution *v)
 static size_t scratch_bytes(const call *c)
 {
 	const convolution *v = c->state;
-	if (!v->dnn) return gradient_bytes(v) + columns_bytes(v) + product_scratch(v->product);
+	if (!v->dnn) return SCRATCH_ALIGNMENT + gradient_bytes(v) + columns_bytes(v) + product_scratch(v->product);
 	bool residual = c->y->op == CONV && c->x[3];
-	return gradient_bytes(v) + rounded_up(v->workspace) + (residual ? rounded_up(bytes_of(c->y)) : 0);
+	return SCRATCH_ALIGNMENT + gradient_bytes(v) + rounded_up(v->workspace) +
+	       (residual ? rounded_up(bytes_of(c->y)) : 0);
 }
 
 static size_t packed_bytes(const call *c) { return weight_bytes(c->state, c->x[1]->dtype); }
@@ -161,25 +162,25 @@ static bool run_forward(const call *c, error *e)
 	const convolution *v = c->state;
 	const float *bias = c->x[2] ? c->in[2] : NULL;
 	const void *residual = c->x[3] ? c->in[3] : NULL;
+	char *scratch = aligned_scratch(c->scratch);
 	if (!v->dnn) {
-		char *rest = (char *)c->scratch + columns_bytes(v);
-		return make_columns(c, v, c->scratch, c->in[0], e) &&
-		       product_run(c, v->product, c->scratch, c->packed, bias, residual, c->out, rest, e) &&
+		char *rest = scratch + columns_bytes(v);
+		return make_columns(c, v, scratch, c->in[0], e) &&
+		       product_run(c, v->product, scratch, c->packed, bias, residual, c->out, rest, e) &&
 		       run_finish(c, c->out, NULL, NULL, c->y->a[5], e);
 	}
-	char *result =
-	    residual ? (char *)c->scratch + rounded_up(v->workspace) : c->out; /* the residual may lie in c->out */
-	return dnn_run(c->device, v->dnn, c->in[0], c->packed, result, c->scratch, e) &&
+	char *result = residual ? scratch + rounded_up(v->workspace) : c->out; /* the residual may lie in c->out */
+	return dnn_run(c->device, v->dnn, c->in[0], c->packed, result, scratch, e) &&
 	       run_finish(c, result, bias, residual, c->y->a[5], e);
 }
 
 static bool run_dx(const call *c, error *e)
 {
 	const convolution *v = c->state;
-	if (v->dnn) return dnn_run(c->device, v->dnn, c->out, c->packed, c->in[0], c->scratch, e);
-	char *rest = (char *)c->scratch + columns_bytes(v);
-	columns_params p = columns_of(&v->shape, c->scratch, c->out);
-	return product_run(c, v->product, c->in[0], c->packed, NULL, NULL, c->scratch, rest, e) &&
+	char *scratch = aligned_scratch(c->scratch), *rest = scratch + columns_bytes(v);
+	if (v->dnn) return dnn_run(c->device, v->dnn, c->out, c->packed, c->in[0], scratch, e);
+	columns_params p = columns_of(&v->shape, scratch, c->out);
+	return product_run(c, v->product, c->in[0], c->packed, NULL, NULL, scratch, rest, e) &&
 	       RUN_OVER(c, "from_columns", c->y->dtype, count_of(c->y), p, e);
 }
 
@@ -187,7 +188,7 @@ static bool run_dw(const call *c, error *e)
 {
 	const convolution *v = c->state;
 	dtype d = v->shape.weight_type;
-	char *full = c->scratch, *narrow = full + weight_bytes(v, F32), *rest = full + gradient_bytes(v);
+	char *full = aligned_scratch(c->scratch), *narrow = full + weight_bytes(v, F32), *rest = full + gradient_bytes(v);
 	if (v->dnn) {
 		cast_params p = { full, narrow, count_of(c->y), element_of(d), ELEMENT_F32 };
 		if (!dnn_run(c->device, v->dnn, c->in[1], d == F32 ? full : narrow, c->in[0], rest, e)) return false;

@@ -59,6 +59,13 @@ static inline size_t count_of(const node *n) { return shape_count(n->shape); }
 static inline size_t bytes_of(const node *n) { return shape_count(n->shape) * dtype_size(n->dtype); }
 static inline uint32_t last_axis(const node *n) { return (uint32_t)n->shape.d[n->shape.n - 1]; }
 static inline uint32_t in_pack(dtype d) { return (uint32_t)(16 / dtype_size(d)); } /* elements of 16 bytes */
+/* What libraries want of their workspace, where a graph's scratch begins at a multiple of 64: rows ask for so much
+ * more. */
+enum { SCRATCH_ALIGNMENT = 256 };
+static inline void *aligned_scratch(void *p)
+{
+	return (void *)(((uintptr_t)p + SCRATCH_ALIGNMENT - 1) & ~(uintptr_t)(SCRATCH_ALIGNMENT - 1));
+}
 static inline size_t rounded_up(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
 #endif

@@ -9,6 +9,7 @@ typedef struct lt_plan {
 	product product;
 	void *desc, *a, *b, *d; /* a, b: the library's factors */
 	lt_heuristic algorithm;
+	bool any_alignment; /* the algorithm was chosen again, for addresses of any alignment */
 } lt_plan;
 
 struct lt { /* of one GPU, alive until the program ends */
@@ -55,24 +56,23 @@ static bool describe(lt_plan *p, error *e)
 	return lt_ok(code, e, "describing a product");
 }
 
-/* The library's first choice for these shapes. `alignment` of all addresses, bytes. */
-static bool choose(gpu *g, lt_plan *p, size_t workspace, uint32_t alignment, error *e)
+enum { CHOICES = 8 };
+
+/* The library's choices for these shapes, best first; 0: none. `alignment` of all addresses, bytes. */
+static int choose(gpu *g, const lt_plan *p, size_t workspace, uint32_t alignment, lt_heuristic found[CHOICES])
 {
 	void *preference = NULL;
-	int found = 0, code = lt()->preference_create(&preference);
+	int count = 0, code = lt()->preference_create(&preference);
 	uint64_t most = workspace;
-	if (!code) code = lt()->preference_set(preference, LT_WORKSPACE_BYTES, &most, sizeof most);
 	uint32_t reductions = LT_REDUCE_IN_COMPUTE_TYPE; /* not in the result's type, which may be bf16 */
+	if (!code) code = lt()->preference_set(preference, LT_WORKSPACE_BYTES, &most, sizeof most);
 	if (!code) code = lt()->preference_set(preference, LT_REDUCTIONS, &reductions, sizeof reductions);
 	for (int i = 0; i < 4 && !code; i++)
 		code = lt()->preference_set(preference, LT_ALIGNMENT_A + i, &alignment, sizeof alignment);
 	if (!code)
-		code = lt()->heuristic(g->lt->handle, p->desc, p->a, p->b, p->d, p->d, preference, 1, &p->algorithm, &found);
+		code = lt()->heuristic(g->lt->handle, p->desc, p->a, p->b, p->d, p->d, preference, CHOICES, found, &count);
 	if (preference) lt()->preference_destroy(preference);
-	const product *q = &p->product;
-	if (!code && found == 1) return true;
-	return fail(
-	    e, NO_MEMORY, "cuBLASLt has no product of %zu×%zu and %zu×%zu (status %d)", q->m, q->k, q->k, q->n, code);
+	return code ? 0 : count;
 }
 
 static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *e)
@@ -83,32 +83,59 @@ static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *
 		return NULL;
 	}
 	p->product = *q;
-	/* A bias is set for real at each run; the choice depends on there being one. */
-	if (!describe(p, e) || !choose(g, p, MOST_WORKSPACE, ALIGNMENT, e)) {
+	lt_heuristic found[CHOICES];
+	if (!describe(p, e) || !choose(g, p, MOST_WORKSPACE, ALIGNMENT, found)) {
+		fail(e, NO_MEMORY, "cuBLASLt has no product of %zu×%zu and %zu×%zu", q->m, q->k, q->k, q->n);
 		lt_product_free(p);
 		return NULL;
 	}
+	p->algorithm = found[0];
 	*workspace = p->algorithm.workspace;
 	return p;
 }
 
+typedef struct operands {
+	const void *a, *b, *residual;
+	void *d, *workspace;
+} operands;
+
+static int multiply(gpu *g, const lt_plan *p, const lt_heuristic *how, const operands *o)
+{
+	const float one = 1, zero = 0;
+	return lt()->matmul(g->lt->handle, p->desc, &one, o->b, p->a, o->a, p->b, o->residual ? &one : &zero,
+	    o->residual ? o->residual : o->d, p->d, o->d, p->d, how->algorithm, o->workspace, how->workspace,
+	    g->lt->stream->stream);
+}
+
 static bool is_aligned(const void *p) { return (uintptr_t)p % ALIGNMENT == 0; }
+
+/* Another choice, for addresses of any alignment: kept where it works, so that every later run uses it. */
+static int choose_again(gpu *g, lt_plan *p, const operands *o)
+{
+	lt_heuristic found[CHOICES];
+	int count = choose(g, p, p->algorithm.workspace, (uint32_t)dtype_size(p->product.in), found), code = 1;
+	for (int i = 0; i < count && code; i++) {
+		code = multiply(g, p, &found[i], o);
+		if (!code) p->algorithm = found[i];
+	}
+	return code;
+}
 
 static bool lt_product_run(gpu *g, void *plan, const void *a, const void *b, const void *bias, const void *residual,
     void *d, void *workspace, error *e)
 {
-	lt_plan *p = plan, other;
-	const float one = 1, zero = 0;
+	lt_plan *p = plan;
+	const operands o = { a, b, residual, d, workspace };
 	if (bias && !lt_ok(lt()->desc_set(p->desc, LT_BIAS_POINTER, &bias, sizeof bias), e, "a bias")) return false;
-	if (!is_aligned(a) || !is_aligned(b) || !is_aligned(d) || !is_aligned(residual)) { /* a view that begins anywhere */
-		other = *p;
-		if (!choose(g, &other, p->algorithm.workspace, (uint32_t)dtype_size(p->product.in), e)) return false;
-		p = &other;
+	bool aligned = p->any_alignment || (is_aligned(a) && is_aligned(b) && is_aligned(d) && is_aligned(residual));
+	int code = aligned ? multiply(g, p, &p->algorithm, &o) : 1;
+	if (code) {
+		code = choose_again(g, p, &o);
+		p->any_alignment = !code;
 	}
-	int code =
-	    lt()->matmul(g->lt->handle, p->desc, &one, b, p->a, a, p->b, residual ? &one : &zero, residual ? residual : d,
-	        p->d, d, p->d, p->algorithm.algorithm, workspace, p->algorithm.workspace, g->lt->stream->stream);
-	return lt_ok(code, e, "a product");
+	const product *q = &p->product;
+	return !code || fail(e, NO_MEMORY, "cuBLASLt: the product of %zu×%zu and %zu×%zu failed with status %d", q->m, q->k,
+	                    q->k, q->n, code);
 }
 
 bool lt_attach(gpu *g, const cuda_stream *stream, error *e)

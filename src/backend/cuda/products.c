@@ -38,7 +38,7 @@ static size_t result_bytes(const product *p) { return p->m * p->n * dtype_size(p
 size_t product_scratch(const void *state)
 {
 	const product_state *s = state;
-	return rounded_up(s->workspace) + bias_bytes(&s->product) +
+	return SCRATCH_ALIGNMENT + rounded_up(s->workspace) + bias_bytes(&s->product) +
 	       (s->product.residual ? rounded_up(result_bytes(&s->product)) : 0);
 }
 
@@ -48,6 +48,7 @@ bool product_run(const call *c, const void *state, const void *a, const void *b,
 	const product_state *s = state;
 	gpu *g = c->device;
 	const void *added = bias;
+	scratch = aligned_scratch(scratch);
 	if (narrow_bias(&s->product)) { /* the library wants it in the result's type */
 		cast_params p = { (char *)scratch + rounded_up(s->workspace), bias, s->product.n, ELEMENT_F32,
 			element_of(s->product.out) };
