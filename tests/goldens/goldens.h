@@ -9,12 +9,8 @@ typedef struct report {
 	int compared, over, uncovered;
 } report;
 
-/* What computes: the CPU, or the device that the command line names. */
-struct backend;
-const struct backend *golden_backend(void);
-
 /* Prints "ok|OVER  name  error (tolerance)"; an error that is not finite is over. */
-void report_error(report *r, const char *name, double found, double tolerance);
+void report_error(report *r, const char *name, double error, double tolerance);
 /* Prints "not covered  name: why": a file or a case that Sumi cannot do yet. */
 void report_uncovered(report *r, const char *name, const char *why);
 /* ‖a−b‖/‖b‖ over n values, in double; b is the golden. */

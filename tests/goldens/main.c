@@ -1,5 +1,5 @@
-/* main.c - golden [--protected] DIR [TOPIC|all [DEVICE]]: runs every comparison with the original code that it finds in DIR, a line for
- * each;
+/* main.c - golden [--protected] DIR [TOPIC|all [DEVICE]]: runs every comparison with the original code that it finds in
+ * DIR, a line for each;
  * --protected: what goes through graphs, on the CPU's backend and on memory that the host cannot touch: the same
  * errors. */
 #include "goldens.h"
