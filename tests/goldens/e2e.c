@@ -318,7 +318,13 @@ static void run_file(const char *dir, const char *file, const char *known, const
 	arrays a = arrays_open(path_of(dir, "e2e/%s.safetensors", file));
 	arrays io = arrays_open(path_of(dir, "e2e/%s.io.safetensors", file));
 	error e = { 0 };
-	model m = { .path = (char *)"e2e", .name = "e2e", .compute = REAL, .threads = 2, .bind = bind, .bind_context = &a };
+	model m = { .path = (char *)"e2e",
+		.name = "e2e",
+		.compute = REAL,
+		.threads = 2,
+		.backend = golden_backend(),
+		.bind = bind,
+		.bind_context = &a };
 	run y = { file, &m, NULL, &io, r };
 	family f = *family_by_name(known, &e);
 	int heads[TEXT_ENCODERS] = { 0 };
