@@ -272,6 +272,7 @@ static bool encode_plain(const unigram *u, const uint32_t *at, size_t count, tok
 bool unigram_encode(const unigram *u, const codepoints *text, token_sink *out, error *e)
 {
 	size_t begin = 0, length;
+	if (!text->count) return true;
 	for (size_t i = 0; i < text->count;) {
 		int32_t special = text->at[i] == '<' ? special_at(text->at + i, text->count - i, &length) : -1;
 		if (special < 0) {
