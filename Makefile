@@ -35,7 +35,7 @@ test-threads:
 	cmake --preset thread -DSUMI_TESTS=ON
 	cmake --build build-thread -j $(JOBS)
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
-		-R '^test_(threads|concurrent|sessions|operations|plan|stream|train_diffusion)$$'
+		-R '^test_(threads|concurrent|engine|plan|stream|train_diffusion)$$'
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)

@@ -76,17 +76,21 @@ static int length_for(int n, double count, int least, int step)
 static void choose_cut(pieces *p, dtype data)
 {
 	enum { MOST = 32, PIXELS = 64, CHANNELS = 64 };
-	const double worth = data == BF16 ? 64e6 : 16e6; /* some 50 µs */
+	const double worth = data == BF16 ? 64e6 : 16e6,
+	             cached = 1 << 20; /* some 50 µs; bytes of a weight that stay near */
 	const conv_shape *s = &p->whole;
 	int height = p->by_data ? s->height : s->result_height, width = p->by_data ? s->width : s->result_width;
 	int channels = p->by_data ? s->in : s->out;
-	double flop = 2.0 * s->result_height * s->result_width * s->out * s->in * s->kernel_height * s->kernel_width;
-	double wanted = flop / worth > MOST ? MOST : flop / worth;
+	double weight = (double)s->out * s->in * s->kernel_height * s->kernel_width;
+	double flop = 2 * weight * s->result_height * s->result_width, wanted = flop / worth > MOST ? MOST : flop / worth;
+	double bytes = weight * (double)dtype_size(data);
 	p->images = 1;
 	p->image_cuts = s->images;
-	p->rows = length_for(height, wanted, parts_of(PIXELS, width), 1);
+	/* A large weight is cut first, so that a range of it serves all rows of all pictures while it is in the cache. */
+	p->channels = bytes > 1.5 * cached ? length_for(channels, bytes / cached, CHANNELS, CHANNELS) : channels;
+	p->rows = length_for(height, wanted / parts_of(channels, p->channels), parts_of(PIXELS, width), 1);
 	p->row_cuts = parts_of(height, p->rows);
-	p->channels = length_for(channels, wanted / p->row_cuts, CHANNELS, CHANNELS);
+	if (p->channels == channels) p->channels = length_for(channels, wanted / p->row_cuts, CHANNELS, CHANNELS);
 	p->channel_cuts = parts_of(channels, p->channels);
 }
 
