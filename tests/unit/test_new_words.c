@@ -117,8 +117,8 @@ static void test_files_of_every_tool(void **state)
 	write_vectors("long.safetensors", "emb_params", F32, 2, 7, WIDTH);
 	write_vectors("integers.safetensors", "emb_params", I64, 2, 1, WIDTH);
 	scratch_write("pointer.bin", "version https://git-lfs.github.com/spec/v1\n", 43);
-	scratch_write("hidden.png", "\x89PNG....IHDR....tEXtsd-ti-embedding\0eyJ", 44);
-	scratch_write("output.png", "\x89PNG....IHDR....IDAT", 24);
+	scratch_write("hidden.png", "\x89PNG....IHDR....tEXtsd-ti-embedding\0eyJ", 39);
+	scratch_write("output.png", "\x89PNG....IHDR....IDAT", 20);
 	scratch_write("kohya.pt", "no model", 8);
 	assert_true(embeddings_read(&y, scratch, WIDTH, 6, &e));
 	expect_unusable(&y, "a Broken cup", "not a model");
