@@ -42,9 +42,10 @@ static void tell_unused(const conversion *c, const sumi_listener *l)
 		if (c->used[i] || family_ignores(checkpoint_family(c->from), key)) continue;
 		if (!count++) first = key;
 	}
+	if (!count || !l || !l->note) return;
 	snprintf(
 	    text, sizeof text, "%d tensors have no place in that layout and are left out, such as %.200s", count, first);
-	if (count && l && l->note) l->note(l->context, SUMI_WARNING, text);
+	l->note(l->context, SUMI_WARNING, text);
 }
 
 /* ── to one file ── */
@@ -89,6 +90,7 @@ static void join_pieces(void *context, const parameter *p)
 			fail(c->e, BAD_FILE, "'%s' has %zu elements, expected %zu", w[i]->name, weight_elements(w[i]), count);
 		else
 			output_take(c->out, t, w[i], 0, count, c->e);
+		t->transposed = pieces[i].transposed;
 		mark(c, w[i]);
 	}
 }
@@ -148,6 +150,7 @@ static void part_pieces(void *context, const parameter *p)
 		output *t = add_output(c, pieces[i].name, pieces[i].shape);
 		size_t rows = p->shape.n ? (size_t)p->shape.d[0] : 1, row = weight_elements(w) / rows;
 		if (!t || !output_take(c->out, t, w, (size_t)pieces[i].first * row, (size_t)pieces[i].rows * row, c->e)) return;
+		t->transposed = pieces[i].transposed;
 		mark(c, w);
 	}
 }

@@ -46,20 +46,37 @@ static float largest(dtype d) { return d == F16 ? 65504 : 0x1.fep127f; }
 
 static bool overflows(float x, dtype d) { return isfinite(x) && fabsf(x) >= overflow_at(d); }
 
+/* The elements of a part; *copy: those of a transposed matrix, to be freed. NULL: no memory for it. */
+static const char *elements_of(const output *t, int part, char **copy, error *e)
+{
+	size_t size = dtype_size(t->from), rows = (size_t)t->shape[0], columns = rows ? t->part[part].count / rows : 0;
+	const char *from = (const char *)t->part[part].w->data + t->part[part].first * size;
+	*copy = NULL;
+	if (!t->transposed) return from;
+	*copy = malloc(rows * columns * size + 1);
+	if (!*copy) return fail(e, NO_MEMORY, "no memory for '%s'", t->name), NULL;
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < columns; j++)
+			memcpy(*copy + (i * columns + j) * size, from + (j * rows + i) * size, size);
+	return *copy;
+}
+
 typedef bool piece_fn(void *context, float *values, size_t n, error *e);
 
 /* Gives the values of a part, as f32, a piece at a time. */
 static bool each_piece(const output *t, int part, piece_fn *take, void *context, error *e)
 {
 	size_t size = dtype_size(t->from), n = t->part[part].count;
-	const char *from = (const char *)t->part[part].w->data + t->part[part].first * size;
+	char *copy;
+	const char *from = elements_of(t, part, &copy, e);
 	float *values = malloc(PIECE * sizeof *values);
-	bool fine = values || fail(e, NO_MEMORY, "out of memory");
+	bool fine = from && (values || fail(e, NO_MEMORY, "out of memory"));
 	for (size_t i = 0; fine && i < n; i += PIECE) {
 		size_t some = n - i < PIECE ? n - i : PIECE;
 		convert(values, F32, from + i * size, t->from, some);
 		fine = take(context, values, some, e);
 	}
+	free(copy);
 	free(values);
 	return fine;
 }
@@ -136,14 +153,21 @@ static bool write_numbers(weights_writer *out, const output *t, error *e)
 	return true;
 }
 
+static bool write_same(weights_writer *out, const output *t, int part, error *e)
+{
+	char *copy;
+	const char *from = elements_of(t, part, &copy, e);
+	bool fine = from && weights_writer_append(out, from, t->part[part].count * dtype_size(t->from), e);
+	free(copy);
+	return fine;
+}
+
 static bool write_one(weights_writer *out, const output *t, const checkpoint *source, error *e)
 {
 	bool fine = t->parts || write_numbers(out, t, e);
 	for (int i = 0; fine && i < t->parts; i++) {
 		const weight *w = t->part[i].w;
-		size_t size = dtype_size(t->from), n = t->part[i].count;
-		const char *from = (const char *)w->data + t->part[i].first * size;
-		fine = t->type == t->from ? weights_writer_append(out, from, n * size, e) : write_converted(out, t, i, e);
+		fine = (t->type == t->from ? write_same : write_converted)(out, t, i, e);
 		checkpoint_advise_unused(source, w->data, w->bytes);
 	}
 	return fine;

@@ -18,6 +18,7 @@ typedef struct output {
 		size_t first, count; /* elements */
 	} part[OUTPUT_PARTS];    /* one behind the other */
 	int parts;               /* 0: the numbers 0, 1, 2, … */
+	bool transposed;         /* of one part, a matrix whose axes the weight has in the other order */
 } output;
 
 typedef struct outputs { /* of one file; zeros to begin with */

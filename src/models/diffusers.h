@@ -9,7 +9,7 @@
  * OpenCLIP's fused in_proj is three, each some of its rows. */
 typedef struct key_piece {
 	char name[256];  /* key within the part's own file */
-	shape shape;     /* there; the values lie in the same order */
+	shape shape;     /* there */
 	int first, rows; /* which rows of the original it is */
 	bool transposed; /* the values lie the other way round: [in,out] for [out,in] */
 	bool swapped;    /* its rows are in two halves, which are exchanged there (SD 3: shift and scale) */

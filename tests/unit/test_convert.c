@@ -138,6 +138,94 @@ static void inpainting_comes_back(void **unused)
 	families_come_back(TINY("\"in_channels\":9,\"num_heads\":4", HUGGING, "\"scale_factor\":0.13"), "nothing");
 }
 
+/* A tensor as Hugging Face has it: its name, its axes, and what turns its values into those. */
+static void write_pieces(
+    weights_writer *out, const family *f, const char *prefix, const char *key, const weight *w, bool data)
+{
+	error e = { 0 };
+	key_piece p[MAX_PIECES];
+	shape s = { .n = w->ndims };
+	for (int i = 0; i < s.n; i++) s.d[i] = (int)w->shape[i];
+	int count = diffusers_pieces(f, TEXT_ENCODER + 1, key, s, p);
+	bool other = count > 0;
+	if (!other) count = one_piece(p, s);
+	for (int k = 0; k < count; k++) {
+		char name[512];
+		int64_t axes[MAX_DIMS];
+		uint16_t turned[32 * 32];
+		size_t row = w->bytes / (size_t)(s.n ? s.d[0] : 1), bytes = (size_t)p[k].rows * row;
+		const void *values = (const char *)w->data + (size_t)p[k].first * row;
+		for (int i = 0; i < s.n; i++) axes[i] = p[k].shape.d[i];
+		strcpy(name, other ? prefix : key);
+		if (other) strcat(strcat(name, "."), p[k].name);
+		if (strstr(key, "text_projection")) {
+			assert_int_equal(bytes, sizeof turned);
+			for (int i = 0; i < 32 * 32; i++) turned[i] = ((const uint16_t *)values)[i % 32 * 32 + i / 32];
+			values = turned;
+		}
+		if (data)
+			assert_true(weights_writer_append(out, values, bytes, &e));
+		else
+			assert_true(weights_writer_declare(out, name, w->dtype, s.n, axes, &e));
+	}
+}
+
+/* A copy of `from` in which the second text encoder has Hugging Face's names. */
+static void write_hugging_face(const char *from, const char *to)
+{
+	error e = { 0 };
+	const char *key;
+	checkpoint *c = checkpoint_open(from, &e);
+	if (!c) fail_saying("%s\n", e.text);
+	const family *f = checkpoint_family(c);
+	family g = *f;
+	assert_true(hugging_face_layout(&g, TEXT_ENCODER + 1));
+	char *config = family_to_json(&g);
+	weights_writer *out = weights_writer_new(to, &e);
+	assert_true(config && out && weights_writer_metadata(out, "sumi.config", config, &e));
+	for (int data = 0; data < 2; data++)
+		for (size_t i = 0; i < checkpoint_count(c); i++) {
+			const weight *w = checkpoint_at(c, i, &key);
+			write_pieces(out, f, g.prefix[TEXT_ENCODER + 1], key, w, data);
+		}
+	assert_true(weights_writer_finish(out, &e));
+	free(config);
+	checkpoint_close(c);
+}
+
+/* Hugging Face has the projection of a pooled text with its axes in the other order. */
+static void a_projection_is_transposed(void **unused)
+{
+	(void)unused;
+	static const char json[] = TINY("\"num_head_channels\":16,\"use_linear_in_transformer\":true,\"num_classes\":"
+	                                "\"sequential\",\"adm_in_channels\":1568",
+	    HUGGING "},\"text_2\":{" OPEN ",\"pooled\":true",
+	    "\"conditioning\":\"side_by_side\",\"text_2_prefix\":\"conditioner.embedders.1.model\"");
+	char model[160], other[160];
+	error e = { 0 };
+	char *config = strdup(json), *context = strstr(config, "\"context_dim\":32");
+	memcpy(context, "\"context_dim\":64", 16);
+	const char *path = scratch_write("x.json", config, strlen(config));
+	strcpy(model, scratch_path("model.safetensors"));
+	if (!file_init(path, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
+	free(config);
+	strcpy(other, scratch_path("other.safetensors"));
+	write_hugging_face(model, other);
+	const char *back = scratch_path("back.safetensors");
+	converted(other, back, NULL, "single");
+	assert_int_equal(lacks(model, back, NULL), 0);
+	assert_int_equal(lacks(back, model, NULL), 0);
+	converted(other, back, "f32", "single"); /* and as it is written in another type */
+	weights *w = weights_open(model, &e), *x = weights_open(back, &e);
+	assert_true(w && x);
+	const char *name = "conditioner.embedders.1.model.text_projection";
+	float wide[32 * 32];
+	convert(wide, F32, weights_find(w, name)->data, F16, 32 * 32);
+	assert_memory_equal(wide, weights_find(x, name)->data, sizeof wide);
+	weights_close(w);
+	weights_close(x);
+}
+
 static void refused(const char *json, const char *words)
 {
 	error e = { 0 }, wrong = { 0 };
@@ -344,6 +432,7 @@ int main(void)
 		IN_SCRATCH(to_a_folder_and_back),
 		IN_SCRATCH(sd2_comes_back),
 		IN_SCRATCH(inpainting_comes_back),
+		IN_SCRATCH(a_projection_is_transposed),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
 		IN_SCRATCH(counts_what_overflows),
 		IN_SCRATCH(out_of_a_checkpoint),
