@@ -41,7 +41,7 @@ static onednn *make_tile(const columns *s, size_t channels, dtype d)
 {
 	matmul_shape m = { (int)channels, (int)s->rows, s->shape.in, 1, (size_t)s->shape.out, s->width, 1, s->width,
 		false };
-	return onednn_matmul(&m, d, F32, NULL);
+	return onednn_matmul(&m, d, F32, NULL, NULL);
 }
 
 static bool prepare(call *c, error *e)

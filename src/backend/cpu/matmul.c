@@ -82,11 +82,12 @@ static bool make_tile(const call *c, tiles *t, size_t i, size_t j)
 	bool ta = c->y->a[0], tb = c->y->a[1];
 	size_t m = rows_of(t, i), n = columns_of(t, j);
 	onednn **made = &t->made[m != t->rows][n != t->columns];
+	const onednn *like = t->made[0][n != t->columns]; /* of this column, which is packed once; NULL for the first */
 	if (*made) return true;
 	matmul_shape s = { (int)m, (int)t->k, (int)n, ta ? 1 : t->k, ta ? t->m : 1, tb ? 1 : t->n, tb ? t->k : 1, t->n,
 		!ta && t->pair >= 64 };
 	onednn_epilogue epilogue = { c->x[2] != NULL, c->x[3] != NULL, (activation)c->y->a[2] };
-	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &epilogue);
+	*made = onednn_matmul(&s, c->x[0]->dtype, c->y->dtype, &epilogue, like);
 	if (!*made) return false;
 	size_t scratch = onednn_scratch_bytes(*made);
 	if (scratch > t->scratch_bytes) t->scratch_bytes = scratch;

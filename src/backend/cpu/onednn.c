@@ -247,7 +247,8 @@ static bool matrix(dnnl_memory_desc_t *d, int rows, int columns, dtype type, siz
 	return dnnl_memory_desc_create_with_strides(d, 2, dims, type_of(type), strides) == dnnl_success;
 }
 
-static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue)
+static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue,
+    const_dnnl_memory_desc_t weight)
 {
 	static const int arguments[] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST };
 	dnnl_memory_desc_t a = NULL, packed = NULL, bias = NULL, out = NULL;
@@ -259,8 +260,11 @@ static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype resu
 	            matrix(&out, s->m, s->n, result, s->out_step, 1) &&
 	            (!s->pack || describe(&packed, 2, weight_dims, type_of(data), dnnl_format_tag_any)) &&
 	            (!epilogue || !epilogue->bias || describe(&bias, 2, bias_dims, dnnl_f32, dnnl_ab)) &&
-	            dnnl_matmul_primitive_desc_create(
-	                &d, p->engine, a, packed ? packed : p->plain_weight, bias, out, attr) == dnnl_success &&
+	            dnnl_matmul_primitive_desc_create(&d, p->engine, a,
+	                weight   ? weight
+	                : packed ? packed
+	                         : p->plain_weight,
+	                bias, out, attr) == dnnl_success &&
 	            finish(p, d, arguments, bias, WEIGHT, false);
 	if (d) dnnl_primitive_desc_destroy(d);
 	if (attr) dnnl_primitive_attr_destroy(attr);
@@ -268,12 +272,13 @@ static bool make_matmul(onednn *p, const matmul_shape *s, dtype data, dtype resu
 	return fine;
 }
 
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue)
+onednn *onednn_matmul(
+    const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue, const onednn *like)
 {
 	onednn *p = new_primitive();
 	if (!p) return NULL;
 	int before = begin_single();
-	bool fine = make_matmul(p, s, data, result, epilogue);
+	bool fine = make_matmul(p, s, data, result, epilogue, like ? like->role[WEIGHT] : NULL);
 	end_single(before);
 	if (fine) return p;
 	onednn_free(p);

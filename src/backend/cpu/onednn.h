@@ -42,13 +42,15 @@ onednn *onednn_conv(
     const conv_shape *s, conv_kind kind, dtype data, const onednn_epilogue *epilogue, const onednn *like);
 
 /* out[m,n] = a[m,k] · b[k,n], row i column j of a at a[i·row + j·column]; rows of out are out_step elements apart.
- * pack: b is laid out as oneDNN likes best before it is used. */
+ * pack: b is laid out as oneDNN likes best before it is used, or as in `like`, one whose packed b this one reads, too.
+ */
 typedef struct matmul_shape {
 	int m, k, n;
 	size_t a_row, a_column, b_row, b_column, out_step;
 	bool pack;
 } matmul_shape;
-onednn *onednn_matmul(const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue);
+onednn *onednn_matmul(
+    const matmul_shape *s, dtype data, dtype result, const onednn_epilogue *epilogue, const onednn *like);
 
 void onednn_free(onednn *p); /* NULL is fine */
 
