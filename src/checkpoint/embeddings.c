@@ -27,7 +27,7 @@ static const weight *vectors_in(const weights *file, int width, int most, char *
 {
 	snprintf(reason, size, "it holds no vectors");
 	if (weights_find(file, "clip_g") && weights_find(file, "clip_l")) {
-		snprintf(reason, size, "it is for the two text encoders of SDXL");
+		snprintf(reason, size, "it is for two text encoders (SDXL), and words are read for the first alone");
 		return NULL;
 	}
 	for (size_t i = 0; i < weights_count(file); i++) {

@@ -174,7 +174,7 @@ static void check_given_weight(void *context, const parameter *p)
 	const weight *w = component_find(&m->components[c->role], &m->family, c->role, p->name, p->shape);
 	const char *path = m->given_path[c->role], *what = role_name(c->role);
 	const char *article = c->role == AUTOENCODER ? "an" : "a";
-	const char *own = p->name + strlen(m->family.prefix[c->role]) + 1;
+	const char *own = family_name_within(&m->family, c->role, p->name);
 	if (!w && !p->optional)
 		fail(c->e, BAD_FILE, "%s: not %s %s for %s: no tensor '%s'", path, article, what, m->family.name, own);
 	else if (w && !p->buffer && (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype)))
@@ -278,7 +278,7 @@ static bool read_words(model *m, const char *folder, error *e)
 {
 	if (!m->tokenizers[0]) return true;
 	int room = m->family.text[0].length - 2; /* begin and end */
-	if (!embeddings_read(&m->words, folder, family_context_width(&m->family), room, e)) return false;
+	if (!embeddings_read(&m->words, folder, text_width(&m->family.text[0]), room, e)) return false;
 	for (int i = 0; i < m->words.unusable_count; i++) model_note(m, SUMI_DETAIL, "%s", m->words.unusable[i].reason);
 	model_note(m, SUMI_DETAIL, "%s: %d learned words", folder, m->words.count);
 	return true;
