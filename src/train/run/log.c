@@ -30,8 +30,10 @@ static bool cut(const char *path, int64_t step, error *e)
 {
 	enum { MOST = 1 << 30 };
 	size_t bytes = 0, n = strlen(heading);
-	error none = { 0 };
-	char *old = step ? whole_file(path, MOST, &bytes, &none) : NULL, *kept = malloc(n + bytes + 1);
+	bool there = step && !access(path, F_OK);
+	char *old = there ? whole_file(path, MOST, &bytes, e) : NULL;
+	if (there && !old) return false; /* nor is it replaced, then */
+	char *kept = malloc(n + bytes + 1);
 	bool fine = kept || fail(e, NO_MEMORY, "%s: no memory to read it", path);
 	if (fine) memcpy(kept, heading, n);
 	for (size_t at = 0, length; fine && at < bytes; at += length) {
