@@ -20,22 +20,23 @@ build/.built: FORCE
 .PHONY: FORCE
 FORCE:
 
+# The sanitizers' builds do without the GPU's kernels: nothing that runs there loads them.
 test:
 	@tools/setup --quiet test
 	cmake --preset release -DSUMI_TESTS=ON -DSUMI_CUDA=$(CUDA)
 	cmake --build build -j $(JOBS)
 	ctest --test-dir build --output-on-failure
-	cmake --preset sanitize -DSUMI_TESTS=ON
+	cmake --preset sanitize -DSUMI_TESTS=ON -DSUMI_CUDA=OFF
 	cmake --build build-sanitize -j $(JOBS)
 	ctest --test-dir build-sanitize -L unit --output-on-failure
 
 # Several threads at once, under the thread sanitizer. tests/thread.supp says what it is not to report, and why.
 test-threads:
 	@tools/setup --quiet test
-	cmake --preset thread -DSUMI_TESTS=ON
+	cmake --preset thread -DSUMI_TESTS=ON -DSUMI_CUDA=OFF
 	cmake --build build-thread -j $(JOBS)
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
-		-R '^test_(threads|concurrent|engine|plan|stream|train_diffusion)$$'
+		-R '^test_(threads|concurrent|sessions|plan|stream|train_diffusion)$$'
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)
@@ -53,7 +54,7 @@ install: all
 	cmake --install build --prefix "$(PREFIX)"
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp' '*.cu' '*.cuh')
 
 clean:
 	rm -rf build build-sanitize build-debug build-double build-thread

@@ -32,15 +32,15 @@ if(NVCC AND NOT SUMI_CUDA STREQUAL OFF)
 			DEPENDS ${source} ${kernel_headers} COMMENT "GPU kernels: ${name}.cu" VERBATIM)
 		list(APPEND images ${image})
 		string(APPEND declarations "extern const unsigned char cuda_image_${name}[];\n__asm__(\".section .rodata\\n.balign 64\\n.hidden cuda_image_${name}\\n.globl cuda_image_${name}\\ncuda_image_${name}:\\n.incbin \\\"${image}\\\"\\n.previous\");\n")
-		string(APPEND rows "\t{ \"${name}\", cuda_image_${name} },\n")
+		string(APPEND rows "\tcuda_image_${name},\n")
 	endforeach()
 endif()
 file(CONFIGURE OUTPUT ${CUDA_IMAGES} CONTENT "/* Made by cmake/cuda.cmake. */
 #include \"backend/cuda/images.h\"
 #include <stddef.h>
 ${declarations}
-const cuda_image cuda_images[] = {
-${rows}\t{ NULL, NULL },
+const void *const cuda_images[] = {
+${rows}\tNULL,
 };
 " @ONLY)
 set_source_files_properties(${CUDA_IMAGES} PROPERTIES OBJECT_DEPENDS "${images}")

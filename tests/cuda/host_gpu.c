@@ -2,7 +2,7 @@
  * shim.
  *
  * It keeps the books that a driver does not: what is uploaded, downloaded, copied, cleared or multiplied must lie in
- * one living buffer, and nothing but launches, products and clearing may happen while it records. */
+ * one living buffer, and nothing but launches, products, clearing and copies within it may happen while it records. */
 #include "host_gpu.h"
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
@@ -18,7 +18,6 @@
 typedef struct block {
 	char *at;
 	size_t bytes;
-	bool alive;
 } block;
 
 typedef struct host_gpu {
@@ -43,7 +42,7 @@ static bool is_owned(const host_gpu *h, const void *p, size_t bytes)
 	const char *at = p;
 	for (int i = 0; i < h->count; i++) {
 		const block *b = &h->blocks[i];
-		if (b->alive && at >= b->at && at + bytes <= b->at + b->bytes) return true;
+		if (at >= b->at && at + bytes <= b->at + b->bytes) return true;
 	}
 	return bytes == 0;
 }
@@ -105,7 +104,7 @@ static void *host_alloc(void *context, size_t bytes)
 	char *p = aligned_alloc(256, whole ? whole : 256);
 	if (!p) return NULL;
 	memset(p, 0xff, whole);
-	h->blocks[h->count++] = (block){ p, bytes, true };
+	h->blocks[h->count++] = (block){ p, bytes };
 	h->books.allocated++;
 	return p;
 }
@@ -114,7 +113,7 @@ static void host_free(void *context, void *p)
 {
 	host_gpu *h = context;
 	for (int i = h->count - 1; p && i >= 0; i--) {
-		if (h->blocks[i].at != p || !h->blocks[i].alive) continue;
+		if (h->blocks[i].at != p) continue;
 		h->blocks[i] = h->blocks[--h->count];
 		h->books.freed++;
 		free(p);
@@ -129,7 +128,6 @@ static bool host_upload(void *context, void *to, const void *from, size_t bytes,
 	if (!outside_recordings(h, "uploads in a recording", e)) return false;
 	if (!is_owned(h, to, bytes)) return fault(e, "uploads to memory that is not its own");
 	memcpy(to, from, bytes);
-	h->books.uploads++;
 	return true;
 }
 
@@ -139,7 +137,6 @@ static bool host_download(void *context, void *to, const void *from, size_t byte
 	if (!outside_recordings(h, "downloads in a recording", e)) return false;
 	if (!is_owned(h, from, bytes)) return fault(e, "downloads memory that is not its own");
 	memcpy(to, from, bytes);
-	h->books.downloads++;
 	return true;
 }
 
@@ -242,7 +239,6 @@ static bool host_launch(gpu *g, const char *name, const launch *how, const void 
 	const char *problem = how->block > MAX_BLOCK ? "the block is larger than MAX_BLOCK" : NULL;
 	if (how->grid_y > 65535) problem = "more than 65535 blocks along y";
 	if (!problem) problem = shim_launch(name, grid, how->block, how->shared, parameters, bytes);
-	h->books.launches++;
 	return !problem || fail(e, BAD_USAGE, "%s: %s", name, problem);
 }
 

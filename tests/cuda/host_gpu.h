@@ -7,8 +7,8 @@ const backend *backend_host_gpu(void);
 
 typedef struct host_gpu_books {
 	int allocated, freed, alive; /* buffers */
-	int uploads, downloads, launches, recordings, replays;
-	int faults; /* uses of memory that is not the device's, second frees */
+	int recordings, replays;
+	int faults; /* uses of memory that is not the device's, second frees, what may not be in a recording */
 } host_gpu_books;
 host_gpu_books host_gpu_read_books(void);
 

@@ -18,7 +18,7 @@ static struct {
 } kernels[MOST_KERNELS];
 static int kernel_count;
 
-shim::registration::registration(const char *name, void (*entry)(const void *), size_t bytes, const char *, int)
+shim::registration::registration(const char *name, void (*entry)(const void *), size_t bytes)
 {
 	if (kernel_count == MOST_KERNELS) abort();
 	kernels[kernel_count++] = { name, entry, bytes };
@@ -92,16 +92,9 @@ static void wait_as(enum state s, int line)
 	context_switch(&f->at, &scheduler);
 }
 
-static int skipped_line; /* see shim_run.h */
-
-void shim_skip_barrier(int line) { skipped_line = line; }
-
 void *shim::shared() { return shared_room; }
 
-void shim::barrier(int line)
-{
-	if (line != skipped_line) wait_as(AT_BARRIER, line);
-}
+void shim::barrier(int line) { wait_as(AT_BARRIER, line); }
 
 const char *shim::exchange(const void *value, size_t bytes, int line)
 {

@@ -19,10 +19,10 @@
 #define SHARED(type, name) type *name = (type *)shim::shared()
 
 /* A kernel registers itself by name; the launch hands it its one parameter. */
-#define KERNEL(name, type)                                                                                \
-	static void name(const type &p);                                                                      \
-	static void name##_entry(const void *p) { name(*(const type *)p); }                                   \
-	static shim::registration name##_registration(#name, name##_entry, sizeof(type), __FILE__, __LINE__); \
+#define KERNEL(name, type)                                                            \
+	static void name(const type &p);                                                  \
+	static void name##_entry(const void *p) { name(*(const type *)p); }               \
+	static shim::registration name##_registration(#name, name##_entry, sizeof(type)); \
 	static void name(const type &p)
 
 #define KERNEL_OF(threads, name, type) KERNEL(name, type)
@@ -35,14 +35,14 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace shim
 {
 struct registration {
-	registration(const char *name, void (*entry)(const void *), size_t bytes, const char *file, int line);
+	registration(const char *name, void (*entry)(const void *), size_t bytes);
 };
 void *shared();
 void barrier(int line);
-/* Every lane of the warp gives 16 bytes at most and sees what all lanes gave, until the warp's next exchange but one.
- */
+/* Every lane of the warp gives SLOT bytes at most and sees what all lanes gave, SLOT apart, until the warp's next
+ * exchange but one. */
+enum { SLOT = 32 };
 const char *exchange(const void *value, size_t bytes, int line);
-enum { SLOT = 32 }; /* bytes between what two lanes gave */
 
 template <class T> T from_lane(T value, int lane, int line)
 {
@@ -57,7 +57,6 @@ void load_matrices(uint32_t *r, const void *row, bool transposed, int line);
 } // namespace shim
 
 #define __syncthreads() shim::barrier(__LINE__)
-#define __syncwarp() shim::exchange("", 1, __LINE__)
 #define __shfl_xor_sync(mask, value, distance) shim::from_lane(value, (int)(threadIdx.x % 32) ^ (distance), __LINE__)
 #define __shfl_sync(mask, value, lane) shim::from_lane(value, (lane), __LINE__)
 

@@ -11,9 +11,6 @@ extern "C" {
 const char *shim_launch(const char *kernel, const uint32_t grid[3], uint32_t block, size_t shared_bytes,
     const void *parameters, size_t parameter_bytes);
 
-/* From now on threads walk through the __syncthreads() of that source line: a fault that a test must catch. 0: none */
-void shim_skip_barrier(int line);
-
 /* The running kernel has done what it must not. */
 void shim_fault(const char *text, int line);
 

@@ -18,26 +18,10 @@ enum { MOST = 64, RUNS = 4 };
 
 typedef struct values {
 	const device *device; /* NULL: the host's memory */
-	char names[MOST][32];
 	size_t bytes[MOST];
 	void *at[MOST];
 	int count;
 } values;
-
-static void *room_for(const device *d, size_t bytes)
-{
-	void *p = d ? d->alloc(d->context, bytes) : malloc(bytes);
-	assert_non_null(p);
-	return p;
-}
-
-static void write_there(const device *d, void *to, const void *from, size_t bytes)
-{
-	if (d)
-		assert_true(d->upload(d->context, to, from, bytes, NULL));
-	else
-		memcpy(to, from, bytes);
-}
 
 static void fill_by_name(const char *name, float *to, size_t n)
 {
@@ -55,14 +39,13 @@ static bool bind(void *context, const char *name, shape s, dtype *d, const void 
 	values *v = context;
 	size_t n = shape_count(s);
 	float *made = malloc(n * sizeof *made);
-	(void)e;
 	assert_true(made && v->count < MOST);
 	fill_by_name(name, made, n);
 	int i = v->count++;
-	snprintf(v->names[i], sizeof v->names[0], "%s", name);
 	v->bytes[i] = n * sizeof *made;
-	v->at[i] = room_for(v->device, v->bytes[i]);
-	write_there(v->device, v->at[i], made, v->bytes[i]);
+	v->at[i] = device_alloc(v->device, v->bytes[i]);
+	assert_non_null(v->at[i]);
+	assert_true(device_write(v->device, v->at[i], made, v->bytes[i], e));
 	free(made);
 	*d = F32;
 	*data = v->at[i];
@@ -71,11 +54,7 @@ static bool bind(void *context, const char *name, shape s, dtype *d, const void 
 
 static void free_values(values *v)
 {
-	for (int i = 0; i < v->count; i++)
-		if (v->device)
-			v->device->free(v->device->context, v->at[i]);
-		else
-			free(v->at[i]);
+	for (int i = 0; i < v->count; i++) device_free(v->device, v->at[i]);
 }
 
 /* ── the network ── */
@@ -188,10 +167,7 @@ static void run_network(const backend *b, dtype compute, bool trains, outcome *o
 		float *to = o->weights + o->weight_count;
 		o->weight_count += v.bytes[i] / sizeof *to;
 		assert_true(o->weight_count <= sizeof o->weights / sizeof *o->weights);
-		if (b->device)
-			assert_true(b->device->download(b->device->context, to, v.at[i], v.bytes[i], &e));
-		else
-			memcpy(to, v.at[i], v.bytes[i]);
+		assert_true(device_read(b->device, to, v.at[i], v.bytes[i], &e));
 	}
 	graph_free(n.g);
 	free_values(&v);
@@ -202,7 +178,7 @@ static double relative(const float *a, const float *b, size_t n)
 	double worst = 0, largest = 0;
 	for (size_t i = 0; i < n; i++) {
 		double d = fabs((double)a[i] - (double)b[i]);
-		if (!(d <= worst)) worst = d;
+		if (!(d <= worst)) worst = d == d ? d : INFINITY; /* of NaN as well, whatever follows it */
 		largest = fmax(largest, fabs((double)b[i]));
 	}
 	return worst / largest;

@@ -117,9 +117,8 @@ static size_t scratch_bytes(const call *c)
 {
 	const convolution *v = c->state;
 	if (!v->dnn) return SCRATCH_ALIGNMENT + gradient_bytes(v) + columns_bytes(v) + product_scratch(v->product);
-	bool residual = c->y->op == CONV && c->x[3];
 	return SCRATCH_ALIGNMENT + gradient_bytes(v) + rounded_up(v->workspace) +
-	       (residual ? rounded_up(bytes_of(c->y)) : 0);
+	       (c->x[3] ? rounded_up(bytes_of(c->y)) : 0);
 }
 
 static size_t packed_bytes(const call *c) { return weight_bytes(c->state, c->x[1]->dtype); }

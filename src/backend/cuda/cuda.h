@@ -9,9 +9,6 @@
  */
 const backend *backend_cuda(int ordinal, error *e);
 
-/* Memory of the GPU that is free now, and all that it has; bytes. */
-bool cuda_memory(int ordinal, size_t *available, size_t *whole, error *e);
-
 int cuda_device_count(void); /* 0 where there is no driver */
 
 /* What was found, in lines that end with a newline: versions, GPUs, and what is missing. */

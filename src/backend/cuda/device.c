@@ -10,7 +10,6 @@
 #include "backend/cuda/lt.h"
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_GPUS = 16, MOST_FUNCTIONS = 256, SHARED_WITHOUT_ASKING = 48 << 10 };
@@ -57,6 +56,9 @@ static bool leave(cuda_gpu *g, int code, error *e, const char *what)
 	pthread_mutex_unlock(&g->lock);
 	return driver_ok(code, e, what);
 }
+
+void gpu_enter(gpu *g) { enter((cuda_gpu *)g); }
+void gpu_leave(gpu *g) { pthread_mutex_unlock(&((cuda_gpu *)g)->lock); }
 
 static CUdeviceptr address(const void *p) { return (CUdeviceptr)(uintptr_t)p; }
 
@@ -217,11 +219,10 @@ static bool list_functions(cuda_gpu *g, CUmodule module, error *e)
 
 static bool load_modules(cuda_gpu *g, error *e)
 {
-	if (!cuda_images->data)
-		return fail(e, BAD_USAGE, "GPU: this build holds no kernels (nvcc was not there; make CUDA=on)");
-	for (const cuda_image *i = cuda_images; i->data; i++) {
+	if (!*cuda_images) return fail(e, BAD_USAGE, "GPU: this build holds no kernels (nvcc was not there; make CUDA=on)");
+	for (const void *const *i = cuda_images; *i; i++) {
 		CUmodule module;
-		if (!driver_ok(driver()->module_load(&module, i->data), e, "loading kernels")) return false;
+		if (!driver_ok(driver()->module_load(&module, *i), e, "loading kernels")) return false;
 		if (!list_functions(g, module, e)) return false;
 	}
 	return true;
@@ -287,15 +288,6 @@ const backend *backend_cuda(int ordinal, error *e)
 	return NULL;
 }
 
-bool cuda_memory(int ordinal, size_t *available, size_t *whole, error *e)
-{
-	const backend *b = backend_cuda(ordinal, e);
-	if (!b) return false;
-	cuda_gpu *g = b->device->context;
-	enter(g);
-	return leave(g, driver()->memory_info(available, whole), e, "asking for its memory");
-}
-
 int cuda_device_count(void)
 {
 	int count = 0;
@@ -316,7 +308,7 @@ void cuda_describe(char *text, size_t room)
 	LINE("cuda: driver for CUDA %d.%d", l->driver_version / 1000, l->driver_version % 1000 / 10);
 	if (l->lt) LINE(", cuBLASLt %zu.%zu.%zu", l->lt_version / 10000, l->lt_version / 100 % 100, l->lt_version % 100);
 	if (l->dnn) LINE(", cuDNN %zu.%zu.%zu", l->dnn_version / 10000, l->dnn_version / 100 % 100, l->dnn_version % 100);
-	LINE("%s\n", cuda_images->data ? "" : "; this build holds no kernels");
+	LINE("%s\n", *cuda_images ? "" : "; this build holds no kernels");
 	if (*l->lt_problem) LINE("cuda: %s\n", l->lt_problem);
 	if (*l->dnn_problem) LINE("cuda: %s\n", l->dnn_problem);
 	for (int i = 0; i < cuda_device_count(); i++) {

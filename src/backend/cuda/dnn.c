@@ -1,7 +1,6 @@
 /* dnn.c - convolutions by cuDNN's graph API: a graph of one operation, the heuristics' engines in their order, and of
  * those the first that will run it and gives the same bits in every run. */
 #include "backend/cuda/dnn.h"
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,9 +82,8 @@ struct dnn_plan {
 	struct dnn_plan *next;
 };
 
-struct dnn { /* of one GPU, alive until the program ends */
-	void *handle;
-	pthread_mutex_t lock;
+struct dnn {      /* of one GPU, alive until the program ends */
+	void *handle; /* for one thread at a time: calls stand between gpu_enter() and gpu_leave() */
 	dnn_plan *plans;
 };
 
@@ -250,7 +248,7 @@ static void find_plan(struct dnn *d, dnn_plan *p)
 const dnn_plan *dnn_find(gpu *g, const dnn_shape *s, size_t *workspace)
 {
 	struct dnn *d = g->dnn;
-	pthread_mutex_lock(&d->lock);
+	gpu_enter(g);
 	dnn_plan *p = d->plans;
 	while (p && memcmp(&p->shape, s, sizeof *s)) p = p->next;
 	if (!p && (p = calloc(1, sizeof *p))) {
@@ -259,13 +257,11 @@ const dnn_plan *dnn_find(gpu *g, const dnn_shape *s, size_t *workspace)
 		p->next = d->plans;
 		d->plans = p;
 	}
-	pthread_mutex_unlock(&d->lock);
+	gpu_leave(g);
 	if (!p || !p->plan) return NULL;
 	*workspace = p->workspace;
 	return p;
 }
-
-int dnn_engine(const dnn_plan *p) { return p->engine; }
 
 bool dnn_run(
     gpu *g, const dnn_plan *p, const void *picture, const void *weight, const void *result, void *workspace, error *e)
@@ -278,7 +274,9 @@ bool dnn_run(
 	set(&b, variant, VARIANT_POINTERS, TYPE_POINTER, 3, pointers);
 	set(&b, variant, VARIANT_WORKSPACE, TYPE_POINTER, 1, &workspace);
 	finish(&b, variant);
+	gpu_enter(g);
 	if (!b.status) b.status = dnn()->execute(g->dnn->handle, p->plan, variant);
+	gpu_leave(g);
 	destroy_all(&b);
 	return !b.status || fail(e, NO_MEMORY, "cuDNN: engine %d failed with status %d", p->engine, b.status);
 }
@@ -288,7 +286,6 @@ bool dnn_attach(gpu *g, const cuda_stream *stream, error *e)
 	if (!dnn()) return true;
 	struct dnn *d = calloc(1, sizeof *d);
 	if (!d) return fail(e, NO_MEMORY, "out of memory");
-	pthread_mutex_init(&d->lock, NULL);
 	int code = dnn()->create(&d->handle);
 	if (!code) code = dnn()->stream_set(d->handle, stream->stream);
 	if (code) {

@@ -27,7 +27,4 @@ const dnn_plan *dnn_find(gpu *g, const dnn_shape *s, size_t *workspace);
 bool dnn_run(
     gpu *g, const dnn_plan *p, const void *picture, const void *weight, const void *result, void *workspace, error *e);
 
-/* The name of the plan's engine and what it is known for, for a log. */
-int dnn_engine(const dnn_plan *p);
-
 #endif

@@ -62,10 +62,10 @@ static inline uint32_t in_pack(dtype d) { return (uint32_t)(16 / dtype_size(d));
 /* What libraries want of their workspace, where a graph's scratch begins at a multiple of 64: rows ask for so much
  * more. */
 enum { SCRATCH_ALIGNMENT = 256 };
-static inline void *aligned_scratch(void *p)
+static inline size_t rounded_up(size_t bytes)
 {
-	return (void *)(((uintptr_t)p + SCRATCH_ALIGNMENT - 1) & ~(uintptr_t)(SCRATCH_ALIGNMENT - 1));
+	return (bytes + SCRATCH_ALIGNMENT - 1) & ~(size_t)(SCRATCH_ALIGNMENT - 1);
 }
-static inline size_t rounded_up(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
+static inline void *aligned_scratch(void *p) { return (void *)rounded_up((uintptr_t)p); }
 
 #endif

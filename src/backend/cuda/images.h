@@ -3,10 +3,6 @@
 #ifndef SUMI_BACKEND_CUDA_IMAGES_H
 #define SUMI_BACKEND_CUDA_IMAGES_H
 
-typedef struct cuda_image {
-	const char *name; /* of the file, without .cu */
-	const void *data; /* NULL: the table's end */
-} cuda_image;
-extern const cuda_image cuda_images[];
+extern const void *const cuda_images[]; /* ends with NULL */
 
 #endif

@@ -51,11 +51,12 @@ typedef struct symbol {
 	size_t offset; /* of its pointer in the table */
 } symbol;
 
-static bool read_table(void *library, const symbol *list, size_t n, void *table, char *problem, size_t room)
+static bool read_table(
+    void *library, const symbol *list, size_t n, void *table, char *problem, size_t room, const char *what)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!read_symbol(library, list[i].name, (char *)table + list[i].offset)) {
-			snprintf(problem, room, "the library is too old: it has no %s", list[i].name);
+			snprintf(problem, room, "%s is too old: it has no %s", what, list[i].name);
 			return false;
 		}
 	return true;
@@ -73,16 +74,18 @@ static void find_driver(void)
 	static const char *const names[] = { "libcuda.so.1", NULL };
 	char *problem = found.driver_problem;
 	size_t room = sizeof found.driver_problem;
+	int (*version)(int *);
 	void *library = open_any(names, problem, room, "NVIDIA's driver");
-	if (!library ||
-	    !read_table(library, driver_symbols, sizeof driver_symbols / sizeof *driver_symbols, &driver, problem, room))
-		return;
-	driver.driver_version(&found.driver_version);
+	if (!library) return;
+	if (read_symbol(library, "cuDriverGetVersion", &version)) version(&found.driver_version);
 	if (found.driver_version < OLDEST_DRIVER) {
 		snprintf(problem, room, "NVIDIA's driver is for CUDA %d.%d, and 12.4 is the oldest that will do",
 		    found.driver_version / 1000, found.driver_version % 1000 / 10);
 		return;
 	}
+	if (!read_table(library, driver_symbols, sizeof driver_symbols / sizeof *driver_symbols, &driver, problem, room,
+	        "NVIDIA's driver"))
+		return;
 	int code = driver.init(0);
 	if (code)
 		snprintf(problem, room, "NVIDIA's driver does not start: error %d", code);
@@ -96,8 +99,8 @@ static void find_lt(void)
 	char *problem = found.lt_problem;
 	size_t (*version)(void);
 	void *library = open_any(names, problem, sizeof found.lt_problem, "cuBLASLt");
-	if (!library ||
-	    !read_table(library, lt_symbols, sizeof lt_symbols / sizeof *lt_symbols, &lt, problem, sizeof found.lt_problem))
+	if (!library || !read_table(library, lt_symbols, sizeof lt_symbols / sizeof *lt_symbols, &lt, problem,
+	                    sizeof found.lt_problem, "cuBLASLt"))
 		return;
 	if (read_symbol(library, "cublasLtGetVersion", &version)) found.lt_version = version();
 	found.lt = &lt;
@@ -110,7 +113,7 @@ static void find_dnn(void)
 	size_t (*version)(void);
 	void *library = open_any(names, problem, sizeof found.dnn_problem, "cuDNN 9");
 	if (!library || !read_table(library, dnn_symbols, sizeof dnn_symbols / sizeof *dnn_symbols, &dnn, problem,
-	                    sizeof found.dnn_problem))
+	                    sizeof found.dnn_problem, "cuDNN 9"))
 		return;
 	if (read_symbol(library, "cudnnGetVersion", &version)) found.dnn_version = version();
 	if (found.dnn_version < OLDEST_DNN)

@@ -18,8 +18,7 @@ typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUdeviceptr;
 
 enum {
-	CU_MULTIPROCESSORS = 16, /* CUdevice_attribute */
-	CU_CAPABILITY_MAJOR = 75,
+	CU_CAPABILITY_MAJOR = 75, /* CUdevice_attribute */
 	CU_CAPABILITY_MINOR = 76,
 	CU_DYNAMIC_SHARED = 8,       /* CUfunction_attribute: the most that a launch may ask for */
 	CU_STREAM_NON_BLOCKING = 1,  /* CUstream_flags */
@@ -29,7 +28,6 @@ enum {
 /* Each: name in the table, symbol, parameters. All return a CUresult, 0 for success. */
 #define DRIVER_FUNCTIONS(F)                                                                                            \
 	F(init, "cuInit", (unsigned flags))                                                                                \
-	F(driver_version, "cuDriverGetVersion", (int *version))                                                            \
 	F(error_string, "cuGetErrorString", (int result, const char **text))                                               \
 	F(device_count, "cuDeviceGetCount", (int *count))                                                                  \
 	F(device_get, "cuDeviceGet", (int *device, int ordinal))                                                           \
@@ -38,7 +36,6 @@ enum {
 	F(device_attribute, "cuDeviceGetAttribute", (int *value, int attribute, int device))                               \
 	F(context_retain, "cuDevicePrimaryCtxRetain", (CUcontext * context, int device))                                   \
 	F(context_set, "cuCtxSetCurrent", (CUcontext context))                                                             \
-	F(memory_info, "cuMemGetInfo_v2", (size_t * free, size_t * total))                                                 \
 	F(alloc, "cuMemAlloc_v2", (CUdeviceptr * to, size_t bytes))                                                        \
 	F(free, "cuMemFree_v2", (CUdeviceptr p))                                                                           \
 	F(upload, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))               \
@@ -86,7 +83,8 @@ enum {
 	LT_ALIGNMENT_A = 5, /* … B, C, D follow */
 	LT_EPILOGUE_DEFAULT = 1,
 	LT_EPILOGUE_BIAS = 4,
-	LT_EPILOGUE_GELU_TANH_BIAS = 36, /* its GELU is the approximation by tanh */
+	LT_EPILOGUE_GELU_TANH = 32, /* its GELU is the approximation by tanh */
+	LT_EPILOGUE_GELU_TANH_BIAS = 36,
 };
 
 /* All return a cublasStatus_t, 0 for success. */

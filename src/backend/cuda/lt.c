@@ -41,11 +41,12 @@ static bool describe(lt_plan *p, error *e)
 {
 	const product *q = &p->product;
 	int transposed = 1, straight = 0;
-	int epilogue = q->gelu ? LT_EPILOGUE_GELU_TANH_BIAS : q->bias ? LT_EPILOGUE_BIAS : LT_EPILOGUE_DEFAULT;
+	static const int epilogues[2][2] = { { LT_EPILOGUE_DEFAULT, LT_EPILOGUE_BIAS }, /* [gelu][bias] */
+		{ LT_EPILOGUE_GELU_TANH, LT_EPILOGUE_GELU_TANH_BIAS } };
 	if (!lt_ok(lt()->desc_create(&p->desc, LT_COMPUTE_F32, LT_F32), e, "a description")) return false;
 	int code = lt()->desc_set(p->desc, LT_TRANSPOSE_A, q->tb ? &transposed : &straight, sizeof transposed);
 	if (!code) code = lt()->desc_set(p->desc, LT_TRANSPOSE_B, q->ta ? &transposed : &straight, sizeof transposed);
-	if (!code) code = lt()->desc_set(p->desc, LT_EPILOGUE, &epilogue, sizeof epilogue);
+	if (!code) code = lt()->desc_set(p->desc, LT_EPILOGUE, &epilogues[q->gelu][q->bias], sizeof(int));
 	/* As it stores them: columns of length m, k or n that are as far apart as they are long. */
 	size_t m = q->m, n = q->n, k = q->k;
 	if (!code)
@@ -75,7 +76,7 @@ static int choose(gpu *g, const lt_plan *p, size_t workspace, uint32_t alignment
 	return code ? 0 : count;
 }
 
-static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *e)
+static void *make_plan(gpu *g, const product *q, size_t *workspace, error *e)
 {
 	lt_plan *p = calloc(1, sizeof *p);
 	if (!p) {
@@ -94,6 +95,14 @@ static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *
 	return p;
 }
 
+static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *e)
+{
+	gpu_enter(g);
+	void *plan = make_plan(g, q, workspace, e);
+	gpu_leave(g);
+	return plan;
+}
+
 typedef struct operands {
 	const void *a, *b, *residual;
 	void *d, *workspace;
@@ -106,8 +115,6 @@ static int multiply(gpu *g, const lt_plan *p, const lt_heuristic *how, const ope
 	    o->residual ? o->residual : o->d, p->d, o->d, p->d, how->algorithm, o->workspace, how->workspace,
 	    g->lt->stream->stream);
 }
-
-static bool is_aligned(const void *p) { return (uintptr_t)p % ALIGNMENT == 0; }
 
 /* Another choice, for addresses of any alignment: kept where it works, so that every later run uses it. */
 static int choose_again(gpu *g, lt_plan *p, const operands *o)
@@ -127,12 +134,14 @@ static bool lt_product_run(gpu *g, void *plan, const void *a, const void *b, con
 	lt_plan *p = plan;
 	const operands o = { a, b, residual, d, workspace };
 	if (bias && !lt_ok(lt()->desc_set(p->desc, LT_BIAS_POINTER, &bias, sizeof bias), e, "a bias")) return false;
-	bool aligned = p->any_alignment || (is_aligned(a) && is_aligned(b) && is_aligned(d) && is_aligned(residual));
+	gpu_enter(g); /* not into what another thread records */
+	bool aligned = p->any_alignment || (aligned_16(a) && aligned_16(b) && aligned_16(d) && aligned_16(residual));
 	int code = aligned ? multiply(g, p, &p->algorithm, &o) : 1;
 	if (code) {
 		code = choose_again(g, p, &o);
 		p->any_alignment = !code;
 	}
+	gpu_leave(g);
 	const product *q = &p->product;
 	return !code || fail(e, NO_MEMORY, "cuBLASLt: the product of %zu×%zu and %zu×%zu failed with status %d", q->m, q->k,
 	                    q->k, q->n, code);

@@ -1,7 +1,6 @@
 /* move.c - the rows of kernels/move.cu: what moves values as they are is one walk over four axes with a step of its own
  * in the source and in the result, in units as large as all steps and addresses allow; and sums over axes. */
 #include "backend/cuda/rows.h"
-#include <string.h>
 
 /* A walk in elements; contiguous along the last axis where both last steps are 1. */
 typedef struct walk {

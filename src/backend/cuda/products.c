@@ -108,15 +108,10 @@ static bool is_pointwise(const node *weight, const node *y)
 	return w[2] == 1 && w[3] == 1 && a[0] == 1 && !a[1] && !a[2] && !a[3] && !a[4];
 }
 
-static bool fits_pointwise(const call *c)
+static bool fits_pointwise(const call *c) /* CONV and CONV_DX */
 {
 	return has_products(c) && is_pointwise(c->x[1], c->y) && same_types(c) && follows(c) &&
 	       c->y->dtype == c->x[0]->dtype;
-}
-
-static bool fits_pointwise_dx(const call *c)
-{
-	return has_products(c) && is_pointwise(c->x[1], c->y) && same_types(c) && c->y->dtype == c->x[0]->dtype;
 }
 
 static bool fits_pointwise_dw(const call *c)
@@ -141,8 +136,8 @@ static bool prepare(call *c, error *e)
 		p.n = last_axis(y);
 		p.m = count_of(y) / p.n;
 		p.k = count_of(x) / p.m;
-		p.bias = y->op != CONV_DX && c->x[2];
-		p.residual = y->op != CONV_DX && c->x[3];
+		p.bias = c->x[2] != NULL;
+		p.residual = c->x[3] != NULL;
 		p.gelu = activation_of(c) == GELU_TANH;
 	}
 	c->state = product_prepare(c, &p, e);
@@ -153,9 +148,8 @@ static size_t scratch_bytes(const call *c) { return product_scratch(c->state); }
 
 static bool run(const call *c, error *e)
 {
-	bool forward = c->y->op == MATMUL || c->y->op == CONV;
-	const float *bias = forward && c->x[2] ? c->in[2] : NULL;
-	const void *residual = forward && c->x[3] ? c->in[3] : NULL;
+	const float *bias = c->x[2] ? c->in[2] : NULL;
+	const void *residual = c->x[3] ? c->in[3] : NULL;
 	int kind = activation_of(c);
 	return product_run(c, c->state, c->in[0], c->in[1], bias, residual, c->out, c->scratch, e) &&
 	       run_finish(c, c->out, NULL, NULL, kind == GELU_TANH ? 0 : kind, e);
@@ -169,7 +163,7 @@ static bool run(const call *c, error *e)
 const kernel cuda_product_rows[] = {
 	PRODUCT(MATMUL, fits_matmul),
 	PRODUCT(CONV, fits_pointwise),
-	PRODUCT(CONV_DX, fits_pointwise_dx),
+	PRODUCT(CONV_DX, fits_pointwise),
 	PRODUCT(CONV_DW, fits_pointwise_dw),
 	{ 0 },
 };

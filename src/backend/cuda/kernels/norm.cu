@@ -1,5 +1,5 @@
-/* norm.cu - group norm and layer norm, with their gradients: z = γ·x̂ + β, y = act(z), x̂ = (x − mean)·rstd (Wu and He
- * 2018, Ba et al. 2016).
+/* norm.cu - group norm, layer norm and root-mean-square norm, with their gradients: z = γ·x̂ + β, y = act(z),
+ * x̂ = (x − mean)·rstd (Wu and He 2018, Ba et al. 2016, Zhang and Sennrich 2019).
  *
  * Group norm goes in three steps, so that a single picture keeps the whole GPU busy and memory is read in order: each
  * block reduces a chunk of pixels for every channel; a block for each group joins the channels and chunks; and an

@@ -43,7 +43,7 @@ typedef struct cast_params {
 } cast_params;
 enum element { ELEMENT_F32, ELEMENT_BF16, ELEMENT_F16 };
 
-typedef struct fill_params { /* `value` is of 4, 2 or 1 bytes, as the kernel's name says */
+typedef struct fill_params { /* `value` is of 4 or 2 bytes, as the kernel's name says */
 	void *y;
 	size_t n;
 	uint32_t value;
@@ -111,7 +111,7 @@ typedef struct norm_params { /* values [items, pixels, channels]; a group is `ch
 	const float *sums;         /* [items,4,channels], see GROUP_NORM_SUMS */
 	float *out;                /* the result of what gives full precision */
 	float *part;               /* [items][chunks][2][channels]: of each channel, over a chunk of pixels */
-	float *stats;              /* [items][groups][2] */
+	float *stats;              /* [items][2][channels], of layer norms [rows][2]: see norm.cu */
 	uint32_t items, pixels, channels, groups, chunk, chunks;
 	int activation, packs;
 	int uncentred; /* a root-mean-square norm: the mean counts as 0, there is no beta */
