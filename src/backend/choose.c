@@ -2,7 +2,6 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 /* N of "cuda" or "cuda:N"; −1: it is neither. */

@@ -54,7 +54,7 @@ static bool take(file_lock *l, const char *what, error *e)
 		close(l->fd);
 		l->fd = -1;
 	}
-	return fail(e, BAD_FILE, "%s: cannot be held", l->path);
+	return fail(e, BAD_FILE, "%s: cannot be locked: it was replaced each of %d times", l->path, TRIES);
 }
 
 file_lock *lock_take(const char *path, const char *what, error *e)

@@ -4,7 +4,8 @@
  * the largest `threads` of a call, less one, for a caller works too, and wait between loops: spinning shortly, then
  * asleep. A loop takes those that are idle: sessions in several threads share the pool, and a caller that finds none
  * idle computes alone. A caller never waits for a thread that has not begun: so a loop ends, if late, where no thread
- * can be made, where another process has the CPUs, in a child of fork(), and in a loop within a loop. */
+ * can be made, where another process has the CPUs, in a loop within a loop, and in a child that was forked while no
+ * loop ran. */
 #ifndef SUMI_BASE_THREADS_H
 #define SUMI_BASE_THREADS_H
 #include <stdbool.h>

@@ -92,7 +92,7 @@ typedef enum opcode {
 	 * Formulas: train/optimize/optimizer.h. */
 	SUM_SQUARES, /* x, and what was summed before (F64 [1], or 0) → F64 [1] */
 	CLIP_SCALE,  /* sum of squares (F64 [1]), numbers {largest norm, 0: none; parts} → F32 [1]: what scales a gradient
-	              * that  is a sum of so many parts: min(1, largest / (norm + 1e-6)) / parts, norm = √sum / parts */
+	              * that is a sum of so many parts: min(1, largest / (norm + 1e-6)) / parts, norm = √sum / parts */
 	ACCUMULATE,  /* sum*, x, numbers {keep, take}: sum = keep·sum + take·x; keep 0, take 1: a copy */
 	UPDATE_SGD,  /* weight*, gradient, scale (F32 [1]), numbers {shrink, rate, momentum}, momentum buffer* or 0:
 	              * g = gradient·scale; buffer = g = momentum·buffer + g; weight = weight·shrink − rate·g */
@@ -129,7 +129,6 @@ typedef enum activation {
 	CLAMP_LOGVAR, /* to [−30, 20], the autoencoder's log-variance; gradient 0 outside */
 	ACTIVATIONS
 } activation;
-const char *activation_name(activation a);
 
 /* A node, for passes, kernels and tests; read-only outside src/graph. */
 typedef struct node {
@@ -312,8 +311,6 @@ double graph_flop(const graph *g); /* multiplications and additions of one run's
 size_t graph_arena_bytes(const graph *g);    /* values of one run, scratch included */
 size_t graph_constant_bytes(const graph *g); /* packed and folded weights */
 size_t graph_setup_bytes(const graph *g);    /* needed only while graph_allocate folds the weights */
-/* In the host's memory, where that is another: for what the fallback computes. */
-size_t graph_host_bytes(const graph *g);
 /* Allocates and folds the constants (weights are read here). `unused`, if not NULL, is told the memory of each
  * parameter that will not be read again, as soon as that is so. */
 typedef void unused_fn(void *context, const void *data, size_t bytes);

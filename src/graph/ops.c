@@ -56,10 +56,3 @@ const operation operations[OPS] = {
 	[UPDATE_ADAFACTOR] = { "update_adafactor", .writes = FIRST | STATE },
 	[COPY] = { "copy", NULL, 0 },
 };
-
-const char *activation_name(activation a)
-{
-	static const char *const names[ACTIVATIONS] = { "none", "silu", "gelu", "gelu_tanh", "gelu_quick", "relu",
-		"leaky_relu", "tanh", "sigmoid", "exp", "log", "sqrt", "reciprocal", "square", "abs", "clamp_logvar" };
-	return a < ACTIVATIONS ? names[a] : "unknown";
-}

@@ -7,11 +7,6 @@
 size_t graph_arena_bytes(const graph *g) { return g->arena_bytes[OWN]; }
 size_t graph_constant_bytes(const graph *g) { return g->constant_bytes[OWN]; }
 size_t graph_setup_bytes(const graph *g) { return g->setup_bytes[OWN]; }
-size_t graph_host_bytes(const graph *g)
-{
-	size_t values = g->arena_bytes[HOST], setup = g->setup_bytes[HOST];
-	return g->constant_bytes[HOST] + (values > setup ? values : setup);
-}
 void graph_profile(graph *g, bool on) { g->profile = on; }
 
 /* ── memory ── */
@@ -253,7 +248,8 @@ static bool run_stretch(graph *g, stretch *s, error *e)
 		if (!d->record_begin(d->context, e)) return false;
 		bool fine = run_steps(g, s->first, s->last, e);
 		s->recording = d->record_end(d->context, e);
-		if (!fine || !s->recording) return fail(e, BAD_USAGE, "%s records no run", d->name);
+		if (!fine && s->recording) d->record_free(d->context, s->recording), s->recording = NULL;
+		if (!s->recording) return fail(e, BAD_USAGE, "%s records no run", d->name);
 	}
 	return d->replay(d->context, s->recording, e);
 }

@@ -222,6 +222,7 @@ static int fail_each(job *work, int stride)
 		}
 	print_message("%d places: %d failures came back, %d did no harm, %d were reported as something else\n", state.count,
 	    came_back, harmless, wrong);
+	assert_true(came_back > 0);
 	return wrong;
 }
 

@@ -183,7 +183,9 @@ static bool make_pieces(pieces *p, const call *c)
 				if (!make_piece(p, c, channel, image, row, like)) return false;
 				if (!like) like = p->list[p->count - 1].by;
 			}
-		p->packed_bytes += aligned(onednn_packed_bytes(like));
+		size_t packed = aligned(onednn_packed_bytes(like));
+		if (channel && !packed != !p->packed_bytes) return false; /* all ranges are read packed, or none */
+		p->packed_bytes += packed;
 	}
 	return true;
 }

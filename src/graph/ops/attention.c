@@ -35,7 +35,10 @@ tensor attention_biased(graph *g, tensor q, tensor k, tensor v, tensor bias, int
 tensor relative_buckets(graph *g, int queries, int keys, int buckets, int distance)
 {
 	if (buckets < 4 || buckets % 4 || distance <= buckets / 4) {
-		graph_fail(g, "relative positions in %d buckets up to %d", buckets, distance);
+		graph_fail(g,
+		    "relative positions: %d buckets up to distance %d, expected a multiple of 4 buckets and a larger distance "
+		    "than a quarter of them",
+		    buckets, distance);
 		return 0;
 	}
 	return emit(g, 0,
