@@ -1,26 +1,26 @@
 /* adapters.c - opens LoRA files. */
 #include "checkpoint/adapters.h"
 #include "checkpoint/adapter_config.h"
+#include "checkpoint/component.h"
+#include "checkpoint/folder.h"
 #include "models/lora_names.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static bool read_all(adapter_file *a, error *e)
 {
 	for (size_t i = 0; i < weights_count(a->file); i++) {
 		const weight *w = weights_at(a->file, i);
-		shape s = { .n = w->ndims };
-		if (w->ndims > MAX_DIMS || w->dtype == NO_DTYPE)
-			return fail(e, BAD_FILE, "%s: '%s' is no tensor of a LoRA", a->path, w->name);
-		for (int k = 0; k < w->ndims; k++) {
-			if (w->shape[k] > INT_MAX) return fail(e, BAD_FILE, "%s: '%s' is too large", a->path, w->name);
-			s.d[k] = (int)w->shape[k];
-		}
-		if (!lora_add(a->set, w->name, w->dtype, s, w->data, e)) return false;
+		dtype d;
+		shape s;
+		const void *data;
+		if (!weight_as_tensor(w, &d, &s, &data) || d == NO_DTYPE)
+			return fail(e, BAD_FILE, "%s: '%s' has %d axes of %s, which no tensor of a LoRA has", a->path, w->name,
+			    w->ndims, w->type_name);
+		if (!lora_add(a->set, w->name, d, s, data, e)) return false;
 	}
 	return true;
 }
@@ -43,12 +43,6 @@ static weights *open_in_folder(const char *folder, error *e)
 			return weights_open(path, e);
 	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_weights.safetensors", folder);
 	return NULL;
-}
-
-static bool is_folder(const char *path)
-{
-	struct stat s;
-	return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
 /* The folder whose adapter_config.json belongs to this file: false if there is none. */

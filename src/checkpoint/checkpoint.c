@@ -1,12 +1,12 @@
 /* checkpoint.c - one file, or the files of a folder, as one table of single-file keys. */
 #include "checkpoint/checkpoint_table.h"
 #include "base/file.h"
+#include "checkpoint/folder.h"
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ── tables ── */
@@ -181,11 +181,11 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 {
 	char config_path[PATH_MAX];
 	const char *own = checkpoint_metadata(c, "sumi.config");
+	error unknown = { 0 }, wrong = { 0 };
 	if (own) {
 		c->evidence = "its metadata";
-		return family_from_json(own, &c->family, e);
+		return family_from_json(own, &c->family, &wrong) || fail(e, wrong.status, "%s: %s", path, wrong.text);
 	}
-	error unknown = { 0 };
 	const family *f = family_recognise(weights_lookup, c->files[0], &unknown);
 	if (f) {
 		c->evidence = "its tensors";
@@ -196,7 +196,6 @@ static bool tell_family(checkpoint *c, const char *path, error *e)
 		return fail(e, unknown.status, "%s: %s", path, unknown.text);
 	char *text = whole_file(config_path, 1 << 20, NULL, e);
 	c->evidence = "the JSON file of its name";
-	error wrong = { 0 };
 	bool fine = text && family_from_json(text, &c->family, &wrong);
 	free(text);
 	return fine || (text ? fail(e, wrong.status, "%s: %s", config_path, wrong.text) : false);
@@ -227,8 +226,7 @@ checkpoint *checkpoint_open(const char *path, error *e)
 		fail(e, NO_MEMORY, "out of memory");
 		return NULL;
 	}
-	struct stat s;
-	c->folder = path && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+	c->folder = path && is_folder(path);
 	if ((c->folder ? checkpoint_read_folder : read_single)(c, path, e) && list_tensors(c, e)) return c;
 	checkpoint_close(c);
 	return NULL;

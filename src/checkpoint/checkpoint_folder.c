@@ -14,8 +14,11 @@ static bool read_configuration(checkpoint *c, const char *path, error *e)
 	c->scheduler = vae ? folder_json(path, "scheduler/scheduler_config.json", false, e) : NULL;
 	json_t *special = vae ? folder_json(path, "tokenizer/special_tokens_map.json", false, e) : NULL;
 	json_t *words = vae ? folder_json(path, "tokenizer/tokenizer_config.json", false, e) : NULL;
-	bool fine = vae && !failed(e) && family_from_diffusers(unet, vae, text, c->scheduler, &c->family, e) &&
-	            family_from_tokenizer(special, words, &c->family, e);
+	error wrong = { 0 };
+	bool fine = vae && !failed(e) &&
+	            ((family_from_diffusers(unet, vae, text, c->scheduler, &c->family, &wrong) &&
+	                 family_from_tokenizer(special, words, &c->family, &wrong)) ||
+	                fail(e, wrong.status, "%s: %s", path, wrong.text));
 	json_decref(special);
 	json_decref(words);
 	json_decref(unet);

@@ -48,7 +48,7 @@ static int preference(const char *name)
 	return 1 + 4 * kind + 2 * !strcmp(dot, plain[kind]) + !strstr(name, "non_ema");
 }
 
-static bool is_folder(const char *path)
+bool is_folder(const char *path)
 {
 	struct stat s;
 	return stat(path, &s) == 0 && S_ISDIR(s.st_mode);

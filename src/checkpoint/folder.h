@@ -4,6 +4,8 @@
 #include "io/weights.h"
 #include <jansson.h>
 
+bool is_folder(const char *path);
+
 /* A JSON file of the folder, such as "unet/config.json"; the caller gives it back. NULL with BAD_FILE where it cannot
  * be read; where it is not there and not needed, NULL without a failure. */
 json_t *folder_json(const char *folder, const char *name, bool needed, error *e);

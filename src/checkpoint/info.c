@@ -42,7 +42,7 @@ __attribute__((format(printf, 2, 3))) static void line(lines *l, const char *for
 
 typedef struct tally {
 	lines wrong;
-	int counts[UNEXPECTED + 1];
+	int counts[FLAWS];
 	char first[256];
 } tally;
 

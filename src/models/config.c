@@ -47,9 +47,10 @@ void json_text(const json_t *j, const char *key, const char *absent, char *to, s
 {
 	const json_t *v = field(j, key);
 	const char *s = v ? json_string_value(v) : absent;
-	if (!s || strlen(s) >= size)
+	if (!s || strlen(s) >= size) {
 		fail(e, BAD_FILE, "configuration: '%s' is not a text of less than %zu bytes", key, size);
-	else if (s != to)
+		*to = 0;
+	} else if (s != to)
 		strcpy(to, s);
 }
 

@@ -1,7 +1,7 @@
 /* config_write.c - configurations of networks to JSON, in the form that config.c reads. */
 #include "models/config.h"
 
-static json_t *list_of(const int *values, int n)
+json_t *json_list_of(const int *values, int n)
 {
 	json_t *list = json_array();
 	for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(values[i]));
@@ -17,13 +17,13 @@ json_t *unet_config_to_json(const unet_config *c)
 	set_int(j, "in_channels", c->in_channels);
 	set_int(j, "out_channels", c->out_channels);
 	set_int(j, "model_channels", c->channels);
-	json_object_set_new(j, "channel_mult", list_of(c->multiplier, c->levels));
-	json_object_set_new(j, "num_res_blocks", list_of(c->blocks, c->levels));
+	json_object_set_new(j, "channel_mult", json_list_of(c->multiplier, c->levels));
+	json_object_set_new(j, "num_res_blocks", json_list_of(c->blocks, c->levels));
 	int factors[UNET_LEVELS], n = 0;
 	for (int i = c->levels - 1; i >= 0; i--)
 		if (c->attends[i]) factors[n++] = 1 << i;
-	json_object_set_new(j, "attention_resolutions", list_of(factors, n));
-	json_object_set_new(j, "transformer_depth", list_of(c->depth, c->levels));
+	json_object_set_new(j, "attention_resolutions", json_list_of(factors, n));
+	json_object_set_new(j, "transformer_depth", json_list_of(c->depth, c->levels));
 	set_int(j, "transformer_depth_middle", c->middle_depth);
 	if (c->head_width)
 		set_int(j, "num_head_channels", c->head_width);
@@ -63,7 +63,7 @@ json_t *mmdit_config_to_json(const mmdit_config *c)
 	int twice[MMDIT_BLOCKS], n = 0;
 	for (int i = 0; i < c->depth; i++)
 		if (c->twice[i]) twice[n++] = i;
-	if (n) json_object_set_new(j, "x_block_self_attn_layers", list_of(twice, n));
+	if (n) json_object_set_new(j, "x_block_self_attn_layers", json_list_of(twice, n));
 	return j;
 }
 
@@ -74,19 +74,21 @@ json_t *vae_config_to_json(const vae_config *c)
 	set_int(j, "in_channels", c->in_channels);
 	set_int(j, "out_ch", c->out_channels);
 	set_int(j, "ch", c->channels);
-	json_object_set_new(j, "ch_mult", list_of(c->multiplier, c->levels));
+	json_object_set_new(j, "ch_mult", json_list_of(c->multiplier, c->levels));
 	set_int(j, "num_res_blocks", c->blocks);
 	int sides[VAE_LEVELS], n = 0;
 	for (int i = 0; i < c->levels; i++)
 		if (c->attends[i]) sides[n++] = RESOLUTION >> i;
 	set_int(j, "resolution", RESOLUTION);
-	json_object_set_new(j, "attn_resolutions", list_of(sides, n));
+	json_object_set_new(j, "attn_resolutions", json_list_of(sides, n));
 	set_int(j, "z_channels", c->z_channels);
 	set_int(j, "embed_dim", c->latent_channels);
 	set_flag(j, "quant", c->quant);
 	set_int(j, "norm_num_groups", c->groups);
 	return j;
 }
+
+const char *hidden_act_name(activation a) { return a == GELU ? "gelu" : a == GELU_TANH ? "gelu_new" : "quick_gelu"; }
 
 static void write_hugging_face(json_t *j, const text_config *t)
 {
@@ -97,8 +99,7 @@ static void write_hugging_face(json_t *j, const text_config *t)
 	set_int(j, "num_hidden_layers", c->layers);
 	set_int(j, "num_attention_heads", c->heads);
 	set_int(j, "intermediate_size", c->inner);
-	const char *name = c->activation == GELU ? "gelu" : c->activation == GELU_TANH ? "gelu_new" : "quick_gelu";
-	json_object_set_new(j, "hidden_act", json_string(name));
+	json_object_set_new(j, "hidden_act", json_string(hidden_act_name(c->activation)));
 	json_object_set_new(j, "layer_norm_eps", json_real((double)c->epsilon));
 	if (c->projection) set_int(j, "projection", c->projection);
 	set_int(j, "bos_token_id", t->begin);

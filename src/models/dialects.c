@@ -88,8 +88,7 @@ static int bare_clip_pieces(const char *name, shape s, key_piece *p)
 
 static int named_pieces(naming names, const family *f, role r, const char *key, shape s, key_piece *pieces)
 {
-	const char *prefix = r < FAMILY_ROLES ? f->prefix[r] : "";
-	const char *name = key + strlen(prefix) + (*prefix != 0);
+	const char *name = r < FAMILY_ROLES ? family_name_within(f, r, key) : key;
 	if (names == BARE_CLIP_NAMES) return bare_clip_pieces(name, s, pieces);
 	if (names == DIFFUSERS_NAMES)
 		return r == TINY_AUTOENCODER ? tiny_pieces(name, s, pieces) : diffusers_pieces(f, r, key, s, pieces);

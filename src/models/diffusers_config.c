@@ -3,13 +3,6 @@
 #include "models/diffusers.h"
 #include <string.h>
 
-static json_t *ints(const int *values, int n)
-{
-	json_t *list = json_array();
-	for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(values[i]));
-	return list;
-}
-
 /* block_out_channels → the first, and multiples of it */
 static int multiples(const json_t *j, int *channels, int *multiplier, int most, error *e)
 {
@@ -56,7 +49,7 @@ static json_t *attention_factors(const json_t *j)
 		const char *type = json_string_value(json_array_get(types, i));
 		if (type && (strstr(type, "Attn") || strstr(type, "Attention"))) factors[n++] = 1 << i;
 	}
-	return ints(factors, n);
+	return json_list_of(factors, n);
 }
 
 /* Takes a field over under the name that the original has for it. */
@@ -79,7 +72,7 @@ static bool read_unet(const json_t *j, unet_config *c, error *e)
 	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
 	json_t *out = json_object();
 	json_object_set_new(out, "model_channels", json_integer(channels));
-	json_object_set_new(out, "channel_mult", ints(multiplier, levels));
+	json_object_set_new(out, "channel_mult", json_list_of(multiplier, levels));
 	json_object_set_new(out, "attention_resolutions", attention_factors(j));
 	json_object_set_new(out, "legacy", json_false());
 	take(out, "in_channels", j, "in_channels");
@@ -107,7 +100,7 @@ static bool read_vae(const json_t *j, family *f, error *e)
 	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
 	json_t *out = json_object();
 	json_object_set_new(out, "ch", json_integer(channels));
-	json_object_set_new(out, "ch_mult", ints(multiplier, levels));
+	json_object_set_new(out, "ch_mult", json_list_of(multiplier, levels));
 	take(out, "in_channels", j, "in_channels");
 	take(out, "out_ch", j, "out_channels");
 	take(out, "num_res_blocks", j, "layers_per_block");
@@ -123,20 +116,10 @@ static bool read_vae(const json_t *j, family *f, error *e)
 
 static bool read_scheduler(const json_t *j, family *f, error *e)
 {
-	char name[32] = "";
-	schedule_config *betas = &f->betas;
-	json_text(j, "beta_schedule", beta_curve_name(betas->curve), name, sizeof name, e);
-	if (!failed(e) && !beta_curve_from_name(name, &betas->curve))
-		return fail(e, BAD_FILE, "configuration: 'beta_schedule' is '%s', which is not known", name);
-	json_text(j, "prediction_type", "epsilon", name, sizeof name, e);
-	if (!failed(e) && !prediction_from_name(name, &f->prediction))
-		return fail(e, BAD_FILE, "configuration: 'prediction_type' is '%s', which is not known", name);
-	betas->start = json_number(j, "beta_start", betas->start, e);
-	betas->end = json_number(j, "beta_end", betas->end, e);
-	betas->count = json_int(j, "num_train_timesteps", betas->count, e);
-	betas->zero_terminal_snr = json_flag(j, "rescale_betas_zero_snr", false, e);
-	return (betas->count >= 2 && betas->count <= 100000) ||
-	       fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d", betas->count);
+	f->prediction = PREDICT_NOISE; /* where the file does not say */
+	return noise_from_json(j, &f->betas, &f->prediction, e) &&
+	       ((f->betas.count >= 2 && f->betas.count <= 100000) ||
+	           fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d, expected 2 to 100000", f->betas.count));
 }
 
 /* The known family with these networks gives the name. */

@@ -1,5 +1,6 @@
 /* diffusers_write.c - the configurations of a diffusers folder, from a family: the other direction of
  * diffusers_config.c, by which they are proved. */
+#include "models/config.h"
 #include "models/diffusers.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +134,7 @@ static json_t *text_json(const family *f)
 	set_int(j, "num_hidden_layers", c->layers);
 	set_int(j, "num_attention_heads", c->heads);
 	set_int(j, "max_position_embeddings", c->positions);
-	set_text(j, "hidden_act", c->activation == GELU ? "gelu" : c->activation == GELU_TANH ? "gelu_new" : "quick_gelu");
+	set_text(j, "hidden_act", hidden_act_name(c->activation));
 	set_float(j, "layer_norm_eps", c->epsilon);
 	set_int(j, "projection_dim", c->width);
 	set_int(j, "bos_token_id", t->begin);

@@ -1,4 +1,4 @@
-/* families.c - the table of families, and recognition. */
+/* families.c - the table of families, and what follows from a row of it. */
 #include "models/families.h"
 #include <stdio.h>
 #include <string.h>
@@ -11,41 +11,49 @@
 #define SD1_UNET SD_UNET, .heads = 8, .context = 768
 #define SD2_UNET SD_UNET, .head_width = 64, .linear_projection = true, .context = 1024
 
-#define KL_F8                                                                                                         \
+/* Autoencoders of this kind and size. */
+#define KL(...)                                                                                                       \
 	{                                                                                                                 \
 		.in_channels = 3, .out_channels = 3, .channels = 128, .levels = 4, .multiplier = { 1, 2, 4, 4 }, .blocks = 2, \
-		.z_channels = 4, .latent_channels = 4, .quant = true, .groups = 32                                            \
+		.groups = 32, __VA_ARGS__                                                                                     \
 	}
+#define KL_F8 KL(.z_channels = 4, .latent_channels = 4, .quant = true)
+#define KL_16 KL(.z_channels = 16, .latent_channels = 16)
 
-#define CLIP_L                                                                                              \
-	{                                                                                                       \
-		.kind = CLIP_TEXT, .tokenizer = CLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 49407, \
-		.final_norm = true, .clip = {                                                                       \
-			.vocabulary = 49408,                                                                            \
-			.positions = 77,                                                                                \
-			.width = 768,                                                                                   \
-			.layers = 12,                                                                                   \
-			.heads = 12,                                                                                    \
-			.inner = 3072,                                                                                  \
-			.activation = GELU_QUICK,                                                                       \
-			.epsilon = 1e-5f                                                                                \
-		}                                                                                                   \
+/* CLIP's tokens, which ids and what padding; then its network. */
+#define CLIP_TOKENS(ids, pad) \
+	.kind = CLIP_TEXT, .tokenizer = ids, .length = 77, .begin = 49406, .end = 49407, .padding = pad
+#define CLIP_SIZES(channels, blocks, count, act)                                                                      \
+	.vocabulary = 49408, .positions = 77, .width = channels, .layers = blocks, .heads = count, .inner = 4 * channels, \
+	.activation = act, .epsilon = 1e-5f
+#define CLIP_L_SIZES CLIP_SIZES(768, 12, 12, GELU_QUICK)
+#define CLIP_H_SIZES CLIP_SIZES(1024, 24, 16, GELU), .projection = 1024
+#define CLIP_BIG_G_SIZES CLIP_SIZES(1280, 32, 20, GELU), .projection = 1280
+
+#define CLIP_L                                                                 \
+	{                                                                          \
+		CLIP_TOKENS(CLIP, 49407), .final_norm = true, .clip = { CLIP_L_SIZES } \
 	}
-#define OPEN_CLIP_H                                                                                                    \
-	{                                                                                                                  \
-		.kind = CLIP_TEXT, .tokenizer = OPENCLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 0, .skip = 1, \
-		.final_norm = true, .clip = {                                                                                  \
-			.fused = true,                                                                                             \
-			.vocabulary = 49408,                                                                                       \
-			.positions = 77,                                                                                           \
-			.width = 1024,                                                                                             \
-			.layers = 24,                                                                                              \
-			.heads = 16,                                                                                               \
-			.inner = 4096,                                                                                             \
-			.activation = GELU,                                                                                        \
-			.epsilon = 1e-5f,                                                                                          \
-			.projection = 1024                                                                                         \
-		}                                                                                                              \
+#define OPEN_CLIP_H                                                                                      \
+	{                                                                                                    \
+		CLIP_TOKENS(OPENCLIP, 0), .skip = 1, .final_norm = true, .clip = { CLIP_H_SIZES, .fused = true } \
+	}
+/* The encoders of SDXL and of Stable Diffusion 3 give the state before the last block, without the final norm. */
+#define SDXL_CLIP_L                                                   \
+	{                                                                 \
+		CLIP_TOKENS(CLIP, 49407), .skip = 1, .clip = { CLIP_L_SIZES } \
+	}
+#define OPEN_CLIP_BIG_G                                                                                  \
+	{                                                                                                    \
+		CLIP_TOKENS(OPENCLIP, 0), .skip = 1, .pooled = true, .clip = { CLIP_BIG_G_SIZES, .fused = true } \
+	}
+#define SD3_CLIP_L                                                                                       \
+	{                                                                                                    \
+		CLIP_TOKENS(CLIP, 49407), .skip = 1, .pooled = true, .clip = { CLIP_L_SIZES, .projection = 768 } \
+	}
+#define SD3_CLIP_G                                                                        \
+	{                                                                                     \
+		CLIP_TOKENS(OPENCLIP, 0), .skip = 1, .pooled = true, .clip = { CLIP_BIG_G_SIZES } \
 	}
 #define LDM_BERT                                                                                                \
 	{                                                                                                           \
@@ -73,54 +81,7 @@
 	.blocks = { 2, 2, 2, 2 }, .attends = { false, true, true, false }, .depth = { 4, 4, 4, 4 }, .middle_depth = 4, \
 	.spatial_transformer = true, .head_width = 64, .linear_projection = true, .context = 1280, .vector = 2560,     \
 	.groups = 32
-/* SDXL's encoders give the state before the last block, without the final norm. */
-#define SDXL_CLIP_L                                                                                                    \
-	{                                                                                                                  \
-		.kind = CLIP_TEXT, .tokenizer = CLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 49407, .skip = 1, \
-		.clip = {                                                                                                      \
-			.vocabulary = 49408,                                                                                       \
-			.positions = 77,                                                                                           \
-			.width = 768,                                                                                              \
-			.layers = 12,                                                                                              \
-			.heads = 12,                                                                                               \
-			.inner = 3072,                                                                                             \
-			.activation = GELU_QUICK,                                                                                  \
-			.epsilon = 1e-5f                                                                                           \
-		}                                                                                                              \
-	}
-#define OPEN_CLIP_BIG_G                                                                                                \
-	{                                                                                                                  \
-		.kind = CLIP_TEXT, .tokenizer = OPENCLIP, .length = 77, .begin = 49406, .end = 49407, .padding = 0, .skip = 1, \
-		.pooled = true, .clip = {                                                                                      \
-			.fused = true,                                                                                             \
-			.vocabulary = 49408,                                                                                       \
-			.positions = 77,                                                                                           \
-			.width = 1280,                                                                                             \
-			.layers = 32,                                                                                              \
-			.heads = 20,                                                                                               \
-			.inner = 5120,                                                                                             \
-			.activation = GELU,                                                                                        \
-			.epsilon = 1e-5f,                                                                                          \
-			.projection = 1280                                                                                         \
-		}                                                                                                              \
-	}
 
-/* Stable Diffusion 3's encoders give the state before the last block, without the final norm. */
-#define SD3_CLIP(ids, pad, channels, blocks, count, act)                                                            \
-	{                                                                                                               \
-		.kind = CLIP_TEXT, .tokenizer = ids, .length = 77, .begin = 49406, .end = 49407, .padding = pad, .skip = 1, \
-		.pooled = true, .clip = {                                                                                   \
-			.vocabulary = 49408,                                                                                    \
-			.positions = 77,                                                                                        \
-			.width = channels,                                                                                      \
-			.layers = blocks,                                                                                       \
-			.heads = count,                                                                                         \
-			.inner = 4 * channels,                                                                                  \
-			.activation = act,                                                                                      \
-			.epsilon = 1e-5f,                                                                                       \
-			.projection = channels                                                                                  \
-		}                                                                                                           \
-	}
 #define T5_XXL                                                                                             \
 	{                                                                                                      \
 		.kind = T5_TEXT, .tokenizer = T5, .length = 77, .begin = NO_TOKEN, .end = 1, .padding = 0, .t5 = { \
@@ -134,11 +95,6 @@
 			.distance = 128,                                                                               \
 			.epsilon = 1e-6f                                                                               \
 		}                                                                                                  \
-	}
-#define KL_16                                                                                                         \
-	{                                                                                                                 \
-		.in_channels = 3, .out_channels = 3, .channels = 128, .levels = 4, .multiplier = { 1, 2, 4, 4 }, .blocks = 2, \
-		.z_channels = 16, .latent_channels = 16, .groups = 32                                                         \
 	}
 
 /* The model that ships with Sumi: most of its parameters work on maps of 8×8 and 4×4. The vocabulary is as large as
@@ -171,10 +127,11 @@
 		}                                                                                                   \
 	}
 
-#define PREFIXES(text) .prefix = { [DENOISER] = "model.diffusion_model", [AUTOENCODER] = "first_stage_model", text }
-#define TRAINED_FOR(what, pixels, strength)                                                                      \
-	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .prediction = what, .latent_scale = 0.18215f, \
-	.guidance = strength, .size = pixels
+#define PREFIXES(...) \
+	.prefix = { [DENOISER] = "model.diffusion_model", [AUTOENCODER] = "first_stage_model", __VA_ARGS__ }
+#define BETAS .betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }
+#define TRAINED_FOR(what, pixels, strength) \
+	BETAS, .prediction = what, .latent_scale = 0.18215f, .guidance = strength, .size = pixels
 #define TRAINED(what, pixels) TRAINED_FOR(what, pixels, 7)
 #define HUGGING_FACE [TEXT_ENCODER] = "cond_stage_model.transformer"
 #define OPEN_CLIP [TEXT_ENCODER] = "cond_stage_model.model"
@@ -185,38 +142,32 @@
 	.name = what, .denoiser.unet = { SD2_UNET, .in_channels = channels }, .autoencoder = KL_F8, \
 	.text = { OPEN_CLIP_H }, PREFIXES(OPEN_CLIP)
 
-#define SDXL_NOISE                                                                                             \
-	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .prediction = PREDICT_NOISE, .guidance = 7, \
-	.latent_scale = 0.13025f, .size = 1024, .conditioning = SIDE_BY_SIDE, .autoencoder = KL_F8
+#define SDXL_NOISE                                                                             \
+	BETAS, .prediction = PREDICT_NOISE, .guidance = 7, .latent_scale = 0.13025f, .size = 1024, \
+	       .conditioning = SIDE_BY_SIDE, .autoencoder = KL_F8
 #define SDXL(what, ...)                                                                                              \
 	.name = what, .denoiser.unet = { SDXL_UNET, __VA_ARGS__ }, SDXL_NOISE, .text = { SDXL_CLIP_L, OPEN_CLIP_BIG_G }, \
-	.prefix = { [DENOISER] = "model.diffusion_model",                                                                \
-		[AUTOENCODER] = "first_stage_model",                                                                         \
-		[TEXT_ENCODER] = "conditioner.embedders.0.transformer",                                                      \
-		[TEXT_ENCODER + 1] = "conditioner.embedders.1.model" }
+	PREFIXES([TEXT_ENCODER] = "conditioner.embedders.0.transformer",                                                 \
+	    [TEXT_ENCODER + 1] = "conditioner.embedders.1.model")
 
-#define SD3(what, blocks, table, apart, strength, ...)                                                             \
-	.name = what,                                                                                                  \
-	.denoiser = { .kind = MMDIT,                                                                                   \
-		.mmdit = { .channels = 16,                                                                                 \
-		    .patch = 2,                                                                                            \
-		    .depth = blocks,                                                                                       \
-		    .width = 64 * blocks,                                                                                  \
-		    .heads = blocks,                                                                                       \
-		    .positions = table,                                                                                    \
-		    .spacing = 1.0f / (apart),                                                                             \
-		    .context = 4096,                                                                                       \
-		    .vector = 2048,                                                                                        \
-		    __VA_ARGS__ } },                                                                                       \
-	.autoencoder = KL_16,                                                                                          \
-	.text = { SD3_CLIP(CLIP, 49407, 768, 12, 12, GELU_QUICK), SD3_CLIP(OPENCLIP, 0, 1280, 32, 20, GELU), T5_XXL }, \
-	.prefix = { [DENOISER] = "model.diffusion_model",                                                              \
-		[AUTOENCODER] = "first_stage_model",                                                                       \
-		[TEXT_ENCODER] = "text_encoders.clip_l.transformer",                                                       \
-		[TEXT_ENCODER + 1] = "text_encoders.clip_g.transformer",                                                   \
-		[TEXT_ENCODER + 2] = "text_encoders.t5xxl.transformer" },                                                  \
-	.conditioning = STACKED, .prediction = PREDICT_FLOW,                                                           \
-	.betas = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false }, .flow_shift = 3, .latent_scale = 1.5305f,       \
+#define SD3(what, blocks, table, apart, strength, ...)                                                    \
+	.name = what,                                                                                         \
+	.denoiser = { .kind = MMDIT,                                                                          \
+		.mmdit = { .channels = 16,                                                                        \
+		    .patch = 2,                                                                                   \
+		    .depth = blocks,                                                                              \
+		    .width = 64 * blocks,                                                                         \
+		    .heads = blocks,                                                                              \
+		    .positions = table,                                                                           \
+		    .spacing = 1.0f / (apart),                                                                    \
+		    .context = 4096,                                                                              \
+		    .vector = 2048,                                                                               \
+		    __VA_ARGS__ } },                                                                              \
+	.autoencoder = KL_16, .text = { SD3_CLIP_L, SD3_CLIP_G, T5_XXL },                                     \
+	PREFIXES([TEXT_ENCODER] = "text_encoders.clip_l.transformer",                                         \
+	    [TEXT_ENCODER + 1] = "text_encoders.clip_g.transformer",                                          \
+	    [TEXT_ENCODER + 2] = "text_encoders.t5xxl.transformer"),                                          \
+	.conditioning = STACKED, .prediction = PREDICT_FLOW, BETAS, .flow_shift = 3, .latent_scale = 1.5305f, \
 	.latent_shift = 0.0609f, .guidance = strength, .size = 1024
 #define FIRST_13 .twice = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }
 
@@ -337,6 +288,12 @@ role family_role_of(const family *f, const char *key)
 	return found;
 }
 
+const char *family_name_within(const family *f, role r, const char *key)
+{
+	size_t n = strlen(f->prefix[r]);
+	return key + n + (n > 0);
+}
+
 int family_context_width(const family *f)
 {
 	switch (f->conditioning) {
@@ -382,7 +339,7 @@ bool family_ignores(const family *f, const char *key)
 	if (!strncmp(key, "model_ema.", 10)) return true;
 	role r = family_role_of(f, key);
 	if (r == ROLES) return false;
-	const char *name = key + strlen(f->prefix[r]) + 1;
+	const char *name = family_name_within(f, r, key);
 	if (r == AUTOENCODER) return !strncmp(name, "loss.", 5);
 	return r >= TEXT_ENCODER && (!strcmp(name, "attn_mask") || strstr(name, "position_ids"));
 }

@@ -61,6 +61,8 @@ bool family_has(const family *f, role r);
 bool family_apart(const family *f, role r);
 /* The component that this key of a single file belongs to, by the longest prefix; ROLES: none. */
 role family_role_of(const family *f, const char *key);
+/* What follows the component's prefix and its dot in a key of the component. */
+const char *family_name_within(const family *f, role r, const char *key);
 int family_context_width(const family *f); /* of the contexts that its text encoders make; 0: it has none */
 int family_vector_width(const family *f);  /* of the vectors that they make, sizes included; 0: none */
 /* SIDE_BY_SIDE: how many numbers of the vector are sinusoids' (6, or 5 with a score), each SIZE_SINUSOIDS wide. */

@@ -104,8 +104,7 @@ static void read_prefix(const json_t *j, const char *key, const char *absent, ch
 	json_text(j, key, absent, prefix, PREFIX_LENGTH, e);
 }
 
-/* The choices that have names: how the betas run, and what the denoiser predicts. */
-static bool read_noise(const json_t *j, schedule_config *betas, prediction *p, error *e)
+bool noise_from_json(const json_t *j, schedule_config *betas, prediction *p, error *e)
 {
 	char name[32];
 	json_text(j, "beta_schedule", beta_curve_name(betas->curve), name, sizeof name, e);
@@ -137,7 +136,7 @@ static bool read_family(const json_t *j, family *f, error *e)
 	static const char *const others[] = { "", "text_encoders.clip_g.transformer", "text_encoders.t5xxl.transformer" };
 	for (int i = 0; i < TEXT_ENCODERS; i++)
 		read_prefix(j, text_keys[i].prefix, i ? others[i] : text_prefix, f->prefix[TEXT_ENCODER + i], e);
-	if (!read_noise(j, &f->betas, &f->prediction, e)) return false;
+	if (!noise_from_json(j, &f->betas, &f->prediction, e)) return false;
 	f->latent_scale = (float)json_number(j, "scale_factor", (double)f->latent_scale, e);
 	f->latent_shift = (float)json_number(j, "shift_factor", 0, e);
 	f->flow_shift = (float)json_number(j, "shift", 0, e);

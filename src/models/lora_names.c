@@ -94,7 +94,7 @@ static void add_parameter(void *context, const parameter *p)
 	const char *lead = lead_of(n->role);
 	char module[300];
 	key_piece pieces[MAX_PIECES];
-	const char *own = p->name + strlen(n->f->prefix[n->role]) + 1;
+	const char *own = family_name_within(n->f, n->role, p->name);
 	int count = n->role == DENOISER && n->f->denoiser.kind == MMDIT
 	                ? mmdit_pieces(own, p->shape, pieces)
 	                : diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);

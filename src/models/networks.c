@@ -51,9 +51,8 @@ static void tell_parameter(void *context, const char *name, shape s, initial sta
 {
 	listing *l = context;
 	if (find(l->whole, name)) return; /* listed already */
-	size_t prefix = strlen(l->f->prefix[l->role]);
 	parameter p = { .name = name, .shape = s, .dtype = F32, .start = start };
-	p.zero = l->role == DENOISER && denoiser_starts_at_zero(&l->f->denoiser, name + prefix + (prefix > 0));
+	p.zero = l->role == DENOISER && denoiser_starts_at_zero(&l->f->denoiser, family_name_within(l->f, l->role, name));
 	p.optional = l->needed && !find(l->needed, name);
 	l->visit(l->context, &p);
 }

@@ -9,7 +9,7 @@
 
 typedef enum text_kind { NO_TEXT, CLIP_TEXT, TRANSFORMER_TEXT, T5_TEXT } text_kind;
 
-enum { OWN_TOKEN = -1, NO_TOKEN = -2 };
+enum { NO_TOKEN = -1 };
 
 typedef struct text_config {
 	text_kind kind;
@@ -20,7 +20,7 @@ typedef struct text_config {
 	};
 	tokenizer_kind tokenizer;
 	int length;              /* tokens of a chunk, begin and end included */
-	int begin, end, padding; /* ids; OWN_TOKEN: the tokenizer's own; NO_TOKEN: none is written */
+	int begin, end, padding; /* ids; NO_TOKEN: none is written */
 	int skip;                /* CLIP blocks left out at the end */
 	bool final_norm;         /* the final norm follows the state that is taken */
 	bool pooled;             /* it gives a vector too: the state at the end token, normed and projected */

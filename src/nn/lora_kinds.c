@@ -279,7 +279,7 @@ static bool rotation_fits(const adapter *a)
 	return !has(a, RESCALE) || count_of(a, RESCALE) == (size_t)a->rows;
 }
 
-/* Each square of the stage's rotation on its rows; `turned` back: with the transposed. */
+/* Each square of the stage's rotation on its rows; `back`: with the transposed. */
 static tensor turn(const merging *m, tensor rotation, int stage, tensor w, bool back)
 {
 	graph *g = m->g;

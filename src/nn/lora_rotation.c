@@ -10,7 +10,7 @@
 enum { BAND = 256 };
 
 /* Solves A·X = B for n×n matrices, row-major; X takes the place of B, and A is used up. Gauss and Jordan with the
- * largest pivot: I − Q of a skew-symmetric Q has no eigenvalue below 1, so there is always one. */
+ * largest pivot: I − Q of a skew-symmetric Q has no eigenvalue of a magnitude below 1, so there is always one. */
 static bool solve(double *a, double *b, int n)
 {
 	for (int c = 0; c < n; c++) {

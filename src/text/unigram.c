@@ -158,7 +158,7 @@ static bool normalize(const unigram *u, const uint32_t *at, size_t count, codepo
 	return fine;
 }
 
-/* Spaces at the end go, several in a row are one mark; a mark begins the text. */
+/* White space at the end goes, several spaces in a row are one mark. */
 static void mark_spaces(codepoints *t)
 {
 	size_t out = 0;

@@ -6,14 +6,20 @@
 #include "pipeline/engine.h"
 #include "pipeline/latent.h"
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ── the model that a file holds, known from its shapes ── */
 
-static int axis(const arrays *a, int i, const char *name)
+__attribute__((format(printf, 3, 4))) static int axis(const arrays *a, int i, const char *format, ...)
 {
+	char name[256];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(name, sizeof name, format, list);
+	va_end(list);
 	dtype d;
 	shape s;
 	const void *data;
@@ -32,12 +38,10 @@ static int count_of(const arrays *a, const char *format)
 
 static void size_hugging_face(const arrays *a, const char *prefix, clip_config *c)
 {
-	char name[256], format[256];
-	snprintf(name, sizeof name, "%s.text_model.embeddings.token_embedding.weight", prefix);
-	c->vocabulary = axis(a, 0, name);
-	c->width = axis(a, 1, name);
-	snprintf(name, sizeof name, "%s.text_model.encoder.layers.0.mlp.fc1.weight", prefix);
-	c->inner = axis(a, 0, name);
+	char format[256];
+	c->vocabulary = axis(a, 0, "%s.text_model.embeddings.token_embedding.weight", prefix);
+	c->width = axis(a, 1, "%s.text_model.embeddings.token_embedding.weight", prefix);
+	c->inner = axis(a, 0, "%s.text_model.encoder.layers.0.mlp.fc1.weight", prefix);
 	snprintf(format, sizeof format, "%s.text_model.encoder.layers.%%d.layer_norm1.bias", prefix);
 	c->layers = count_of(a, format);
 	if (c->projection) c->projection = c->width;
@@ -45,12 +49,10 @@ static void size_hugging_face(const arrays *a, const char *prefix, clip_config *
 
 static void size_open_clip(const arrays *a, const char *prefix, clip_config *c)
 {
-	char name[256], format[256];
-	snprintf(name, sizeof name, "%s.token_embedding.weight", prefix);
-	c->vocabulary = axis(a, 0, name);
-	c->width = axis(a, 1, name);
-	snprintf(name, sizeof name, "%s.text_projection", prefix);
-	c->projection = axis(a, 1, name);
+	char format[256];
+	c->vocabulary = axis(a, 0, "%s.token_embedding.weight", prefix);
+	c->width = axis(a, 1, "%s.token_embedding.weight", prefix);
+	c->projection = axis(a, 1, "%s.text_projection", prefix);
 	c->inner = 4 * c->width;
 	snprintf(format, sizeof format, "%s.transformer.resblocks.%%d.ln_1.bias", prefix);
 	c->layers = count_of(a, format);
@@ -58,16 +60,12 @@ static void size_open_clip(const arrays *a, const char *prefix, clip_config *c)
 
 static void size_t5(const arrays *a, const char *prefix, t5_config *c)
 {
-	char name[256], format[256];
-	snprintf(name, sizeof name, "%s.encoder.embed_tokens.weight", prefix);
-	c->vocabulary = axis(a, 0, name);
-	c->width = axis(a, 1, name);
-	snprintf(name, sizeof name, "%s.encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", prefix);
-	c->heads = axis(a, 1, name);
-	snprintf(name, sizeof name, "%s.encoder.block.0.layer.0.SelfAttention.q.weight", prefix);
-	c->head_width = axis(a, 0, name) / c->heads;
-	snprintf(name, sizeof name, "%s.encoder.block.0.layer.1.DenseReluDense.wi_0.weight", prefix);
-	c->inner = axis(a, 0, name);
+	char format[256];
+	c->vocabulary = axis(a, 0, "%s.encoder.embed_tokens.weight", prefix);
+	c->width = axis(a, 1, "%s.encoder.embed_tokens.weight", prefix);
+	c->heads = axis(a, 1, "%s.encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", prefix);
+	c->head_width = axis(a, 0, "%s.encoder.block.0.layer.0.SelfAttention.q.weight", prefix) / c->heads;
+	c->inner = axis(a, 0, "%s.encoder.block.0.layer.1.DenseReluDense.wi_0.weight", prefix);
 	snprintf(format, sizeof format, "%s.encoder.block.%%d.layer.0.layer_norm.weight", prefix);
 	c->layers = count_of(a, format);
 }
@@ -77,11 +75,8 @@ static void size_autoencoder(const arrays *a, vae_config *c)
 	c->channels = axis(a, 1, "first_stage_model.decoder.conv_out.weight");
 	c->levels = count_of(a, "first_stage_model.decoder.up.%d.block.0.norm1.weight");
 	c->blocks = count_of(a, "first_stage_model.decoder.up.0.block.%d.norm1.weight") - 1;
-	for (int i = 0; i < c->levels; i++) {
-		char name[128];
-		snprintf(name, sizeof name, "first_stage_model.decoder.up.%d.block.0.conv1.weight", i);
-		c->multiplier[i] = axis(a, 0, name) / c->channels;
-	}
+	for (int i = 0; i < c->levels; i++)
+		c->multiplier[i] = axis(a, 0, "first_stage_model.decoder.up.%d.block.0.conv1.weight", i) / c->channels;
 }
 
 static json_t *described(const arrays *a, const char *key)
@@ -242,7 +237,7 @@ static double text_error(const run *y, const job *j, double *vector)
 	    array_of(y->io, NULL, "%s", y->m->family.conditioning == STACKED ? "y_uncond_cond" : "vector_uncond_cond");
 	float *out = malloc((width + 1) * sizeof *out);
 	double worst = 0;
-	*vector = 0;
+	*vector = v ? 0 : INFINITY;
 	if (!expected || n != 2 * one) worst = INFINITY;
 	for (int b = 0; b < 2 && isfinite(worst); b++) {
 		worst = fmax(worst, relative_max(conditioning_context(&j->text, 0, b), expected + (size_t)b * one, one));

@@ -37,7 +37,7 @@ void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
 void golden_timesteps(const char *dir, report *r);  /* unet/timestep_embedding.safetensors */
 void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
 void golden_lora(const char *dir, report *r);       /* lora/ */
-void golden_lycoris(const char *dir, report *r);    /* lycoris/ of sd1 */
+void golden_lycoris(const char *dir, report *r);    /* lycoris/, on sd1 and on e2e/sd3 */
 void golden_pipeline(const char *dir, report *r);   /* pipeline/, and sd1/diffusers against sd1/model.safetensors */
 void golden_e2e(const char *dir, report *r);        /* e2e/ */
 void golden_train(const char *dir, report *r);      /* train/ */

@@ -98,7 +98,8 @@ static void compare_case(
 			return;
 		}
 	if (!sampler_from_name(json_string_value(json_object_get(value, "sampler")), &kind, &unused, &has, &e) ||
-	    json_object_size(json_object_get(value, "args")) || !path_of_case(&p, kind, value, s, shift, &e)) {
+	    (json_object_size(json_object_get(value, "args")) && !fail(&e, BAD_USAGE, "the sampler has arguments")) ||
+	    !path_of_case(&p, kind, value, s, shift, &e)) {
 		report_uncovered(r, label, e.text);
 		return;
 	}
@@ -136,8 +137,8 @@ static void compare_flow_sigmas(const char *dir, report *r)
 		if (!strcmp(spacing, "kl_optimal") && steps == 1) continue; /* theirs is not a number */
 		snprintf(label, sizeof label, "guidance/sigmas/%s", name);
 		double worst = 0, *sigmas = NULL;
-		if (!strcmp(spacing, "normal") || !spacing_from_name(spacing, &s, &e) ||
-		    !(sigmas = make_flow_sigmas(s, shift, steps, &count, &e))) {
+		if ((!strcmp(spacing, "normal") && !fail(&e, BAD_USAGE, "ours is another")) ||
+		    !spacing_from_name(spacing, &s, &e) || !(sigmas = make_flow_sigmas(s, shift, steps, &count, &e))) {
 			report_uncovered(r, label, e.text);
 			continue;
 		}

@@ -74,7 +74,7 @@ double relative_max(const float *a, const float *b, size_t n)
 	double d = 0, s = 0;
 	for (size_t i = 0; i < n; i++) {
 		double e = fabs((double)a[i] - b[i]);
-		if (!(e <= d)) d = e; /* NaN is kept */
+		if (!(e <= d)) d = e == e ? e : INFINITY;
 		s = fmax(s, fabs((double)b[i]));
 	}
 	return s > 0 ? d / s : d;

@@ -15,7 +15,7 @@ static double json_difference(const double *got, size_t count, const json_t *exp
 	for (size_t i = 0; i < json_array_size(expected) && i < count; i++) {
 		double value = json_number_value(json_array_get(expected, i));
 		double off = fabs(got[i] - value);
-		if (!(off <= worst)) worst = off;
+		if (!(off <= worst)) worst = off == off ? off : INFINITY;
 		largest = fmax(largest, fabs(value));
 	}
 	return largest > 0 ? worst / largest : worst;
@@ -54,7 +54,7 @@ static double compare(const double *got, const float *f32, const double *f64, si
 	double worst = 0, largest = 0;
 	for (size_t i = 0; i < n; i++) {
 		double expected = f32 ? (double)f32[i] : f64[i], off = fabs(got[i] - expected);
-		if (!(off <= worst)) worst = off;
+		if (!(off <= worst)) worst = off == off ? off : INFINITY;
 		largest = fmax(largest, fabs(expected));
 	}
 	return worst / largest;

@@ -287,9 +287,9 @@ static void report_all(trial *t, report *r, double tolerance)
 		const expectation *x = &t->list[i];
 		double found = error_of(t, x);
 		if (x->largest > 0 && strchr(x->name + 5, '.')) { /* of a parameter */
-			if (!(found <= gradient)) gradient = found;
+			if (!(found <= gradient)) gradient = found == found ? found : INFINITY;
 		} else if (strstr(x->name, ".block.")) {
-			if (!(found <= block)) block = found;
+			if (!(found <= block)) block = found == found ? found : INFINITY;
 		} else {
 			snprintf(name, sizeof name, "%s %s", t->name, x->name);
 			report_error(r, name, found, x->largest > 0 ? 1e-4 : tolerance);
