@@ -3,7 +3,6 @@
 #include "diffusion/names.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 const schedule_config stable_diffusion_schedule = { SCALED_LINEAR_BETAS, 0.00085, 0.012, 1000, false };
 
@@ -62,17 +61,6 @@ static void derive(noise_schedule *s, bool zero_terminal_snr)
 		a = fmax(a, 0x1p-24);
 		s->log_sigmas[i] = 0.5 * log((1 - a) / a);
 	}
-}
-
-bool noise_schedule_from_betas(noise_schedule *s, const double *betas, int count, bool zero_terminal_snr, error *e)
-{
-	for (int i = 0; i < count; i++)
-		if (!(betas[i] > 0 && betas[i] <= 1))
-			return fail(e, BAD_FILE, "noise schedule: beta %d is %g, expected 0 to 1", i, betas[i]);
-	if (!allocate(s, count, e)) return false;
-	memcpy(s->betas, betas, (size_t)count * sizeof *betas);
-	derive(s, zero_terminal_snr);
-	return true;
 }
 
 bool noise_schedule_make(noise_schedule *s, const schedule_config *c, error *e)

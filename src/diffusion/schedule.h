@@ -42,8 +42,6 @@ extern const schedule_config stable_diffusion_schedule;
 
 /* Fails with BAD_FILE where the configuration is out of the ranges above. */
 bool noise_schedule_make(noise_schedule *s, const schedule_config *c, error *e);
-/* From the betas themselves (a model's own table). */
-bool noise_schedule_from_betas(noise_schedule *s, const double *betas, int count, bool zero_terminal_snr, error *e);
 void noise_schedule_free(noise_schedule *s);
 
 /* As diffusers and CompVis spell them: "scaled_linear", "linear", "squaredcos_cap_v2", …; false where unknown. */

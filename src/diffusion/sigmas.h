@@ -30,8 +30,9 @@ bool spacing_from_name(const char *name, sigma_spacing *s, error *e);
 double *make_sigmas(sigma_spacing s, const noise_schedule *schedule, int steps, int *count, error *e);
 
 /* The same for flow: falling from 1 to 0, shifted as shift_sigma does (1: not). Uniform is even, as rectified flow has
- * it; the others are ComfyUI's on its thousand sigmas, beta in time and KL optimal with a 0 at its end here too. Steps
- * are at most 1000 but for uniform. Fails with BAD_USAGE for Align Your Steps, which are for Stable Diffusion 1. */
+ * it; the others are ComfyUI's on its thousand sigmas, beta in time and KL optimal with a 0 at its end here too. Beta
+ * leaves out a time that comes twice, so *count may be less than steps. Steps are at most 1000 but for uniform. Fails
+ * with BAD_USAGE for Align Your Steps, which are for Stable Diffusion 1. */
 double *make_flow_sigmas(sigma_spacing s, double shift, int steps, int *count, error *e);
 /* sigma' = shift·sigma/(1 + (shift - 1)·sigma) (Esser et al. 2024, equation 23). */
 double shift_sigma(double sigma, double shift);

@@ -4,7 +4,6 @@
 #include "eval/evaluate.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { MOST_CHECKED = 500 };
 
@@ -93,8 +92,7 @@ static bool rebuild_batch(evaluation *v, bench *b, int first, int count, error *
 
 bool check_autoencoder(evaluation *v, error *e)
 {
-	int first = 0, end = v->set.count, at_once = features_batch(v->encoder);
-	while (v->o->heldout && v->set.at[first].folder == 0) first++;
+	int first = v->o->heldout ? seen_pictures(v) : 0, end = v->set.count, at_once = features_batch(v->encoder);
 	bench b = { 0 };
 	bool fine = bench_new(&b, v, e);
 	for (int i = first; fine && i < end; i += at_once)

@@ -4,7 +4,6 @@
 #include "pipeline/engine.h"
 #include "pipeline/picture.h"
 #include "text/prompt.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +11,7 @@
  * was held out, once. Sample i has the seed `seed` + i. */
 static bool choose_samples(evaluation *v, error *e)
 {
-	int count = 0, seen = v->o->samples;
-	while (count < v->set.count && v->set.at[count].folder == 0) count++;
+	int count = seen_pictures(v), seen = v->o->samples;
 	v->seen_count = seen;
 	v->sample_count = seen + v->set.count - count;
 	v->samples = calloc((size_t)v->sample_count + 1, sizeof *v->samples);

@@ -59,7 +59,7 @@ static bool look_at_all(evaluation *v, error *e)
 
 /* ── Fréchet ── */
 
-static int seen_pictures(const evaluation *v)
+int seen_pictures(const evaluation *v)
 {
 	int n = 0;
 	while (n < v->set.count && v->set.at[n].folder == 0) n++;

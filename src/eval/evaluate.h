@@ -57,6 +57,8 @@ typedef struct evaluation {
 bool evaluate(const model *m, const sumi_evaluation_options *o, sumi_evaluation *result, error *e);
 /* Pictures of the set as the model reads them, from the place `first` on: [count][side][side][3]. */
 bool load_pictures(const evaluation *v, int first, int count, float *pictures, error *e);
+/* How many pictures of the set are those trained on; they come first. */
+int seen_pictures(const evaluation *v);
 /* Features in both spaces. */
 bool look(evaluation *v, const float *pictures, int count, float *features[SPACES], error *e);
 

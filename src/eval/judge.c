@@ -1,6 +1,5 @@
 /* judge.c - nearest neighbours, by comparing with all. */
 #include "eval/judge.h"
-#include <math.h>
 #include <string.h>
 
 static double squared_distance(const float *a, const float *b, size_t n)

@@ -2,7 +2,7 @@
 # bytes as one that was never stopped: the model, the last checkpoint, and the log but for its clocks. With other words
 # or another scale than then it is not resumed.
 . "$(dirname "$0")/lib.sh"
-kills=0 torn=0 unseen=0
+kills=0 torn=0
 
 mkdir set
 for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
@@ -38,23 +38,27 @@ moment() {
 	fi
 }
 
-# killed JOB ROUND KILLS OPTIONS…: is killed and resumed until it comes to its end and has been killed so often.
+# killed JOB ROUND KILLS OPTIONS…: is killed up to so often and resumed each time, until a run ends by itself: a kill
+# may come when the model is written and the lock is not yet removed, and then the next run removes it.
 killed() {
 	kind=$1 name=$1-$2 wanted=$3
 	shift 3
-	here=0
-	while :; do
+	here=0 code=137
+	while [ $code -eq 137 ]; do
 		train "$kind" "$name" --resume_from_checkpoint latest "$@" &
 		process=$!
 		moment "$name" $here
-		if [ $here -lt "$wanted" ] && kill -KILL $process 2>/dev/null; then
-			wait $process 2>/dev/null
-			[ $? -eq 137 ] && here=$((here + 1)) || unseen=$((unseen + 1))
+		sent=false
+		[ $here -lt "$wanted" ] && kill -KILL $process 2>/dev/null && sent=true
+		wait $process 2>/dev/null
+		code=$?
+		if [ $code -eq 137 ] && $sent; then
+			here=$((here + 1))
 			ls "$name.training" 2>/dev/null | grep -q '\.tmp-' && torn=$((torn + 1))
-		else
-			wait $process || { wrong "$name: $(cat err)"; return; }
+		elif [ $code -ne 0 ]; then
+			wrong "$name: exit code $code: $(cat err)"
+			return
 		fi
-		[ -e "$name.safetensors" ] && break
 	done
 	kills=$((kills + here))
 	same "$name.safetensors" "$kind.safetensors"

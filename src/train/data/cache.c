@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LONGEST_PATH = 4096 };
@@ -126,7 +125,8 @@ static bool list_samples(cache *c, const weights *w, error *e)
 		moments[i] = weights_find(w, name);
 		snprintf(name, sizeof name, "words/%lld", (long long)i);
 		words[i] = with_words ? weights_find(w, name) : NULL;
-		if (!moments[i] || !floats(moments[i], 3) || (with_words && (!words[i] || !floats(words[i], 2))))
+		bool pairs = moments[i] && floats(moments[i], 3) && moments[i]->shape[2] >= 2 && moments[i]->shape[2] % 2 == 0;
+		if (!pairs || (with_words && (!words[i] || !floats(words[i], 2))))
 			return fail(e, BAD_FILE, "%s: sample %lld is not whole", weights_path(w), (long long)i);
 	}
 	c->count += n;
@@ -229,15 +229,18 @@ int cache_tokens(const cache *c, int *width)
 
 void cache_words(const cache *c, int64_t i, float *out) { take_values(i < 0 ? c->empty : c->words[i], out); }
 
-double cache_deviation(const cache *c)
+bool cache_deviation(const cache *c, double *deviation, error *e)
 {
 	double sum = 0, squares = 0, n = 0;
 	int channels = cache_channels(c);
 	float *room = NULL;
 	for (int64_t i = 0; i < c->count; i++) {
 		size_t values = weight_elements(c->moments[i]), places = values / 2 / (size_t)channels;
-		float *more = realloc(room, values * sizeof *more);
-		if (!more) break;
+		float *more = realloc(room, values * sizeof *more + 1);
+		if (!more) {
+			free(room);
+			return fail(e, NO_MEMORY, "no memory to measure the latents");
+		}
 		room = more;
 		take_values(c->moments[i], room);
 		const float *at = room;
@@ -249,5 +252,6 @@ double cache_deviation(const cache *c)
 		n += (double)(places * (size_t)channels);
 	}
 	free(room);
-	return n > 0 ? sqrt(fmax(0, squares / n - sum / n * (sum / n))) : 0;
+	*deviation = n > 0 ? sqrt(fmax(0, squares / n - sum / n * (sum / n))) : 0;
+	return true;
 }

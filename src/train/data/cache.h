@@ -1,10 +1,14 @@
 /* cache.h - a training set that is encoded once: what the frozen autoencoder makes of each picture and, where asked
  * for, what the frozen text encoder makes of each caption. A folder that is read as a training set in place of
- * pictures: cache-00000.safetensors …  moments/7 [h,w,2C]: mean and clamped log-variance; words/7 [tokens,width]: text
- * states; words/empty, in the first file: those of the empty caption, for caption dropout. Metadata: sumi.cache, JSON
- * of cache_origin metadata.jsonl             a line for each sample of the set, in its order: file_name
- * ("cache-00000.safetensors/7"; repeats of a picture have one latent), text, keywords, height and width in pixels;
- * written last, so that a folder without it is no cache */
+ * pictures.
+ *
+ * cache-00000.safetensors, …: moments/7 [h,w,2C], mean and clamped log-variance; words/7 [tokens,width], text states;
+ * words/empty, in the first file, those of the empty caption, for caption dropout. Metadata: sumi.cache, JSON of
+ * cache_origin.
+ *
+ * metadata.jsonl: a line for each sample of the set, in its order: file_name ("cache-00000.safetensors/7"; repeats of a
+ * picture have one latent), text, keywords, height and width in pixels. Written last, so that a folder without it is no
+ * cache. */
 #ifndef SUMI_TRAIN_CACHE_H
 #define SUMI_TRAIN_CACHE_H
 #include "text/tokenizer.h"
@@ -50,6 +54,6 @@ bool cache_moments(const cache *c, int64_t i, int height, int width, float *out,
 int cache_tokens(const cache *c, int *width);            /* of a sample's text states; 0: there are none */
 void cache_words(const cache *c, int64_t i, float *out); /* i = −1: of the empty caption */
 /* Standard deviation of samples from all the moments: Σ(mean² + variance) less the square of the mean, over the set. */
-double cache_deviation(const cache *c);
+bool cache_deviation(const cache *c, double *deviation, error *e);
 
 #endif

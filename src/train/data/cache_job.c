@@ -38,20 +38,12 @@ static bool open_models(diffusion *d, const train_options *o, const training_lis
 	return learner_add_part(&d->learner, AUTOENCODER, false, checkpoint_lookup, d->vae, 0, e);
 }
 
-static bool fits_factor(const data_options *source, int factor, error *e)
-{
-	int side = source->crop ? source->crop : source->resolution;
-	return (side % factor == 0 && source->bucket_step % factor == 0) ||
-	       fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
-}
-
 bool train_cache(const train_options *o, const training_listener *l, error *e)
 {
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine =
-	    fine && survey_source(o, &source, l, e) && fits_factor(&source, vae_factor(&d.learner.family.autoencoder), e);
+	fine = fine && survey_source(o, &source, l, e) && sides_fit(&source, vae_factor(&d.learner.family.autoencoder), e);
 	job_clock c = { .l = l, .began = seconds_now() };
 	cache_options how = { .folder = o->output,
 		.words = o->cache_text && d.tokenizer,

@@ -386,14 +386,15 @@ static bool texts_of_stream(
 	stream *s = stream_open(&how, e);
 	stream_sample one;
 	char *text = malloc(LONGEST_CAPTION);
-	bool go_on = s && text;
+	if (s && !text) fail(e, NO_MEMORY, "no memory for a caption");
+	bool fine = s && text, go_on = fine;
 	for (int64_t i = 0; go_on && (most <= 0 || i < most) && stream_next(s, &one, e); i++) {
 		if (stream_caption(&one, text, LONGEST_CAPTION) && *text) go_on = each(context, text);
 		stream_sample_free(&one);
 	}
 	free(text);
 	stream_close(s);
-	return s != NULL;
+	return fine;
 }
 
 bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *text), void *context, error *e)

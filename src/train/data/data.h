@@ -40,8 +40,8 @@ typedef struct data_options {
 	 * resolution²; a batch holds one size; crop is not used. 0: off. Samples are put off until their bucket fills a
 	 * batch, in an order that still depends on (seed, batch) only. */
 	int bucket_step, bucket_min, bucket_max;
-	/* Where a sample has keywords, its caption varies: the text; the text and some keywords in random order after
-	 * ", "; keywords alone: a third each. false: the text. */
+	/* Where a sample has keywords, its caption varies: half of the time the text; else the text and some keywords in
+	 * random order after ", ", or keywords alone. false: the text. */
 	bool vary_captions;
 	bool pixels;        /* false: captions and indices only, nothing is decoded (latents are cached) */
 	bool once;          /* every picture once, in the set's order, for one process: batches may be smaller, and an

@@ -361,12 +361,15 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 	json_int_t repeats = json_integer_value(json_object_get(o, "repeats"));
 	bool fine = true;
 	while (file && !strncmp(file, "./", 2)) file += 2;
-	if (!file || !*file || strstr(file, "..") || file[0] == '/')
+	bool named = file && *file && !strstr(file, "..") && file[0] != '/';
+	char path[LONGEST_PATH];
+	int n = named ? snprintf(path, sizeof path, "%s/%s", folder, file) : 0;
+	if (!named || n >= LONGEST_PATH)
 		report(r, "%s/metadata.jsonl: line %d: %s; it is left out", folder, number,
-		    o ? "no file_name, or one outside the folder" : why.text);
+		    !o      ? why.text
+		    : named ? "the path is too long"
+		            : "no file_name, or one outside the folder");
 	else {
-		char path[LONGEST_PATH];
-		snprintf(path, sizeof path, "%s/%s", folder, file);
 		data_item i = { .path = strdup(path), .picture = latent_of(file) };
 		i.caption = text || !strchr(file, '.') ? strdup(text ? text : "") : caption_beside(r, path, "");
 		i.height = json_side(o, "height");

@@ -49,8 +49,6 @@ const float *encoder_run(encoder *c, const float *pixels, error *e)
 	return fine ? c->values : NULL;
 }
 
-int encoder_count(const encoder *c) { return c->count; }
-
 bool encoder_fits(const encoder *c, int count, int height, int width)
 {
 	return c->count == count && c->height == height && c->width == width;

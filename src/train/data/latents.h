@@ -9,7 +9,6 @@ encoder *encoder_new(const learner *m, int count, int height, int width, dtype c
 void encoder_free(encoder *c);
 /* → moments [count, height/f, width/f, 2·C], owned by the encoder until the next call. NULL: failed. */
 const float *encoder_run(encoder *c, const float *pixels, error *e);
-int encoder_count(const encoder *c);
 bool encoder_fits(const encoder *c, int count, int height, int width);
 
 #endif

@@ -1,6 +1,5 @@
 /* adversary.c - discriminator, hinge loss and adaptive weight. */
 #include "train/objective/adversary.h"
-#include <stdlib.h>
 #include <string.h>
 
 /* ── weights ── */

@@ -160,11 +160,10 @@ task autoencoder_task(autoencoder *a)
 	return t;
 }
 
-static bool check_side(const autoencoder *a, int side, error *e)
+static bool check_side(const autoencoder *a, const data_options *source, error *e)
 {
-	int factor = vae_factor(&a->learner.family.autoencoder), least = *a->options->lpips ? 16 : 1;
-	if (side % factor)
-		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
+	int side = source->crop ? source->crop : source->resolution, least = *a->options->lpips ? 16 : 1;
+	if (!sides_fit(source, vae_factor(&a->learner.family.autoencoder), e)) return false;
 	if (a->options->disc_weight > 0 && least < discriminator_least_side(&a->adversary.config))
 		least = discriminator_least_side(&a->adversary.config);
 	return side >= least || fail(e, BAD_USAGE, "pictures of %d are too small for %s, which needs %d", side,
@@ -177,8 +176,7 @@ bool train_autoencoder(const train_options *o, const training_listener *l, error
 	bool fine = autoencoder_open(&a, o, e);
 	data_options source = data_options_of(o, l, a.learner.family.size);
 	task t = autoencoder_task(&a);
-	fine = fine && survey_source(o, &source, l, e) &&
-	       check_side(&a, source.crop ? source.crop : source.resolution, e) && train(&t, o, &source, l, e);
+	fine = fine && survey_source(o, &source, l, e) && check_side(&a, &source, e) && train(&t, o, &source, l, e);
 	autoencoder_close(&a);
 	return fine;
 }

@@ -336,8 +336,15 @@ static bool check_cache(diffusion *d, const training_listener *l, error *e)
 	if (words && strcmp(found->words, ours.words))
 		return fail(e, BAD_FILE, "%s: was made with another text encoder (%.12s…) than this run's (%.12s…)",
 		    d->cache_folder, found->words, ours.words);
-	int width;
-	if (words) d->given_context = cache_tokens(d->cache, &width);
+	int channels = d->learner.family.autoencoder.latent_channels, width, tokens = cache_tokens(d->cache, &width);
+	int reads = denoiser_sizes_of(&d->learner.family.denoiser).context;
+	if (cache_channels(d->cache) != channels)
+		return fail(e, BAD_FILE, "%s: its latents have %d channels, the model's have %d", d->cache_folder,
+		    cache_channels(d->cache), channels);
+	if (words && width != reads)
+		return fail(
+		    e, BAD_FILE, "%s: its text states are of width %d, the denoiser reads %d", d->cache_folder, width, reads);
+	if (words) d->given_context = tokens;
 	training_note(l, "%lld cached latents%s", (long long)cache_count(d->cache),
 	    words             ? " and text states"
 	    : found->words[0] ? "; its text states are not used, because the text encoder is trained"
@@ -362,7 +369,9 @@ static bool make_own_cache(diffusion *d, const data_options *source, const train
 	    !cache_origin_of(&d->learner, false, source, &wanted, e))
 		return false;
 	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
-	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted)) return true;
+	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted) &&
+	    cache_channels(d->cache) == d->learner.family.autoencoder.latent_channels)
+		return true;
 	cache_close(d->cache);
 	counting counter = { .l = l };
 	cache_options how = { .folder = d->cache_folder,
@@ -380,7 +389,8 @@ static bool settle_scale(diffusion *d, bool measure, error *e)
 	family *f = &d->learner.family;
 	if (d->options->latent_scale > 0) f->latent_scale = (float)d->options->latent_scale;
 	if (!measure) return true;
-	double deviation = cache_deviation(d->cache);
+	double deviation;
+	if (!cache_deviation(d->cache, &deviation, e)) return false;
 	f->latent_scale = (float)(1 / deviation);
 	return (deviation > 0 && isfinite(deviation)) ||
 	       fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
@@ -403,9 +413,7 @@ bool diffusion_prepare_latents(diffusion *d, data_options *source, const trainin
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
 	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->autoencoder);
-	if (side % factor || source->bucket_step % factor)
-		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d",
-		    side % factor ? side : source->bucket_step, factor);
+	if (!sides_fit(source, factor, e)) return false;
 	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
 	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);
 	bool measure = !*o->model && o->latent_scale == 0;

@@ -65,8 +65,6 @@ static const char *const names[OPTIMIZERS] = {
 	[ADAMW] = "adamw", [ADAMW_8BIT] = "adamw8bit", [ADAFACTOR] = "adafactor", [SGD] = "sgd"
 };
 
-const char *optimizer_name(optimizer_kind kind) { return kind < OPTIMIZERS ? names[kind] : "?"; }
-
 bool optimizer_from_name(const char *name, optimizer_kind *kind)
 {
 	for (int i = 0; i < OPTIMIZERS; i++)
@@ -96,8 +94,8 @@ static void *zeros(const device *d, size_t bytes, error *e)
 	return p;
 }
 
-optimizer *optimizer_new(const optimizer_options *options, int count, const shape *shapes, const bool *elsewhere,
-    const device *d, error *e)
+optimizer *optimizer_new(
+    const optimizer_options *options, int count, const shape *shapes, const bool *elsewhere, const device *d, error *e)
 {
 	optimizer *o = calloc(1, sizeof *o);
 	if (!o) goto no_memory;

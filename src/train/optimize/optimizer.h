@@ -20,8 +20,7 @@ typedef enum optimizer_kind {
 	SGD,        /* with momentum where it is not 0; decoupled weight decay */
 	OPTIMIZERS
 } optimizer_kind;
-const char *optimizer_name(optimizer_kind kind);                  /* "adamw", "adamw8bit", … */
-bool optimizer_from_name(const char *name, optimizer_kind *kind); /* false: unknown */
+bool optimizer_from_name(const char *name, optimizer_kind *kind); /* "adamw", "adamw8bit", …; false: unknown */
 
 typedef struct optimizer_options {
 	optimizer_kind kind;

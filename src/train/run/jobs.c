@@ -52,6 +52,16 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 	return d;
 }
 
+bool sides_fit(const data_options *source, int factor, error *e)
+{
+	int side = source->crop ? source->crop : source->resolution;
+	if (side % factor)
+		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
+	return source->bucket_step % factor == 0 ||
+	       fail(e, BAD_USAGE, "buckets in steps of %d are no multiple of the autoencoder's %d", source->bucket_step,
+	           factor);
+}
+
 bool fingerprint_of_set(const train_options *o, char hex[65], error *e)
 {
 	data_options any = data_options_of(o, NULL, 0);

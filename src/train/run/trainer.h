@@ -38,7 +38,7 @@ typedef struct task {
 	bool (*fill)(void *context, graph *g, const data_batch *b, error *e);
 	/* Writes the finished model; called after the last step, by one process. */
 	bool (*finish)(void *context, const char *path, error *e);
-	/* Draws samples to `path`.png; NULL: there is nothing to see. */
+	/* Draws samples to `path`, a PNG; NULL: there is nothing to see. */
 	bool (*validate)(void *context, const char *path, error *e);
 	const lora_training *training; /* low-rank paths; NULL: none */
 } task;
