@@ -113,7 +113,7 @@ typedef struct sumi_model sumi_model;
 
 typedef struct sumi_model_options {
 	size_t size;
-	const char *type;        /* compute type: "f32", "bf16"; NULL: bf16 where this CPU multiplies it, else f32 */
+	const char *type;        /* compute type: "f32", "bf16"; NULL: bf16 on a GPU or a CPU that has it, else f32 */
 	int threads;             /* 0: one for each CPU this process may use */
 	uint64_t max_memory;     /* bytes that the process may take, mapped files apart; 0: what the system has to give */
 	const char *vae;         /* file with another autoencoder; NULL: the model's own */
@@ -126,7 +126,7 @@ typedef struct sumi_model_options {
 	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
-	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N", a GPU; "auto": a GPU where there is one. NULL: "cpu" */
+	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N": a GPU; "auto": a GPU if there is one; NULL: cpu */
 } sumi_model_options;
 
 SUMI_API void sumi_model_options_init(sumi_model_options *options, size_t size);
@@ -193,7 +193,7 @@ typedef struct sumi_options {
 	/* Text, with A1111's syntax: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
 	const char *prompt;
 	const char *negative_prompt; /* the unconditional side of classifier-free guidance; NULL: "" */
-	int width, height; /* multiples of the autoencoder's factor (8 for Stable Diffusion); 0: the model's, or init's */
+	int width, height; /* multiples of the model's factor (8; Stable Diffusion 3: 16); 0: the model's, or init's */
 	int steps;         /* 20; 1 … 10000 */
 	double guidance;   /* classifier-free guidance (cfg scale), at most 1000. 0 … 1: unguided, the negative prompt is
 	                    * not read; negative: as the model is best, 7 for Stable Diffusion (the default) */
@@ -216,8 +216,9 @@ typedef struct sumi_options {
 	const sumi_image *mask; /* with init: white is painted anew, black and what is transparent stay; NULL: all is */
 	double strength;        /* 0.75: how much of the way to noise init is taken, 0 … 1 */
 	bool hashes; /* write the SHA-256 of the model's files into the parameters; computed while the picture is drawn */
-	/* How previews are made: "linear" (NULL) projects the latent to colours, one pixel for each latent position, at no
-	 * cost; "taesd" by the tiny autoencoder; "decoder" by the model's own decoder, as slow as the last stage. */
+	/* How previews are made: "linear" (NULL) projects the latent to colours, one pixel for each latent position, which
+	 * costs one decoding of 128 positions for a session; "taesd" by the tiny autoencoder; "decoder" by the model's own
+	 * decoder, as slow as the last stage. */
 	const char *preview;
 	const sumi_listener *listener; /* NULL: none */
 	sumi_cancel *cancel;           /* NULL: none */
@@ -289,7 +290,7 @@ SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *option
 SUMI_API const char *sumi_sampler_name(int i);
 SUMI_API const char *sumi_schedule_name(int i);
 SUMI_API const char *sumi_family_name(int i);
-SUMI_API const char *sumi_type_name(int i); /* of elements, for models, sumi_init() and sumi_convert() */
+SUMI_API const char *sumi_type_name(int i); /* of elements, for sumi_init() and sumi_convert() */
 
 /* Writes a network as it would run for these options, a line for each node: shape, place in memory, kernel. part:
  * "encode", "denoise" or "decode". profile: it is run, and each line and a table have the times. */

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <stdio.h>
-#include <string.h>
 
 typedef struct settings {
 	const char *model, *type, *device;
@@ -24,7 +23,7 @@ static const option table[] = {
 	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
 	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
-	    .help = "compute in (bf16 where the CPU has it)" },
+	    .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "(what is free)" },
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print what is done" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(verbose), .help = "this text" },

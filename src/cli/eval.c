@@ -56,7 +56,7 @@ static const option table[] = {
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
 	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
 	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 where the CPU has it)" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "as in sumi generate" },
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print details of the model" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },

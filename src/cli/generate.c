@@ -70,7 +70,7 @@ static const option table[] = {
 	{ .name = "embd-dir", .kind = TEXT, AT(embedding_folder), .argument = "DIR",
 	    .help = "words learned by textual inversion: NAME.safetensors is used where the prompt says NAME" },
 	{ .name = "clip-skip", .kind = INTEGER, AT(clip_skip), -1, 64, "N", NULL,
-	    "read the text encoder N layers before its end (the family's own)" },
+	    "take the text encoder's Nth layer from its end; 1: the last (the family's own)" },
 
 	{ .name = "How to draw it", .kind = HEADING },
 	{ .name = "steps", .kind = INTEGER, AT(steps), 1, 10000, "N", "20", "denoising steps" },
@@ -113,7 +113,7 @@ static const option table[] = {
 	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
 	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
-	    .help = "compute in (bf16 where the CPU has it)" },
+	    .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL,
 	    "refuse to begin what would take more, e.g. 6G (what is free)" },
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print memory, kernels and times" },

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <stdio.h>
-#include <string.h>
 
 typedef struct settings {
 	const char *output;

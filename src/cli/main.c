@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
@@ -23,7 +22,7 @@ static const struct command {
 	{ "init", command_init, "write a new model with random weights" },
 	{ "convert", command_convert, "copy a model into another type or layout" },
 	{ "dump", command_dump, "show a network as it will run: nodes, memory, kernels, times" },
-	{ "version", command_version, "say which version this is" },
+	{ "version", command_version, "say which version this is; with -v, which GPUs were found" },
 	{ "help", command_help, "this text, or the options of a command" },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -58,7 +57,7 @@ static int command_help(int argc, char **argv)
 	puts("\nsumi COMMAND --help lists a command's options. For example:\n\n"
 	     "  sumi generate -p \"smiling cat with heart-eyes\" -o cat.png\n"
 	     "  sumi generate -m v1-5.safetensors -p \"a red fox in the snow\" --steps 25 --sampling-method dpm++2m\n\n"
-	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 numbers that are not finite, 130 interrupted.");
+	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 training that diverged, 130 interrupted.");
 	return 0;
 }
 

@@ -44,7 +44,7 @@ static const char *nearest_option(const option *table, int rows, const char *wor
 
 static int out_of_range(const option *o, const char *origin, const char *text)
 {
-	if (o->max >= 9e18) return complain(2, "%s %.80s: at least %.15g", origin, text, o->min);
+	if (o->max >= 9e18) return complain(2, "%s %.80s: at least %.15g and at most %.19g", origin, text, o->min, o->max);
 	return complain(2, "%s %.80s: between %.15g and %.15g", origin, text, o->min, o->max);
 }
 
@@ -194,7 +194,7 @@ static int from_argument(
 		return 0;
 	}
 	if (*only_words || argument[0] != '-' || !argument[1]) {
-		if (!words) return complain(2, "unexpected \"%.80s\"; quote a prompt and give it with -p", argument);
+		if (!words) return complain(2, "unexpected \"%.80s\"; --help lists the options", argument);
 		if (words->count == sizeof words->item / sizeof *words->item) return complain(2, "too many arguments");
 		words->item[words->count++] = argument;
 		return 0;

@@ -3,10 +3,8 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 /* Of train; cache is a command of its own. */
 static const char *const jobs[] = { "autoencoder", "diffusion", "lora", "embedding" };

@@ -81,8 +81,8 @@ bool encode_pictures(session *s, job *j, const watcher *w, error *e)
 	if (!o->init && !j->extra) return true;
 	network_key key = key_of(j);
 	stage *network = session_ready(s, &key, build, j, 0, w, e);
-	if (!network || !watcher_progress(w, "encode", 0, 1, e)) return false;
-	float *image = picture_of(o->init, j->width, j->height, e);
+	if (!network) return false;
+	float *image = watcher_progress(w, "encode", 0, 1, e) ? picture_of(o->init, j->width, j->height, e) : NULL;
 	bool fine = image != NULL;
 	if (fine && o->init) fine = (j->original = encode(network, j, image, true, e)) != NULL;
 	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;

@@ -20,11 +20,12 @@ static size_t values_of(const job *j) { return j->positions * (size_t)j->channel
 
 int engine_batch(const model *m, int width, int height, int branches)
 {
-	int factor = vae_factor(&m->family.autoencoder), positions = width / factor * (height / factor);
-	int n = positions > 0 ? POSITIONS_AT_ONCE / positions : 1;
+	int factor = vae_factor(&m->family.autoencoder);
+	int64_t positions = (int64_t)(width / factor) * (height / factor); /* of any caller's sizes */
+	int64_t n = positions > 0 ? POSITIONS_AT_ONCE / positions : 1;
 	if (n > MOST_AT_ONCE) n = MOST_AT_ONCE;
 	if (n * branches > MOST_ITEMS) n = MOST_ITEMS / branches;
-	return n < 1 ? 1 : n;
+	return n < 1 ? 1 : (int)n;
 }
 
 /* ── memory ── */
@@ -325,6 +326,7 @@ bool engine_draw(session *s, const sumi_options *const *options, int count, sumi
 	for (int i = 0; fine && i < count; i++) {
 		fine = job_prepare(&jobs[i], s, &w, options[i], e);
 		jobs[i].index = i;
+		jobs[i].options.preview = jobs[0].options.preview; /* also of a group that the first is not in */
 	}
 	for (int i = 0; fine && i < count && !hashes; i++)
 		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s));

@@ -2,14 +2,13 @@
 #ifndef SUMI_PIPELINE_FINITE_H
 #define SUMI_PIPELINE_FINITE_H
 #include "checkpoint/model.h"
-#include "pipeline/stage.h"
 
 /* Whether all n values are numbers; else a failure that says what they are ("the decoded picture") and where the first
  * lies that is none. */
 bool all_finite(const float *values, size_t n, const char *what, error *e);
 
-/* After such a failure: looks through the model's weights, and its adapters', and adds to the message which tensor
- * holds the first NaN or infinity, or says that none does. */
+/* After such a failure: looks through the model's weights, not those of LoRA files, and adds to the message which
+ * tensor holds the first NaN or infinity, or says that none does. */
 void blame_weights(const model *m, error *e);
 
 #endif

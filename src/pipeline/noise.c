@@ -1,7 +1,6 @@
 /* noise.c - one source of noise or the other. */
 #include "pipeline/noise.h"
 #include <math.h>
-#include <string.h>
 #include <strings.h>
 
 bool noise_kind(const char *rng, bool *cuda, error *e)

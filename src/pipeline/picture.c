@@ -3,7 +3,6 @@
 #include "io/picture.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The picture at this size: itself or a resized copy; *made is to be freed. NULL: failed. */
 static const uint8_t *fitted(const sumi_image *p, int width, int height, picture *made, error *e)

@@ -4,12 +4,10 @@
 #include "text/prompt.h"
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 /* ── sizes ── */
 

@@ -90,7 +90,8 @@ static void fit(latent_colours *out, const float *latents, const float *pictures
 	out->known = true;
 }
 
-bool preview_fit(session *s, const adapter_set *a, const watcher *w, error *e)
+/* Fits the colours, unless they are known. */
+static bool preview_fit(session *s, const adapter_set *a, const watcher *w, error *e)
 {
 	const model *m = session_model(s);
 	latent_colours *colours = session_colours(s);

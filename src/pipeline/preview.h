@@ -16,7 +16,4 @@ void preview_free(preview *p); /* NULL is fine */
 /* Gives each picture's preview to the listener. denoised [count][positions][C]. */
 bool preview_show(preview *p, job *const *jobs, int count, int step, const float *denoised, error *e);
 
-/* Fits the colours, unless they are known. */
-bool preview_fit(session *s, const adapter_set *a, const watcher *w, error *e);
-
 #endif

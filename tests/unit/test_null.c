@@ -95,6 +95,7 @@ static bool try_open(void)
 	o.size = 3;
 	REFUSED(!sumi_open(tiny, &o, e));
 	o.size = SIZE_MAX;
+	REFUSED(!sumi_open(tiny, &o, e));
 	newer_model_options n = { sumi_model_defaults(), { 1 } };
 	n.known.size = sizeof n;
 	REFUSED(!sumi_open(tiny, &n.known, e));
@@ -276,6 +277,9 @@ static bool try_session_draw(void)
 	REFUSED(!sumi_session_draw_batch(NULL, list, 1, pictures, e));
 	sumi_session *s = sumi_session_open(model, NULL, &nothing);
 	if (!s || sumi_session_at_once(s, NULL)) return false;
+	o.width = o.height = INT_MAX;
+	if (sumi_session_at_once(s, &o) != 1) return false;
+	o = small();
 	REFUSED(!sumi_session_draw(s, NULL, e));
 	REFUSED(!sumi_session_draw_batch(s, NULL, 1, pictures, e));
 	REFUSED(!sumi_session_draw_batch(s, list, 1, NULL, e));
