@@ -46,6 +46,9 @@ static const struct {
 	{ TINY_AUTOENCODER, "decoder." },
 	{ TINY_AUTOENCODER, "taesd_decoder." },
 	{ TINY_AUTOENCODER, "vae.decoder." },
+	{ CONTROL_NETWORK, "control_model." }, /* lllyasviel's */
+	{ CONTROL_NETWORK, "controlnet." },
+	{ CONTROL_NETWORK, "" },
 };
 
 /* Which names may follow. */
@@ -61,6 +64,8 @@ static const struct {
 	{ TEXT_ENCODER, BARE_CLIP_NAMES },
 	{ TINY_AUTOENCODER, ORIGINAL_NAMES },
 	{ TINY_AUTOENCODER, DIFFUSERS_NAMES },
+	{ CONTROL_NETWORK, ORIGINAL_NAMES },
+	{ CONTROL_NETWORK, DIFFUSERS_NAMES },
 };
 
 enum { PREFIXES = sizeof prefixes / sizeof *prefixes, NAMINGS = sizeof namings / sizeof *namings };
@@ -145,6 +150,9 @@ static void landmark(const family *f, role r, char *key, size_t size, shape *s)
 	} else if (r == TINY_AUTOENCODER) {
 		name = "1.weight";
 		*s = (shape){ .n = 4 };
+	} else if (r == CONTROL_NETWORK) {
+		name = "input_hint_block.0.weight";
+		*s = (shape){ .n = 4 };
 	} else {
 		const text_config *t = &f->text[r - TEXT_ENCODER];
 		name = text_table_name(t);
@@ -163,7 +171,7 @@ static likeness look(const family *f, role r, const dialect *d, tensor_lookup *l
 	key_piece p[MAX_PIECES];
 	landmark(f, r, key, sizeof key, &s);
 	if (dialect_pieces(d, f, r, key, s, p) != 1 || !lookup(context, p[0].name, &type, &found, NULL)) return ABSENT;
-	return r == TINY_AUTOENCODER || shape_same(found, p[0].shape) ? ALIKE : MISSHAPEN;
+	return r >= FAMILY_ROLES || shape_same(found, p[0].shape) ? ALIKE : MISSHAPEN;
 }
 
 bool dialect_matches(const family *f, role r, const dialect *d, tensor_lookup *lookup, void *context)

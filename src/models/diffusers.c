@@ -66,6 +66,21 @@ static bool unet_name(const unet_config *c, const char *key, char *out, size_t s
 	return false;
 }
 
+/* Of a control network: what the U-Net does not have, and else the U-Net's. */
+static bool control_name(const unet_config *c, const char *key, char *out, size_t size)
+{
+	int n = 0, at = 0;
+	if (sscanf(key, "zero_convs.%d.0.%n", &n, &at) == 1 && at)
+		return snprintf(out, size, "controlnet_down_blocks.%d.%s", n, key + at) < (int)size;
+	if (!strncmp(key, "middle_block_out.0.", 19))
+		return snprintf(out, size, "controlnet_mid_block.%s", key + 19) < (int)size;
+	if (sscanf(key, "input_hint_block.%d.%n", &n, &at) != 1 || !at) return unet_name(c, key, out, size);
+	const char *rest = key + at;
+	if (n == 0 || n == 14)
+		return snprintf(out, size, "controlnet_cond_embedding.conv_%s.%s", n ? "out" : "in", rest) < (int)size;
+	return snprintf(out, size, "controlnet_cond_embedding.blocks.%d.%s", n / 2 - 1, rest) < (int)size;
+}
+
 /* ── autoencoder ── */
 static const pair vae_attention[] = { { "norm", "group_norm" }, { "q", "to_q" }, { "k", "to_k" }, { "v", "to_v" },
 	{ "proj_out", "to_out.0" }, { NULL, NULL } };
@@ -164,18 +179,20 @@ static int open_clip_pieces(const clip_config *c, const char *key, shape s, key_
 const char *diffusers_folder(role r)
 {
 	static const char *const folders[ROLES] = { "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
-		"vae" };
+		"vae", "controlnet" };
 	return folders[r];
 }
 
 int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES])
 {
-	const char *prefix = f->prefix[r];
+	const char *prefix = r < FAMILY_ROLES ? f->prefix[r] : "";
 	size_t n = strlen(prefix);
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
 	key_piece *p = &pieces[0];
-	if (r == DENOISER && f->denoiser.kind != UNET) return 0;
+	if ((r == DENOISER || r == CONTROL_NETWORK) && f->denoiser.kind != UNET) return 0;
+	if (r == CONTROL_NETWORK)
+		return control_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == AUTOENCODER) {
 		if (!vae_name(&f->autoencoder, key, p->name, sizeof p->name)) return 0;

@@ -17,7 +17,7 @@ typedef struct key_piece {
 enum { MAX_PIECES = 3 };
 int one_piece(key_piece *p, shape s); /* sets all but the name for a whole tensor of shape s; returns 1 */
 
-/* Returns how many pieces the original key (with its prefix) of shape s has; 0: the folder does not hold it. */
+/* Returns how many pieces the original key (with its prefix; a control network's has none) of shape s has; 0: the folder does not hold it. */
 int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES]);
 const char *diffusers_folder(role r); /* "unet", "vae", "text_encoder" */
 

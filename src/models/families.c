@@ -262,7 +262,7 @@ const char *family_kohya_name(const family *f)
 const char *role_name(role r)
 {
 	static const char *const names[ROLES] = { "denoiser", "autoencoder", "text encoder", "second text encoder",
-		"third text encoder", "tiny autoencoder" };
+		"third text encoder", "tiny autoencoder", "control network" };
 	return names[r];
 }
 

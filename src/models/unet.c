@@ -3,11 +3,6 @@
 #include "models/transformer2d.h"
 #include <string.h>
 
-typedef struct path { /* what each block reads besides its feature map */
-	tensor embedding; /* SiLU of the time embedding [N,4·channels] */
-	tensor context;
-} path;
-
 bool unet_starts_at_zero(const char *name)
 {
 	return strstr(name, ".out_layers.3.") || strstr(name, ".proj_out.") || !strncmp(name, "out.2.", 6);
@@ -106,43 +101,63 @@ static tensor time_embedding(nn *n, const unet_config *c, denoiser_inputs in)
 	return activate(g, e, SILU);
 }
 
-/* The input blocks: writes each one's result to skips[] and returns how many there are. */
-static int go_down(nn *n, const unet_config *c, tensor x, path p, tensor *skips)
+/* The input blocks. */
+static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_half *h)
 {
 	graph *g = n->g;
-	int count = 0;
-	push(g, "input_blocks.%d", count);
-	skips[count++] = x = nn_conv2d(n, "0", x, c->channels, 3);
-	nn_block(n, x);
+	push(g, "input_blocks.0");
+	x = nn_conv2d(n, "0", x, c->channels, 3);
+	if (added) x = add(g, x, cast(g, added, dtype_of(g, x)));
+	nn_block(n, h->skips[h->count++] = x);
 	pop(g);
 	for (int level = 0; level < c->levels; level++) {
 		for (int i = 0; i < c->blocks[level]; i++) {
-			push(g, "input_blocks.%d", count);
-			x = residual(n, c, "0", x, p.embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, p.context, c->depth[level]);
-			nn_block(n, skips[count++] = x);
+			push(g, "input_blocks.%d", h->count);
+			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
+			if (c->attends[level]) x = attend(n, c, "1", x, h->context, c->depth[level]);
+			nn_block(n, h->skips[h->count++] = x);
 			pop(g);
 		}
 		if (level == c->levels - 1) break;
-		push(g, "input_blocks.%d", count);
-		x = downsample(n, c, x, p.embedding);
-		nn_block(n, skips[count++] = x);
+		push(g, "input_blocks.%d", h->count);
+		x = downsample(n, c, x, h->embedding);
+		nn_block(n, h->skips[h->count++] = x);
 		pop(g);
 	}
-	return count;
 }
 
-static tensor middle(nn *n, const unet_config *c, tensor x, path p)
+static tensor middle(nn *n, const unet_config *c, tensor x, const unet_half *h)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1);
 	push(g, "middle_block");
-	x = residual(n, c, "0", x, p.embedding, width);
-	x = attend(n, c, "1", x, p.context, c->middle_depth);
-	x = residual(n, c, "2", x, p.embedding, width);
+	x = residual(n, c, "0", x, h->embedding, width);
+	if (c->middle_depth >= 0) x = attend(n, c, "1", x, h->context, c->middle_depth);
+	x = residual(n, c, "2", x, h->embedding, width);
 	nn_block(n, x);
 	pop(g);
 	return x;
+}
+
+int unet_skips(const unet_config *c)
+{
+	int count = 0;
+	for (int level = 0; level < c->levels; level++) count += c->blocks[level] + 1;
+	return count;
+}
+
+bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, unet_half *h)
+{
+	graph *g = n->g;
+	int count = unet_skips(c);
+	*h = (unet_half){ 0 };
+	if (count > UNET_SKIPS || c->levels < 1)
+		return graph_fail(g, "a U-Net of %d levels with %d input blocks, at most %d", c->levels, count, UNET_SKIPS);
+	h->embedding = time_embedding(n, c, in);
+	h->context = in.context ? cast(g, in.context, graph_compute(g)) : 0;
+	go_down(n, c, cast(g, in.x, nn_sums(n)), added, h);
+	h->middle = middle(n, c, h->skips[h->count - 1], h);
+	return true;
 }
 
 static tensor join(graph *g, tensor x, tensor skip)
@@ -150,17 +165,17 @@ static tensor join(graph *g, tensor x, tensor skip)
 	return concat(g, resize_nearest(g, x, dim(g, skip, 1), dim(g, skip, 2)), skip, -1);
 }
 
-static tensor go_up(nn *n, const unet_config *c, tensor x, path p, const tensor *skips, int count)
+static tensor go_up(nn *n, const unet_config *c, tensor x, const unet_half *h)
 {
 	graph *g = n->g;
-	int block = 0;
+	int block = 0, count = h->count;
 	for (int level = c->levels - 1; level >= 0; level--)
 		for (int i = 0; i <= c->blocks[level]; i++) {
 			push(g, "output_blocks.%d", block++);
-			x = join(g, x, skips[--count]);
-			x = residual(n, c, "0", x, p.embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, p.context, c->depth[level]);
-			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, p.embedding);
+			x = join(g, x, h->skips[--count]);
+			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
+			if (c->attends[level]) x = attend(n, c, "1", x, h->context, c->depth[level]);
+			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, h->embedding);
 			nn_block(n, x);
 			pop(g);
 		}
@@ -168,32 +183,23 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, path p, const tensor 
 }
 
 /* What control networks add to the skips, and the last to the middle block's result. */
-static tensor add_controls(graph *g, denoiser_inputs in, tensor *skips, int count, tensor middle)
+static void add_controls(graph *g, denoiser_inputs in, unet_half *h)
 {
-	if (!in.control_count) return middle;
-	if (in.control_count != count + 1)
-		graph_fail(g, "%d controls for %d skips and the middle block", in.control_count, count);
-	for (int i = 0; i < count && i < in.control_count; i++)
-		skips[i] = add(g, skips[i], cast(g, in.controls[i], dtype_of(g, skips[i])));
-	return add(g, middle, cast(g, in.controls[in.control_count - 1], dtype_of(g, middle)));
+	if (!in.control_count) return;
+	if (in.control_count != h->count + 1)
+		graph_fail(g, "%d controls for %d skips and the middle block", in.control_count, h->count);
+	for (int i = 0; i < h->count && i < in.control_count; i++)
+		h->skips[i] = add(g, h->skips[i], cast(g, in.controls[i], dtype_of(g, h->skips[i])));
+	h->middle = add(g, h->middle, cast(g, in.controls[in.control_count - 1], dtype_of(g, h->middle)));
 }
 
 tensor unet(nn *n, const unet_config *c, denoiser_inputs in)
 {
 	graph *g = n->g;
-	dtype compute = graph_compute(g);
-	enum { MAX_SKIPS = 256 };
-	int count = 1;
-	for (int level = 0; level < c->levels; level++) count += c->blocks[level] + 1;
-	if (count > MAX_SKIPS || c->levels < 1) {
-		graph_fail(g, "a U-Net of %d levels with %d input blocks, at most %d", c->levels, count, MAX_SKIPS);
-		return 0;
-	}
-	tensor skips[MAX_SKIPS];
-	path p = { time_embedding(n, c, in), in.context ? cast(g, in.context, compute) : 0 };
-	count = go_down(n, c, cast(g, in.x, nn_sums(n)), p, skips);
-	tensor x = add_controls(g, in, skips, count, middle(n, c, skips[count - 1], p));
-	x = go_up(n, c, x, p, skips, count);
+	unet_half h;
+	if (!unet_encode(n, c, in, 0, &h)) return 0;
+	add_controls(g, in, &h);
+	tensor x = go_up(n, c, h.middle, &h);
 	x = nn_group_norm(n, "out.0", x, c->groups, 1e-5f, SILU);
 	return cast(g, nn_conv2d(n, "out.2", x, c->out_channels, 3), REAL);
 }

@@ -5,7 +5,7 @@
 #include "models/denoiser_inputs.h"
 #include "nn/nn.h"
 
-enum { UNET_LEVELS = 8 };
+enum { UNET_LEVELS = 8, UNET_SKIPS = 256 };
 
 typedef enum resampling { /* how a map of another size is made */
 	BY_CONVOLUTION,       /* a strided convolution; nearest neighbours and a convolution */
@@ -21,7 +21,7 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	int blocks[UNET_LEVELS];     /* num_res_blocks of level i on the way down; one more on the way up */
 	bool attends[UNET_LEVELS];   /* 2^i is one of the attention_resolutions */
 	int depth[UNET_LEVELS];      /* transformer_depth of level i */
-	int middle_depth;            /* of the middle block */
+	int middle_depth;            /* of the middle block; −1: it has no transformer */
 	int heads, head_width;       /* one of the two is given, the other 0 */
 	bool legacy;                 /* head width is what the number of heads leaves, even where head_width is given */
 	bool spatial_transformer;    /* else the attention block of the unconditional models */
@@ -39,6 +39,19 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 /* → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size, the map that comes up is fitted to its
  * skip. */
 tensor unet(nn *n, const unet_config *c, denoiser_inputs in);
+
+/* The half that goes down, which a control network has too. */
+typedef struct unet_half {
+	tensor embedding; /* SiLU of the time embedding [N,4·channels] */
+	tensor context;   /* as the blocks read it; 0: none */
+	tensor skips[UNET_SKIPS];
+	int count;     /* of skips: one for each input block */
+	tensor middle; /* the middle block's result */
+} unet_half;
+int unet_skips(const unet_config *c); /* how many skips there are */
+/* `added`, 0 or of the latent's size, is added to what the first convolution gives. False: the graph has failed. */
+bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, unet_half *h);
+
 /* Whether the original starts this parameter (name without the U-Net's prefix) at zero. */
 bool unet_starts_at_zero(const char *name);
 

@@ -24,6 +24,7 @@ static const struct {
 	{ "text", golden_text, true },
 	{ "t5", golden_t5, false },
 	{ "unet", golden_unet, true },
+	{ "controlnet", golden_controlnet, true },
 	{ "mmdit", golden_mmdit, true },
 	{ "timesteps", golden_timesteps, false },
 	{ "vae", golden_vae, true },

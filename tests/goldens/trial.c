@@ -28,6 +28,8 @@ struct trial {
 	nn n;
 	char name[NAME];
 	const arrays *weights;
+	bind_fn *bind; /* in their place; NULL */
+	void *bind_context;
 	golden_input inputs[MOST_INPUTS];
 	int input_count;
 	expectation *list;
@@ -59,6 +61,12 @@ trial *trial_new(const char *name, dtype compute, const arrays *weights, const a
 	t->weights = weights;
 	t->list = calloc(MOST, sizeof *t->list);
 	return t;
+}
+
+void trial_bind(trial *t, bind_fn *bind, void *context)
+{
+	t->bind = bind;
+	t->bind_context = context;
 }
 
 nn *trial_nn(trial *t) { return &t->n; }
@@ -201,6 +209,7 @@ static bool bind_weight(void *context, const char *name, shape s, dtype *d, cons
 	const trial *t = context;
 	shape found;
 	if (lora_bind(t->n.adapters, t->n.adapter_count, name, d, data)) return true;
+	if (t->bind) return t->bind(t->bind_context, name, s, d, data, e);
 	if (!array_find(t->weights, name, d, &found, data)) return fail(e, BAD_FILE, "no tensor '%s'", name);
 	return shape_same(s, found) || fail(e, BAD_FILE, "tensor '%s' has another shape", name);
 }

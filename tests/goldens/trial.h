@@ -11,6 +11,8 @@ typedef struct trial trial;
 
 /* Weights are bound by their names in `weights`, which must outlive the trial. */
 trial *trial_new(const char *name, dtype compute, const arrays *weights, const adapted *adapters, int adapter_count);
+/* Weights come from this function instead of `weights`, which may be NULL then. */
+void trial_bind(trial *t, bind_fn *bind, void *context);
 nn *trial_nn(trial *t);
 /* An input with the value of a golden tensor: ids as I32, all else in full precision. */
 tensor trial_input(trial *t, const arrays *from, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,26 @@
+/* control.h - a control network in a file of its own: opened for the family whose denoiser it controls, its
+ * configuration read from its tensors, and every weight checked. Read are the original's names and diffusers', in one
+ * file or in a folder. */
+#ifndef SUMI_CHECKPOINT_CONTROL_H
+#define SUMI_CHECKPOINT_CONTROL_H
+#include "checkpoint/component.h"
+#include "models/controlnet.h"
+
+typedef struct control_file control_file;
+
+/* NULL with BAD_FILE: not a control network, or not one for this family. */
+control_file *control_open(const char *path, const family *f, error *e);
+void control_close(control_file *c); /* NULL is fine */
+
+const char *control_path(const control_file *c);
+const controlnet_config *control_config(const control_file *c);
+const char *control_doubt(const control_file *c); /* a warning to the user; "" if there is none */
+
+/* controlnet() in the scope by which control_bind() knows the weights. */
+bool control_build(nn *n, const control_file *c, denoiser_inputs in, tensor hint, tensor *out);
+/* Gives a parameter of that network its memory; false without a failure: it is another network's. */
+bool control_bind(const control_file *c, const char *name, shape s, dtype *d, const void **data, error *e);
+/* What will not be read again may leave the memory. */
+void control_unused(const control_file *c, const void *data, size_t bytes);
+
+#endif
