@@ -127,6 +127,11 @@ typedef struct sumi_model_options {
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
 	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N": a GPU; "auto": a GPU if there is one; NULL: cpu */
+	/* Files with text encoders, each alone or in a whole model; NULL: the model's own. Of Stable Diffusion 3's, each may
+	 * be missing, and then leaves its part of the conditioning to zeros. */
+	const char *clip_l; /* CLIP's, of Stable Diffusion 1, SDXL and 3 */
+	const char *clip_g; /* OpenCLIP's, of SDXL and Stable Diffusion 3 */
+	const char *t5xxl;  /* T5's, of Stable Diffusion 3 */
 } sumi_model_options;
 
 SUMI_API void sumi_model_options_init(sumi_model_options *options, size_t size);

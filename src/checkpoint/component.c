@@ -22,11 +22,23 @@ bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const vo
 	return weight_as_tensor(weights_find(context, key), d, s, data);
 }
 
+/* Some files of CLIP's encoders leave out a projection that would be the identity. */
+static void leave_out_projection(const component *c, family *f, role r)
+{
+	text_config *t = &f->text[r - TEXT_ENCODER];
+	char key[PREFIX_LENGTH + 32];
+	if (t->kind != CLIP_TEXT || !t->pooled || t->clip.projection != t->clip.width) return;
+	snprintf(key, sizeof key, "%s%s%s", f->prefix[r], *f->prefix[r] ? "." : "",
+	    t->clip.fused ? "text_projection" : "text_projection.weight");
+	if (!component_find(c, f, r, key, shape2(t->clip.width, t->clip.width))) t->clip.projection = 0;
+}
+
 bool component_locate(component *c, family *f, role r, const weights *from)
 {
 	dialect d;
 	if (!from || !dialect_find(f, r, weights_lookup, (void *)(uintptr_t)from, &d)) return false;
 	*c = (component){ from, d };
+	if (r >= TEXT_ENCODER && r < FAMILY_ROLES) leave_out_projection(c, f, r);
 	return true;
 }
 

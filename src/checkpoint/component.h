@@ -10,7 +10,7 @@ typedef struct component {
 } component;
 
 /* Finds the component in a file; false, and c is left as it was: it is not there. The family's text encoder may get
- * another layout, as dialect_find() says. */
+ * another layout, as dialect_find() says, and lose a projection that the file does not have. */
 bool component_locate(component *c, family *f, role r, const weights *from);
 /* The weight for a parameter of shape s, by its key in the single-file layout; NULL: there is none. */
 const weight *component_find(const component *c, const family *f, role r, const char *key, shape s);

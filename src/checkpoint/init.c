@@ -14,6 +14,8 @@ typedef struct work {
 	uint64_t seed;
 	bool zeros;
 	bool whole; /* with what published files leave out */
+	bool alone; /* not a model, but this role of it */
+	role role;
 	int done, all;
 	error *e;
 } work;
@@ -57,13 +59,28 @@ static void write_one(void *context, const parameter *p)
 static void each_parameter(const family *f, parameter_fn *visit, work *w)
 {
 	for (role r = 0; r < FAMILY_ROLES && !failed(w->e); r++)
-		if (w->whole || !family_apart(f, r)) family_parameters(f, r, visit, w, w->e);
+		if (w->alone ? r == w->role : w->whole || !family_apart(f, r)) family_parameters(f, r, visit, w, w->e);
 }
 
 static bool describes_itself(const char *name)
 {
 	size_t n = strlen(name);
 	return n >= 5 && !strcmp(name + n - 5, ".json");
+}
+
+/* "clip_l", "clip_g", "t5xxl": Stable Diffusion 3's text encoders, which are published in files of their own. */
+static bool find_text_encoder(work *w, const char *name, family *f)
+{
+	const family *known = family_by_name("sd3-medium", w->e);
+	for (int i = 0; known && i < TEXT_ENCODERS; i++) {
+		const char *option = family_text_option(known, i);
+		if (!option || strcmp(option, name)) continue;
+		*f = *known;
+		w->alone = true;
+		w->role = (role)(TEXT_ENCODER + i);
+		*f->prefix[w->role] = 0;
+	}
+	return w->alone;
 }
 
 /* A known family, or one that a JSON file describes. */
@@ -87,14 +104,15 @@ bool file_init(const char *name, uint64_t seed, const char *type, bool zeros, co
 {
 	family found, *f = &found;
 	work w = { .listener = listener, .type = F32, .seed = seed, .zeros = zeros, .e = e };
-	if (!find_family(name, f, e) || (type && !type_from_name(type, &w.type, e))) return false;
+	if (!find_text_encoder(&w, name, f) && !find_family(name, f, e)) return false;
+	if (type && !type_from_name(type, &w.type, e)) return false;
 	w.whole = describes_itself(name);
 	char *config = family_to_json(f);
 	w.out = config ? weights_writer_new(path, e) : NULL;
 	if (!config) fail(e, NO_MEMORY, "out of memory");
 	if (w.out) {
 		weights_writer_metadata(w.out, "format", "pt", e);
-		weights_writer_metadata(w.out, "sumi.config", config, e);
+		if (!w.alone) weights_writer_metadata(w.out, "sumi.config", config, e);
 		each_parameter(f, declare, &w);
 		if (listener && listener->progress) listener->progress(listener->context, "write", 0, w.all);
 		each_parameter(f, write_one, &w);

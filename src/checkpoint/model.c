@@ -1,9 +1,7 @@
 /* model.c - opens a model: its file, its family, and the files that replace its parts. */
-#include "checkpoint/model.h"
+#include "checkpoint/given.h"
 #include "backend/backend.h"
 #include "base/resources.h"
-#include "models/diffusers.h"
-#include "checkpoint/folder.h"
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,12 +68,6 @@ void model_unused(void *context, const void *data, size_t bytes)
 
 /* ── opening ── */
 
-/* Whether a picture needs this component of the checkpoint. */
-static bool is_wanted(const model *m, role r)
-{
-	return family_has(&m->family, r) && !m->given[r] && (r == AUTOENCODER || !m->autoencoder_only);
-}
-
 typedef struct flaws {
 	const model *m;
 	int count;
@@ -89,27 +81,16 @@ static void collect(void *context, flaw f, const char *text)
 	flaws *y = context;
 	role r = family_role_of(&y->m->family, text);
 	if (f == UNEXPECTED && !y->unknown++) snprintf(y->first_unknown, sizeof y->first_unknown, "%s", text);
-	if (f == UNEXPECTED || r == ROLES || !is_wanted(y->m, r)) return;
+	if (f == UNEXPECTED || r == ROLES || !given_leaves(y->m, r)) return;
 	if (y->count < 3) snprintf(y->first[y->count], sizeof y->first[0], "%s", text);
 	y->count++;
-}
-
-/* Every component must lie somewhere. */
-static bool check_components(const model *m, error *e)
-{
-	for (role r = 0; r < FAMILY_ROLES; r++) {
-		if (!is_wanted(m, r) || m->components[r].from) continue;
-		return fail(e, BAD_FILE, "%s: a file of %s without its %s%s", m->path, m->family.name, role_name(r),
-		    r == AUTOENCODER ? "; --vae FILE gives one" : "");
-	}
-	return true;
 }
 
 static bool check_tensors(model *m, error *e)
 {
 	flaws y = { .m = m };
 	uint64_t parameters;
-	if (!check_components(m, e) || !checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
+	if (!given_complete(m, e) || !checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
 	    (double)parameters / 1e6, checkpoint_evidence(m->checkpoint));
 	if (y.unknown)
@@ -149,65 +130,17 @@ static bool open_tokenizer(model *m, int encoder, error *e)
 	           words ? "vocabulary in the file has" : "file brings no vocabulary, and the tokenizer's own has", size);
 }
 
-/* Warns of an optional encoder that is in no file: the words that it alone would read are lost. */
+/* Warns of an encoder that may be missing and is: what it alone would read is lost. */
 static bool open_tokenizers(model *m, error *e)
 {
 	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		const char *option = family_text_option(&m->family, i);
 		if (!open_tokenizer(m, i, e)) return false;
-		if (family_has(&m->family, (role)(TEXT_ENCODER + i)) && !m->tokenizers[i] && !m->autoencoder_only)
-			model_note(
-			    m, SUMI_WARNING, "%s: has no text encoder %d; its part of the conditioning is zeros", m->path, i + 1);
+		if (option && !m->tokenizers[i] && !m->autoencoder_only)
+			model_note(m, SUMI_WARNING,
+			    "%s: no %s text encoder (--%s FILE gives one); its part of the conditioning is zeros", m->path, option,
+			    option);
 	}
-	return true;
-}
-
-typedef struct given_check {
-	const model *m;
-	role role;
-	error *e;
-} given_check;
-
-static void check_given_weight(void *context, const parameter *p)
-{
-	const given_check *c = context;
-	const model *m = c->m;
-	const weight *w = component_find(&m->components[c->role], &m->family, c->role, p->name, p->shape);
-	const char *path = m->given_path[c->role], *what = role_name(c->role);
-	const char *article = c->role == AUTOENCODER ? "an" : "a";
-	const char *own = family_name_within(&m->family, c->role, p->name);
-	if (!w && !p->optional)
-		fail(c->e, BAD_FILE, "%s: not %s %s for %s: no tensor '%s'", path, article, what, m->family.name, own);
-	else if (w && !p->buffer && (!shape_agrees(w, p->shape) || !dtype_is_float(w->dtype)))
-		fail(c->e, BAD_FILE, "%s: not %s %s for %s: '%s' has another shape or type", path, article, what,
-		    m->family.name, own);
-}
-
-/* Every weight must be there: half of one autoencoder and half of another would draw nonsense. */
-static bool open_given(model *m, role r, error *e)
-{
-	given_check check = { m, r, e };
-	if (!m->given_path[r]) return true;
-	if (!(m->given[r] = weights_open_folder(m->given_path[r], diffusers_folder(r), e))) return false;
-	if (!component_locate(&m->components[r], &m->family, r, m->given[r]))
-		return r == TINY_AUTOENCODER ? fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->given_path[r])
-		                             : fail(e, BAD_FILE, "%s: not %s %s for %s", m->given_path[r],
-		                                   r == AUTOENCODER ? "an" : "a", role_name(r), m->family.name);
-	return r >= FAMILY_ROLES || (family_parameters(&m->family, r, check_given_weight, &check, e) && !failed(e));
-}
-
-/* TAESD's width is the size of the bias of its first convolution. */
-static bool open_tiny(model *m, error *e)
-{
-	if (!m->given_path[TINY_AUTOENCODER]) return true;
-	if (!open_given(m, TINY_AUTOENCODER, e)) return false;
-	const component *c = &m->components[TINY_AUTOENCODER];
-	const weight *bias = component_find(c, &m->family, TINY_AUTOENCODER, "1.bias", shape1(1));
-	if (!bias || bias->ndims != 1 || bias->shape[0] < 1 || bias->shape[0] > 65536)
-		return fail(e, BAD_FILE, "%s: not a decoder of TAESD", m->given_path[TINY_AUTOENCODER]);
-	m->tiny =
-	    (taesd_config){ .latent_channels = m->family.autoencoder.latent_channels, .channels = (int)bias->shape[0] };
-	shape s = shape4(1, 1, 1, 1);
-	m->tiny.pool = component_find(c, &m->family, TINY_AUTOENCODER, "3.pool.0.weight", s) != NULL;
 	return true;
 }
 
@@ -300,9 +233,7 @@ static bool open_files(model *m, const sumi_model_options *o, error *e)
 	m->family = *checkpoint_family(m->checkpoint);
 	if (!choose_prediction(m, o->prediction, e)) return false;
 	for (role r = 0; r < FAMILY_ROLES; r++) m->components[r] = *checkpoint_component(m->checkpoint, r);
-	for (role r = 0; r < FAMILY_ROLES; r++)
-		if (!open_given(m, r, e)) return false;
-	if (!open_tiny(m, e) || !check_tensors(m, e) || !open_tokenizers(m, e)) return false;
+	if (!given_open(m, o, e) || !check_tensors(m, e) || !open_tokenizers(m, e)) return false;
 	if (o->embedding_folder && !read_words(m, o->embedding_folder, e)) return false;
 	for (int i = 0; i < o->lora_count; i++)
 		if (!add_lora(m, o->loras[i], e)) return false;

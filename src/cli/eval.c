@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct settings {
-	const char *model, *vae, *data, *heldout, *group, *variant, *space, *json, *grid;
+	const char *model, *vae, *clip_l, *clip_g, *t5xxl, *data, *heldout, *group, *variant, *space, *json, *grid;
 	const char *negative, *sampler, *schedule, *type, *device;
 	long long samples, shown, steps, seed, threads, max_memory;
 	double guidance, rescale;
@@ -28,6 +28,10 @@ static const option table[] = {
 	{ .name = "model", .letter = 'm', .kind = TEXT, AT(model), .argument = "FILE",
 	    .help = "as in sumi generate (the one that ships with Sumi)" },
 	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "clip_l", .alias = "clip-l", .kind = TEXT, AT(clip_l), .argument = "FILE",
+	    .help = "the text encoder CLIP-L, as in sumi generate" },
+	{ .name = "clip_g", .alias = "clip-g", .kind = TEXT, AT(clip_g), .argument = "FILE", .help = "… OpenCLIP's" },
+	{ .name = "t5xxl", .kind = TEXT, AT(t5xxl), .argument = "FILE", .help = "… T5" },
 	{ .name = "autoencoder-only", .kind = FLAG, AT(autoencoder),
 	    .help = "draw nothing; the file may hold an autoencoder alone" },
 
@@ -110,6 +114,9 @@ static int measure(const settings *s, const char *path)
 	m.threads = (int)s->threads;
 	m.max_memory = (uint64_t)s->max_memory;
 	m.vae = s->vae;
+	m.clip_l = s->clip_l;
+	m.clip_g = s->clip_g;
+	m.t5xxl = s->t5xxl;
 	m.autoencoder_only = s->autoencoder;
 	sumi_listener l = progress_listener(&p);
 	m.listener = &l;

@@ -49,11 +49,12 @@ int command_init(int argc, char **argv)
 	char path[256];
 	if (wants_help(argc, argv)) {
 		puts("usage: sumi init FAMILY|CONFIG.json [OPTIONS]\n\nWrites a new model with random weights, in its "
-		     "published layout; or one that a JSON file\ndescribes (docs/models.md).\n");
+		     "published layout; or one that a JSON file\ndescribes (docs/models.md). Stable Diffusion 3 is published "
+		     "without text encoders: clip_l,\nclip_g and t5xxl in place of a family write them.\n");
 		print_options(init_table, INIT_ROWS);
 		fputs("\nFamilies:", stdout);
 		for (int i = 0; sumi_family_name(i); i++) printf("%s %s", i ? "," : "", sumi_family_name(i));
-		putchar('\n');
+		puts("\nText encoders: clip_l, clip_g, t5xxl");
 		return 0;
 	}
 	int code = parse_options(init_table, INIT_ROWS, &s, &words, argc, argv);

@@ -9,7 +9,7 @@
 
 typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
-	const char *init, *mask, *prediction, *vae, *taesd, *lora_folder, *embedding_folder;
+	const char *init, *mask, *prediction, *vae, *clip_l, *clip_g, *t5xxl, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
 	const char *original, *crop, *target;
 	text_list loras;
@@ -59,6 +59,11 @@ static const option table[] = {
 	{ .name = "model", .letter = 'm', .kind = TEXT, AT(model), .argument = "FILE",
 	    .help = "safetensors, ckpt, or a diffusers folder (the one that ships with Sumi)" },
 	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "clip_l", .alias = "clip-l", .kind = TEXT, AT(clip_l), .argument = "FILE",
+	    .help = "the text encoder CLIP-L, of Stable Diffusion 3 or in place of a model's own" },
+	{ .name = "clip_g", .alias = "clip-g", .kind = TEXT, AT(clip_g), .argument = "FILE",
+	    .help = "… OpenCLIP's, of SDXL and Stable Diffusion 3" },
+	{ .name = "t5xxl", .kind = TEXT, AT(t5xxl), .argument = "FILE", .help = "… T5, of Stable Diffusion 3" },
 	{ .name = "prediction", .kind = TEXT, AT(prediction), .argument = "epsilon|v|x0|flow",
 	    .help = "what the denoiser's output means, where the file does not say it" },
 	{ .name = "taesd", .kind = TEXT, AT(taesd), .argument = "FILE",
@@ -214,6 +219,9 @@ static sumi_model_options model_options(const settings *s, const sumi_listener *
 	o.threads = (int)s->threads;
 	o.max_memory = (uint64_t)s->max_memory;
 	o.vae = s->vae;
+	o.clip_l = s->clip_l;
+	o.clip_g = s->clip_g;
+	o.t5xxl = s->t5xxl;
 	o.taesd = s->taesd;
 	o.prediction = s->prediction;
 	o.lora_folder = s->lora_folder;

@@ -419,8 +419,8 @@ bool text_config_from_json(const json_t *j, text_config *t, error *e)
 	t->final_norm = json_flag(j, "final_norm", true, e);
 	t->pooled = json_flag(j, "pooled", false, e);
 	t->length = json_int(j, "length", t->kind == T5_TEXT ? TEXT_CONTEXT : text_positions(t), e);
-	if (t->pooled && (t->kind != CLIP_TEXT || !t->clip.projection))
-		return fail(e, BAD_FILE, "configuration: 'pooled' without a projection");
+	if (t->pooled && t->kind != CLIP_TEXT)
+		return fail(e, BAD_FILE, "configuration: 'pooled', which CLIP's text encoders alone give");
 	return in_range("skip", t->skip, 0, t->kind == CLIP_TEXT ? t->clip.layers : 0, e) &&
 	       in_range("length", t->length, 1, text_positions(t), e) && !failed(e);
 }

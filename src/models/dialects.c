@@ -36,6 +36,7 @@ static const struct {
 	{ TEXT_ENCODER, "text_encoder_3." },
 	{ TEXT_ENCODER, "clip_l." },
 	{ TEXT_ENCODER, "clip_g." },
+	{ TEXT_ENCODER, "t5xxl." },
 	{ TEXT_ENCODER, "te." },
 	{ TEXT_ENCODER, "te1." },
 	{ TEXT_ENCODER, "te2." },
@@ -169,8 +170,13 @@ static likeness look(const family *f, role r, const dialect *d, tensor_lookup *l
 	shape s, found;
 	dtype type;
 	key_piece p[MAX_PIECES];
+	char other[sizeof p[0].name];
 	landmark(f, r, key, sizeof key, &s);
-	if (dialect_pieces(d, f, r, key, s, p) != 1 || !lookup(context, p[0].name, &type, &found, NULL)) return ABSENT;
+	if (dialect_pieces(d, f, r, key, s, p) != 1) return ABSENT;
+	bool there = lookup(context, p[0].name, &type, &found, NULL);
+	for (int i = 0; !there && dialect_synonym(r, p[0].name, i, other, sizeof other); i++)
+		there = lookup(context, other, &type, &found, NULL);
+	if (!there) return ABSENT;
 	return r >= FAMILY_ROLES || shape_same(found, p[0].shape) ? ALIKE : MISSHAPEN;
 }
 
@@ -207,7 +213,8 @@ bool dialect_find(family *f, role r, tensor_lookup *lookup, void *context, diale
 	if (found == ALIKE || r < TEXT_ENCODER || r >= FAMILY_ROLES) return found != ABSENT;
 	family other = *f;
 	dialect with = { 0 };
-	if (!hugging_face_layout(&other, r) || search(&other, r, lookup, context, &with) <= found) return found != ABSENT;
+	if (!hugging_face_layout(&other, r) && !open_clip_layout(&other, r)) return found != ABSENT;
+	if (search(&other, r, lookup, context, &with) <= found) return found != ABSENT;
 	*f = other;
 	*d = with;
 	return true;

@@ -17,7 +17,7 @@ typedef struct dialect {
 
 /* How the file that `lookup` reads names this component of the family; false: it is not in it. Recognised by one tensor
  * that such a component has and no other, where more than one dialect has it by its shape. Where the file has
- * OpenCLIP's encoder in Hugging Face's names, the family's text encoder is laid out so too. */
+ * one of CLIP's encoders in the other layout, OpenCLIP's or Hugging Face's, the family's is laid out so too. */
 bool dialect_find(family *f, role r, tensor_lookup *lookup, void *context, dialect *d);
 /* Whether that tensor is there with the family's shape. */
 bool dialect_matches(const family *f, role r, const dialect *d, tensor_lookup *lookup, void *context);

@@ -223,6 +223,15 @@ bool hugging_face_layout(family *f, role r)
 	return true;
 }
 
+bool open_clip_layout(family *f, role r)
+{
+	text_config *t = &f->text[r - TEXT_ENCODER];
+	if (t->kind != CLIP_TEXT || t->clip.fused) return false;
+	t->clip.fused = true;
+	replace_end(f->prefix[r], ".transformer", ".model");
+	return true;
+}
+
 family diffusers_part(const family *f)
 {
 	family g = *f;
@@ -249,10 +258,7 @@ family single_layout(const family *f)
 	if (f->conditioning == STACKED) return g; /* whose published files have Hugging Face's names */
 	for (role r = TEXT_ENCODER; r < FAMILY_ROLES; r++) {
 		text_config *t = &g.text[r - TEXT_ENCODER];
-		if (t->kind != CLIP_TEXT || t->clip.fused || t->clip.activation != GELU) continue;
-		t->clip.fused = true;
-		t->tokenizer = OPENCLIP;
-		replace_end(g.prefix[r], ".transformer", ".model");
+		if (t->kind == CLIP_TEXT && t->clip.activation == GELU && open_clip_layout(&g, r)) t->tokenizer = OPENCLIP;
 	}
 	return g;
 }

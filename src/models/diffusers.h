@@ -23,6 +23,8 @@ const char *diffusers_folder(role r); /* "unet", "vae", "text_encoder" */
 
 /* Lays an encoder that is in OpenCLIP's names out in Hugging Face's; false: it is not in OpenCLIP's. */
 bool hugging_face_layout(family *f, role r);
+/* The other way; false: it is not CLIP's in Hugging Face's names. */
+bool open_clip_layout(family *f, role r);
 /* The family as a folder holds it: text encoders in Hugging Face's names, without the blocks that they skip. */
 family diffusers_layout(const family *f);
 /* The other way: in the single-file layout, so with OpenCLIP's names where it is an encoder of OpenCLIP. */

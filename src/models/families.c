@@ -272,6 +272,14 @@ bool family_has(const family *f, role r)
 	return r >= TEXT_ENCODER && r < FAMILY_ROLES && f->text[r - TEXT_ENCODER].kind != NO_TEXT;
 }
 
+const char *family_text_option(const family *f, int i)
+{
+	const text_config *t = &f->text[i];
+	if (t->kind == T5_TEXT) return "t5xxl";
+	if (t->kind != CLIP_TEXT) return NULL;
+	return t->tokenizer == OPENCLIP ? "clip_g" : "clip_l";
+}
+
 bool family_apart(const family *f, role r) { return f->conditioning == STACKED && r >= TEXT_ENCODER; }
 
 role family_role_of(const family *f, const char *key)
@@ -341,5 +349,6 @@ bool family_ignores(const family *f, const char *key)
 	if (r == ROLES) return false;
 	const char *name = family_name_within(f, r, key);
 	if (r == AUTOENCODER) return !strncmp(name, "loss.", 5);
-	return r >= TEXT_ENCODER && (!strcmp(name, "attn_mask") || strstr(name, "position_ids"));
+	return r >= TEXT_ENCODER &&
+	       (!strcmp(name, "attn_mask") || strstr(name, "position_ids") || !strcmp(name, "spiece_model"));
 }

@@ -60,6 +60,9 @@ const char *role_name(role r); /* "denoiser", "autoencoder", "second text encode
 bool family_has(const family *f, role r);
 /* Published files of this family leave the component out: it comes in a file of its own, or not at all. */
 bool family_apart(const family *f, role r);
+/* The option that gives text encoder i a file of its own: "clip_l", "clip_g" (OpenCLIP's, of any size), "t5xxl"; NULL:
+ * there is none for it. */
+const char *family_text_option(const family *f, int i);
 /* The component that this key of a single file belongs to, by the longest prefix; ROLES: none. */
 role family_role_of(const family *f, const char *key);
 /* What follows the component's prefix and its dot in a key of the component. */

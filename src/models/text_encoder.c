@@ -12,7 +12,11 @@ int text_width(const text_config *t)
 	return 0;
 }
 
-int text_pooled_width(const text_config *t) { return t->kind == CLIP_TEXT && t->pooled ? t->clip.projection : 0; }
+int text_pooled_width(const text_config *t)
+{
+	if (t->kind != CLIP_TEXT || !t->pooled) return 0;
+	return t->clip.projection ? t->clip.projection : t->clip.width;
+}
 
 int text_vocabulary(const text_config *t)
 {
@@ -57,7 +61,7 @@ static text_states encode_clip(nn *n, const text_config *t, tensor ids, tensor e
 	clip_states s = clip_encode(n, c, ids, skip < 0 ? t->skip : skip, pools);
 	text_states y = { .states = t->final_norm ? clip_final_norm(n, c, s.taken) : s.taken };
 	y.states = cast(g, y.states, REAL);
-	if (pools) y.pooled = cast(g, clip_pooled(n, c, clip_final_norm(n, c, s.last), ends, true), REAL);
+	if (pools) y.pooled = cast(g, clip_pooled(n, c, clip_final_norm(n, c, s.last), ends, c->projection > 0), REAL);
 	return y;
 }
 

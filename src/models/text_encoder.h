@@ -23,7 +23,7 @@ typedef struct text_config {
 	int begin, end, padding; /* ids; NO_TOKEN: none is written */
 	int skip;                /* CLIP blocks left out at the end */
 	bool final_norm;         /* the final norm follows the state that is taken */
-	bool pooled;             /* it gives a vector too: the state at the end token, normed and projected */
+	bool pooled; /* it gives a vector too: the state at the end token, normed, and projected if there is a projection */
 } text_config;
 
 int text_width(const text_config *t);        /* of the states; 0: no encoder */

@@ -40,6 +40,28 @@ for name in sd1 sd2 inpainting lcm ldm pooled; do
 done
 expect 2 "its text encoder is not CLIP's" convert ldm.safetensors ldm/
 
+# Stable Diffusion 3's kind, and text encoders from other files.
+encoder() { # encoder WIDTH REST
+	printf '{"hidden_size":%d,"intermediate_size":64,"num_hidden_layers":2,"num_attention_heads":2,"vocab_size":49408,' "$1"
+	printf '"pooled":true,"final_norm":false,"skip":1,"projection":%d,%s}' "$1" "$2"
+}
+printf '{"mmdit":{"depth":2,"hidden_size":32,"num_heads":2,"pos_embed_max_size":32,"context_dim":64,"adm_in_channels":48},
+"dd":{"ch":32,"ch_mult":[1,2],"num_res_blocks":1,"z_channels":16,"quant":false},"text":%s,"text_2":%s,
+"text_3":{"d_model":64,"num_layers":1,"d_ff":64,"num_heads":2,"d_kv":16},"text_prefix":"text_encoders.clip_l.transformer",
+"conditioning":"stacked","prediction_type":"flow","shift":3,"size":64}' "$(encoder 16 '"hidden_act":"quick_gelu"')" \
+	"$(encoder 32 '"hidden_act":"gelu","tokenizer":"openclip","pad_id":0')" >sd3.json
+expect 0 sd3.safetensors init sd3.json --type f16
+expect 0 sd3-other.safetensors init sd3.json --type f16 -s 7 -o sd3-other.safetensors
+draw sd3.png sd3.safetensors
+draw own.png sd3.safetensors --clip_l sd3.safetensors --clip_g sd3.safetensors --t5xxl sd3.safetensors
+same sd3.png own.png
+for option in clip_l clip_g t5xxl; do
+	draw changed.png sd3.safetensors --$option sd3-other.safetensors
+	differ sd3.png changed.png
+done
+expect 2 'no such text encoder' generate -m sd1.safetensors --t5xxl sd3.safetensors -p x
+expect 3 'latents with 4 channels' generate -m sd3.safetensors --vae sd1.safetensors -p x
+
 # Velocity and noise are not the same.
 sed 's/"prediction_type": "v_prediction"/"prediction_type": "epsilon"/' sd2/scheduler/scheduler_config.json >changed
 cp changed sd2/scheduler/scheduler_config.json

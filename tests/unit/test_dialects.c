@@ -251,6 +251,180 @@ static void without_an_autoencoder(void **unused)
 	assert_says(wrong, "not an autoencoder");
 }
 
+/* ── text encoders in files of their own ── */
+
+#define TINY_CLIP(width, more)                                                                               \
+	"{\"hidden_size\":" width ",\"intermediate_size\":64,\"num_hidden_layers\":2,\"num_attention_heads\":2," \
+	"\"vocab_size\":49408,\"pooled\":true,\"final_norm\":false,\"skip\":1,\"projection\":" width "," more "}"
+/* Its encoders are of widths 16, 32 and 64. */
+#define THIRD                                                                                                      \
+	"{\"mmdit\":{\"depth\":2,\"hidden_size\":32,\"num_heads\":2,\"pos_embed_max_size\":8,\"context_dim\":64,"      \
+	"\"adm_in_channels\":48},\"dd\":{\"ch\":32,\"ch_mult\":[1,2],\"num_res_blocks\":1,\"z_channels\":16,"          \
+	"\"quant\":false},\"text\":" TINY_CLIP("16", "\"hidden_act\":\"quick_gelu\"") ",\"text_2\":" TINY_CLIP("32",   \
+	    "\"hidden_act\":\"gelu\",\"tokenizer\":\"openclip\",\"pad_id\":0") ",\"text_3\":"                          \
+	                                                                       "{\"d_model\":64,\"num_layers\":1,\"d_" \
+	                                                                       "ff\":64,\"num_heads\":2,\"d_kv\":16}," \
+	                                                                       "\"text_prefix\":"                      \
+	                                                                       "\"text_encoders.clip_l.transformer\"," \
+	                                                                       "\"conditioning\":\"stacked\","         \
+	                                                                       "\"prediction_type\":\"flow\",\"size\":16}"
+
+typedef struct texts { /* paths; NULL: not given */
+	const char *clip_l, *clip_g, *t5xxl;
+} texts;
+
+static model *opened_with(const char *path, texts t, sumi_listener *l, error *e)
+{
+	sumi_model_options o = sumi_model_defaults();
+	o.clip_l = t.clip_l;
+	o.clip_g = t.clip_g;
+	o.t5xxl = t.t5xxl;
+	o.listener = l;
+	return model_open(path, &o, e);
+}
+
+static bool same_weight(model *a, model *b, const char *name, shape s)
+{
+	error e = { 0 };
+	dtype d;
+	const void *x, *y;
+	if (!model_bind(a, name, s, &d, &x, &e) || !model_bind(b, name, s, &d, &y, &e)) fail_saying("%s\n", e.text);
+	return !memcmp(x, y, shape_count(s) * dtype_size(d));
+}
+
+static void count_warnings(void *context, sumi_level level, const char *text)
+{
+	char *all = context;
+	if (level == SUMI_WARNING) snprintf(all + strlen(all), 1000 - strlen(all), "%s\n", text);
+}
+
+/* A model without text encoders, and its encoders in the namings that are published. */
+static void separate_text_encoders(void **unused)
+{
+	(void)unused;
+	static const struct {
+		int encoder;
+		rewriting rules[MOST_REWRITINGS];
+	} all[] = {
+		{ 0, { { "text_encoders.clip_l.transformer.", "" } } },
+		{ 0, { { "text_encoders.clip_l.transformer.text_model.", "" } } },
+		{ 0, { { "text_encoders.clip_l.", "text_encoders.clip_l." } } },
+		{ 0, { { "text_encoders.clip_l.transformer.", "clip_l." } } },
+		{ 1, { { "text_encoders.clip_g.transformer.", "" } } },
+		{ 1, { { "text_encoders.clip_g.transformer.", "text_encoder_2." } } },
+		{ 2, { { "text_encoders.t5xxl.transformer.", "" } } },
+		{ 2, { { "text_encoders.t5xxl.transformer.shared", NULL }, { "text_encoders.t5xxl.transformer.", "" } } },
+		{ 2, { { "encoder.embed_tokens", NULL }, { "text_encoders.t5xxl.transformer.", "text_encoder_3." } } },
+	};
+	static const char *const read[] = { "text_encoders.clip_l.transformer.text_model.final_layer_norm.bias",
+		"text_encoders.clip_g.transformer.text_projection.weight",
+		"text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q.weight" };
+	const shape shapes[] = { shape1(16), shape2(32, 32), shape2(32, 64) };
+	static const rewriting bare[1][MOST_REWRITINGS] = { { { "text_encoders.", NULL } } };
+	char original[160], without[160], other[160];
+	const char *from[] = { original };
+	error e = { 0 }, wrong = { 0 };
+	strcpy(original, new_model(THIRD, "original.safetensors"));
+	strcpy(without, scratch_path("without.safetensors"));
+	strcpy(other, scratch_path("other.safetensors"));
+	rewrite(from, 1, bare, without);
+	model *whole = opened_with(original, (texts){ 0 }, NULL, &e);
+	if (!whole) fail_saying("%s\n", e.text);
+	assert_null(opened_with(without, (texts){ 0 }, NULL, &wrong));
+	assert_says(wrong, "--clip_l FILE, --clip_g FILE, --t5xxl FILE");
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		static const char *const options[] = { "--clip_l", "--clip_g", "--t5xxl" };
+		int k = all[i].encoder;
+		char warnings[1000] = "";
+		sumi_listener l = sumi_listener_defaults();
+		l.note = count_warnings;
+		l.context = warnings;
+		rewriting rules[1][MOST_REWRITINGS];
+		memcpy(rules[0], all[i].rules, sizeof rules[0]);
+		for (int n = 0, left = 0; n < MOST_REWRITINGS && left < 1; n++)
+			if (!rules[0][n].from) { /* of the other networks nothing */
+				rules[0][n] = (rewriting){ "model.diffusion_model.", NULL };
+				rules[0][n + 1] = (rewriting){ "first_stage_model.", NULL };
+				rules[0][n + 2] = (rewriting){ k == 0 ? "clip_g" : "clip_l", NULL };
+				rules[0][n + 3] = (rewriting){ k == 2 ? "clip_g" : "t5xxl", NULL };
+				left = 1;
+			}
+		rewrite(from, 1, (const rewriting(*)[MOST_REWRITINGS])rules, other);
+		texts t = { k == 0 ? other : NULL, k == 1 ? other : NULL, k == 2 ? other : NULL };
+		model *m = opened_with(without, t, &l, &e);
+		if (!m) fail_saying("%zu: %s\n", i, e.text);
+		assert_true(same_weight(whole, m, read[k], shapes[k]));
+		for (int n = 0; n < 3; n++) assert_int_equal(strstr(warnings, options[n]) != NULL, n != k);
+		model_close(m);
+	}
+	model_close(whole);
+}
+
+/* OpenCLIP's layout of an encoder that a family has in Hugging Face's names; a projection that is left out. */
+static void other_layouts_of_encoders(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char original[160], clip[160];
+	const char *from[] = { original };
+	static const rewriting squared[1][MOST_REWRITINGS] = { { { "text_projection", NULL } } };
+	strcpy(original, new_model(THIRD, "original.safetensors"));
+	strcpy(clip,
+	    new_model("{\"unet\":{\"model_channels\":32,\"channel_mult\":[1],\"num_heads\":4},\"dd\":{\"ch\":32,"
+	              "\"ch_mult\":[1]},\"text\":{\"width\":32,\"heads\":2,\"layers\":2,\"inner\":64,\"embed_dim\":32,"
+	              "\"vocab_size\":49408}}",
+	        "open.safetensors"));
+	model *m = opened_with(original, (texts){ .clip_g = clip }, NULL, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	assert_true(m->family.text[1].clip.fused);
+	model_close(m);
+	rewrite(from, 1, squared, clip);
+	m = opened_with(original, (texts){ .clip_g = clip }, NULL, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	assert_int_equal(m->family.text[1].clip.projection, 0);
+	assert_int_equal(m->family.text[0].clip.projection, 16);
+	assert_int_equal(family_vector_width(&m->family), 48);
+	model_close(m);
+}
+
+static void refused_encoders(void **unused)
+{
+	(void)unused;
+	char original[160], first[160];
+	error e = { 0 };
+	strcpy(original, new_model(THIRD, "original.safetensors"));
+	strcpy(first, new_model(FIRST, "first.safetensors"));
+	assert_null(opened_with(original, (texts){ .clip_l = first }, NULL, &e)); /* of another width */
+	assert_says(e, "not a text encoder");
+	e = (error){ 0 };
+	assert_null(opened_with(first, (texts){ .t5xxl = original }, NULL, &e));
+	assert_int_equal(e.status, BAD_USAGE);
+	assert_says(e, "no such text encoder");
+	e = (error){ 0 };
+	assert_null(opened(original, first, &e));
+	assert_says(e, "4 channels");
+}
+
+/* Weights of eight bits are refused by the name of their type. */
+static void types_that_are_not_computed_with(void **unused)
+{
+	(void)unused;
+	char original[160], t5[160];
+	error e = { 0 };
+	strcpy(original, new_model(THIRD, "original.safetensors"));
+	static const char header[] = "{\"shared.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[32128,64],\"data_offsets\":[0,"
+	                             "2056192]}}";
+	const uint64_t length = sizeof header - 1;
+	char *bytes = calloc(1, 8 + sizeof header - 1 + 2056192);
+	assert_non_null(bytes);
+	memcpy(bytes, &length, 8);
+	memcpy(bytes + 8, header, sizeof header - 1);
+	strcpy(t5, scratch_write("t5.safetensors", bytes, 8 + sizeof header - 1 + 2056192));
+	free(bytes);
+	assert_null(opened_with(original, (texts){ .t5xxl = t5 }, NULL, &e));
+	assert_says(e, "F8_E4M3");
+}
+
 /* Empty tensors by which tools mark what shapes cannot show. */
 static void markers(void **unused)
 {
@@ -308,6 +482,10 @@ int main(void)
 		IN_SCRATCH(folder_names_in_one_file),
 		IN_SCRATCH(without_what_is_not_needed),
 		IN_SCRATCH(without_an_autoencoder),
+		IN_SCRATCH(separate_text_encoders),
+		IN_SCRATCH(other_layouts_of_encoders),
+		IN_SCRATCH(refused_encoders),
+		IN_SCRATCH(types_that_are_not_computed_with),
 		IN_SCRATCH(markers),
 		IN_SCRATCH(prediction_by_hand),
 	};
