@@ -235,6 +235,11 @@ typedef struct sumi_options {
 	/* An empty negative prompt is no text at all but zeros, as diffusers has it for SDXL; false: it is encoded, as
 	 * A1111 and ComfyUI do. */
 	bool zero_negative;
+	/* A second model's file, which finishes the picture: from the first step whose time is in the last 1 −
+	 * refiner_start of the training times (0.8), as in diffusers and A1111. It must work on the model's latents, as
+	 * SDXL's refiner does; the model's LoRA files are not added to it. NULL: none. */
+	const char *refiner;
+	double refiner_start;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

@@ -11,13 +11,13 @@ typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *prediction, *vae, *clip_l, *clip_g, *t5xxl, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
-	const char *original, *crop, *target;
+	const char *original, *crop, *target, *refiner;
 	text_list loras;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
 	long long variation_seed, frames;
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
-	double shift, aesthetic, negative_aesthetic;
+	double shift, aesthetic, negative_aesthetic, refiner_start;
 	bool zero_negative, no_metadata, verbose, quiet;
 } settings;
 
@@ -96,7 +96,7 @@ static const option table[] = {
 	{ .name = "rng", .kind = TEXT, AT(rng), .argument = "cpu|cuda", .standard = "cpu",
 	    .help = "random generator: PyTorch's of a CPU, or of a GPU" },
 
-	{ .name = "Size conditioning of SDXL", .kind = HEADING },
+	{ .name = "SDXL: sizes that it reads, and its refiner", .kind = HEADING },
 	{ .name = "original-size", .kind = TEXT, AT(original), .argument = "WxH",
 	    .help = "size of the picture that this one would be cropped from (its own)" },
 	{ .name = "crop", .kind = TEXT, AT(crop), .argument = "LEFTxTOP", .standard = "0x0",
@@ -104,6 +104,10 @@ static const option table[] = {
 	{ .name = "target-size", .kind = TEXT, AT(target), .argument = "WxH", .help = "size that the picture should look made for (its own)" },
 	{ .name = "aesthetic-score", .kind = NUMBER, AT(aesthetic), 0, 10, "X", "6", "for the refiner" },
 	{ .name = "negative-aesthetic-score", .kind = NUMBER, AT(negative_aesthetic), 0, 10, "X", "2.5", "for the refiner" },
+	{ .name = "refiner", .kind = TEXT, AT(refiner), .argument = "FILE",
+	    .help = "a second model finishes the picture, as SDXL's refiner does" },
+	{ .name = "refiner-start", .kind = NUMBER, AT(refiner_start), 0, 1, "X", "0.8",
+	    "from this part of the way on" },
 	{ .name = "zero-negative", .kind = FLAG, AT(zero_negative),
 	    .help = "an empty negative prompt is zeros, as diffusers has it, and not encoded" },
 
@@ -261,6 +265,8 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.aesthetic_score = s->aesthetic;
 	o.negative_aesthetic_score = s->negative_aesthetic;
 	o.zero_negative = s->zero_negative;
+	o.refiner = s->refiner;
+	o.refiner_start = s->refiner_start;
 	o.guidance_skip_from = s->skip_from;
 	o.guidance_skip_to = s->skip_to;
 	o.sampler = s->sampler;

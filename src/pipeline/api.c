@@ -223,7 +223,8 @@ void sumi_options_init(sumi_options *options, size_t size)
 		.seed = 42,
 		.strength = 0.75,
 		.aesthetic_score = 6,
-		.negative_aesthetic_score = 2.5 };
+		.negative_aesthetic_score = 2.5,
+		.refiner_start = 0.8 };
 	hand_out(options, size, &standard, sizeof standard);
 }
 

@@ -199,21 +199,31 @@ static part part_of(const conditioning *c, const family *f, int i)
 	return p;
 }
 
-bool conditioning_encode(conditioning *c, session *s, const adapter_set *a, int skip, const watcher *w, error *e)
+static bool make_room(conditioning *c, error *e)
 {
-	const model *m = session_model(s);
-	if (!c->text_count) return true;
+	if (c->contexts) return true;
 	c->contexts = calloc((size_t)c->text_count * (size_t)c->tokens * (size_t)c->width, sizeof *c->contexts);
 	c->pooled = calloc((size_t)c->text_count * (size_t)c->vector + 1, sizeof *c->pooled);
-	if (!c->contexts || !c->pooled) return fail(e, NO_MEMORY, "out of memory for %d texts", c->text_count);
-	for (int i = 0; i < TEXT_ENCODERS; i++) {
-		if (!m->tokenizers[i]) continue;
-		part p = part_of(c, &m->family, i);
-		float *states = encode_texts(s, c->texts, c->text_count, i, a, skip, w, e);
-		if (!states) return false;
-		place_all(c, &p, states);
-		free(states);
-	}
+	return (c->contexts && c->pooled) || fail(e, NO_MEMORY, "out of memory for %d texts", c->text_count);
+}
+
+bool conditioning_encode_by(
+    conditioning *c, session *s, int encoder, const adapter_set *a, int skip, const watcher *w, error *e)
+{
+	const model *m = adapter_set_model(a);
+	if (!c->text_count || !m->tokenizers[encoder]) return true;
+	part p = part_of(c, &m->family, encoder);
+	if (!make_room(c, e)) return false;
+	float *states = encode_texts(s, c->texts, c->text_count, encoder, a, skip, w, e);
+	if (states) place_all(c, &p, states);
+	free(states);
+	return states != NULL;
+}
+
+bool conditioning_encode(conditioning *c, session *s, const adapter_set *a, int skip, const watcher *w, error *e)
+{
+	for (int i = 0; i < TEXT_ENCODERS; i++)
+		if (!conditioning_encode_by(c, s, i, a, skip, w, e)) return false;
 	return true;
 }
 

@@ -37,6 +37,9 @@ typedef struct prompt_request {
 bool conditioning_read(conditioning *c, const model *m, const watcher *w, const prompt_request *p, error *e);
 /* Encodes the texts, or finds what the session has kept of them. skip as text_encode() has it. */
 bool conditioning_encode(conditioning *c, session *s, const adapter_set *a, int skip, const watcher *w, error *e);
+/* One encoder's part of it. */
+bool conditioning_encode_by(
+    conditioning *c, session *s, int encoder, const adapter_set *a, int skip, const watcher *w, error *e);
 void conditioning_free(conditioning *c);
 
 /* [tokens][width] for a step and a branch. */

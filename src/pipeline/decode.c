@@ -34,7 +34,7 @@ stage *decoder_network(session *s, const job *j, int count, error *e)
 bool decode_with(session *s, const decoding *d, const adapter_set *a, const float *latents, float *pictures,
     const watcher *w, error *e)
 {
-	const family *f = &session_model(s)->family;
+	const family *f = &adapter_set_model(a)->family;
 	size_t n = (size_t)d->count * (size_t)d->width * (size_t)d->height * (size_t)f->autoencoder.latent_channels;
 	network_key key = key_of(d, a);
 	float *scaled = malloc(n * sizeof *scaled);

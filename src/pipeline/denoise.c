@@ -1,5 +1,6 @@
 /* denoise.c - batches the pictures' branches, runs the network and guides each picture. */
 #include "pipeline/denoise.h"
+#include "pipeline/encode.h"
 #include "pipeline/finite.h"
 #include <math.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static bool write_guidance(const denoiser *d, error *e)
 	return fine;
 }
 
-bool denoiser_begin(denoiser *d, const watcher *w, error *e)
+static bool begin(denoiser *d, error *e)
 {
 	const job *j = d->jobs[0];
 	shapes y = shapes_of(d->jobs, d->count);
@@ -81,8 +82,25 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 	d->context_step = -1;
 	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs)
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
-	d->network = session_ready(d->session, &key, build, &y, 0, w, e);
+	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
 	return d->network && (!j->embedded || write_guidance(d, e));
+}
+
+/* The model's network is freed, if the session does not keep it, before the refiner reads the prompts. */
+static bool hand_over(denoiser *d, error *e)
+{
+	denoiser_end(d);
+	d->jobs = d->refiners;
+	d->refiners = NULL;
+	return encode_prompts(d->session, d->jobs, d->count, d->w, e) && begin(d, e);
+}
+
+static bool is_refined(const denoiser *d, int step) { return d->refiners && step >= d->jobs[0]->refined_from; }
+
+bool denoiser_begin(denoiser *d, const watcher *w, error *e)
+{
+	d->w = w;
+	return is_refined(d, d->first_step) ? hand_over(d, e) : begin(d, e);
 }
 
 void denoiser_end(denoiser *d)
@@ -197,9 +215,10 @@ static void finish(const denoiser *d, const job *j, int step, float *branches, f
 bool denoiser_call(void *context, int step, double t, const float *x, float *out, error *e)
 {
 	denoiser *d = context;
+	char what[96];
+	if (is_refined(d, step + d->first_step) && !hand_over(d, e)) return false;
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
-	char what[96];
 	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
 	    !stage_read(d->network, d->outputs, e))
 		return false;

@@ -7,13 +7,15 @@
 
 typedef struct denoiser {
 	session *session;
-	job *const *jobs; /* that are alike, as far as shapes go */
+	job *const *jobs;     /* that are alike, as far as shapes go */
+	job *const *refiners; /* jobs of a second model, which takes over at jobs[0]->refined_from; NULL: none */
 	int count;
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
 	/* owned */
 	stage *network;
 	float *inputs, *times, *contexts, *vectors, *outputs;
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
+	const watcher *w;
 } denoiser;
 
 /* The compiled network for so many of these pictures, so that its memory is known. NULL: failed. */

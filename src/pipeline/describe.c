@@ -23,6 +23,16 @@ static void put_file(parameters *p, const char *name, const char *path, hashing 
 	parameters_text(p, name, slash && slash[1] ? slash + 1 : path);
 }
 
+/* As A1111 has it: "NAME [hash]". */
+static void put_refiner(const job *j, hashing *h, parameters *p)
+{
+	const char *hex = hashing_of(h, j->refiner->m->path);
+	char text[96];
+	snprintf(text, sizeof text, hex ? "%s [%.10s]" : "%s", j->refiner->m->name, hex);
+	parameters_text(p, "Refiner", text);
+	parameters_number(p, "Refiner switch at", j->o->refiner_start);
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -54,6 +64,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
 	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);
+	if (j->refiner) put_refiner(j, h, p);
 	parameters_text(p, "RNG", j->cuda ? "NV" : "CPU");
 	if (o->eta >= 0) parameters_number(p, "Eta", o->eta);
 	if (o->guidance_rescale > 0) parameters_number(p, "Guidance rescale", o->guidance_rescale);

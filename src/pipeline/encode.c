@@ -1,9 +1,28 @@
-/* encode.c - from pixels and masks to what the sampler and an inpainting model read. */
+/* encode.c - from prompts, pixels and masks to what the denoiser, the sampler and an inpainting model read. */
 #include "pipeline/encode.h"
 #include "pipeline/finite.h"
 #include "pipeline/latent.h"
 #include "pipeline/picture.h"
 #include <stdlib.h>
+
+/* ── prompts ── */
+
+bool encode_prompts(session *s, job *const *jobs, int count, const watcher *w, error *e)
+{
+	bool fine = true;
+	for (int i = 0; fine && i < TEXT_ENCODERS; i++) {
+		session_hold(s, true);
+		for (int k = 0; fine && k < count; k++) {
+			job *j = jobs[k];
+			fine = conditioning_encode_by(&j->text, s, i, j->adapters, j->skip, w, e) &&
+			       conditioning_encode_by(&j->text_to, s, i, j->adapters, j->skip, w, e);
+		}
+		session_hold(s, false);
+	}
+	return fine;
+}
+
+/* ── pictures ── */
 
 static void build(nn *n, const model *m, stage *s, const void *shapes)
 {

@@ -1,8 +1,11 @@
-/* encode.h - pictures that a job begins from, as latents. */
+/* encode.h - what jobs begin from: prompts as contexts, pictures as latents. */
 #ifndef SUMI_PIPELINE_ENCODE_H
 #define SUMI_PIPELINE_ENCODE_H
 #include "pipeline/job.h"
 
+/* Encodes the prompts of all jobs, by one text encoder after the other: at most one is in memory at a time, unless the
+ * session keeps what it has. */
+bool encode_prompts(session *s, job *const *jobs, int count, const watcher *w, error *e);
 /* The autoencoder's encoder for one picture, compiled. NULL: failed. */
 stage *encoder_network(session *s, const job *j, error *e);
 /* Sets the job's original, mask and inpainting_input, as far as it needs them. */

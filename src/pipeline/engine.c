@@ -47,28 +47,47 @@ static void note_stage(const watcher *w, const stage *s)
 	    (double)graph_setup_bytes(s->g) / (1 << 20));
 }
 
+/* Counts a compiled network, unless it is none, in the most that one takes. */
+static void count_stage(const stage *s, uint64_t *most, const watcher *w)
+{
+	if (!s) return;
+	if (stage_bytes(s) > *most) *most = stage_bytes(s);
+	note_stage(w, s);
+}
+
+/* The text encoders and the denoiser, of a group or of its refiner. */
+static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+{
+	const adapter_set *a = jobs[0]->adapters;
+	for (int i = 0; i < 2 * count * TEXT_ENCODERS; i++) {
+		const job *one = jobs[i / (2 * TEXT_ENCODERS)];
+		const conditioning *c = i / TEXT_ENCODERS % 2 ? &one->text_to : &one->text;
+		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
+		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
+	}
+	count_stage(denoiser_network(s, jobs, count, e), most, w);
+	return !failed(e);
+}
+
+/* The jobs of the second model; false: there is none. */
+static bool refiners_of(job *const *jobs, int count, job **refiners)
+{
+	for (int i = 0; i < count; i++) refiners[i] = jobs[i]->refiner;
+	return refiners[0] != NULL;
+}
+
 /* Compiles the networks of a group, and sees whether there is room for each. */
 static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, const watcher *w, error *e)
 {
 	const job *j = jobs[0];
 	uint64_t most = 0;
 	char what[64];
-	for (int i = 0; i < 2 * count * TEXT_ENCODERS; i++) {
-		const job *one = jobs[i / (2 * TEXT_ENCODERS)];
-		const conditioning *c = i / TEXT_ENCODERS % 2 ? &one->text_to : &one->text;
-		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, j->adapters, one->skip, e);
-		if (text && stage_bytes(text) > most) most = stage_bytes(text);
-	}
-	const stage *encoder = j->o->init || j->extra ? encoder_network(s, j, e) : NULL;
-	const stage *network = denoiser_network(s, jobs, count, e);
-	const stage *decoder = network ? decoder_network(s, j, count, e) : NULL;
-	if (failed(e) || !decoder) return false;
-	const stage *all[] = { encoder, network, decoder };
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		if (!all[i]) continue;
-		if (stage_bytes(all[i]) > most) most = stage_bytes(all[i]);
-		note_stage(w, all[i]);
-	}
+	job *refiners[MOST_AT_ONCE];
+	if (!plan_denoising(s, jobs, count, &most, w, e)) return false;
+	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, &most, w, e)) return false;
+	if (j->o->init || j->extra) count_stage(encoder_network(s, j, e), &most, w);
+	count_stage(decoder_network(s, j, count, e), &most, w);
+	if (failed(e)) return false;
 	if (count > 1)
 		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);
 	else
@@ -83,12 +102,7 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 
 bool engine_encode(session *s, job *const *jobs, int count, const watcher *w, error *e)
 {
-	bool fine = true;
-	session_hold(s, true);
-	for (int i = 0; fine && i < count; i++)
-		fine = conditioning_encode(&jobs[i]->text, s, jobs[i]->adapters, jobs[i]->skip, w, e) &&
-		       conditioning_encode(&jobs[i]->text_to, s, jobs[i]->adapters, jobs[i]->skip, w, e);
-	session_hold(s, false);
+	bool fine = encode_prompts(s, jobs, count, w, e);
 	session_hold(s, true);
 	for (int i = 0; fine && i < count; i++) fine = encode_pictures(s, jobs[i], w, e);
 	session_hold(s, false);
@@ -179,9 +193,13 @@ static bool sample_group(group *g, session *s, float *latents, error *e)
 	job *j = g->jobs[0];
 	size_t n = values_of(j) * (size_t)g->count;
 	for (int k = 0; k < g->count; k++) g->jobs[k]->tree = brownian_tree_over(&j->path, (uint64_t)g->jobs[k]->seed);
-	g->denoiser = (denoiser){
-		.session = s, .jobs = g->jobs, .count = g->count, .first_step = j->skipped, .steps = j->path.count
-	};
+	job *refiners[MOST_AT_ONCE];
+	g->denoiser = (denoiser){ .session = s,
+		.jobs = g->jobs,
+		.refiners = refiners_of(g->jobs, g->count, refiners) ? refiners : NULL,
+		.count = g->count,
+		.first_step = j->skipped,
+		.steps = j->path.count };
 	trajectory_skip(&j->path, j->skipped);
 	float *known = known_of(g->jobs, g->count, e);
 	sampling hooks = {
@@ -300,7 +318,9 @@ static bool draw_all(session *s, job *jobs, int count, sumi_image **pictures, co
 		sumi_image *made[MOST_AT_ONCE] = { NULL };
 		int index[MOST_AT_ONCE];
 		uint64_t planned;
-		int n = gather(jobs, count, done, engine_batch(j->m, j->width, j->height, j->text.branches), list, index);
+		int branches =
+		    j->refiner && j->refiner->text.branches > j->text.branches ? j->refiner->text.branches : j->text.branches;
+		int n = gather(jobs, count, done, engine_batch(j->m, j->width, j->height, branches), list, index);
 		n = plan_group(s, list, n, &planned, w, e);
 		fine = n > 0 && draw_group(s, list, n, made, w, e);
 		if (fine)
@@ -329,10 +349,12 @@ bool engine_draw(session *s, const sumi_options *const *options, int count, sumi
 		jobs[i].options.preview = jobs[0].options.preview; /* also of a group that the first is not in */
 	}
 	for (int i = 0; fine && i < count && !hashes; i++)
-		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s));
+		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s), jobs[i].o->refiner);
 	fine = fine && draw_all(s, jobs, count, pictures, &w, e);
 	for (int i = 0; fine && i < count; i++) fine = describe(&jobs[i], hashes, pictures[i], e);
-	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite")) blame_weights(session_model(s), e);
+	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite") && !blame_weights(session_model(s), e) &&
+	    jobs[0].refiner)
+		blame_weights(jobs[0].refiner->m, e);
 	hashing_end(hashes);
 	for (int i = 0; jobs && i < count; i++) job_free(&jobs[i]);
 	free(jobs);

@@ -47,7 +47,7 @@ static void look_at(void *context, const parameter *p)
 		    isnan(value) ? "NaN" : "infinity", at, count);
 }
 
-void blame_weights(const model *m, error *e)
+bool blame_weights(const model *m, error *e)
 {
 	search s = { .m = m };
 	char text[400];
@@ -58,4 +58,5 @@ void blame_weights(const model *m, error *e)
 		snprintf(e->text, sizeof e->text, "%.200s: the weight %s (%.400s)", m->path, s.found, text);
 	else
 		snprintf(e->text, sizeof e->text, "%.400s (all weights of %.200s are finite)", text, m->path);
+	return s.found[0];
 }

@@ -8,7 +8,7 @@
 bool all_finite(const float *values, size_t n, const char *what, error *e);
 
 /* After such a failure: looks through the model's weights, not those of LoRA files, and adds to the message which
- * tensor holds the first NaN or infinity, or says that none does. */
-void blame_weights(const model *m, error *e);
+ * tensor holds the first NaN or infinity, or says that none does: false. */
+bool blame_weights(const model *m, error *e);
 
 #endif

@@ -32,7 +32,7 @@ static entry *add_file(hashing *h, const char *path)
 	return &h->files[h->count++];
 }
 
-hashing *hashing_begin(const model *m)
+hashing *hashing_begin(const model *m, const char *refiner)
 {
 	hashing *h = calloc(1, sizeof *h);
 	if (!h) return NULL;
@@ -40,6 +40,7 @@ hashing *hashing_begin(const model *m)
 	add_file(h, m->given_path[TINY_AUTOENCODER]);
 	add_file(h, m->given_path[AUTOENCODER]);
 	for (int i = 0; i < m->lasting.count; i++) add_file(h, m->lasting.files[i].path);
+	add_file(h, refiner);
 	h->running = pthread_create(&h->thread, NULL, work, h) == 0;
 	if (!h->running) work(h);
 	return h;

@@ -5,8 +5,9 @@
 
 typedef struct hashing hashing;
 
-/* Begins with the model's files. NULL, out of memory, is a hashing without hashes. */
-hashing *hashing_begin(const model *m);
+/* Begins with the model's files and its refiner's (NULL: there is none). NULL, out of memory, is a hashing without
+ * hashes. */
+hashing *hashing_begin(const model *m, const char *refiner);
 /* 64 digits of the SHA-256 of one of them, or of any other file; waits for it. NULL: unknown. Valid until the end. */
 const char *hashing_of(hashing *h, const char *path);
 void hashing_end(hashing *h); /* NULL is fine */

@@ -38,6 +38,8 @@ typedef struct job {
 	const adapter_set *adapters;
 	conditioning text, text_to; /* text_to: blended in; no branches: there is none */
 	int skip;                   /* of the text encoder's last blocks; −1: the family's own */
+	struct job *refiner;        /* what the second model reads for the same picture, owned; NULL: there is none */
+	int refined_from;           /* the step of the path at which it takes over */
 
 	/* while it is drawn */
 	float *original;         /* latent of the picture that is begun from, [positions][C]; NULL: there is none */

@@ -68,7 +68,8 @@ static bool check_numbers(const sumi_options *o, error *e)
 	       within("guidance rescale", o->guidance_rescale, 0, 1, e) &&
 	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
-	       within("flow shift", o->flow_shift, 0, 100, e) && check_sizes(o, e) &&
+	       within("flow shift", o->flow_shift, 0, 100, e) &&
+	       within("start of the refiner", o->refiner_start, 0, 1, e) && check_sizes(o, e) &&
 	       within("eta", o->eta, -HUGE_VAL, 1, e) && within("clip skip", o->clip_skip, 0, 64, e) &&
 	       within("strength", o->strength, 0, 1, e) && within("blend", o->blend, 0, 1, e) &&
 	       within("variation strength", o->variation_strength, 0, 1, e) &&
@@ -231,13 +232,20 @@ static void give_sizes(const job *j, conditioning *c)
 	}
 }
 
-static bool read_prompts(job *j, session *s, const watcher *w, error *e)
+static bool leave_prompt_lora(void *context, const char *name, double strength, error *e)
+{
+	(void)context, (void)name, (void)strength, (void)e;
+	return true;
+}
+
+/* `adds`: the LoRA files that the prompt names are added to the model. */
+static bool read_prompts(job *j, session *s, bool adds, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
 	prompt_loras loras = { j, w };
 	bool guided = j->guidance.scale > 1 && !j->embedded; /* a distilled model gets it as an input instead */
-	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", add_prompt_lora, &loras, e);
-	if (!j->prompt || !(j->adapters = session_adapters(s, &j->of_prompt, e))) return false;
+	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", adds ? add_prompt_lora : leave_prompt_lora, &loras, e);
+	if (!j->prompt || !(j->adapters = session_adapters(s, j->m, &j->of_prompt, e))) return false;
 	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
 	prompt_request p = request_of(j, j->prompt, guided);
 	give_sizes(j, &j->text);
@@ -287,6 +295,59 @@ static bool check_denoiser(job *j, error *e)
 	           j->m->path, sizes.vector);
 }
 
+/* SDXL's refiner learned the last fifth of the way alone. */
+static bool check_begin(const job *j, error *e)
+{
+	return j->o->init || family_size_numbers(&j->m->family) != 5 ||
+	       fail(e, BAD_USAGE,
+	           "%s: a refiner finishes what another model began: give it as the refiner, or a picture to begin from",
+	           j->m->path);
+}
+
+/* ── the refiner ── */
+
+/* The first step whose time is in the refiner's part, the last of the timesteps: as in diffusers (denoising_end) and in
+ * A1111. */
+static int first_refined(const job *j)
+{
+	double last = (1 - j->o->refiner_start) * j->schedule.count;
+	int step = 0;
+	while (step < j->path.count && j->path.steps[step].from.t >= last) step++;
+	return step;
+}
+
+static bool refines(const job *r, const job *j, error *e)
+{
+	const family *a = &j->m->family, *b = &r->m->family;
+	const char *path = r->m->path;
+	if (r->channels != j->channels || a->latent_scale != b->latent_scale || a->latent_shift != b->latent_shift)
+		return fail(e, BAD_USAGE, "refiner %s: latents of %s, %d channels scaled by %g, are not those of %s, %d by %g",
+		    path, b->name, r->channels, (double)b->latent_scale, a->name, j->channels, (double)a->latent_scale);
+	if (r->extra)
+		return fail(e, BAD_USAGE, "refiner %s: an inpainting model, which cannot finish another's picture", path);
+	if (r->prediction == j->prediction && !memcmp(&a->betas, &b->betas, sizeof a->betas)) return true;
+	return fail(e, BAD_USAGE, "refiner %s: trained for another noise schedule (%s) than the model (%s)", path,
+	    prediction_name(r->prediction), prediction_name(j->prediction));
+}
+
+/* A job of its own for the same picture: it reads the prompts, and goes the other's path. */
+static bool prepare_refiner(job *j, session *s, const watcher *w, error *e)
+{
+	if (!j->o->refiner) return true;
+	job *r = j->refiner = calloc(1, sizeof *r);
+	if (!r) return fail(e, NO_MEMORY, "out of memory for a refiner");
+	if (!(r->m = session_refiner(s, j->o->refiner, w, e))) return false;
+	r->o = &r->options;
+	r->options = j->options;
+	r->options.width = j->width;
+	r->options.height = j->height;
+	r->options.guidance = j->guidance.scale;
+	r->prediction = r->m->family.prediction;
+	j->refined_from = first_refined(j);
+	return choose_size(r, e) && check_denoiser(r, e) && refines(r, j, e) && read_prompts(r, s, false, w, e) &&
+	       read_blend(r, w, e);
+}
+
 static bool take_pictures(job *j, error *e)
 {
 	if (j->o->init && !adopt_image(&j->init_image, j->o->init, "the picture to begin from", e)) return false;
@@ -302,12 +363,15 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	j->o = &j->options;
 	j->prediction = j->m->family.prediction;
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
-	       check_pictures(j, e) && check_denoiser(j, e) && choose_seed(j, e) && choose_sampler(j, e) &&
-	       make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, w, e) && read_blend(j, w, e);
+	       check_pictures(j, e) && check_denoiser(j, e) && check_begin(j, e) && choose_seed(j, e) &&
+	       choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) &&
+	       read_blend(j, w, e) && prepare_refiner(j, s, w, e);
 }
 
 void job_free(job *j)
 {
+	if (j->refiner) job_free(j->refiner);
+	free(j->refiner);
 	conditioning_free(&j->text);
 	conditioning_free(&j->text_to);
 	trajectory_free(&j->path);
@@ -332,11 +396,22 @@ static bool same_path(const trajectory *a, const trajectory *b)
 	return same;
 }
 
+static bool same_inputs(const job *a, const job *b)
+{
+	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens;
+}
+
+static bool same_refiner(const job *a, const job *b)
+{
+	if (!a->refiner || !b->refiner) return a->refiner == b->refiner;
+	return a->refined_from == b->refined_from && same_inputs(a->refiner, b->refiner);
+}
+
 /* Settings are compared with their padding: at worst two jobs are drawn apart. */
 bool jobs_alike(const job *a, const job *b)
 {
 	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
 	       a->prediction == b->prediction && a->skipped == b->skipped && !a->o->init == !b->o->init &&
 	       !memcmp(&a->settings, &b->settings, sizeof a->settings) && same_path(&a->path, &b->path) &&
-	       a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens;
+	       same_inputs(a, b) && same_refiner(a, b);
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 struct adapter_set {
+	const model *m;
 	adapter_list files;       /* of the prompt */
 	struct timespec *changed; /* when each was last written */
 	adapted *all;             /* with the model's, as graphs take them */
@@ -32,6 +33,11 @@ typedef struct kept_states {
 
 enum { MOST_TEXTS = 64 };
 
+typedef struct second_model {
+	model *m; /* owned */
+	struct second_model *next;
+} second_model;
+
 struct sumi_session {
 	const model *m;
 	uint64_t max_memory, peak, before; /* bytes that the process took when it was opened */
@@ -39,6 +45,7 @@ struct sumi_session {
 	uint64_t clock;
 	network *networks;
 	adapter_set *adapters;
+	second_model *refiners;
 	kept_states texts[MOST_TEXTS];
 	latent_colours colours;
 };
@@ -102,6 +109,27 @@ static void forget_text(kept_states *t)
 	*t = (kept_states){ 0 };
 }
 
+static bool is_adapted(const session *s, const model *m)
+{
+	for (const adapter_set *a = s->adapters; a; a = a->next)
+		if (a->m == m) return true;
+	return false;
+}
+
+static void close_unused(session *s)
+{
+	for (second_model **at = &s->refiners; *at;) {
+		second_model *r = *at;
+		if (is_adapted(s, r->m)) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		model_close(r->m);
+		free(r);
+	}
+}
+
 void session_begin(session *s)
 {
 	for (adapter_set **at = &s->adapters; *at;) {
@@ -115,12 +143,15 @@ void session_begin(session *s)
 			if (s->texts[i].adapters == a) forget_text(&s->texts[i]);
 		free_set(a);
 	}
+	close_unused(s);
 }
 
-const adapter_set *session_adapters(session *s, adapter_list *l, error *e)
+const model *adapter_set_model(const adapter_set *a) { return a->m; }
+
+const adapter_set *session_adapters(session *s, const model *m, adapter_list *l, error *e)
 {
 	for (adapter_set *a = s->adapters; a; a = a->next)
-		if (same_files(a, l)) {
+		if (a->m == m && same_files(a, l)) {
 			adapters_close(l);
 			return a;
 		}
@@ -133,15 +164,38 @@ const adapter_set *session_adapters(session *s, adapter_list *l, error *e)
 		return NULL;
 	}
 	for (int i = 0; i < l->count; i++) a->changed[i] = time_of(l->files[i].path);
+	a->m = m;
 	a->files = *l;
 	*l = (adapter_list){ 0 };
-	if (!adapters_join(&s->m->lasting, &a->files, &a->all, &a->count, e)) {
+	if (!adapters_join(&m->lasting, &a->files, &a->all, &a->count, e)) {
 		free_set(a);
 		return NULL;
 	}
 	a->next = s->adapters;
 	s->adapters = a;
 	return a;
+}
+
+/* ── a second model ── */
+
+const model *session_refiner(session *s, const char *path, const watcher *w, error *e)
+{
+	for (second_model *r = s->refiners; r; r = r->next)
+		if (!strcmp(r->m->path, path)) return r->m;
+	sumi_model_options o = sumi_model_defaults();
+	if (w) o.listener = &w->listener;
+	o.threads = s->m->threads;
+	second_model *r = calloc(1, sizeof *r);
+	if (!r) return fail(e, NO_MEMORY, "out of memory for a refiner"), NULL;
+	if (!(r->m = model_open(path, &o, e))) {
+		free(r);
+		return NULL;
+	}
+	r->m->compute = s->m->compute;
+	r->m->backend = s->m->backend;
+	r->next = s->refiners;
+	s->refiners = r;
+	return r->m;
 }
 
 /* ── networks ── */
@@ -203,7 +257,7 @@ stage *session_network(session *s, const network_key *key, build_fn *build, cons
 	n->key = *key;
 	n->stage.name = name_of(key->kind);
 	adaptation a = { key->adapters->all, key->adapters->count };
-	if (!stage_compile(&n->stage, s->m, a, build, shapes, e)) {
+	if (!stage_compile(&n->stage, key->adapters->m, a, build, shapes, e)) {
 		stage_free(&n->stage);
 		free(n);
 		return NULL;
@@ -253,7 +307,7 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 	if (n->allocated) return &n->stage;
 	while (!fits(s, stage_bytes(&n->stage) + caller_bytes) && drop_oldest(s, n)) {
 	}
-	if (!stage_allocate(&n->stage, s->m, w, e)) {
+	if (!stage_allocate(&n->stage, key->adapters->m, w, e)) {
 		session_drop(s, &n->stage);
 		return NULL;
 	}

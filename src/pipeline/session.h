@@ -1,6 +1,7 @@
 /* session.h - what drawing keeps between pictures: networks, compiled and packed for their shapes and adapters; the
  * prompts' LoRA files that they were packed with; states of texts. All of it counts in a budget, and what was used
- * longest ago goes first. The model is not changed. */
+ * longest ago goes first. The model is not changed. Networks of a second model, a refiner, are kept in the same way and
+ * in the same budget. */
 #ifndef SUMI_PIPELINE_SESSION_H
 #define SUMI_PIPELINE_SESSION_H
 #include "pipeline/stage.h"
@@ -9,11 +10,17 @@ typedef struct sumi_session session;
 
 /* ── adapters ── */
 
-/* The model's LoRA files and those of a prompt. Equal lists are one set, identified by its address. */
+/* A model, its LoRA files and those of a prompt. Equal ones are one set, identified by its address. */
 typedef struct adapter_set adapter_set;
 
 /* Takes the list over, also where it fails. Lives until the next session_begin() at least. NULL: failed. */
-const adapter_set *session_adapters(session *s, adapter_list *of_prompt, error *e);
+const adapter_set *session_adapters(session *s, const model *m, adapter_list *of_prompt, error *e);
+const model *adapter_set_model(const adapter_set *a);
+
+/* ── a second model ── */
+
+/* The model of this file, opened once, to compute as the session's does. Lives as adapter sets do. NULL: failed. */
+const model *session_refiner(session *s, const char *path, const watcher *w, error *e);
 
 /* ── networks ── */
 

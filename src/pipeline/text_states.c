@@ -60,7 +60,8 @@ static encoding encoding_of(
     session *s, const prompt_text *texts, int count, int encoder, const adapter_set *a, int skip)
 {
 	encoding y = { .session = s, .adapters = a, .shapes = { .skip = skip, .encoder = encoder } };
-	const tokenizer *t = session_model(s)->tokenizers[encoder];
+	const model *m = adapter_set_model(a);
+	const tokenizer *t = m->tokenizers[encoder];
 	for (int i = 0; i < count; i++) {
 		const reading *r = &texts[i].of[encoder];
 		if (r->ids) y.shapes.length = r->length;
@@ -72,7 +73,7 @@ static encoding encoding_of(
 			for (int n = 0; n < r->length; n++) y.shapes.new_words |= ids[n] >= tokenizer_size(t);
 		}
 	}
-	y.one = text_states_count(&session_model(s)->family, encoder, y.shapes.length);
+	y.one = text_states_count(&m->family, encoder, y.shapes.length);
 	y.shapes.batch = session_keeps(s) || y.missing >= MOST_AT_ONCE ? MOST_AT_ONCE : 1;
 	return y;
 }
@@ -80,7 +81,7 @@ static encoding encoding_of(
 stage *text_network(
     session *s, const prompt_text *texts, int count, int encoder, const adapter_set *a, int skip, error *e)
 {
-	if (!session_model(s)->tokenizers[encoder]) return NULL;
+	if (!adapter_set_model(a)->tokenizers[encoder]) return NULL;
 	encoding y = encoding_of(s, texts, count, encoder, a, skip);
 	network_key key = key_of(&y);
 	return y.missing ? session_network(s, &key, build, &y.shapes, e) : NULL;
@@ -89,7 +90,7 @@ stage *text_network(
 /* i·T + the place of the first end token behind the begin, where CLIP pools. */
 static bool write_ends(const encoding *y, const stage *network, const int32_t *batch, error *e)
 {
-	const model *m = session_model(y->session);
+	const model *m = adapter_set_model(y->adapters);
 	const text_config *t = &m->family.text[y->shapes.encoder];
 	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizers[y->shapes.encoder]) : t->end, positions[MOST_AT_ONCE];
 	for (int i = 0; i < y->shapes.batch; i++) {
@@ -113,7 +114,7 @@ static bool run_encoder(
 		memcpy(batch + (size_t)i * length, ids[i < n ? i : n - 1], length * sizeof *batch);
 	if (fine && network->in[2]) fine = write_ends(y, network, batch, e);
 	if (fine && h->new_words) {
-		new_words_split(session_model(y->session)->tokenizers[h->encoder], batch, batch + all, all);
+		new_words_split(adapter_set_model(y->adapters)->tokenizers[h->encoder], batch, batch + all, all);
 		fine = stage_write_ids(network, network->in[1], batch + all, e);
 	}
 	fine = fine && stage_write_ids(network, network->in[0], batch, e) && stage_run(network, e) &&
@@ -174,7 +175,7 @@ float *encode_texts(session *s, const prompt_text *texts, int count, int encoder
     const watcher *w, error *e)
 {
 	encoding y = encoding_of(s, texts, count, encoder, a, skip);
-	int width = text_width(&session_model(s)->family.text[encoder]), at = 0;
+	int width = text_width(&adapter_set_model(a)->family.text[encoder]), at = 0;
 	const int32_t **ids = malloc(((size_t)y.count + 1) * sizeof *ids);
 	float *states = malloc(((size_t)y.count * y.one + 1) * sizeof *states);
 	bool fine = (ids && states) || fail(e, NO_MEMORY, "out of memory for %d chunks of text", y.count);

@@ -1,0 +1,84 @@
+/* tiny.h - small models of SDXL, its refiner and Stable Diffusion 3, whose kinds the golden checkpoints do not hold:
+ * written by sumi_init() from these configurations, with random weights. */
+#ifndef SUMI_TESTS_TINY_H
+#define SUMI_TESTS_TINY_H
+#include "scratch.h"
+#include <sumi.h>
+
+#define TINY_CLIP                                                                                                   \
+	"\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":" \
+	"49408,\"skip\":1,\"final_norm\":false"
+#define TINY_OPEN_CLIP                                                                                             \
+	"\"width\":24,\"heads\":2,\"layers\":2,\"embed_dim\":24,\"vocab_size\":49408,\"skip\":1,\"final_norm\":false," \
+	"\"pooled\":true"
+#define TINY_UNET                                                                                                 \
+	"\"model_channels\":32,\"channel_mult\":[1,2],\"num_res_blocks\":1,\"attention_resolutions\":[2],\"num_head_" \
+	"channels\":16,"                                                                                              \
+	"\"use_linear_in_transformer\":true,\"num_classes\":\"sequential\""
+#define TINY_VAE(more) "\"dd\":{\"ch\":32,\"ch_mult\":[1,1,1,1],\"num_res_blocks\":1" more "}"
+
+#define TINY_SDXL                                                                                             \
+	"{\"name\":\"tiny-sdxl\",\"unet\":{" TINY_UNET ",\"context_dim\":40,\"adm_in_channels\":1560}," TINY_VAE( \
+	    "") ",\"text\":{" TINY_CLIP "},\"text_2\":{" TINY_OPEN_CLIP "},\"conditioning\":\"side_by_side\","    \
+	        "\"scale_factor\":0.13025,\"size\":64}"
+#define TINY_REFINER                                                                                             \
+	"{\"name\":\"tiny-refiner\",\"unet\":{" TINY_UNET ",\"context_dim\":24,\"adm_in_channels\":1304}," TINY_VAE( \
+	    "") ",\"text\":{" TINY_OPEN_CLIP "},\"conditioning\":\"side_by_side\",\"scale_factor\":0.13025,\"size\":64}"
+#define TINY_SD3                                                                                                       \
+	"{\"name\":\"tiny-sd3\",\"mmdit\":{\"depth\":4,\"hidden_size\":32,\"num_heads\":2,\"pos_embed_max_size\":24,"      \
+	"\"context_dim\":48,\"adm_in_channels\":40,\"qk_norm\":\"rms\",\"x_block_self_attn_layers\":[0,1]}," TINY_VAE(     \
+	    ",\"z_channels\":16,\"quant\":false") ",\"text\":{" TINY_CLIP ",\"projection\":16,\"pooled\":true},"           \
+	                                          "\"text_2\":{" TINY_OPEN_CLIP ",\"tokenizer\":\"openclip\"},"            \
+	                                          "\"text_3\":{\"d_model\":48,\"num_layers\":2,\"d_ff\":64,\"num_heads\":" \
+	                                          "2,\"d_kv\":16},"                                                        \
+	                                          "\"conditioning\":\"stacked\",\"prediction_type\":\"flow\",\"shift\":3," \
+	                                          "\"scale_factor\":1.5305,"                                               \
+	                                          "\"shift_factor\":0.0609,\"size\":64}"
+
+/* Its file in the scratch folder. */
+__attribute__((unused)) static const char *tiny_file(const char *name, const char *config)
+{
+	sumi_error e = { 0 };
+	char json[80], file[80];
+	snprintf(json, sizeof json, "%s.json", name);
+	snprintf(file, sizeof file, "%s.safetensors", name);
+	const char *path = scratch_path(file);
+	if (access(path, R_OK) && !sumi_init(scratch_write(json, config, strlen(config)), 1, "f32", false, path, NULL, &e))
+		fail_saying("%s\n", e.text);
+	return path;
+}
+
+__attribute__((unused)) static sumi_model *tiny_open(const char *path)
+{
+	sumi_error e = { 0 };
+	sumi_model_options o = sumi_model_defaults();
+	o.type = "f32";
+	sumi_model *m = sumi_open(path, &o, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	return m;
+}
+
+__attribute__((unused)) static sumi_options tiny_options(int steps)
+{
+	sumi_options o = sumi_defaults();
+	o.prompt = "a red fox";
+	o.steps = steps;
+	o.sampler = "Euler";
+	return o;
+}
+
+__attribute__((unused)) static sumi_image *tiny_picture(sumi_model *m, const sumi_options *o)
+{
+	sumi_error e = { 0 };
+	sumi_image *p = sumi_generate(m, o, &e);
+	if (!p) fail_saying("%s\n", e.text);
+	return p;
+}
+
+__attribute__((unused)) static bool tiny_same(const sumi_image *a, const sumi_image *b)
+{
+	return a->width == b->width && a->height == b->height &&
+	       !memcmp(a->pixels, b->pixels, (size_t)a->width * (size_t)a->height * 3);
+}
+
+#endif
