@@ -436,8 +436,9 @@ SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 /* ── files ── */
 
 /* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON
- * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros:
- * the layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too.
+ * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16", "f8_e4m3",
+ * "f8_e5m2" (vectors then f16); NULL: f32. zeros: the layers that training starts at zero are zero, so that the model
+ * draws nothing yet; otherwise they are random too.
  */
 SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, sumi_error *e);
@@ -446,7 +447,7 @@ SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, boo
  * *report (NULL where the file cannot be read at all). True: a model that can be used. Free with sumi_free(). */
 SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 
-/* Copies a model. type: of the float tensors, "f32", "f16", "bf16"; NULL: as they are. Values that are too large for it
+/* Copies a model. type: of the float tensors, as for sumi_init(); NULL: as they are. Values that are too large for it
  * are SUMI_BAD_FILE, with how many; with `clamp` they become the largest that it has. layout: "single" file or
  * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
