@@ -127,8 +127,8 @@ typedef struct sumi_model_options {
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
 	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N": a GPU; "auto": a GPU if there is one; NULL: cpu */
-	/* Files with text encoders, each alone or in a whole model; NULL: the model's own. Of Stable Diffusion 3's, each may
-	 * be missing, and then leaves its part of the conditioning to zeros. */
+	/* Files with text encoders, each alone or in a whole model; NULL: the model's own. Of Stable Diffusion 3's, each
+	 * may be missing, and then leaves its part of the conditioning to zeros. */
 	const char *clip_l; /* CLIP's, of Stable Diffusion 1, SDXL and 3 */
 	const char *clip_g; /* OpenCLIP's, of SDXL and Stable Diffusion 3 */
 	const char *t5xxl;  /* T5's, of Stable Diffusion 3 */
@@ -240,6 +240,11 @@ typedef struct sumi_options {
 	 * SDXL's refiner does; the model's LoRA files are not added to it. NULL: none. */
 	const char *refiner;
 	double refiner_start;
+	/* Skip-layer guidance, for Stable Diffusion 3.5 medium: slg_scale times what these blocks of the transformer add to
+	 * the conditional output, in the steps between two fractions of all, 0.01 and 0.2. */
+	const char *skip_layers; /* "7,8,9" (NULL) */
+	double slg_scale;        /* 0: off; negative (the default): 2.5 where skip_layers is given, else off */
+	double skip_layer_start, skip_layer_end;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

@@ -224,7 +224,10 @@ void sumi_options_init(sumi_options *options, size_t size)
 		.strength = 0.75,
 		.aesthetic_score = 6,
 		.negative_aesthetic_score = 2.5,
-		.refiner_start = 0.8 };
+		.refiner_start = 0.8,
+		.slg_scale = -1,
+		.skip_layer_start = 0.01,
+		.skip_layer_end = 0.2 };
 	hand_out(options, size, &standard, sizeof standard);
 }
 

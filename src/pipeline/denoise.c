@@ -24,17 +24,23 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[2] = c->tokens ? input(n->g, "context", REAL, shape3(y->items, c->tokens, c->width)) : 0;
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
+	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
 	denoiser_inputs in = {
-		.x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3], .vector = s->in[4]
+		.x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3], .vector = s->in[4], .keep = s->in[6]
 	};
-	s->out = family_denoise(n, &m->family, in);
+	family f = m->family;
+	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
+		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
+	s->out = family_denoise(n, &f, in);
 }
 
 static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
-	return (
-	    network_key){ DENOISER_NETWORK, { y->items, j->latent_height, j->latent_width, j->text.tokens }, j->adapters };
+	uint64_t skips = j->skip_layers.layers;
+	return (network_key){ DENOISER_NETWORK,
+		{ y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32), (int)(skips & UINT32_MAX) },
+		j->adapters };
 }
 
 static shapes shapes_of(job *const *jobs, int count) { return (shapes){ jobs[0], count * jobs[0]->text.branches }; }
@@ -79,8 +85,9 @@ static bool begin(denoiser *d, error *e)
 	d->contexts = malloc((items * context + 1) * sizeof(float));
 	d->vectors = malloc((items * (size_t)j->text.vector + 1) * sizeof(float));
 	d->outputs = malloc(items * positions * (size_t)j->channels * sizeof(float));
+	d->skipped = j->skip_layers.layers ? malloc(items * positions * (size_t)j->channels * sizeof(float)) : NULL;
 	d->context_step = -1;
-	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs)
+	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
 	return d->network && (!j->embedded || write_guidance(d, e));
@@ -111,8 +118,9 @@ void denoiser_end(denoiser *d)
 	free(d->contexts);
 	free(d->vectors);
 	free(d->outputs);
+	free(d->skipped);
 	d->network = NULL;
-	d->inputs = d->times = d->contexts = d->vectors = d->outputs = NULL;
+	d->inputs = d->times = d->contexts = d->vectors = d->outputs = d->skipped = NULL;
 }
 
 /* ── a call ── */
@@ -212,6 +220,40 @@ static void finish(const denoiser *d, const job *j, int step, float *branches, f
 		memcpy(out, branches + n, n * sizeof *out);
 }
 
+/* ── skip-layer guidance ── */
+
+static bool write_keep(const denoiser *d, float keep, error *e)
+{
+	return !d->skipped || stage_write(d->network, d->network->in[6], &keep, e);
+}
+
+static bool skips_layers(const denoiser *d, int step)
+{
+	const skip_layer_guidance *g = &d->jobs[0]->skip_layers;
+	return g->layers && step > g->from * d->steps && step < g->to * d->steps;
+}
+
+/* All branches run once more without the blocks: what is there is a network for so many. d->outputs holds each
+ * picture's composed conditional output. */
+static bool guide_by_skipping(denoiser *d, const char *what, float *out, error *e)
+{
+	const job *j = d->jobs[0];
+	const conditioning *c = &j->text;
+	size_t n = j->positions * (size_t)j->channels, all = n * (size_t)c->branches, first = c->unconditional ? n : 0;
+	if (!write_keep(d, 0, e) || !stage_run(d->network, e) || !stage_read(d->network, d->skipped, e) ||
+	    !all_finite(d->skipped, (size_t)d->count * all, what, e))
+		return false;
+	for (int k = 0; k < d->count; k++, out += n) {
+		float *skipped = d->skipped + (size_t)k * all;
+		const float *conditional = d->outputs + (size_t)k * all + first;
+		double scale = d->jobs[k]->skip_layers.scale;
+		compose(&d->jobs[k]->text, skipped, n);
+		for (size_t i = 0; i < n; i++)
+			out[i] = (float)((double)out[i] + scale * ((double)conditional[i] - (double)skipped[first + i]));
+	}
+	return true;
+}
+
 bool denoiser_call(void *context, int step, double t, const float *x, float *out, error *e)
 {
 	denoiser *d = context;
@@ -219,13 +261,13 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 	if (is_refined(d, step + d->first_step) && !hand_over(d, e)) return false;
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
-	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !stage_run(d->network, e) ||
-	    !stage_read(d->network, d->outputs, e))
+	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !write_keep(d, 1, e) ||
+	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e))
 		return false;
 	snprintf(what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", step + d->first_step + 1,
 	    d->steps, t);
 	if (!all_finite(d->outputs, (size_t)d->count * branches * n, what, e)) return false;
 	for (int k = 0; k < d->count; k++)
 		finish(d, d->jobs[k], step + d->first_step, d->outputs + (size_t)k * branches * n, out + (size_t)k * n);
-	return true;
+	return !skips_layers(d, step + d->first_step) || guide_by_skipping(d, what, out, e);
 }

@@ -14,6 +14,8 @@ typedef struct denoiser {
 	/* owned */
 	stage *network;
 	float *inputs, *times, *contexts, *vectors, *outputs;
+	float *skipped;   /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
+	                     off */
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 	const watcher *w;
 } denoiser;

@@ -33,6 +33,18 @@ static void put_refiner(const job *j, hashing *h, parameters *p)
 	parameters_number(p, "Refiner switch at", j->o->refiner_start);
 }
 
+static void put_skip_layers(const job *j, parameters *p)
+{
+	const skip_layer_guidance *g = &j->skip_layers;
+	char text[256] = "";
+	for (int i = 0; i < 64; i++)
+		if (g->layers >> i & 1) snprintf(strchr(text, 0), 8, *text ? ",%d" : "%d", i);
+	parameters_number(p, "SLG scale", g->scale);
+	parameters_text(p, "Skip layers", text);
+	parameters_number(p, "Skip layer start", g->from);
+	parameters_number(p, "Skip layer end", g->to);
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -72,6 +84,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 		parameters_number(p, "Guidance skip from", o->guidance_skip_from);
 		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
 	}
+	if (j->skip_layers.layers) put_skip_layers(j, p);
 	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);
 }

@@ -33,7 +33,8 @@ int engine_batch(const model *m, int width, int height, int branches)
 /* Apart from the networks: latents, the sampler's buffers, contexts; and the pictures as floats. */
 static uint64_t host_bytes(const job *j, int count)
 {
-	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + 3 * (uint64_t)j->text.branches;
+	uint64_t outputs = j->skip_layers.layers ? 2 : 1;
+	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + (2 + outputs) * (uint64_t)j->text.branches;
 	uint64_t contexts = (uint64_t)(j->text.text_count + j->text.branches) * (uint64_t)j->text.tokens;
 	uint64_t pictures = (uint64_t)j->width * (uint64_t)j->height * 3;
 	return sizeof(float) * (uint64_t)count *

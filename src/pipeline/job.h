@@ -9,6 +9,13 @@
 #include "pipeline/noise.h"
 #include "pipeline/session.h"
 
+/* Skip-layer guidance (Stability AI sd3.5; diffusers' skip_guidance_layers): scale·(conditional − the conditional
+ * output without these blocks) is added in the steps that lie between `from` and `to` of all. */
+typedef struct skip_layer_guidance {
+	uint64_t layers; /* bit i: block i is left out; 0: it is off */
+	double scale, from, to;
+} skip_layer_guidance;
+
 typedef struct job {
 	const model *m;
 	int index;            /* among those that are drawn in one call */
@@ -29,6 +36,7 @@ typedef struct job {
 	scheduler scheduler;
 	prediction prediction;
 	guidance guidance;
+	skip_layer_guidance skip_layers;
 	noise_schedule schedule;
 	trajectory path;
 	int skipped;      /* steps of the path that image to image leaves out */

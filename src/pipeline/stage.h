@@ -10,7 +10,7 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 5 };
+enum { STAGE_INPUTS = 7 };
 
 typedef struct stage {
 	const char *name; /* "encode", "denoise", …; static */
