@@ -94,6 +94,6 @@ bool describe(const job *j, hashing *h, sumi_image *picture, error *e)
 	parameters p = { 0 };
 	put_values(j, j->o->hashes ? h : NULL, &p);
 	picture->seed = j->seed;
-	picture->parameters = p.text;
-	return !p.full || fail(e, NO_MEMORY, "out of memory for the picture's text");
+	picture->parameters = p.text.data;
+	return !p.text.failed || fail(e, NO_MEMORY, "out of memory for the picture's text");
 }
