@@ -193,6 +193,28 @@ SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
 /* ── drawing ── */
 
+/* A control network (ControlNet): a picture, such as edges or a pose, that the drawing follows. */
+typedef struct sumi_control {
+	size_t size;
+	const char *path;        /* of its file, or of its diffusers folder */
+	const sumi_image *image; /* what it reads, resized to the size of the picture */
+	double strength;         /* 1; 0 … 10 */
+	double from, to;         /* 0, 1: it counts in the steps that lie between these shares of all */
+	/* "balanced" (NULL), "prompt": the prompt is more important, "control": the picture is more important, or "guess":
+	 * diffusers' guess mode, for no prompt at all. */
+	const char *mode;
+	int canny_low,
+	    canny_high; /* high > 0: it reads the edges of image by Canny with these thresholds, 100 and 200 say */
+} sumi_control;
+
+SUMI_API void sumi_control_init(sumi_control *control, size_t size);
+static inline sumi_control sumi_control_defaults(void)
+{
+	sumi_control c;
+	sumi_control_init(&c, sizeof c);
+	return c;
+}
+
 typedef struct sumi_options {
 	size_t size;
 	/* Text, with A1111's syntax: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
@@ -245,6 +267,8 @@ typedef struct sumi_options {
 	const char *skip_layers; /* "7,8,9" (NULL) */
 	double slg_scale;        /* 0: off; negative (the default): 2.5 where skip_layers is given, else off */
 	double skip_layer_start, skip_layer_end;
+	const sumi_control *const *controls; /* at most 8 */
+	int control_count;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

@@ -1,5 +1,6 @@
 /* generate.c - sumi generate: from options to pictures in files. */
 #include "cli/commands.h"
+#include "cli/controls.h"
 #include "cli/options.h"
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ typedef struct settings {
 	const char *init, *mask, *prediction, *vae, *clip_l, *clip_g, *t5xxl, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
 	const char *original, *crop, *target, *refiner, *skip_layers;
-	text_list loras;
+	text_list loras, control_nets, control_images, control_modes;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
 	long long variation_seed, frames;
 	double blend, variation;
@@ -122,6 +123,14 @@ static const option table[] = {
 	    .help = "begin from this picture" },
 	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white; what is transparent stays" },
 	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
+
+	{ .name = "Following a picture (ControlNet)", .kind = HEADING },
+	{ .name = "control-net", .kind = TEXTS, AT(control_nets), .argument = "FILE[:S[:FROM:TO]]",
+	    .help = "a control network, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
+	{ .name = "control-image", .kind = TEXTS, AT(control_images), .argument = "FILE",
+	    .help = "what it reads; canny:FILE or canny:LOW:HIGH:FILE: the edges of that picture (the picture to begin from)" },
+	{ .name = "control-mode", .kind = TEXTS, AT(control_modes), .argument = "MODE", .help =
+	    "balanced; prompt or control: which is more important; guess: for no prompt (balanced)" },
 
 	{ .name = "Machine", .kind = HEADING },
 	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
@@ -383,8 +392,14 @@ static int generate(const settings *s, const char *model_path)
 	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
 	o.init = init;
 	o.mask = mask;
-	sumi_model *model = sumi_open(model_path, &m, &e);
-	if (s->count == 1)
+	control_options controls;
+	code = controls_read(&controls, &s->control_nets, &s->control_images, &s->control_modes, init, &e);
+	o.controls = controls.list;
+	o.control_count = controls.count;
+	sumi_model *model = code ? NULL : sumi_open(model_path, &m, &e);
+	if (code)
+		e.status = SUMI_OK;
+	else if (s->count == 1)
 		draw_one(model, s, &o, &p, &e);
 	else
 		draw_many(model, s, o, &p, &e);
@@ -392,6 +407,8 @@ static int generate(const settings *s, const char *model_path)
 	sumi_close(model);
 	sumi_image_free(init);
 	sumi_image_free(mask);
+	controls_free(&controls);
+	if (code) return code;
 	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
 	return e.status ? complain(e.status, "%s", e.text) : 0;
 }

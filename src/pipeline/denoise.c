@@ -25,9 +25,15 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
 	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
-	denoiser_inputs in = {
-		.x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3], .vector = s->in[4], .keep = s->in[6]
-	};
+	tensor residuals[UNET_SKIPS + 1];
+	denoiser_inputs in = { .x = s->in[0],
+		.t = s->in[1],
+		.context = s->in[2],
+		.guidance = s->in[3],
+		.vector = s->in[4],
+		.keep = s->in[6],
+		.controls = residuals };
+	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
 	family f = m->family;
 	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
 		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
@@ -38,9 +44,10 @@ static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
 	uint64_t skips = j->skip_layers.layers;
-	return (network_key){ DENOISER_NETWORK,
-		{ y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32), (int)(skips & UINT32_MAX) },
-		j->adapters };
+	return (network_key){ .kind = DENOISER_NETWORK,
+		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
+		    (int)(skips & UINT32_MAX), j->control_count > 0 },
+		.adapters = j->adapters };
 }
 
 static shapes shapes_of(job *const *jobs, int count) { return (shapes){ jobs[0], count * jobs[0]->text.branches }; }
@@ -90,7 +97,8 @@ static bool begin(denoiser *d, error *e)
 	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
-	return d->network && (!j->embedded || write_guidance(d, e));
+	return d->network && (!j->embedded || write_guidance(d, e)) &&
+	       controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e);
 }
 
 /* The model's network is freed, if the session does not keep it, before the refiner reads the prompts. */
@@ -112,6 +120,7 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 
 void denoiser_end(denoiser *d)
 {
+	controls_end(&d->control);
 	if (d->network) session_done(d->session, d->network);
 	free(d->inputs);
 	free(d->times);
@@ -164,7 +173,8 @@ static bool write_conditioning(denoiser *d, int step, error *e)
 			if (vector && !write_vector(d->jobs[k], step, b, d->vectors + item * vector, e)) return false;
 		}
 	d->context_step = step;
-	return stage_write(d->network, d->network->in[2], d->contexts, e) &&
+	return controls_write_conditioning(&d->control, d->contexts, d->vectors, e) &&
+	       stage_write(d->network, d->network->in[2], d->contexts, e) &&
 	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
 }
 
@@ -262,6 +272,7 @@ bool denoiser_call(void *context, int step, double t, const float *x, float *out
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
 	if (!write_conditioning(d, step + d->first_step, e) || !write_latents(d, t, x, e) || !write_keep(d, 1, e) ||
+	    !controls_run(&d->control, step, d->steps - d->first_step, t, x, d->network, d->network->in[5], e) ||
 	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e))
 		return false;
 	snprintf(what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", step + d->first_step + 1,

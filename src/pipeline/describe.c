@@ -45,6 +45,26 @@ static void put_skip_layers(const job *j, parameters *p)
 	parameters_number(p, "Skip layer end", g->to);
 }
 
+/* As A1111's extension writes it. */
+static void put_control(parameters *p, int i, const job_control *c)
+{
+	static const char *const modes[CONTROL_MODES] = { "Balanced", "My prompt is more important",
+		"ControlNet is more important", "Guess" };
+	const sumi_control *o = &c->options;
+	char label[24], module[64] = "none", text[512];
+	const char *slash = strrchr(o->path, '/'), *name = slash && slash[1] ? slash + 1 : o->path,
+	           *dot = strrchr(name, '.');
+	if (o->canny_high > 0)
+		snprintf(module, sizeof module, "canny, Threshold A: %d, Threshold B: %d", o->canny_low, o->canny_high);
+	snprintf(label, sizeof label, "ControlNet %d", i);
+	snprintf(text, sizeof text,
+	    "Module: %s, Model: %.*s, Weight: %.10g, Resize Mode: Just Resize, Guidance Start: %.10g, Guidance End: %.10g, "
+	    "Control Mode: %s",
+	    module, (int)(dot && dot > name ? dot - name : (long)strlen(name)), name, o->strength, o->from, o->to,
+	    modes[c->mode]);
+	parameters_text(p, label, text);
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -85,6 +105,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
 	}
 	if (j->skip_layers.layers) put_skip_layers(j, p);
+	for (int i = 0; i < j->control_count; i++) put_control(p, i, &j->controls[i]);
 	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);
 }

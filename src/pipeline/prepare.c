@@ -1,5 +1,5 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
-#include "pipeline/job.h"
+#include "pipeline/control.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
 #include <limits.h>
@@ -400,7 +400,8 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
 	       check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) && check_begin(j, e) &&
 	       choose_seed(j, e) && choose_sampler(j, e) && make_schedule(j, e) && make_path(j, e) &&
-	       read_prompts(j, s, true, w, e) && read_blend(j, w, e) && prepare_refiner(j, s, w, e);
+	       read_prompts(j, s, true, w, e) && read_blend(j, w, e) && prepare_refiner(j, s, w, e) &&
+	       control_prepare(j, s, w, e);
 }
 
 void job_free(job *j)
@@ -450,5 +451,5 @@ bool jobs_alike(const job *a, const job *b)
 	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
 	       a->prediction == b->prediction && a->skipped == b->skipped && !a->o->init == !b->o->init &&
 	       !memcmp(&a->settings, &b->settings, sizeof a->settings) && same_path(&a->path, &b->path) &&
-	       same_inputs(a, b) && same_refiner(a, b);
+	       same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b);
 }
