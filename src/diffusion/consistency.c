@@ -11,7 +11,7 @@ void solve_lcm(solver *s)
 		double t = now->from.t * s->options.boundary_scale, data = 0.5; /* deviation of the data, as in training */
 		double skip = data * data / (t * t + data * data), out = t / sqrt(t * t + data * data);
 		predict(s, now->from, s->x, denoised, NULL);
-		MIX(s, denoised, { out, denoised }, { skip, s->x });
+		if (s->options.boundary_scale > 0) MIX(s, denoised, { out, denoised }, { skip, s->x });
 		MIX(s, s->x, { now->to.alpha, denoised });
 		add_noise(s, s->x, now->from, now->to, is_last_step(s) ? 0 : now->to.sigma, scratch);
 	}

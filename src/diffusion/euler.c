@@ -2,11 +2,28 @@
 #include "diffusion/solver.h"
 #include <math.h>
 
+/* CFG++ (Chung et al. 2024): the guided x0 with the unconditional noise. Ancestral as DDIM is, on flow, too. */
+static void solve_euler_cfg_pp(solver *s)
+{
+	float *unconditional = s->buffers[0], *noise = s->buffers[1];
+	for (const path_step *now; (now = next_step(s));) {
+		noise_split part = split_noise(now->from, now->to, s->options.eta);
+		predict(s, now->from, s->x, unconditional, noise);
+		MIX(s, s->x, { now->to.alpha, unconditional }, { part.down, noise });
+		add_guidance(s, now->to.alpha);
+		add_noise(s, s->x, now->from, now->to, part.up, noise);
+	}
+}
+
 /* x0 and noise are held over the step. eta = 0: Euler's method (Karras et al. 2022, algorithm 2 without churn), which
  * on a variance preserving path is DDIM (Song et al. 2021, equation 12); eta = 1: k-diffusion's Euler ancestral, or
  * DDIM with the variance of DDPM, or, on flow, ComfyUI's. */
 void solve_euler(solver *s)
 {
+	if (s->guidance) {
+		solve_euler_cfg_pp(s);
+		return;
+	}
 	float *denoised = s->buffers[0], *noise = s->buffers[1];
 	for (const path_step *now; (now = next_step(s));) {
 		ancestral_step part = split_step(s, now);

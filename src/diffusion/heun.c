@@ -1,14 +1,7 @@
-/* heun.c - two evaluations a step, or some remembered, on dx/dsigma: Heun, Restart, DPM2 and LMS. These need a variance
- * exploding path, where dx/dsigma is the noise, or one of flow, where it is the velocity noise - x0. */
+/* heun.c - two or three evaluations a step on dx/dsigma: Heun, Restart, Heun++ and DPM2. These need a variance
+ * exploding path or one of flow (slope_at). */
 #include "diffusion/solver.h"
 #include <math.h>
-
-static void slope_at(solver *s, path_point at, const float *x, float *denoised, float *slope)
-{
-	predict(s, at, x, denoised, slope);
-	if (s->options.clip > 0) MIX(s, slope, { 1 / at.sigma, x }, { -at.alpha / at.sigma, denoised });
-	if (s->path->form == FLOW_MATCHING) MIX(s, slope, { 1, slope }, { -1, denoised });
-}
 
 /* Heun's method (Karras et al. 2022, algorithm 1 without churn). Where a path jumps up to more noise than the last step
  * left (Restart: Xu et al. 2023), that noise is added; on flow the latent shrinks with it. */
@@ -53,36 +46,28 @@ void solve_dpm2(solver *s)
 	}
 }
 
-enum { MAX_ORDER = 4 };
-
-/* The integral from sigma a to b of the polynomial that is 1 at nodes[j] and 0 at the other nodes; Gauss's rule with
- * two points is exact up to the third degree. */
-static double weight(const double *nodes, int order, int j, double a, double b)
+/* Heun++ as ComfyUI has it: the slopes here, at the end of this step and at the end of the next one, weighted by their
+ * sigmas as shares of the first of the path. */
+void solve_heunpp2(solver *s)
 {
-	double sum = 0;
-	for (int side = -1; side <= 1; side += 2) {
-		double at = (a + b) / 2 + side * (b - a) / (2 * sqrt(3)), product = 1;
-		for (int k = 0; k < order; k++)
-			if (k != j) product *= (at - nodes[k]) / (nodes[j] - nodes[k]);
-		sum += product;
-	}
-	return sum * (b - a) / 2;
-}
-
-/* Linear multistep (Katherine Crowson's LMS): Adams and Bashforth's weights for uneven steps, fourth order at most. */
-void solve_lms(solver *s)
-{
-	float *denoised = s->buffers[0], *past[MAX_ORDER] = { s->buffers[1], s->buffers[2], s->buffers[3], s->buffers[4] };
-	double sigmas[MAX_ORDER] = { 0 };
+	float *denoised = s->buffers[0], *first = s->buffers[1], *second = s->buffers[2], *third = s->buffers[3],
+	      *ahead = s->buffers[4], *guess = s->buffers[5];
+	double top = s->path->steps[0].from.sigma;
 	for (const path_step *now; (now = next_step(s));) {
-		shift_arrays(past, MAX_ORDER);
-		shift_values(sigmas, MAX_ORDER);
-		sigmas[0] = now->from.sigma;
-		slope_at(s, now->from, s->x, denoised, past[0]);
-		int left_out = s->options.as_begun ? s->path->skipped : 0;
-		int order = s->options.order < s->done + left_out ? s->options.order : s->done + left_out;
-		for (int j = s->done; j < order; j++) sigmas[j] = (now - j)->from.sigma;
-		for (int j = 0; j < order && j < s->done; j++)
-			MIX(s, s->x, { 1, s->x }, { weight(sigmas, order, j, now->from.sigma, now->to.sigma), past[j] });
+		double h = now->to.sigma - now->from.sigma, w2 = 0, w3 = 0;
+		bool further = !is_last_step(s) && (now + 1)->to.sigma > 0;
+		slope_at(s, now->from, s->x, denoised, first);
+		if (now->to.sigma > 0) {
+			w2 = now->to.sigma / ((further ? 3 : 2) * top);
+			MIX(s, ahead, { 1, s->x }, { h, first });
+			slope_at(s, now->to, ahead, guess, second);
+		}
+		if (now->to.sigma > 0 && further) {
+			path_point end = (now + 1)->to;
+			w3 = end.sigma / (3 * top);
+			MIX(s, ahead, { 1, ahead }, { end.sigma - now->to.sigma, second });
+			slope_at(s, end, ahead, guess, third);
+		}
+		MIX(s, s->x, { 1, s->x }, { h * (1 - w2 - w3), first }, { h * w2, second }, { h * w3, third });
 	}
 }

@@ -45,6 +45,8 @@ void solve_dpmpp_multistep(solver *s)
 		else
 			MIX(s, s->x, { lead, s->x }, { -k * (c0 + a / r0), past[0] }, { k * (a / r0 - b / r1), past[1] },
 			    { k * b / r1, past[order > 2 ? 2 : 1] });
+		add_guidance(
+		    s, now->to.alpha - (order > 1 ? k * a / r0 : 0)); /* CFG++: the newest slope is the guided guess's */
 		double amount = o->eta > 0 ? now->to.sigma * sqrt(fabs(expm1((o->noise_form ? 2 : -2) * o->eta * h))) : 0;
 		add_noise(s, s->x, now->from, now->to, amount, scratch);
 	}

@@ -17,6 +17,7 @@ static const struct sampler {
 	sampler_options defaults;
 	bool brownian;            /* draws from a Brownian motion */
 	bool discard_second_last; /* A1111 leaves the last sigma before 0 out */
+	bool below_noise;         /* begins a little below noise alone on flow, as Brownian ones do */
 } samplers[SAMPLERS] = {
 	[DDPM] = { solve_ddpm, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 1 } },
 	[DDIM] = { solve_euler, 2, BY_TIMESTEPS, UNIFORM_SPACING, { .eta = 0 } },
@@ -42,6 +43,34 @@ static const struct sampler {
 	[LCM] = { solve_lcm, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 1, .boundary_scale = 10 } },
 	[TCD] = { solve_tcd, 2, BY_DISTILLED_TIMESTEPS, UNIFORM_SPACING, { .eta = 0.3 } },
 	[RESTART] = { solve_heun, 5, BY_SIGMAS, KARRAS_SPACING, { .eta = 1 } },
+	[EULER_CFG_PP] = { solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .cfg_pp = true } },
+	[EULER_ANCESTRAL_CFG_PP] = { solve_euler, 2, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1, .cfg_pp = true } },
+	[DPMPP_2M_CFG_PP] = { solve_dpmpp_multistep, 5, BY_SIGMAS, KARRAS_SPACING, { .order = 2, .cfg_pp = true } },
+	[DPMPP_2S_ANCESTRAL_CFG_PP] = { solve_dpmpp_2s_ancestral, 4, BY_SIGMAS, KARRAS_SPACING,
+	    { .eta = 1, .cfg_pp = true } },
+	[RES_MULTISTEP] = { solve_res_multistep, 4, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[RES_MULTISTEP_CFG_PP] = { solve_res_multistep, 4, BY_SIGMAS, UNIFORM_SPACING, { .cfg_pp = true } },
+	[RES_MULTISTEP_ANCESTRAL] = { solve_res_multistep, 4, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 } },
+	[RES_MULTISTEP_ANCESTRAL_CFG_PP] = { solve_res_multistep, 4, BY_SIGMAS, UNIFORM_SPACING,
+	    { .eta = 1, .cfg_pp = true } },
+	[GRADIENT_ESTIMATION] = { solve_gradient_estimation, 3, BY_SIGMAS, UNIFORM_SPACING, { .gamma = 2 } },
+	[GRADIENT_ESTIMATION_CFG_PP] = { solve_gradient_estimation, 3, BY_SIGMAS, UNIFORM_SPACING,
+	    { .gamma = 2, .cfg_pp = true } },
+	[ER_SDE] = { solve_er_sde, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1, .order = 3 }, .below_noise = true },
+	[SEEDS_2] = { solve_seeds_2, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 }, .below_noise = true },
+	[SEEDS_3] = { solve_seeds_3, 5, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1 }, .below_noise = true },
+	[SA_SOLVER] = { solve_sa, 7, BY_SIGMAS, UNIFORM_SPACING, { .eta = 1, .order = 3, .corrector_order = 4 },
+	    .below_noise = true },
+	[SA_SOLVER_PECE] = { solve_sa, 7, BY_SIGMAS, UNIFORM_SPACING,
+	    { .eta = 1, .order = 3, .corrector_order = 4, .evaluates_twice = true }, .below_noise = true },
+	[IPNDM] = { solve_ipndm, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 4 } },
+	[IPNDM_V] = { solve_ipndm, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 4, .variable_steps = true } },
+	[DEIS_TIMES] = { solve_deis_times, 5, BY_SIGMAS, UNIFORM_SPACING, { .order = 3 } },
+	[HEUNPP2] = { solve_heunpp2, 6, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[LCM_SIGMAS] = { solve_lcm, 2, BY_SIGMAS, SGM_UNIFORM_SPACING, { .eta = 1 } },
+	[DPM_FAST] = { solve_dpm_fast, 8, BY_SIGMAS, UNIFORM_SPACING, { .eta = 0 } },
+	[DPM_ADAPTIVE] = { solve_dpm_adaptive, 8, BY_SIGMAS, UNIFORM_SPACING,
+	    { .order = 3, .tolerance = 0.05, .first_step = 0.05 } },
 };
 
 /* The first of each is the one shown; "k_" in front is accepted everywhere. */
@@ -77,6 +106,35 @@ static const struct name names[] = {
 	{ LCM, "LCM" },
 	{ TCD, "TCD" },
 	{ RESTART, "Restart" },
+	{ EULER_CFG_PP, "Euler CFG++" },
+	{ EULER_ANCESTRAL_CFG_PP, "Euler a CFG++" },
+	{ EULER_ANCESTRAL_CFG_PP, "Euler ancestral CFG++" },
+	{ DPMPP_2M_CFG_PP, "DPM++ 2M CFG++" },
+	{ DPMPP_2S_ANCESTRAL_CFG_PP, "DPM++ 2S a CFG++" },
+	{ DPMPP_2S_ANCESTRAL_CFG_PP, "DPM++ 2S ancestral CFG++" },
+	{ RES_MULTISTEP, "RES Multistep" },
+	{ RES_MULTISTEP_CFG_PP, "RES Multistep CFG++" },
+	{ RES_MULTISTEP_ANCESTRAL, "RES Multistep a" },
+	{ RES_MULTISTEP_ANCESTRAL, "RES Multistep ancestral" },
+	{ RES_MULTISTEP_ANCESTRAL_CFG_PP, "RES Multistep a CFG++" },
+	{ RES_MULTISTEP_ANCESTRAL_CFG_PP, "RES Multistep ancestral CFG++" },
+	{ GRADIENT_ESTIMATION, "Gradient Estimation" },
+	{ GRADIENT_ESTIMATION_CFG_PP, "Gradient Estimation CFG++" },
+	{ ER_SDE, "ER SDE" },
+	{ SEEDS_2, "SEEDS 2" },
+	{ SEEDS_3, "SEEDS 3" },
+	{ SA_SOLVER, "SA Solver" },
+	{ SA_SOLVER_PECE, "SA Solver PECE" },
+	{ IPNDM, "iPNDM" },
+	{ IPNDM_V, "iPNDM v" },
+	{ DEIS_TIMES, "DEIS ComfyUI" },
+	{ DEIS_TIMES, "DEIS tab" },
+	{ HEUNPP2, "Heun++" },
+	{ HEUNPP2, "HeunPP2" },
+	{ LCM_SIGMAS, "LCM ComfyUI" },
+	{ DPM_FAST, "DPM fast" },
+	{ DPM_ADAPTIVE, "DPM adaptive" },
+	{ DPM_ADAPTIVE, "DPM ad" },
 	{ -1, NULL },
 };
 
@@ -87,7 +145,8 @@ sigma_spacing sampler_default_spacing(sampler_kind k, bool flow)
 	return flow ? UNIFORM_SPACING : samplers[k].spacing;
 }
 bool sampler_is_brownian(sampler_kind k) { return samplers[k].brownian; }
-int sampler_buffers(sampler_kind k) { return samplers[k].buffers + 1; }
+bool sampler_starts_below_noise(sampler_kind k) { return samplers[k].brownian || samplers[k].below_noise; }
+int sampler_buffers(sampler_kind k) { return samplers[k].buffers + (samplers[k].defaults.cfg_pp ? 2 : 1); }
 
 static int find_sampler(const char *name)
 {
@@ -176,10 +235,10 @@ static bool sigma_trajectory(trajectory *p, sampler_kind k, sigma_spacing s, noi
 		count--;
 	}
 	double start = sigmas ? sigmas[0] : 0;
-	if (flow && samplers[k].brownian && start == 1) sigmas[0] = shift_sigma(1 - 1e-4, m.shift);
+	if (flow && sampler_starts_below_noise(k) && start == 1) sigmas[0] = shift_sigma(1 - 1e-4, m.shift);
 	path_form form = flow ? FLOW_MATCHING : VARIANCE_EXPLODING;
 	bool fine = sigmas && trajectory_from_sigmas(p, form, m.schedule, sigmas, count, e);
-	if (fine) p->start = start;
+	if (fine) p->start = start, p->shift = m.shift;
 	free(sigmas);
 	return fine;
 }
@@ -240,12 +299,13 @@ bool sample(sampler_kind k, const sampler_options *options, const trajectory *pa
     size_t n, error *e)
 {
 	const struct sampler *sampler = &samplers[k];
-	size_t latents = (size_t)sampler->buffers + 1;
+	size_t latents = (size_t)sampler->buffers + (options->cfg_pp ? 2 : 1);
 	if (n == 0 || n > SIZE_MAX / sizeof *x / latents) return fail(e, BAD_USAGE, "latent of %zu values", n);
 	float *block = calloc(latents * n, sizeof *block);
 	if (!block) return fail(e, NO_MEMORY, "no memory for %zu latents of %zu values", latents, n);
 	solver s = { .path = path, .hooks = hooks, .options = *options, .x = x, .n = n, .scaled = block, .e = e };
 	for (int i = 0; i < sampler->buffers; i++) s.buffers[i] = block + (size_t)(i + 1) * n;
+	if (options->cfg_pp) s.guidance = block + (latents - 1) * n;
 	sampler->solve(&s);
 	free(block);
 	return !s.failed;

@@ -8,9 +8,12 @@
 #include <stdint.h>
 #include "diffusion/trajectory.h"
 
-/* The network's output (guided, if guidance is used) for latents x [n] at time t, into out [n]. x is scaled to what the
- * network was trained on. step counts the trajectory's steps from 0; a step may ask more than once. */
-typedef bool denoise_fn(void *context, int step, double t, const float *x, float *out, error *e);
+/* The network's output (guided, if guidance is used) for latents x [n] at a point, into out [n]; and the unconditional
+ * output into its own [n], which only the CFG++ samplers ask for: else it is NULL. x is scaled to what the network was
+ * trained on, and so are the point's alpha and sigma. step counts the trajectory's steps from 0; a step may ask more
+ * than once. */
+typedef bool denoise_fn(
+    void *context, int step, path_point at, const float *x, float *out, float *unconditional, error *e);
 /* n unit normal numbers for the way from one sigma/alpha down to another. A sampler that draws independent noise for
  * each call ignores them; Brownian noise does not. */
 typedef bool noise_fn(void *context, double from, double to, float *out, size_t n, error *e);
@@ -33,7 +36,7 @@ typedef struct sampling {
  */
 typedef struct sampler_options {
 	double eta;  /* share of the noise that is drawn anew: 0 none, 1 all (ancestral, SDE, DDIM's eta, TCD's gamma) */
-	int order;   /* of multistep solvers and of DPM++ 2S */
+	int order;   /* of multistep solvers, of DPM++ 2S and of DPM adaptive; of SA-Solver's predictor */
 	double clip; /* the guess of x0 is clamped to ±clip; 0: not */
 	bool heun;   /* multistep second order: Heun's correction instead of the midpoint's */
 	bool noise_form;        /* DPM-Solver and UniPC on the noise instead of x0 (without the "++") */
@@ -47,7 +50,16 @@ typedef struct sampler_options {
 	bool large_variance;    /* DDPM: beta instead of the posterior's variance */
 	bool raw_history;       /* PLMS remembers the network's outputs instead of the noise (diffusers) */
 	bool runge_kutta;       /* PLMS: three Runge-Kutta steps to begin with (Liu et al. 2022; diffusers' PNDM) */
-	double boundary_scale;  /* LCM: t times this in the boundary condition; 10 */
+	double boundary_scale;  /* LCM: t times this in the boundary condition, 10; 0: no boundary condition (ComfyUI) */
+	bool cfg_pp;            /* CFG++: steps away along the unconditional guess, from the guided one */
+	bool guides_middle;     /* CFG++ in DPM++ 2S a: the guided guess of the middle, as ComfyUI had it until 2025 */
+	bool variable_steps;    /* iPNDM: weights for uneven steps */
+	bool evaluates_twice;   /* SA-Solver: PECE, a second evaluation after the corrector */
+	int corrector_order;    /* SA-Solver; 4 */
+	bool simple_order_2;    /* SA-Solver: the paper's short coefficients where the order is 2 (appendix D) */
+	double gamma;           /* gradient estimation: 2 */
+	double tolerance;       /* DPM adaptive: of the relative error; 0.05 */
+	double first_step;      /* DPM adaptive: in log sigma; 0.05 */
 } sampler_options;
 
 typedef enum sampler_kind {
@@ -72,6 +84,28 @@ typedef enum sampler_kind {
 	LCM,
 	TCD,
 	RESTART,
+	EULER_CFG_PP,
+	EULER_ANCESTRAL_CFG_PP,
+	DPMPP_2M_CFG_PP,
+	DPMPP_2S_ANCESTRAL_CFG_PP,
+	RES_MULTISTEP,
+	RES_MULTISTEP_CFG_PP,
+	RES_MULTISTEP_ANCESTRAL,
+	RES_MULTISTEP_ANCESTRAL_CFG_PP,
+	GRADIENT_ESTIMATION,
+	GRADIENT_ESTIMATION_CFG_PP,
+	ER_SDE,
+	SEEDS_2,
+	SEEDS_3,
+	SA_SOLVER,
+	SA_SOLVER_PECE,
+	IPNDM,
+	IPNDM_V,
+	DEIS_TIMES,
+	HEUNPP2,
+	LCM_SIGMAS,
+	DPM_FAST,
+	DPM_ADAPTIVE,
 	SAMPLERS
 } sampler_kind;
 
@@ -89,6 +123,10 @@ sigma_spacing sampler_default_spacing(sampler_kind k, bool flow);
 bool sampler_takes_spacing(sampler_kind k, bool flow);
 /* Whether k-diffusion draws this sampler's noise from a Brownian motion over sigma (brownian.h). */
 bool sampler_is_brownian(sampler_kind k);
+/* Whether it begins a little below noise alone on flow, where lambda is finite, as ComfyUI does: at
+ * shift_sigma(0.9999).
+ */
+bool sampler_starts_below_noise(sampler_kind k);
 /* Latents of n floats that `sample` allocates, x not counted. */
 int sampler_buffers(sampler_kind k);
 
@@ -99,8 +137,7 @@ bool sampler_trajectory(
     trajectory *p, sampler_kind k, sigma_spacing s, const noise_schedule *schedule, int steps, error *e);
 
 /* The same for a model of flow, on make_flow_sigmas; none is left out. DDIM is Euler here, and PLMS Adams and
- * Bashforth's method on the velocity. The SDE samplers begin at shift_sigma(0.9999), as in ComfyUI, for at sigma 1
- * their noise would have no end. Fails with BAD_USAGE for TCD, which has no meaning without a noise schedule. */
+ * Bashforth's method on the velocity. Fails with BAD_USAGE for TCD, which has no meaning without a noise schedule. */
 bool sampler_flow_trajectory(trajectory *p, sampler_kind k, sigma_spacing s, double shift, int steps, error *e);
 
 /* x [n]: the first latent (noise times path->start, or whatever the first point asks for); becomes the result. */

@@ -6,6 +6,25 @@
 /* Half way in lambda from flow's sigma 1, where lambda is infinite; ComfyUI's. */
 static const double NEARLY_NOISE = 0.9999;
 
+/* The guesses that a step with CFG++ goes on: the unconditional ones, to whose end the guidance of the beginning is
+ * added, or, with guides_middle, as ComfyUI had it until 2025, the guided ones: x is first taken for that of the guided
+ * guess and the unconditional noise, and in the whole step with the unconditional guess of the middle, which takes away
+ * some of the noise. */
+static const float *begin_guided(solver *s, double alpha, float *denoised, float *ahead)
+{
+	if (!s->guidance || !s->options.guides_middle) return s->x;
+	MIX(s, ahead, { 1, s->x }, { alpha, s->guidance });
+	take_guidance(s, denoised);
+	return ahead;
+}
+
+static void end_guided(solver *s, double alpha, const float *denoised, float *middle_guess)
+{
+	if (!s->guidance || !s->options.guides_middle) return;
+	MIX(s, s->x, { 1, s->x }, { alpha, denoised }, { -alpha, middle_guess });
+	take_guidance(s, middle_guess);
+}
+
 /* k-diffusion's DPM++ 2S a: half way in lambda to the lower sigma of an ancestral step, the whole step with the guess
  * from there, up again with noise. */
 void solve_dpmpp_2s_ancestral(solver *s)
@@ -15,15 +34,21 @@ void solve_dpmpp_2s_ancestral(solver *s)
 		ancestral_step part = split_step(s, now);
 		const float *guess = denoised;
 		predict(s, now->from, s->x, denoised, NULL);
+		const float *x = begin_guided(s, now->from.alpha, denoised, ahead);
 		if (part.down.sigma > 0) {
 			double ratio = sqrt(ratio_of(now->from) * ratio_of(part.down));
 			path_point middle = isinf(ratio) ? point_of_sigma(s->path, NEARLY_NOISE) : point_of_ratio(s->path, ratio);
-			move(s, ahead, s->x, now->from, middle.alpha, middle.sigma, denoised);
+			float *guidance = s->guidance;
+			if (guidance) s->guidance = s->buffers[3];
+			move(s, ahead, x, now->from, middle.alpha, middle.sigma, denoised);
 			predict(s, middle, ahead, middle_guess, NULL);
+			end_guided(s, now->from.alpha, denoised, middle_guess);
+			s->guidance = guidance;
 			guess = middle_guess;
 		}
 		move(s, s->x, s->x, now->from, part.down.alpha, part.down.sigma, guess);
 		if (part.grow != 1) MIX(s, s->x, { part.grow, s->x });
+		add_guidance(s, now->to.alpha); /* of the beginning; 0 where it was taken */
 		add_noise(s, s->x, now->from, now->to, part.up, ahead);
 	}
 }

@@ -3,27 +3,35 @@
 #include <math.h>
 #include <string.h>
 
-const path_step *next_step(solver *s)
+/* Tells progress of the steps that are done, with the guided guess where CFG++ steps by the other. */
+static bool report(solver *s, int done)
 {
 	const sampling *h = s->hooks;
-	if (!s->failed && s->done && h->progress &&
-	    !h->progress(h->progress_context, s->done, s->calls, s->x, s->buffers[0])) {
-		s->failed = true;
-		fail(s->e, STOPPED, "stopped after step %d of %d", s->done, s->path->count);
-	}
+	if (s->failed || !h->progress) return !s->failed;
+	if (s->guidance) MIX(s, s->buffers[0], { 1, s->buffers[0] }, { 1, s->guidance });
+	if (h->progress(h->progress_context, done, s->calls, s->x, s->buffers[0])) return true;
+	s->failed = true;
+	return fail(s->e, STOPPED, "stopped after step %d of %d", done, s->path->count);
+}
+
+const path_step *next_step(solver *s)
+{
+	if (s->done) report(s, s->done);
 	return s->failed || s->done == s->path->count ? NULL : &s->path->steps[s->done++];
 }
 
-/* The output that means x0: the inverse of interpret. */
-static double output_of(prediction what, path_point at, double x, double x0)
+bool reach(solver *s, double sigma)
 {
-	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b);
-	switch (what) {
-	case PREDICT_NOISE: return (x - a * x0) / b;
-	case PREDICT_VELOCITY: return (a * x - x0 * norm * norm) / (b * norm);
-	case PREDICT_FLOW: return (x - x0) / b;
-	default: return x0;
-	}
+	const trajectory *p = s->path;
+	int before = s->done ? s->done - 1 : 0, ended = before, last = p->count;
+	double end =
+	    p->steps[last - 1].to.sigma > 0 || last == 1 ? p->steps[last - 1].to.sigma : p->steps[last - 1].from.sigma;
+	if (sigma <= end * (1 + 1e-9))
+		ended = last;
+	else
+		while (ended < last - 1 && p->steps[ended].to.sigma >= sigma * (1 - 1e-9)) ended++;
+	s->done = ended < last ? ended + 1 : last;
+	return ended > before ? report(s, ended) && ended < last : !s->failed && ended < last;
 }
 
 static void restore_known(const solver *s, path_point at, const float *x, float *out)
@@ -37,39 +45,39 @@ static void restore_known(const solver *s, path_point at, const float *x, float 
 	}
 }
 
-void call_denoiser(solver *s, path_point at, const float *x, float *out)
+static void call(solver *s, path_point at, const float *x, float *out, float *unconditional)
 {
 	if (s->failed) return;
 	const float *input = x;
-	if (s->path->form == VARIANCE_EXPLODING && s->hooks->prediction != PREDICT_FLOW) {
-		MIX(s, s->scaled, { 1 / sqrt(at.alpha * at.alpha + at.sigma * at.sigma), x });
+	const sampling *h = s->hooks;
+	path_point scaled = at;
+	if (s->path->form == VARIANCE_EXPLODING && h->prediction != PREDICT_FLOW) {
+		double factor = 1 / sqrt(at.alpha * at.alpha + at.sigma * at.sigma);
+		MIX(s, s->scaled, { factor, x });
 		input = s->scaled;
+		scaled.alpha *= factor;
+		scaled.sigma *= factor;
 	}
 	s->calls++;
-	s->failed = !s->hooks->denoise(s->hooks->denoise_context, step_index(s), at.t, input, out, s->e);
-	if (!s->failed && s->hooks->mask) restore_known(s, at, x, out);
+	s->failed = !h->denoise(h->denoise_context, step_index(s), scaled, input, out, unconditional, s->e);
+	if (s->failed || !h->mask) return;
+	restore_known(s, at, x, out);
+	if (unconditional) restore_known(s, at, x, unconditional);
 }
+
+void call_denoiser(solver *s, path_point at, const float *x, float *out) { call(s, at, x, out, NULL); }
 
 void interpret(solver *s, path_point at, const float *x, const float *out, float *denoised, float *noise)
 {
 	if (s->failed) return;
 	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b), clip = s->options.clip;
 	for (size_t i = 0; i < s->n; i++) {
-		double value = (double)x[i], o = (double)out[i], x0, fresh;
+		double value = (double)x[i], o = (double)out[i], x0 = clean_of(s->hooks->prediction, at, value, o), fresh;
 		switch (s->hooks->prediction) {
-		case PREDICT_NOISE:
-			fresh = o;
-			x0 = (value - b * o) / a;
-			break;
-		case PREDICT_VELOCITY:
-			fresh = (a * o + b * value / norm) / norm;
-			x0 = (a * value / norm - b * o) / norm;
-			break;
-		case PREDICT_FLOW:
-			x0 = value - b * o;
-			fresh = value * (1 - a) / b + a * o;
-			break;
-		default: x0 = o; fresh = (value - a * o) / b;
+		case PREDICT_NOISE: fresh = o; break;
+		case PREDICT_VELOCITY: fresh = (a * o + b * value / norm) / norm; break;
+		case PREDICT_FLOW: fresh = value * (1 - a) / b + a * o; break;
+		default: fresh = (value - a * o) / b;
 		}
 		if (clip > 0) x0 = fmin(fmax(x0, -clip), clip);
 		if (denoised) denoised[i] = (float)x0;
@@ -80,8 +88,29 @@ void interpret(solver *s, path_point at, const float *x, const float *out, float
 void predict(solver *s, path_point at, const float *x, float *denoised, float *noise)
 {
 	float *out = denoised ? denoised : noise;
-	call_denoiser(s, at, x, out);
+	call(s, at, x, s->guidance ? s->guidance : out, s->guidance ? out : NULL);
+	if (s->guidance) interpret(s, at, x, s->guidance, s->guidance, NULL);
 	interpret(s, at, x, out, denoised, noise);
+	if (s->guidance) MIX(s, s->guidance, { 1, s->guidance }, { -1, denoised });
+}
+
+void add_guidance(solver *s, double amount)
+{
+	if (s->guidance) MIX(s, s->x, { 1, s->x }, { amount, s->guidance });
+}
+
+void take_guidance(solver *s, float *denoised)
+{
+	if (!s->guidance) return;
+	MIX(s, denoised, { 1, denoised }, { 1, s->guidance });
+	MIX(s, s->guidance, { 0, s->guidance });
+}
+
+void slope_at(solver *s, path_point at, const float *x, float *denoised, float *slope)
+{
+	predict(s, at, x, denoised, slope);
+	if (s->options.clip > 0) MIX(s, slope, { 1 / at.sigma, x }, { -at.alpha / at.sigma, denoised });
+	if (s->path->form == FLOW_MATCHING) MIX(s, slope, { 1, slope }, { -1, denoised });
 }
 
 void mix_terms(const solver *s, float *out, const term *terms)
@@ -131,6 +160,22 @@ void add_noise(solver *s, float *x, path_point from, path_point to, double amoun
 		s->failed =
 		    !h->noise(h->noise_context, noise_level(s->path, from), noise_level(s->path, to), scratch, s->n, s->e);
 	MIX(s, x, { 1, x }, { amount, scratch });
+}
+
+void solve_powers(const double *r, const double *b, double *w, int n)
+{
+	double m[MOST_POWERS][MOST_POWERS + 1];
+	for (int i = 0; i < n; i++) {
+		for (int j = 0; j < n; j++) m[i][j] = pow(r[j], i);
+		m[i][n] = b[i];
+	}
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < n; k++) {
+			if (k == i) continue;
+			double factor = m[k][i] / m[i][i];
+			for (int j = i; j <= n; j++) m[k][j] -= factor * m[i][j];
+		}
+	for (int i = 0; i < n; i++) w[i] = m[i][n] / m[i][i];
 }
 
 void shift_arrays(float **past, int n)

@@ -14,6 +14,7 @@ typedef struct solver {
 	size_t n;
 	float *buffers[MAX_BUFFERS]; /* as many as the table says; [0] holds the guess of x0 that progress sees */
 	float *scaled;               /* the network's input */
+	float *guidance;             /* CFG++: the guided guess of x0 less the unconditional one; else NULL */
 	int done, calls;             /* steps begun, calls of the denoiser */
 	bool failed;
 	error *e;
@@ -21,6 +22,9 @@ typedef struct solver {
 
 /* The step to do, NULL after the last or a failure. Reports progress on the one before. */
 const path_step *next_step(solver *s);
+/* For solvers with points of their own between the path's first and last: x is at this sigma now, and the next call
+ * belongs to the step of the path in which it lies. Reports progress where steps have ended; false: stop. */
+bool reach(solver *s, double sigma);
 static inline int step_index(const solver *s) { return s->done - 1; }
 static inline bool is_last_step(const solver *s) { return s->done == s->path->count; }
 
@@ -29,8 +33,15 @@ void call_denoiser(solver *s, path_point at, const float *x, float *out);
 /* Its meaning: x0 and noise with x = alpha·x0 + sigma·noise. denoised may be out itself; either may be NULL. Where x0
  * is clipped the noise is not. */
 void interpret(solver *s, path_point at, const float *x, const float *out, float *denoised, float *noise);
-/* Both. */
+/* Both. CFG++ (Chung et al. 2024): both are those of the unconditional output; denoised is not NULL, and
+ * s->guidance is what the guided guess has more. */
 void predict(solver *s, path_point at, const float *x, float *denoised, float *noise);
+/* x += amount · s->guidance; nothing without CFG++. */
+void add_guidance(solver *s, double amount);
+/* Makes a guess of x0 the guided one, and s->guidance 0; nothing without CFG++. */
+void take_guidance(solver *s, float *denoised);
+/* dx/dsigma: the noise on a variance exploding path, the velocity noise - x0 on flow. */
+void slope_at(solver *s, path_point at, const float *x, float *denoised, float *slope);
 
 /* out = the sum of factor·values over the terms; out may be one of the values. */
 typedef struct term {
@@ -62,6 +73,10 @@ ancestral_step split_step(const solver *s, const path_step *step);
 /* x += amount · fresh noise, drawn into scratch; draws nothing where amount is 0. */
 void add_noise(solver *s, float *x, path_point from, path_point to, double amount, float *scratch);
 
+/* Solves sum_j r[j]^i · w[j] = b[i] for the n <= MOST_POWERS weights w. */
+enum { MOST_POWERS = 4 };
+void solve_powers(const double *r, const double *b, double *w, int n);
+
 /* Histories, the newest first: makes room at the front, where the oldest array is to be overwritten. */
 void shift_arrays(float **past, int n);
 void shift_values(double *past, int n);
@@ -87,5 +102,16 @@ void solve_unipc(solver *s);
 void solve_deis(solver *s);
 void solve_lcm(solver *s);
 void solve_tcd(solver *s);
+void solve_res_multistep(solver *s);
+void solve_gradient_estimation(solver *s);
+void solve_er_sde(solver *s);
+void solve_seeds_2(solver *s);
+void solve_seeds_3(solver *s);
+void solve_sa(solver *s);
+void solve_ipndm(solver *s);
+void solve_deis_times(solver *s);
+void solve_heunpp2(solver *s);
+void solve_dpm_fast(solver *s);
+void solve_dpm_adaptive(solver *s);
 
 #endif

@@ -96,6 +96,28 @@ bool trajectory_from_timesteps(
 	return true;
 }
 
+double clean_of(prediction what, path_point at, double x, double output)
+{
+	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b);
+	switch (what) {
+	case PREDICT_NOISE: return (x - b * output) / a;
+	case PREDICT_VELOCITY: return (a * x / norm - b * output) / norm;
+	case PREDICT_FLOW: return x - b * output;
+	default: return output;
+	}
+}
+
+double output_of(prediction what, path_point at, double x, double clean)
+{
+	double a = at.alpha, b = at.sigma, norm = sqrt(a * a + b * b);
+	switch (what) {
+	case PREDICT_NOISE: return (x - a * clean) / b;
+	case PREDICT_VELOCITY: return (a * x - clean * norm * norm) / (b * norm);
+	case PREDICT_FLOW: return (x - clean) / b;
+	default: return clean;
+	}
+}
+
 void trajectory_skip(trajectory *p, int n)
 {
 	p->count -= n;

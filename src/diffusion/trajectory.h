@@ -26,6 +26,7 @@ typedef struct trajectory {
 	path_step *steps; /* [count], owned, and as many as are skipped in front of them */
 	int skipped;      /* by trajectory_skip */
 	double start;     /* the first latent is unit normal noise times this */
+	double shift;     /* of flow's sigmas (shift_sigma); 0 or 1: none */
 } trajectory;
 
 /* Which timesteps a sampler of the DDIM kind visits (diffusers: timestep_spacing; Lin et al. 2023). */
@@ -64,6 +65,10 @@ path_point point_of_sigma(const trajectory *p, double sigma);
 path_point point_of_ratio(const trajectory *p, double ratio);
 /* A point of the schedule's own, variance preserving; t < 0 is the end: alpha_cumprod `final`. */
 path_point point_of_timestep(const noise_schedule *s, double t, double final);
+
+/* x0 as the network's output for x at a point means it, and the output that means x0. */
+double clean_of(prediction what, path_point at, double x, double output);
+double output_of(prediction what, path_point at, double x, double clean);
 
 /* Leaves out the first n steps (image to image: what is left starts at steps[0].from). 0 <= n < count. */
 void trajectory_skip(trajectory *p, int n);

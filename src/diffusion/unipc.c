@@ -13,23 +13,6 @@ typedef struct unipc {
 	int order; /* of the step before */
 } unipc;
 
-/* Solves R·w = b, rows r^i, for at most three unknowns, by elimination. */
-static void solve_powers(const double *r, const double *b, double *w, int n)
-{
-	double m[MAX_ORDER][MAX_ORDER + 1];
-	for (int i = 0; i < n; i++) {
-		for (int j = 0; j < n; j++) m[i][j] = pow(r[j], i);
-		m[i][n] = b[i];
-	}
-	for (int i = 0; i < n; i++)
-		for (int k = 0; k < n; k++) {
-			if (k == i) continue;
-			double factor = m[k][i] / m[i][i];
-			for (int j = i; j <= n; j++) m[k][j] -= factor * m[i][j];
-		}
-	for (int i = 0; i < n; i++) w[i] = m[i][n] / m[i][i];
-}
-
 /* One step of B(h) form from u->base at u->from to a point, with the guesses from `newest` on; with `ahead` (the guess
  * at the point itself) it is the corrector, without the predictor. */
 static void update(solver *s, const unipc *u, path_point to, int newest, int order, const float *ahead, float *out)

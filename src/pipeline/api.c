@@ -27,6 +27,7 @@ void sumi_free(void *memory) { free(memory); }
 /* ── names ── */
 
 const char *sumi_sampler_name(int i) { return i >= 0 && i < SAMPLERS ? sampler_name((sampler_kind)i) : NULL; }
+const char *sumi_guidance_name(int i) { return i >= 0 ? guidance_name(i) : NULL; }
 const char *sumi_schedule_name(int i) { return i >= 0 && i < SPACINGS ? spacing_name((sigma_spacing)i) : NULL; }
 
 const char *sumi_family_name(int i)
@@ -224,17 +225,8 @@ void sumi_options_init(sumi_options *options, size_t size)
 		.strength = 0.75,
 		.aesthetic_score = 6,
 		.negative_aesthetic_score = 2.5,
-		.refiner_start = 0.8,
-		.slg_scale = -1,
-		.skip_layer_start = 0.01,
-		.skip_layer_end = 0.2 };
+		.refiner_start = 0.8 };
 	hand_out(options, size, &standard, sizeof standard);
-}
-
-void sumi_control_init(sumi_control *control, size_t size)
-{
-	const sumi_control standard = { .strength = 1, .to = 1 };
-	hand_out(control, size, &standard, sizeof standard);
 }
 
 static bool can_draw(const model *m, const sumi_options *options, error *e)

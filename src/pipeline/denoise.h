@@ -3,7 +3,7 @@
 #ifndef SUMI_PIPELINE_DENOISE_H
 #define SUMI_PIPELINE_DENOISE_H
 #include "diffusion/sampler.h"
-#include "pipeline/control.h"
+#include "pipeline/job.h"
 
 typedef struct denoiser {
 	session *session;
@@ -13,10 +13,8 @@ typedef struct denoiser {
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
 	/* owned */
 	stage *network;
-	float *inputs, *times, *contexts, *vectors, *outputs;
-	float *skipped; /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
-	                   off */
-	controller control;
+	float *inputs, *times, *contexts, *vectors, *outputs, *scratch;
+	float *averages;  /* [count][positions][C] what guidance remembers */
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 	const watcher *w;
 } denoiser;

@@ -24,13 +24,13 @@ typedef struct replay {
 	int compared;
 } replay;
 
-static bool apply_model(void *context, int step, double t, const float *x, float *out, error *e)
+static bool apply_model(void *context, int step, path_point at, const float *x, float *out, float *apart, error *e)
 {
-	(void)step, (void)e;
+	(void)step, (void)apart, (void)e;
 	replay *r = context;
 	const json_t *expected = json_array_get(r->times, (size_t)r->calls);
-	if (expected) r->error = fmax(r->error, fabs(json_number_value(expected) - t) / 1000);
-	for (size_t i = 0; i < r->n; i++) out[i] = (float)elementwise_at(&r->model, (double)x[i], t);
+	if (expected) r->error = fmax(r->error, fabs(json_number_value(expected) - at.t) / 1000);
+	for (size_t i = 0; i < r->n; i++) out[i] = (float)elementwise_at(&r->model, (double)x[i], at.t);
 	r->calls++;
 	return true;
 }

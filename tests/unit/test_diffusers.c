@@ -13,10 +13,10 @@ static const char *const classes[] = { "DDPMScheduler", "DDIMScheduler", "PNDMSc
 	"DPMSolverSinglestepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler",
 	"FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler" };
 
-static bool nothing(void *context, int step, double t, const float *x, float *out, error *e)
+static bool nothing(void *context, int step, path_point at, const float *x, float *out, float *apart, error *e)
 {
-	(void)context, (void)step, (void)x, (void)e;
-	assert_true(t >= 0 && t <= 1000);
+	(void)context, (void)step, (void)apart, (void)e;
+	assert_true(at.t >= 0 && at.t <= 1000);
 	for (int i = 0; i < 4; i++) out[i] = 0.1f * x[i];
 	return true;
 }
