@@ -127,8 +127,8 @@ typedef struct sumi_model_options {
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
 	const char *prediction; /* what the denoiser's output means: "epsilon", "v", "x0", "flow"; NULL: as the file says */
 	const char *device; /* what computes: "cpu"; "cuda" or "cuda:N": a GPU; "auto": a GPU if there is one; NULL: cpu */
-	/* Files with text encoders, each alone or in a whole model; NULL: the model's own. Of Stable Diffusion 3's, each may
-	 * be missing, and then leaves its part of the conditioning to zeros. */
+	/* Files with text encoders, each alone or in a whole model; NULL: the model's own. Of Stable Diffusion 3's, each
+	 * may be missing, and then leaves its part of the conditioning to zeros. */
 	const char *clip_l; /* CLIP's, of Stable Diffusion 1, SDXL and 3 */
 	const char *clip_g; /* OpenCLIP's, of SDXL and Stable Diffusion 3 */
 	const char *t5xxl;  /* T5's, of Stable Diffusion 3 */
@@ -193,6 +193,28 @@ SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
 /* ── drawing ── */
 
+/* A control network (ControlNet): a picture, such as edges or a pose, that the drawing follows. */
+typedef struct sumi_control {
+	size_t size;
+	const char *path;        /* of its file, or of its diffusers folder */
+	const sumi_image *image; /* what it reads, resized to the size of the picture */
+	double strength;         /* 1; 0 … 10 */
+	double from, to;         /* 0, 1: it counts in the steps that lie between these shares of all */
+	/* "balanced" (NULL), "prompt": the prompt is more important, "control": the picture is more important, or "guess":
+	 * diffusers' guess mode, for no prompt at all. */
+	const char *mode;
+	int canny_low,
+	    canny_high; /* high > 0: it reads the edges of image by Canny with these thresholds, 100 and 200 say */
+} sumi_control;
+
+SUMI_API void sumi_control_init(sumi_control *control, size_t size);
+static inline sumi_control sumi_control_defaults(void)
+{
+	sumi_control c;
+	sumi_control_init(&c, sizeof c);
+	return c;
+}
+
 typedef struct sumi_options {
 	size_t size;
 	/* Text, with A1111's syntax: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
@@ -240,10 +262,17 @@ typedef struct sumi_options {
 	 * SDXL's refiner does; the model's LoRA files are not added to it. NULL: none. */
 	const char *refiner;
 	double refiner_start;
+	/* Skip-layer guidance, for Stable Diffusion 3.5 medium: slg_scale times what these blocks of the transformer add to
+	 * the conditional output, in the steps between two fractions of all, 0.01 and 0.2. */
+	const char *skip_layers; /* "7,8,9" (NULL) */
+	double slg_scale;        /* 0: off; negative (the default): 2.5 where skip_layers is given, else off */
+	double skip_layer_start, skip_layer_end;
+	const sumi_control *const *controls; /* at most 8 */
+	int control_count;
 	/* Another form of classifier-free guidance and what it takes, "apg:eta=0,norm=15,momentum=-0.5"; any spelling of
 	 * sumi_guidance_name(). APG (Sadat et al. 2024): eta, norm, momentum; "APG ComfyUI" and "APG diffusers" are theirs.
-	 * CFG-Zero (Fan et al. 2025), and ComfyUI's. CFG norm: strength. Rescale CFG: share. Dynamic thresholding: mimic, percentile.
-	 * NULL: plain. */
+	 * CFG-Zero (Fan et al. 2025), and ComfyUI's. CFG norm: strength. Rescale CFG: share. Dynamic thresholding: mimic,
+	 * percentile. NULL: plain. */
 	const char *guidance_method;
 } sumi_options;
 
@@ -442,8 +471,9 @@ SUMI_API void sumi_evaluation_free(sumi_evaluation *result);
 /* ── files ── */
 
 /* Writes a new model with random weights: full size, in the published layout. family: a name, or the path of a JSON
- * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16"; NULL: f32. zeros:
- * the layers that training starts at zero are zero, so that the model draws nothing yet; otherwise they are random too.
+ * file (*.json) that describes one. The same seed gives the same bytes. type: "f32", "f16", "bf16", "f8_e4m3",
+ * "f8_e5m2" (vectors then f16); NULL: f32. zeros: the layers that training starts at zero are zero, so that the model
+ * draws nothing yet; otherwise they are random too.
  */
 SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, bool zeros, const char *path,
     const sumi_listener *listener, sumi_error *e);
@@ -452,7 +482,7 @@ SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, boo
  * *report (NULL where the file cannot be read at all). True: a model that can be used. Free with sumi_free(). */
 SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 
-/* Copies a model. type: of the float tensors, "f32", "f16", "bf16"; NULL: as they are. Values that are too large for it
+/* Copies a model. type: of the float tensors, as for sumi_init(); NULL: as they are. Values that are too large for it
  * are SUMI_BAD_FILE, with how many; with `clamp` they become the largest that it has. layout: "single" file or
  * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,

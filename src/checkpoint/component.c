@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 bool weight_as_tensor(const weight *w, dtype *d, shape *s, const void **data)
 {
@@ -51,4 +52,18 @@ const weight *component_find(const component *c, const family *f, role r, const 
 	for (int i = 0; !w && dialect_synonym(r, pieces[0].name, i, other, sizeof other); i++)
 		w = weights_find(c->from, other);
 	return w;
+}
+
+const char *component_scale(const component *c)
+{
+	static const char *const ends[] = { ".scale_weight", ".weight_scale", "scaled_fp8" };
+	for (size_t i = 0; c->from && i < weights_count(c->from); i++) {
+		const char *name = weights_at(c->from, i)->name;
+		size_t n = strlen(name);
+		for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
+			size_t end = strlen(ends[k]);
+			if (n >= end && !strcmp(name + n - end, ends[k])) return name;
+		}
+	}
+	return NULL;
 }

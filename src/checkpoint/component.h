@@ -14,6 +14,9 @@ typedef struct component {
 bool component_locate(component *c, family *f, role r, const weights *from);
 /* The weight for a parameter of shape s, by its key in the single-file layout; NULL: there is none. */
 const weight *component_find(const component *c, const family *f, role r, const char *key, shape s);
+/* Files of eight-bit weights may hold a factor for each ("NAME.scale_weight"), without which they mean nothing: the
+ * name of such a factor, which belongs to the file; NULL: there is none. */
+const char *component_scale(const component *c);
 
 /* A tensor_lookup; context: the weights. */
 bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const void **data);

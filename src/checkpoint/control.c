@@ -25,7 +25,7 @@ const char *control_doubt(const control_file *c) { return c->doubt; }
 
 static const weight *find_weight(const control_file *c, const char *key, int axes)
 {
-	return component_find(&c->where, &c->family, CONTROL_NETWORK, key, (shape){ axes, { 1, 1, 1, 1 } });
+	return component_find(&c->where, &c->family, CONTROL, key, (shape){ axes, { 1, 1, 1, 1 } });
 }
 
 /* An axis of a tensor; 0: there is no such tensor. */
@@ -93,7 +93,7 @@ static void check_weight(void *context, const char *name, shape s, initial start
 	const void *data;
 	(void)start;
 	if (!failed(y->e) && control_bind(y->c, name, s, &d, &data, y->e))
-		mark(y, component_find(&y->c->where, &y->c->family, CONTROL_NETWORK, name + sizeof scope - 1, s));
+		mark(y, component_find(&y->c->where, &y->c->family, CONTROL, name + sizeof scope - 1, s));
 }
 
 /* What the file has under the network's prefix and the network does not read: a network of another kind. */
@@ -150,14 +150,14 @@ static bool open_file(control_file *c, const char *path, const family *f, error 
 	if (!(c->path = strdup(path))) return fail(e, NO_MEMORY, "out of memory");
 	if (f->denoiser.kind != UNET)
 		return fail(e, BAD_USAGE, "%s: control networks are for U-Nets, and %s has none", path, f->name);
-	if (!(c->file = weights_open_folder(path, diffusers_folder(CONTROL_NETWORK), e))) return false;
+	if (!(c->file = weights_open_folder(path, diffusers_folder(CONTROL), e))) return false;
 	c->family = *f;
 	if (weights_find(c->file, "lora_controlnet"))
 		return fail(e, BAD_FILE,
 		    "%s: a control network given as differences from the model (Control-LoRA), which are "
 		    "not read",
 		    path);
-	if (!component_locate(&c->where, &c->family, CONTROL_NETWORK, c->file))
+	if (!component_locate(&c->where, &c->family, CONTROL, c->file))
 		return fail(e, BAD_FILE, "%s: not a control network for %s", path, f->name);
 	if (!check_fit(c, f, e)) return false;
 	c->config = controlnet_for(&f->denoiser.unet, f->autoencoder.latent_channels);
@@ -198,7 +198,7 @@ bool control_bind(const control_file *c, const char *name, shape s, dtype *d, co
 {
 	size_t n = sizeof scope - 1;
 	if (strncmp(name, scope, n)) return false;
-	const weight *w = component_find(&c->where, &c->family, CONTROL_NETWORK, name + n, s);
+	const weight *w = component_find(&c->where, &c->family, CONTROL, name + n, s);
 	if (!w) return fail(e, BAD_FILE, "%s: no tensor '%s'", c->path, name + n);
 	if (!dtype_is_float(w->dtype))
 		return fail(e, BAD_FILE, "%s: '%s' has dtype %s: not a float type", c->path, w->name, w->type_name);

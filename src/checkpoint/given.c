@@ -134,6 +134,13 @@ bool given_complete(const model *m, error *e)
 {
 	bool any_apart = false, apart = false;
 	char text[160];
+	for (role r = 0; r < ROLES; r++) {
+		const char *scale = component_scale(&m->components[r]);
+		if (scale)
+			return fail(e, BAD_FILE,
+			    "the file of the %s scales its weights ('%s'), which is not read: take one without", role_name(r),
+			    scale);
+	}
 	for (role r = 0; r < FAMILY_ROLES; r++) {
 		bool there = m->components[r].from != NULL;
 		if (!family_has(&m->family, r)) continue;

@@ -1,4 +1,5 @@
 /* info.c - sumi_info: what a file is, in lines. */
+#include "base/buffer.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
@@ -6,30 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct lines { /* text that grows */
-	char *text;
-	size_t length, room;
-	bool full;
-} lines;
-
-static void put(lines *l, const char *text, size_t n)
-{
-	if (l->length + n + 1 > l->room) {
-		size_t room = 2 * (l->length + n + 1);
-		char *more = l->full ? NULL : realloc(l->text, room);
-		if (!more) {
-			l->full = true;
-			return;
-		}
-		l->text = more;
-		l->room = room;
-	}
-	memcpy(l->text + l->length, text, n);
-	l->length += n;
-	l->text[l->length] = 0;
-}
-
-__attribute__((format(printf, 2, 3))) static void line(lines *l, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void line(buffer *l, const char *format, ...)
 {
 	char one[1200];
 	va_list list;
@@ -37,11 +15,11 @@ __attribute__((format(printf, 2, 3))) static void line(lines *l, const char *for
 	vsnprintf(one, sizeof one - 1, format, list);
 	va_end(list);
 	strcat(one, "\n");
-	put(l, one, strlen(one));
+	buffer_add_text(l, one);
 }
 
 typedef struct tally {
-	lines wrong;
+	buffer wrong;
 	int counts[FLAWS];
 	char first[256];
 } tally;
@@ -59,7 +37,7 @@ static void count_parameter(void *context, const parameter *p)
 	if (!p->buffer) *(uint64_t *)context += shape_count(p->shape);
 }
 
-static void describe(lines *l, const checkpoint *c, const char *path, error *e)
+static void describe(buffer *l, const checkpoint *c, const char *path, error *e)
 {
 	const family *f = checkpoint_family(c);
 	uint64_t counts[FAMILY_ROLES] = { 0 }, bytes = 0;
@@ -98,7 +76,7 @@ static void describe(lines *l, const checkpoint *c, const char *path, error *e)
 
 bool file_info(const char *path, char **report, error *e)
 {
-	lines l = { 0 };
+	buffer l = { 0 };
 	tally t = { 0 };
 	uint64_t parameters;
 	checkpoint *c = checkpoint_open(path, e);
@@ -108,12 +86,12 @@ bool file_info(const char *path, char **report, error *e)
 		line(&l, "missing     %d", t.counts[MISSING]);
 		line(&l, "misshaped   %d", t.counts[MISSHAPED] + t.counts[MISTYPED]);
 		line(&l, "unexpected  %d", t.counts[UNEXPECTED]);
-		put(&l, t.wrong.text ? t.wrong.text : "", t.wrong.length);
+		buffer_add(&l, t.wrong.data, t.wrong.size);
 	}
 	checkpoint_close(c);
-	free(t.wrong.text);
-	*report = l.text;
-	if (l.full) return fail(e, NO_MEMORY, "out of memory for the report");
+	free(t.wrong.data);
+	*report = l.data;
+	if (l.failed || t.wrong.failed) return fail(e, NO_MEMORY, "out of memory for the report");
 	int bad = t.counts[MISSING] + t.counts[MISSHAPED] + t.counts[MISTYPED];
 	return bad ? fail(
 	                 e, BAD_FILE, "%s: %d tensors are missing or wrong: %s%s", path, bad, t.first, bad > 1 ? "; …" : "")

@@ -22,7 +22,7 @@ typedef struct work {
 
 static dtype written_type(const work *w, const parameter *p)
 {
-	return p->dtype == F32 && !p->buffer ? w->type : p->dtype;
+	return p->dtype == F32 && !p->buffer ? stored_type(w->type, p->shape.n) : p->dtype;
 }
 
 static void declare(void *context, const parameter *p)

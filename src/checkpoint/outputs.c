@@ -1,5 +1,6 @@
 /* outputs.c - writes tensors that are made of weights of other files. */
 #include "checkpoint/outputs.h"
+#include "checkpoint/types.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,18 +34,15 @@ bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t co
 	if (t->parts == OUTPUT_PARTS || first > all || count > all - first)
 		return fail(e, BAD_FILE, "'%s' has %zu elements, expected %zu", w->name, all, first + count);
 	t->from = w->dtype;
-	t->type = o->type != NO_DTYPE && dtype_is_float(w->dtype) && w->dtype != F64 ? o->type : w->dtype;
+	bool other = o->type != NO_DTYPE && dtype_is_float(w->dtype) && w->dtype != F64;
+	t->type = other ? stored_type(o->type, t->ndims) : w->dtype;
 	t->part[t->parts].w = w;
 	t->part[t->parts].first = first;
 	t->part[t->parts++].count = count;
 	return true;
 }
 
-/* Finite values from here on round to infinity in this type; its largest finite value. */
-static float overflow_at(dtype d) { return d == F16 ? 65520 : d == BF16 ? 0x1.ffp127f : INFINITY; }
-static float largest(dtype d) { return d == F16 ? 65504 : 0x1.fep127f; }
-
-static bool overflows(float x, dtype d) { return isfinite(x) && fabsf(x) >= overflow_at(d); }
+static bool overflows(float x, dtype d) { return isfinite(x) && fabsf(x) >= dtype_overflow(d); }
 
 /* The elements of a part; *copy: those of a transposed matrix, to be freed. NULL: no memory for it. */
 static const char *elements_of(const output *t, int part, char **copy, error *e)
@@ -131,7 +129,7 @@ static bool write_piece(void *context, float *values, size_t n, error *e)
 	const narrowing *y = context;
 	dtype type = y->t->type;
 	for (size_t i = 0; i < n; i++)
-		if (overflows(values[i], type)) values[i] = copysignf(largest(type), values[i]);
+		if (overflows(values[i], type)) values[i] = copysignf(dtype_largest(type), values[i]);
 	convert(y->narrow, type, values, F32, n);
 	return weights_writer_append(y->out, y->narrow, n * dtype_size(type), e);
 }

@@ -4,11 +4,16 @@
 
 bool type_from_name(const char *name, dtype *type, error *e)
 {
-	static const dtype known[] = { F32, F16, BF16 };
+	static const dtype known[] = { F32, F16, BF16, F8_E4M3, F8_E5M2 };
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcasecmp(name, dtype_name(known[i]))) {
 			*type = known[i];
 			return true;
 		}
-	return fail(e, BAD_USAGE, "type '%.40s' is not one of f32, f16, bf16", name);
+	return fail(e, BAD_USAGE, "type '%.40s' is not one of f32, f16, bf16, f8_e4m3, f8_e5m2", name);
+}
+
+dtype stored_type(dtype wanted, int ndims)
+{
+	return (wanted == F8_E4M3 || wanted == F8_E5M2) && ndims < 2 ? F16 : wanted;
 }

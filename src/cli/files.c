@@ -32,8 +32,8 @@ static const option init_table[] = {
 	    .help = "the file to write (FAMILY.safetensors)" },
 	{ .name = "seed", .letter = 's', .kind = INTEGER, AT(seed), 0, MOST_SEED, "N", "42",
 	    "the same seed writes the same bytes" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16", .standard = "f32",
-	    .help = "of the weights" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "TYPE", .standard = "f32",
+	    .help = "of the weights: f32, f16, bf16, f8_e4m3, f8_e5m2" },
 	{ .name = "zeros", .kind = FLAG, AT(zeros), .help = "to be trained: zero where training starts at zero" },
 	COMMON,
 };
@@ -106,8 +106,8 @@ int command_info(int argc, char **argv)
 
 /* clang-format off */
 static const option convert_table[] = {
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|f16|bf16",
-	    .help = "of the float tensors (as they are)" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "TYPE",
+	    .help = "of the float tensors: f32, f16, bf16, f8_e4m3, f8_e5m2 (as they are)" },
 	{ .name = "to", .kind = TEXT, AT(layout), .argument = "single|diffusers",
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
 	{ .name = "clamp", .kind = FLAG, AT(clamp),

@@ -1,5 +1,6 @@
 /* generate.c - sumi generate: from options to pictures in files. */
 #include "cli/commands.h"
+#include "cli/controls.h"
 #include "cli/options.h"
 #include <errno.h>
 #include <stdio.h>
@@ -11,13 +12,13 @@ typedef struct settings {
 	const char *model, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *prediction, *vae, *clip_l, *clip_g, *t5xxl, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
-	const char *original, *crop, *target, *refiner, *guidance_method;
-	text_list loras;
+	const char *original, *crop, *target, *refiner, *guidance_method, *skip_layers;
+	text_list loras, control_nets, control_images, control_modes;
 	long long width, height, steps, seed, count, clip_skip, threads, max_memory;
 	long long variation_seed, frames;
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
-	double shift, aesthetic, negative_aesthetic, refiner_start;
+	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, skip_layer_start, skip_layer_end;
 	bool zero_negative, no_metadata, verbose, quiet;
 } settings;
 
@@ -88,6 +89,12 @@ static const option table[] = {
 	{ .name = "guidance-skip-from", .kind = NUMBER, AT(skip_from), 0, 1, "X", "0",
 	    "leave guidance out from this share of the steps" },
 	{ .name = "guidance-skip-to", .kind = NUMBER, AT(skip_to), 0, 1, "X", NULL, "… to this one" },
+	{ .name = "skip-layers", .kind = TEXT, AT(skip_layers), .argument = "N,N,…",
+	    .help = "skip-layer guidance, for Stable Diffusion 3.5 medium: away from a picture without these blocks (7,8,9)" },
+	{ .name = "slg-scale", .kind = NUMBER, AT(slg_scale), 0, 100, "X", NULL, "how strong it is (2.5 with --skip-layers)" },
+	{ .name = "skip-layer-start", .kind = NUMBER, AT(skip_layer_start), 0, 1, "X", "0.01",
+	    "from this share of the steps" },
+	{ .name = "skip-layer-end", .kind = NUMBER, AT(skip_layer_end), 0, 1, "X", "0.2", "… to this one" },
 	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME",
 	    .help = "see the list below; model: a diffusers folder's own scheduler (the family's)" },
 	{ .name = "scheduler", .alias = "schedule", .kind = TEXT, AT(schedule), .argument = "NAME",
@@ -118,6 +125,14 @@ static const option table[] = {
 	    .help = "begin from this picture" },
 	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white; what is transparent stays" },
 	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
+
+	{ .name = "Following a picture (ControlNet)", .kind = HEADING },
+	{ .name = "control-net", .kind = TEXTS, AT(control_nets), .argument = "FILE[:S[:FROM:TO]]",
+	    .help = "a control network, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
+	{ .name = "control-image", .kind = TEXTS, AT(control_images), .argument = "FILE",
+	    .help = "what it reads; canny:FILE or canny:LOW:HIGH:FILE: the edges of that picture (the picture to begin from)" },
+	{ .name = "control-mode", .kind = TEXTS, AT(control_modes), .argument = "MODE", .help =
+	    "balanced; prompt or control: which is more important; guess: for no prompt (balanced)" },
 
 	{ .name = "Machine", .kind = HEADING },
 	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
@@ -271,6 +286,10 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.guidance_method = s->guidance_method;
 	o.refiner = s->refiner;
 	o.refiner_start = s->refiner_start;
+	o.skip_layers = s->skip_layers;
+	o.slg_scale = s->slg_scale;
+	o.skip_layer_start = s->skip_layer_start;
+	o.skip_layer_end = s->skip_layer_end;
 	o.guidance_skip_from = s->skip_from;
 	o.guidance_skip_to = s->skip_to;
 	o.sampler = s->sampler;
@@ -377,8 +396,14 @@ static int generate(const settings *s, const char *model_path)
 	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
 	o.init = init;
 	o.mask = mask;
-	sumi_model *model = sumi_open(model_path, &m, &e);
-	if (s->count == 1)
+	control_options controls;
+	code = controls_read(&controls, &s->control_nets, &s->control_images, &s->control_modes, init, &e);
+	o.controls = controls.list;
+	o.control_count = controls.count;
+	sumi_model *model = code ? NULL : sumi_open(model_path, &m, &e);
+	if (code)
+		e.status = SUMI_OK;
+	else if (s->count == 1)
 		draw_one(model, s, &o, &p, &e);
 	else
 		draw_many(model, s, o, &p, &e);
@@ -386,13 +411,15 @@ static int generate(const settings *s, const char *model_path)
 	sumi_close(model);
 	sumi_image_free(init);
 	sumi_image_free(mask);
+	controls_free(&controls);
+	if (code) return code;
 	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
 	return e.status ? complain(e.status, "%s", e.text) : 0;
 }
 
 int command_generate(int argc, char **argv)
 {
-	settings s = { .eta = -1, .guidance = -1, .variation_seed = -1 };
+	settings s = { .eta = -1, .guidance = -1, .slg_scale = -1, .variation_seed = -1 };
 	text_list words = { 0 };
 	char model[4096], path[4096], *from_file = NULL;
 	if (wants_help(argc, argv)) return help();

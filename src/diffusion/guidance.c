@@ -179,6 +179,7 @@ void guide(const guidance *g, const guided_outputs *p, float *out)
 	case PLAIN_GUIDANCE: guide_plainly(g->scale, g->rescale, u, c, out, n); break;
 	}
 	convert(p, space, p->prediction, out);
+	convert(p, space, p->prediction, c);
 }
 
 /* ── names ── */

@@ -28,7 +28,7 @@ typedef struct guidance {
 	double mimic, percentile;   /* DYNAMIC_THRESHOLD; percentile of the magnitudes, 0 … 1, that is the range */
 } guidance;
 
-/* One latent's outputs. Both arrays are changed. */
+/* One latent's outputs. */
 typedef struct guided_outputs {
 	float *unconditional, *conditional; /* [n] */
 	size_t n, channels;                 /* n = positions·channels, channels last */
@@ -41,7 +41,7 @@ typedef struct guided_outputs {
 
 /* Whether this step needs the unconditional output at all. */
 bool guidance_is_on(const guidance *g, int step, int steps);
-/* The guided output; out may be one of the two. */
+/* The guided output; out may be the unconditional one, whose values are lost in any case. */
 void guide(const guidance *g, const guided_outputs *p, float *out);
 
 /* "apg:eta=0,norm=15,momentum=-0.5": a method's name and what it takes; fills those fields. Names: guidance_name().

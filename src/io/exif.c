@@ -96,11 +96,11 @@ char *exif_comment(const exif *x)
 
 /* ── writing ── */
 
-static void put_number(sink *out, uint32_t n, int bytes)
+static void put_number(buffer *out, uint32_t n, int bytes)
 {
 	uint8_t b[4];
 	for (int i = 0; i < bytes; i++) b[i] = (uint8_t)(n >> 8 * (bytes - 1 - i));
-	sink_put(out, b, (size_t)bytes);
+	buffer_add(out, b, (size_t)bytes);
 }
 
 /* The next character of UTF-8 text; bytes that are none become U+FFFD. */
@@ -117,7 +117,7 @@ static uint32_t next_character(const uint8_t **text)
 	return more < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0xfffd : code;
 }
 
-static void put_utf16(sink *out, const char *text)
+static void put_utf16(buffer *out, const char *text)
 {
 	const uint8_t *at = (const uint8_t *)text;
 	for (int units = 0; *at && units < COMMENT_LIMIT - 1;) {
@@ -133,7 +133,7 @@ static void put_utf16(sink *out, const char *text)
 	}
 }
 
-static void put_entry(sink *out, uint32_t tag, uint32_t type, uint32_t count, uint32_t value)
+static void put_entry(buffer *out, uint32_t tag, uint32_t type, uint32_t count, uint32_t value)
 {
 	put_number(out, 1, 2); /* a directory of one */
 	put_number(out, tag, 2);
@@ -143,15 +143,15 @@ static void put_entry(sink *out, uint32_t tag, uint32_t type, uint32_t count, ui
 	put_number(out, 0, 4); /* no directory follows */
 }
 
-void exif_write(sink *out, const char *text)
+void exif_write(buffer *out, const char *text)
 {
-	sink comment = { 0 };
-	sink_put(&comment, "UNICODE\0", 8);
+	buffer comment = { 0 };
+	buffer_add(&comment, "UNICODE\0", 8);
 	put_utf16(&comment, text);
-	sink_put(out, "MM\0*\0\0\0\10", 8);
+	buffer_add(out, "MM\0*\0\0\0\10", 8);
 	put_entry(out, EXIF_POINTER, 4, 1, 26);
 	put_entry(out, USER_COMMENT, 7, (uint32_t)comment.size, 44);
-	sink_put(out, comment.data, comment.size);
+	buffer_add(out, comment.data, comment.size);
 	out->failed |= comment.failed;
 	free(comment.data);
 }

@@ -121,7 +121,7 @@ bool jpeg_exif(const source *s, exif *x)
 
 typedef struct destination {
 	struct jpeg_destination_mgr manager; /* first, as above */
-	sink *out;
+	buffer *out;
 	uint8_t buffer[1 << 14];
 } destination;
 
@@ -135,7 +135,7 @@ static void begin_output(j_compress_ptr j)
 static boolean empty_output(j_compress_ptr j)
 {
 	destination *d = (destination *)j->dest;
-	sink_put(d->out, d->buffer, sizeof d->buffer);
+	buffer_add(d->out, d->buffer, sizeof d->buffer);
 	begin_output(j);
 	return TRUE;
 }
@@ -143,10 +143,10 @@ static boolean empty_output(j_compress_ptr j)
 static void end_output(j_compress_ptr j)
 {
 	destination *d = (destination *)j->dest;
-	sink_put(d->out, d->buffer, sizeof d->buffer - d->manager.free_in_buffer);
+	buffer_add(d->out, d->buffer, sizeof d->buffer - d->manager.free_in_buffer);
 }
 
-static void write_rows(struct jpeg_compress_struct *j, const picture *p, const sink *metadata, int quality)
+static void write_rows(struct jpeg_compress_struct *j, const picture *p, const buffer *metadata, int quality)
 {
 	j->image_width = (JDIMENSION)p->width;
 	j->image_height = (JDIMENSION)p->height;
@@ -156,7 +156,7 @@ static void write_rows(struct jpeg_compress_struct *j, const picture *p, const s
 	jpeg_set_quality(j, quality, TRUE);
 	j->optimize_coding = TRUE;
 	jpeg_start_compress(j, TRUE);
-	if (metadata->size) jpeg_write_marker(j, JPEG_APP0 + 1, metadata->data, (unsigned)metadata->size);
+	if (metadata->size) jpeg_write_marker(j, JPEG_APP0 + 1, (const JOCTET *)metadata->data, (unsigned)metadata->size);
 	while (j->next_scanline < j->image_height) {
 		uint8_t *row = p->rgb + (size_t)j->next_scanline * (size_t)p->width * 3;
 		jpeg_write_scanlines(j, &row, 1);
@@ -164,7 +164,7 @@ static void write_rows(struct jpeg_compress_struct *j, const picture *p, const s
 	jpeg_finish_compress(j);
 }
 
-void encode_jpeg(sink *out, const picture *p, const char *text, int quality, error *e)
+void encode_jpeg(buffer *out, const picture *p, const char *text, int quality, error *e)
 {
 	codec c = { .name = "picture", .e = e };
 	struct jpeg_compress_struct j;
@@ -172,12 +172,12 @@ void encode_jpeg(sink *out, const picture *p, const char *text, int quality, err
 		                   .empty_output_buffer = empty_output,
 		                   .term_destination = end_output },
 		.out = out };
-	sink metadata = { 0 };
+	buffer metadata = { 0 };
 	set_errors(&c);
 	memset(&j, 0, sizeof j);
 	j.err = &c.errors;
 	if (text) {
-		sink_put(&metadata, "Exif\0\0", 6);
+		buffer_add(&metadata, "Exif\0\0", 6);
 		exif_write(&metadata, text);
 	}
 	if (!setjmp(c.land)) {

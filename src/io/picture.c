@@ -65,23 +65,6 @@ void alpha_end(picture *p)
 	p->alpha = NULL;
 }
 
-void sink_put(sink *s, const void *data, size_t bytes)
-{
-	if (s->failed || !bytes) return;
-	if (bytes > s->capacity - s->size) {
-		size_t capacity = s->size + bytes + (s->size + bytes) / 2 + 4096;
-		uint8_t *more = realloc(s->data, capacity);
-		if (!more) {
-			s->failed = true;
-			return;
-		}
-		s->data = more;
-		s->capacity = capacity;
-	}
-	memcpy(s->data + s->size, data, bytes);
-	s->size += bytes;
-}
-
 /* ── reading ── */
 
 static picture_format format_by_content(const uint8_t *data, size_t n)
@@ -259,7 +242,7 @@ bool picture_format_of(const char *path, picture_format *format, error *e)
 bool picture_encode(
     const picture *p, picture_format format, const char *text, int quality, uint8_t **data, size_t *bytes, error *e)
 {
-	sink out = { 0 };
+	buffer out = { 0 };
 	error own = { 0 };
 	if (quality < 0 || quality > 100) return fail(e, BAD_USAGE, "a quality of %d, expected 1 to 100", quality);
 	if (!quality) quality = 90;
@@ -274,7 +257,7 @@ bool picture_encode(
 		free(out.data);
 		return fail(e, own.status, "%s", own.text);
 	}
-	*data = out.data;
+	*data = (uint8_t *)out.data;
 	*bytes = out.size;
 	return true;
 }

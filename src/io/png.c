@@ -10,7 +10,7 @@ typedef struct codec {
 	png_infop info;
 	const source *source;
 	size_t at; /* of source */
-	sink *out;
+	buffer *out;
 	error *e;
 	jmp_buf land;
 	uint8_t **rows;
@@ -38,7 +38,7 @@ static void take(png_structp p, png_bytep data, size_t bytes)
 static void give(png_structp p, png_bytep data, size_t bytes)
 {
 	codec *c = png_get_io_ptr(p);
-	sink_put(c->out, data, bytes);
+	buffer_add(c->out, data, bytes);
 }
 
 static void release(codec *c)
@@ -232,7 +232,7 @@ static void write_everything(codec *c, const picture *p, const char *text)
 	png_write_end(c->png, NULL);
 }
 
-void encode_png(sink *out, const picture *p, const char *text, error *e)
+void encode_png(buffer *out, const picture *p, const char *text, error *e)
 {
 	codec c = { .out = out, .e = e };
 	c.latin1 = text ? latin1_from_utf8(text) : NULL;

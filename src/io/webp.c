@@ -80,8 +80,8 @@ bool webp_exif(const source *s, exif *x)
 
 static int give(const uint8_t *data, size_t bytes, const WebPPicture *p)
 {
-	sink *out = p->custom_ptr;
-	sink_put(out, data, bytes);
+	buffer *out = p->custom_ptr;
+	buffer_add(out, data, bytes);
 	return !out->failed;
 }
 
@@ -91,9 +91,9 @@ static void put_little_endian(uint8_t *p, uint32_t value, int bytes)
 }
 
 /* The simple file (one chunk of pixels) becomes an extended one: a header chunk before the pixels, EXIF after them. */
-static void add_exif(sink *file, const picture *p, const char *text)
+static void add_exif(buffer *file, const picture *p, const char *text)
 {
-	sink metadata = { 0 }, out = { 0 };
+	buffer metadata = { 0 }, out = { 0 };
 	exif_write(&metadata, text);
 	size_t pixels = file->size - 12, padded = metadata.size + (metadata.size & 1);
 	uint8_t start[30] = "RIFF....WEBPVP8X", chunk[8] = "EXIF";
@@ -103,18 +103,18 @@ static void add_exif(sink *file, const picture *p, const char *text)
 	put_little_endian(start + 24, (uint32_t)p->width - 1, 3);
 	put_little_endian(start + 27, (uint32_t)p->height - 1, 3);
 	put_little_endian(chunk + 4, (uint32_t)metadata.size, 4);
-	sink_put(&out, start, sizeof start);
-	sink_put(&out, file->data + 12, pixels);
-	sink_put(&out, chunk, sizeof chunk);
-	sink_put(&out, metadata.data, metadata.size);
-	sink_put(&out, "", padded - metadata.size);
+	buffer_add(&out, start, sizeof start);
+	buffer_add(&out, file->data + 12, pixels);
+	buffer_add(&out, chunk, sizeof chunk);
+	buffer_add(&out, metadata.data, metadata.size);
+	buffer_add(&out, "", padded - metadata.size);
 	out.failed |= metadata.failed;
 	free(metadata.data);
 	free(file->data);
 	*file = out;
 }
 
-void encode_webp(sink *out, const picture *p, const char *text, int quality, error *e)
+void encode_webp(buffer *out, const picture *p, const char *text, int quality, error *e)
 {
 	WebPConfig config;
 	WebPPicture w;

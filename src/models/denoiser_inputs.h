@@ -12,6 +12,7 @@ typedef struct denoiser_inputs {
 	tensor guidance;        /* [N,width]: the embedded guidance scale that a distilled model reads */
 	const tensor *controls; /* what control networks add: one for each skip, in order, and the middle block's last */
 	int control_count;      /* 0: none */
+	tensor keep;            /* [1,1,1]: 0 leaves out the blocks that a transformer's configuration names, 1 does not */
 } denoiser_inputs;
 
 #endif

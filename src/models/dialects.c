@@ -47,9 +47,9 @@ static const struct {
 	{ TINY_AUTOENCODER, "decoder." },
 	{ TINY_AUTOENCODER, "taesd_decoder." },
 	{ TINY_AUTOENCODER, "vae.decoder." },
-	{ CONTROL_NETWORK, "control_model." }, /* lllyasviel's */
-	{ CONTROL_NETWORK, "controlnet." },
-	{ CONTROL_NETWORK, "" },
+	{ CONTROL, "control_model." }, /* lllyasviel's */
+	{ CONTROL, "controlnet." },
+	{ CONTROL, "" },
 };
 
 /* Which names may follow. */
@@ -65,8 +65,8 @@ static const struct {
 	{ TEXT_ENCODER, BARE_CLIP_NAMES },
 	{ TINY_AUTOENCODER, ORIGINAL_NAMES },
 	{ TINY_AUTOENCODER, DIFFUSERS_NAMES },
-	{ CONTROL_NETWORK, ORIGINAL_NAMES },
-	{ CONTROL_NETWORK, DIFFUSERS_NAMES },
+	{ CONTROL, ORIGINAL_NAMES },
+	{ CONTROL, DIFFUSERS_NAMES },
 };
 
 enum { PREFIXES = sizeof prefixes / sizeof *prefixes, NAMINGS = sizeof namings / sizeof *namings };
@@ -151,7 +151,7 @@ static void landmark(const family *f, role r, char *key, size_t size, shape *s)
 	} else if (r == TINY_AUTOENCODER) {
 		name = "1.weight";
 		*s = (shape){ .n = 4 };
-	} else if (r == CONTROL_NETWORK) {
+	} else if (r == CONTROL) {
 		name = "input_hint_block.0.weight";
 		*s = (shape){ .n = 4 };
 	} else {

@@ -190,8 +190,8 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piec
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
 	key_piece *p = &pieces[0];
-	if ((r == DENOISER || r == CONTROL_NETWORK) && f->denoiser.kind != UNET) return 0;
-	if (r == CONTROL_NETWORK)
+	if ((r == DENOISER || r == CONTROL) && f->denoiser.kind != UNET) return 0;
+	if (r == CONTROL)
 		return control_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == AUTOENCODER) {

@@ -17,6 +17,7 @@ typedef struct stream { /* a block's tensors of the text or of the picture */
 	tensor x;              /* [N,T,width], the sums */
 	tensor m[MODULATIONS]; /* [N,1,width] */
 	bool last;             /* nothing reads these words any more */
+	tensor keep;           /* [1,1,1] times what the block adds; 0: all of it */
 	qkv joint, own;
 } stream;
 
@@ -91,10 +92,12 @@ static void before_attention(nn *n, const mmdit_config *c, stream *s, tensor emb
 }
 
 /* x + gate·proj(h) */
-static tensor gated(nn *n, const char *name, tensor x, tensor h, tensor gate)
+static tensor gated(nn *n, const stream *s, const char *name, tensor h, tensor gate)
 {
 	graph *g = n->g;
+	tensor x = s->x;
 	dtype sums = dtype_of(g, x);
+	if (s->keep) gate = mul(g, cast(g, gate, REAL), s->keep);
 	return add(g, x, mul(g, cast(g, nn_linear(n, name, h, dim(g, x, -1), true), sums), cast(g, gate, sums)));
 }
 
@@ -103,11 +106,11 @@ static void after_attention(nn *n, const mmdit_config *c, stream *s, tensor atte
 	graph *g = n->g;
 	if (s->last) return;
 	push(g, "%s", s->name);
-	s->x = gated(n, "attn.proj", s->x, attended, s->m[GATE]);
-	if (twice) s->x = gated(n, "attn2.proj", s->x, attend(n, c, s->own), s->m[GATE2]);
+	s->x = gated(n, s, "attn.proj", attended, s->m[GATE]);
+	if (twice) s->x = gated(n, s, "attn2.proj", attend(n, c, s->own), s->m[GATE2]);
 	tensor h = modulate(n, layer_norm(g, s->x, 0, 0, 1e-6f), s->m[MLP_SHIFT], s->m[MLP_SCALE]);
 	h = activate(g, nn_linear(n, "mlp.fc1", h, 4 * c->width, true), GELU_TANH);
-	s->x = gated(n, "mlp.fc2", s->x, h, s->m[MLP_GATE]);
+	s->x = gated(n, s, "mlp.fc2", h, s->m[MLP_GATE]);
 	pop(g);
 }
 
@@ -178,8 +181,11 @@ tensor mmdit(nn *n, const mmdit_config *c, denoiser_inputs in)
 	e = activate(g, add(g, e, embed(n, "y_embedder", cast(g, in.vector, sums), c->width)), SILU);
 	tensor context = nn_linear(n, "context_embedder", cast(g, in.context, compute), c->width, true);
 	stream words = { .name = "context_block", .x = cast(g, context, sums) }, picture = { .name = "x_block", .x = x };
-	for (int i = 0; i < c->depth; i++)
-		if (!c->left_out[i]) joint_block(n, c, i, &words, &picture, e);
+	for (int i = 0; i < c->depth; i++) {
+		if (c->left_out[i] && !in.keep) continue;
+		words.keep = picture.keep = c->left_out[i] ? in.keep : 0;
+		joint_block(n, c, i, &words, &picture, e);
+	}
 	push(g, "final_layer");
 	tensor m[2];
 	modulations(n, e, c->width, 2, m);

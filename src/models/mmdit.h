@@ -19,7 +19,8 @@ typedef struct mmdit_config {
 	int vector;               /* width of the vector condition */
 	bool qk_norm;             /* root-mean-square norms of queries and keys */
 	bool twice[MMDIT_BLOCKS]; /* block i attends to the picture once more (x_block_self_attn_layers) */
-	bool left_out[MMDIT_BLOCKS]; /* block i is skipped, for skip-layer guidance; never part of a file */
+	bool left_out[MMDIT_BLOCKS]; /* block i is skipped, for skip-layer guidance, where inputs.keep is 0 or not there;
+	                              * never part of a file */
 } mmdit_config;
 
 /* x [N,H,W,channels], t [N] (1000·σ), context [N,S,context], vector [N,vector], all full precision → the velocity

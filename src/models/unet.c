@@ -146,6 +146,18 @@ int unet_skips(const unet_config *c)
 	return count;
 }
 
+shape unet_skip_shape(const unet_config *c, int skip, int items, int height, int width)
+{
+	int level = 0, from = 0; /* the first skip of this level's size */
+	while (level < c->levels - 1 && skip > from + c->blocks[level]) {
+		from += c->blocks[level++] + 1;
+		height = (height + 1) / 2;
+		width = (width + 1) / 2;
+	}
+	int above = level && skip == from ? level - 1 : level; /* what halves a map keeps its channels */
+	return shape4(items, height, width, (skip ? c->multiplier[above] : 1) * c->channels);
+}
+
 bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, unet_half *h)
 {
 	graph *g = n->g;

@@ -49,6 +49,8 @@ typedef struct unet_half {
 	tensor middle; /* the middle block's result */
 } unet_half;
 int unet_skips(const unet_config *c); /* how many skips there are */
+/* [items,h,w,channels] of a skip for a latent of this size; of number unet_skips(): the middle block's result. */
+shape unet_skip_shape(const unet_config *c, int skip, int items, int height, int width);
 /* `added`, 0 or of the latent's size, is added to what the first convolution gives. False: the graph has failed. */
 bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, unet_half *h);
 

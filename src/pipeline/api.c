@@ -225,8 +225,17 @@ void sumi_options_init(sumi_options *options, size_t size)
 		.strength = 0.75,
 		.aesthetic_score = 6,
 		.negative_aesthetic_score = 2.5,
-		.refiner_start = 0.8 };
+		.refiner_start = 0.8,
+		.slg_scale = -1,
+		.skip_layer_start = 0.01,
+		.skip_layer_end = 0.2 };
 	hand_out(options, size, &standard, sizeof standard);
+}
+
+void sumi_control_init(sumi_control *control, size_t size)
+{
+	const sumi_control standard = { .strength = 1, .to = 1 };
+	hand_out(control, size, &standard, sizeof standard);
 }
 
 static bool can_draw(const model *m, const sumi_options *options, error *e)

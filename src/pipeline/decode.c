@@ -14,7 +14,7 @@ static void build(nn *n, const model *m, stage *s, const void *shapes)
 
 static network_key key_of(const decoding *d, const adapter_set *a)
 {
-	return (network_key){ d->tiny ? TINY_NETWORK : DECODER_NETWORK, { d->count, d->width, d->height }, a };
+	return (network_key){ d->tiny ? TINY_NETWORK : DECODER_NETWORK, { d->count, d->width, d->height }, .adapters = a };
 }
 
 decoding decoding_of(const job *j, int count)

@@ -24,17 +24,30 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[2] = c->tokens ? input(n->g, "context", REAL, shape3(y->items, c->tokens, c->width)) : 0;
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
-	denoiser_inputs in = {
-		.x = s->in[0], .t = s->in[1], .context = s->in[2], .guidance = s->in[3], .vector = s->in[4]
-	};
-	s->out = family_denoise(n, &m->family, in);
+	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
+	tensor residuals[UNET_SKIPS + 1];
+	denoiser_inputs in = { .x = s->in[0],
+		.t = s->in[1],
+		.context = s->in[2],
+		.guidance = s->in[3],
+		.vector = s->in[4],
+		.keep = s->in[6],
+		.controls = residuals };
+	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
+	family f = m->family;
+	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
+		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
+	s->out = family_denoise(n, &f, in);
 }
 
 static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
-	return (
-	    network_key){ DENOISER_NETWORK, { y->items, j->latent_height, j->latent_width, j->text.tokens }, j->adapters };
+	uint64_t skips = j->skip_layers.layers;
+	return (network_key){ .kind = DENOISER_NETWORK,
+		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
+		    (int)(skips & UINT32_MAX), j->control_count > 0 },
+		.adapters = j->adapters };
 }
 
 static shapes shapes_of(job *const *jobs, int count) { return (shapes){ jobs[0], count * jobs[0]->text.branches }; }
@@ -79,18 +92,22 @@ static bool begin(denoiser *d, error *e)
 	d->contexts = malloc((items * context + 1) * sizeof(float));
 	d->vectors = malloc((items * (size_t)j->text.vector + 1) * sizeof(float));
 	d->outputs = malloc(items * positions * (size_t)j->channels * sizeof(float));
+	d->skipped = j->skip_layers.layers ? malloc(items * positions * (size_t)j->channels * sizeof(float)) : NULL;
 	d->scratch = malloc(2 * positions * (size_t)j->channels * sizeof(float));
 	/* kept when a refiner takes over */
 	if (!d->averages) d->averages = calloc((size_t)d->count * positions * (size_t)j->channels, sizeof(float));
 	d->context_step = -1;
-	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || !d->scratch || !d->averages)
+	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || !d->scratch || !d->averages ||
+	    (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
-	return d->network && (!j->embedded || write_guidance(d, e));
+	return d->network && (!j->embedded || write_guidance(d, e)) &&
+	       controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e);
 }
 
 static void leave_network(denoiser *d)
 {
+	controls_end(&d->control);
 	if (d->network) session_done(d->session, d->network);
 	free(d->inputs);
 	free(d->times);
@@ -98,8 +115,9 @@ static void leave_network(denoiser *d)
 	free(d->vectors);
 	free(d->outputs);
 	free(d->scratch);
+	free(d->skipped);
 	d->network = NULL;
-	d->inputs = d->times = d->contexts = d->vectors = d->outputs = d->scratch = NULL;
+	d->inputs = d->times = d->contexts = d->vectors = d->outputs = d->scratch = d->skipped = NULL;
 }
 
 /* The model's network is freed, if the session does not keep it, before the refiner reads the prompts. */
@@ -167,7 +185,8 @@ static bool write_conditioning(denoiser *d, int step, error *e)
 			if (vector && !write_vector(d->jobs[k], step, b, d->vectors + item * vector, e)) return false;
 		}
 	d->context_step = step;
-	return stage_write(d->network, d->network->in[2], d->contexts, e) &&
+	return controls_write_conditioning(&d->control, d->contexts, d->vectors, e) &&
+	       stage_write(d->network, d->network->in[2], d->contexts, e) &&
 	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
 }
 
@@ -235,6 +254,40 @@ static void finish(const denoiser *d, int k, int step, path_point at, const floa
 		memcpy(out, conditional, n * sizeof *out);
 }
 
+/* ── skip-layer guidance ── */
+
+static bool write_keep(const denoiser *d, float keep, error *e)
+{
+	return !d->skipped || stage_write(d->network, d->network->in[6], &keep, e);
+}
+
+static bool skips_layers(const denoiser *d, int step)
+{
+	const skip_layer_guidance *g = &d->jobs[0]->skip_layers;
+	return g->layers && step > g->from * d->steps && step < g->to * d->steps;
+}
+
+/* All branches run once more without the blocks: what is there is a network for so many. d->outputs holds each
+ * picture's composed conditional output. */
+static bool guide_by_skipping(denoiser *d, const char *what, float *out, error *e)
+{
+	const job *j = d->jobs[0];
+	const conditioning *c = &j->text;
+	size_t n = j->positions * (size_t)j->channels, all = n * (size_t)c->branches, first = c->unconditional ? n : 0;
+	if (!write_keep(d, 0, e) || !stage_run(d->network, e) || !stage_read(d->network, d->skipped, e) ||
+	    !all_finite(d->skipped, (size_t)d->count * all, what, e))
+		return false;
+	for (int k = 0; k < d->count; k++, out += n) {
+		float *skipped = d->skipped + (size_t)k * all;
+		const float *conditional = d->outputs + (size_t)k * all + first;
+		double scale = d->jobs[k]->skip_layers.scale;
+		compose(&d->jobs[k]->text, skipped, n);
+		for (size_t i = 0; i < n; i++)
+			out[i] = (float)((double)out[i] + scale * ((double)conditional[i] - (double)skipped[first + i]));
+	}
+	return true;
+}
+
 bool denoiser_call(void *context, int step, path_point at, const float *x, float *out, float *unconditional, error *e)
 {
 	denoiser *d = context;
@@ -243,8 +296,9 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	if (is_refined(d, of_all) && !hand_over(d, e)) return false;
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
-	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !stage_run(d->network, e) ||
-	    !stage_read(d->network, d->outputs, e))
+	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !write_keep(d, 1, e) ||
+	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5], e) ||
+	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e))
 		return false;
 	snprintf(
 	    what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", of_all + 1, d->steps, at.t);
@@ -252,5 +306,5 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	for (size_t k = 0; k < (size_t)d->count; k++)
 		finish(d, (int)k, of_all, at, x + k * n, d->outputs + k * branches * n, out + k * n,
 		    unconditional ? unconditional + k * n : NULL);
-	return true;
+	return !skips_layers(d, of_all) || guide_by_skipping(d, what, out, e);
 }

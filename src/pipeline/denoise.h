@@ -3,7 +3,7 @@
 #ifndef SUMI_PIPELINE_DENOISE_H
 #define SUMI_PIPELINE_DENOISE_H
 #include "diffusion/sampler.h"
-#include "pipeline/job.h"
+#include "pipeline/control.h"
 
 typedef struct denoiser {
 	session *session;
@@ -14,7 +14,10 @@ typedef struct denoiser {
 	/* owned */
 	stage *network;
 	float *inputs, *times, *contexts, *vectors, *outputs, *scratch;
-	float *averages;  /* [count][positions][C] what guidance remembers */
+	float *averages; /* [count][positions][C] what guidance remembers */
+	float *skipped;  /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
+	                    off */
+	controller control;
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 	const watcher *w;
 } denoiser;

@@ -33,6 +33,38 @@ static void put_refiner(const job *j, hashing *h, parameters *p)
 	parameters_number(p, "Refiner switch at", j->o->refiner_start);
 }
 
+static void put_skip_layers(const job *j, parameters *p)
+{
+	const skip_layer_guidance *g = &j->skip_layers;
+	char text[256] = "";
+	for (int i = 0; i < 64; i++)
+		if (g->layers >> i & 1) snprintf(strchr(text, 0), 8, *text ? ",%d" : "%d", i);
+	parameters_number(p, "SLG scale", g->scale);
+	parameters_text(p, "Skip layers", text);
+	parameters_number(p, "Skip layer start", g->from);
+	parameters_number(p, "Skip layer end", g->to);
+}
+
+/* As A1111's extension writes it. */
+static void put_control(parameters *p, int i, const job_control *c)
+{
+	static const char *const modes[CONTROL_MODES] = { "Balanced", "My prompt is more important",
+		"ControlNet is more important", "Guess" };
+	const sumi_control *o = &c->options;
+	char label[24], module[64] = "none", text[512];
+	const char *slash = strrchr(o->path, '/'), *name = slash && slash[1] ? slash + 1 : o->path,
+	           *dot = strrchr(name, '.');
+	if (o->canny_high > 0)
+		snprintf(module, sizeof module, "canny, Threshold A: %d, Threshold B: %d", o->canny_low, o->canny_high);
+	snprintf(label, sizeof label, "ControlNet %d", i);
+	snprintf(text, sizeof text,
+	    "Module: %s, Model: %.*s, Weight: %.10g, Resize Mode: Just Resize, Guidance Start: %.10g, Guidance End: %.10g, "
+	    "Control Mode: %s",
+	    module, (int)(dot && dot > name ? dot - name : (long)strlen(name)), name, o->strength, o->from, o->to,
+	    modes[c->mode]);
+	parameters_text(p, label, text);
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -73,6 +105,8 @@ static void put_values(const job *j, hashing *h, parameters *p)
 		parameters_number(p, "Guidance skip from", o->guidance_skip_from);
 		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
 	}
+	if (j->skip_layers.layers) put_skip_layers(j, p);
+	for (int i = 0; i < j->control_count; i++) put_control(p, i, &j->controls[i]);
 	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);
 }
@@ -82,6 +116,6 @@ bool describe(const job *j, hashing *h, sumi_image *picture, error *e)
 	parameters p = { 0 };
 	put_values(j, j->o->hashes ? h : NULL, &p);
 	picture->seed = j->seed;
-	picture->parameters = p.text;
-	return !p.full || fail(e, NO_MEMORY, "out of memory for the picture's text");
+	picture->parameters = p.text.data;
+	return !p.text.failed || fail(e, NO_MEMORY, "out of memory for the picture's text");
 }

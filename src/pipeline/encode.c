@@ -36,7 +36,7 @@ static void build(nn *n, const model *m, stage *s, const void *shapes)
 
 static network_key key_of(const job *j)
 {
-	return (network_key){ ENCODER_NETWORK, { j->width, j->height, j->own_scheduler }, j->adapters };
+	return (network_key){ ENCODER_NETWORK, { j->width, j->height, j->own_scheduler }, .adapters = j->adapters };
 }
 
 stage *encoder_network(session *s, const job *j, error *e)

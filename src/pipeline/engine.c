@@ -33,7 +33,8 @@ int engine_batch(const model *m, int width, int height, int branches)
 /* Apart from the networks: latents, the sampler's buffers, contexts; and the pictures as floats. */
 static uint64_t host_bytes(const job *j, int count)
 {
-	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + 3 * (uint64_t)j->text.branches;
+	uint64_t outputs = j->skip_layers.layers ? 2 : 1;
+	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + (2 + outputs) * (uint64_t)j->text.branches;
 	uint64_t contexts = (uint64_t)(j->text.text_count + j->text.branches) * (uint64_t)j->text.tokens;
 	uint64_t pictures = (uint64_t)j->width * (uint64_t)j->height * 3;
 	return sizeof(float) * (uint64_t)count *
@@ -47,12 +48,25 @@ static void note_stage(const watcher *w, const stage *s)
 	    (double)graph_setup_bytes(s->g) / (1 << 20));
 }
 
-/* Counts a compiled network, unless it is none, in the most that one takes. */
-static void count_stage(const stage *s, uint64_t *most, const watcher *w)
+/* Counts a compiled network, unless it is none, and what is at work together with it, in the most that one takes. */
+static void count_stage(const stage *s, uint64_t together, uint64_t *most, const watcher *w)
 {
 	if (!s) return;
-	if (stage_bytes(s) > *most) *most = stage_bytes(s);
+	if (stage_bytes(s) + together > *most) *most = stage_bytes(s) + together;
 	note_stage(w, s);
+}
+
+/* The bytes of a group's control networks, compiled. */
+static uint64_t control_bytes(session *s, job *const *jobs, int count, const watcher *w, error *e)
+{
+	uint64_t all = 0;
+	for (int i = 0; i < jobs[0]->control_count; i++) {
+		const stage *one = control_network(s, jobs, count, i, e);
+		if (!one) return 0;
+		all += stage_bytes(one);
+		note_stage(w, one);
+	}
+	return all + sizeof(float) * 2 * control_values(jobs[0], count * jobs[0]->text.branches);
 }
 
 /* The text encoders and the denoiser, of a group or of its refiner. */
@@ -65,7 +79,7 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
-	count_stage(denoiser_network(s, jobs, count, e), most, w);
+	count_stage(denoiser_network(s, jobs, count, e), control_bytes(s, jobs, count, w, e), most, w);
 	return !failed(e);
 }
 
@@ -85,8 +99,8 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 	job *refiners[MOST_AT_ONCE];
 	if (!plan_denoising(s, jobs, count, &most, w, e)) return false;
 	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, &most, w, e)) return false;
-	if (j->o->init || j->extra) count_stage(encoder_network(s, j, e), &most, w);
-	count_stage(decoder_network(s, j, count, e), &most, w);
+	if (j->o->init || j->extra) count_stage(encoder_network(s, j, e), 0, &most, w);
+	count_stage(decoder_network(s, j, count, e), 0, &most, w);
 	if (failed(e)) return false;
 	if (count > 1)
 		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);

@@ -9,6 +9,21 @@
 #include "pipeline/noise.h"
 #include "pipeline/session.h"
 
+/* Skip-layer guidance (Stability AI sd3.5; diffusers' skip_guidance_layers): scale·(conditional − the conditional
+ * output without these blocks) is added in the steps that lie between `from` and `to` of all. */
+typedef struct skip_layer_guidance {
+	uint64_t layers; /* bit i: block i is left out; 0: it is off */
+	double scale, from, to;
+} skip_layer_guidance;
+
+enum { MOST_CONTROLS = 8 };
+typedef struct job_control {
+	sumi_control options; /* the caller's, checked; texts and pixels are borrowed */
+	sumi_image image;
+	const control_file *file; /* the session's */
+	control_mode mode;
+} job_control;
+
 typedef struct job {
 	const model *m;
 	int index;            /* among those that are drawn in one call */
@@ -29,6 +44,7 @@ typedef struct job {
 	scheduler scheduler;
 	prediction prediction;
 	guidance guidance;
+	skip_layer_guidance skip_layers;
 	noise_schedule schedule;
 	trajectory path;
 	int skipped;      /* steps of the path that image to image leaves out */
@@ -36,6 +52,8 @@ typedef struct job {
 	char *prompt;     /* without its <lora:…> */
 	adapter_list of_prompt;
 	const adapter_set *adapters;
+	job_control controls[MOST_CONTROLS];
+	int control_count;
 	conditioning text, text_to; /* text_to: blended in; no branches: there is none */
 	int skip;                   /* of the text encoder's last blocks; −1: the family's own */
 	struct job *refiner;        /* what the second model reads for the same picture, owned; NULL: there is none */
@@ -53,7 +71,7 @@ typedef struct job {
 bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, error *e);
 void job_free(job *j);
 
-/* Whether two jobs can share every run of a network: sizes, path, branches, tokens, adapters. */
+/* Whether two jobs can share every run of a network: sizes, path, branches, tokens, adapters, control networks. */
 bool jobs_alike(const job *a, const job *b);
 
 #endif

@@ -4,30 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void append(parameters *p, const char *text, size_t n)
-{
-	if (p->full) return;
-	if (p->length + n + 1 > p->room) {
-		size_t room = 2 * (p->length + n + 1);
-		char *more = realloc(p->text, room);
-		if (!more) {
-			p->full = true;
-			return;
-		}
-		p->text = more;
-		p->room = room;
-	}
-	memcpy(p->text + p->length, text, n);
-	p->length += n;
-	p->text[p->length] = 0;
-}
-
-static void append_all(parameters *p, const char *text) { append(p, text, strlen(text)); }
-
 /* JSON's quoting; bytes above ASCII stay, as A1111 reads them. */
 static void append_quoted(parameters *p, const char *value)
 {
-	append(p, "\"", 1);
+	buffer_add(&p->text, "\"", 1);
 	for (; *value; value++) {
 		char code[8];
 		if (*value == '"' || *value == '\\')
@@ -38,9 +18,9 @@ static void append_quoted(parameters *p, const char *value)
 			snprintf(code, sizeof code, "\\u%04x", (unsigned)*value);
 		else
 			snprintf(code, sizeof code, "%c", *value);
-		append_all(p, code);
+		buffer_add_text(&p->text, code);
 	}
-	append(p, "\"", 1);
+	buffer_add(&p->text, "\"", 1);
 }
 
 /* What Python's str.strip() takes for space: bytes of it at `text`, 0 where there is none. */
@@ -70,16 +50,16 @@ static bool is_mark(const char *line) { return !strncmp(line, "Negative prompt:"
  * to readers of prompts, and makes the line begin with something else. */
 static void append_prompt(parameters *p, const char *text, bool first_line)
 {
-	if (first_line && is_mark(skip_space(text))) append_all(p, "()");
+	if (first_line && is_mark(skip_space(text))) buffer_add_text(&p->text, "()");
 	while (*text) {
 		const char *space = text;
 		while (*space && !space_at(space)) space++;
-		append(p, text, (size_t)(space - text));
+		buffer_add(&p->text, text, (size_t)(space - text));
 		text = skip_space(space);
 		if (memchr(space, '\n', (size_t)(text - space)) && is_mark(text))
-			append_all(p, " ");
+			buffer_add_text(&p->text, " ");
 		else
-			append(p, space, (size_t)(text - space));
+			buffer_add(&p->text, space, (size_t)(text - space));
 	}
 }
 
@@ -87,24 +67,24 @@ void parameters_begin(parameters *p, const char *prompt, const char *negative)
 {
 	append_prompt(p, prompt, true);
 	if (negative && *negative) {
-		append_all(p, "\nNegative prompt: ");
+		buffer_add_text(&p->text, "\nNegative prompt: ");
 		append_prompt(p, negative, false);
 	}
-	append_all(p, "\n");
+	buffer_add_text(&p->text, "\n");
 }
 
 void parameters_text(parameters *p, const char *name, const char *value)
 {
-	if (p->listing) append_all(p, ", ");
+	if (p->listing) buffer_add_text(&p->text, ", ");
 	p->listing = true;
-	append_all(p, name);
-	append_all(p, ": ");
+	buffer_add_text(&p->text, name);
+	buffer_add_text(&p->text, ": ");
 	size_t n = strlen(value);
 	bool plain = !strpbrk(value, ",:\n") && *value != '"' && !space_at(value) && (!n || value[n - 1] != ' ');
 	if (!plain)
 		append_quoted(p, value);
 	else
-		append(p, value, n);
+		buffer_add(&p->text, value, n);
 }
 
 void parameters_number(parameters *p, const char *name, double value)

@@ -2,15 +2,12 @@
  * prompt, negative prompt, and one line "Name: value, Name: value, …". */
 #ifndef SUMI_PIPELINE_PARAMETERS_H
 #define SUMI_PIPELINE_PARAMETERS_H
-#include <stdarg.h>
+#include "base/buffer.h"
 #include <stdbool.h>
-#include <stddef.h>
 
-typedef struct parameters { /* text that grows; zeros to begin with */
-	char *text;             /* owned: free() it, or take it */
-	size_t length, room;
-	bool full;    /* out of memory: the text is not whole */
-	bool listing; /* the line of values has begun */
+typedef struct parameters { /* zeros to begin with */
+	buffer text;            /* owned: free() its data, or take it */
+	bool listing;           /* the line of values has begun */
 } parameters;
 
 /* The prompts; a negative prompt that is empty gets no line. What in them would be read as the beginning of another

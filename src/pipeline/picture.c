@@ -1,5 +1,6 @@
 /* picture.c - pixels, masks and floats. */
 #include "pipeline/picture.h"
+#include "io/canny.h"
 #include "io/picture.h"
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +25,19 @@ float *picture_of(const sumi_image *p, int width, int height, error *e)
 	if (!p || pixels) return out;
 	free(out);
 	return NULL;
+}
+
+bool hint_of(const sumi_image *p, int width, int height, int low, int high, float *out, error *e)
+{
+	size_t n = (size_t)width * (size_t)height * 3;
+	picture made = { 0 }, edges = { 0 };
+	const uint8_t *pixels = fitted(p, width, height, &made, e);
+	picture here = { .width = width, .height = height, .rgb = (uint8_t *)(uintptr_t)pixels };
+	if (pixels && high > 0) pixels = picture_edges(&edges, &here, low, high, e) ? edges.rgb : NULL;
+	for (size_t i = 0; pixels && i < n; i++) out[i] = (float)pixels[i] / 255;
+	picture_free(&made);
+	picture_free(&edges);
+	return pixels != NULL;
 }
 
 /* Grey values of an opaque picture at this size, 0 … 255. */

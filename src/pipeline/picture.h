@@ -6,6 +6,9 @@
 
 /* [height][width][3] in −1 … 1, resized where the sizes differ; all grey (0) where p is NULL. The caller frees. */
 float *picture_of(const sumi_image *p, int width, int height, error *e);
+/* [height][width][3] in 0 … 1 to `out`, resized where the sizes differ: what a control network reads. high > 0: the
+ * picture's edges (io/canny.h) in its place, found at that size. */
+bool hint_of(const sumi_image *p, int width, int height, int low, int high, float *out, error *e);
 /* A mask is painted where it is white; what is transparent in it is not painted, or, where all that was drawn on it is
  * dark, what is not transparent is (A1111 takes such a mask's transparency alone).
  *

@@ -1,5 +1,5 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
-#include "pipeline/job.h"
+#include "pipeline/control.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
 #include <limits.h>
@@ -70,9 +70,11 @@ static bool check_numbers(const sumi_options *o, error *e)
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
 	       within("flow shift", o->flow_shift, 0, 100, e) &&
 	       within("start of the refiner", o->refiner_start, 0, 1, e) && check_sizes(o, e) &&
-	       within("eta", o->eta, -HUGE_VAL, 1, e) && within("clip skip", o->clip_skip, 0, 64, e) &&
-	       within("strength", o->strength, 0, 1, e) && within("blend", o->blend, 0, 1, e) &&
-	       within("variation strength", o->variation_strength, 0, 1, e) &&
+	       within("skip-layer guidance", o->slg_scale, -HUGE_VAL, 100, e) &&
+	       within("start of the skip of layers", o->skip_layer_start, 0, 1, e) &&
+	       within("end of the skip of layers", o->skip_layer_end, 0, 1, e) && within("eta", o->eta, -HUGE_VAL, 1, e) &&
+	       within("clip skip", o->clip_skip, 0, 64, e) && within("strength", o->strength, 0, 1, e) &&
+	       within("blend", o->blend, 0, 1, e) && within("variation strength", o->variation_strength, 0, 1, e) &&
 	       (o->variation_seed >= 0 ||
 	           fail(e, BAD_USAGE, "variation seed %lld: at least 0", (long long)o->variation_seed)) &&
 	       (o->seed >= -1 || fail(e, BAD_USAGE, "seed %lld: at least 0, or -1 for a random one", (long long)o->seed));
@@ -365,6 +367,39 @@ static bool prepare_refiner(job *j, session *s, const watcher *w, error *e)
 	       read_blend(r, w, e);
 }
 
+/* ── skip-layer guidance ── */
+
+/* "7,8,9" or "[7, 8, 9]" as bits. */
+static bool read_layers(const char *text, int depth, uint64_t *layers, error *e)
+{
+	static const char between[] = " \t,[]";
+	for (const char *c = text + strspn(text, between); *c; c += strspn(c, between)) {
+		char *end;
+		long layer = strtol(c, &end, 10);
+		if (end == c || (*end && !strchr(between, *end)) || layer < 0 || layer >= depth)
+			return fail(e, BAD_USAGE, "skip layers '%.60s': numbers of blocks, 0 … %d, as in 7,8,9", text, depth - 1);
+		*layers |= (uint64_t)1 << layer;
+		c = end;
+	}
+	return true;
+}
+
+static bool read_skip_layers(job *j, error *e)
+{
+	enum { MOST_LAYERS = 64 };
+	const sumi_options *o = j->o;
+	const denoiser_config *c = &j->m->family.denoiser;
+	const char *layers = o->skip_layers ? o->skip_layers : "7,8,9";
+	skip_layer_guidance *g = &j->skip_layers;
+	*g = (skip_layer_guidance){ 0, o->slg_scale, o->skip_layer_start, o->skip_layer_end };
+	if (g->scale < 0) g->scale = o->skip_layers ? 2.5 : 0;
+	if (g->scale == 0) return true;
+	if (c->kind != MMDIT)
+		return fail(e, BAD_USAGE, "skip-layer guidance needs a transformer (Stable Diffusion 3); %s has a U-Net",
+		    j->m->family.name);
+	return read_layers(layers, c->mmdit.depth < MOST_LAYERS ? c->mmdit.depth : MOST_LAYERS, &g->layers, e);
+}
+
 static bool take_pictures(job *j, error *e)
 {
 	if (j->o->init && !adopt_image(&j->init_image, j->o->init, "the picture to begin from", e)) return false;
@@ -380,9 +415,10 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	j->o = &j->options;
 	j->prediction = j->m->family.prediction;
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
-	       check_pictures(j, e) && check_denoiser(j, e) && check_begin(j, e) && choose_seed(j, e) &&
-	       choose_sampler(j, e) && check_guidance(j, e) && make_schedule(j, e) && make_path(j, e) &&
-	       read_prompts(j, s, true, w, e) && read_blend(j, w, e) && prepare_refiner(j, s, w, e);
+	       check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) && check_begin(j, e) &&
+	       choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) && make_schedule(j, e) &&
+	       make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) && prepare_refiner(j, s, w, e) &&
+	       control_prepare(j, s, w, e);
 }
 
 void job_free(job *j)
@@ -415,7 +451,9 @@ static bool same_path(const trajectory *a, const trajectory *b)
 
 static bool same_inputs(const job *a, const job *b)
 {
-	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens;
+	const skip_layer_guidance *g = &a->skip_layers, *h = &b->skip_layers;
+	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens &&
+	       g->layers == h->layers && g->from == h->from && g->to == h->to;
 }
 
 static bool same_refiner(const job *a, const job *b)
@@ -430,5 +468,5 @@ bool jobs_alike(const job *a, const job *b)
 	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
 	       a->prediction == b->prediction && a->skipped == b->skipped && !a->o->init == !b->o->init &&
 	       !memcmp(&a->settings, &b->settings, sizeof a->settings) && same_path(&a->path, &b->path) &&
-	       same_inputs(a, b) && same_refiner(a, b);
+	       same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b);
 }

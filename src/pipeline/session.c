@@ -14,6 +14,12 @@ struct adapter_set {
 	adapter_set *next;
 };
 
+typedef struct kept_control {
+	control_file *file;
+	struct timespec changed; /* when it was last written */
+	struct kept_control *next;
+} kept_control;
+
 typedef struct network {
 	stage stage; /* first: a stage's address is its network's */
 	network_key key;
@@ -46,6 +52,7 @@ struct sumi_session {
 	network *networks;
 	adapter_set *adapters;
 	second_model *refiners;
+	kept_control *controls;
 	kept_states texts[MOST_TEXTS];
 	latent_colours colours;
 };
@@ -130,8 +137,25 @@ static void close_unused(session *s)
 	}
 }
 
+static void free_unused_controls(session *s)
+{
+	for (kept_control **at = &s->controls; *at;) {
+		kept_control *c = *at;
+		bool used = false;
+		for (const network *n = s->networks; n; n = n->next) used |= n->key.control == c->file;
+		if (used) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		control_close(c->file);
+		free(c);
+	}
+}
+
 void session_begin(session *s)
 {
+	free_unused_controls(s);
 	for (adapter_set **at = &s->adapters; *at;) {
 		adapter_set *a = *at;
 		if (is_used(s, a)) {
@@ -198,11 +222,29 @@ const model *session_refiner(session *s, const char *path, const watcher *w, err
 	return r->m;
 }
 
+/* ── control networks ── */
+
+const control_file *session_control(session *s, const char *path, const watcher *w, error *e)
+{
+	struct timespec t = time_of(path);
+	for (kept_control *c = s->controls; c; c = c->next)
+		if (!strcmp(control_path(c->file), path) && t.tv_sec == c->changed.tv_sec && t.tv_nsec == c->changed.tv_nsec)
+			return c->file;
+	kept_control *c = calloc(1, sizeof *c);
+	if (!c) return fail(e, NO_MEMORY, "out of memory for a control network"), NULL;
+	*c = (kept_control){ control_open(path, &s->m->family, e), t, s->controls };
+	if (!c->file) return free(c), NULL;
+	if (*control_doubt(c->file)) watcher_note(w, SUMI_WARNING, "%s: %s", path, control_doubt(c->file));
+	s->controls = c;
+	return c->file;
+}
+
 /* ── networks ── */
 
 static bool same_key(const network_key *a, const network_key *b)
 {
-	return a->kind == b->kind && a->adapters == b->adapters && !memcmp(a->size, b->size, sizeof a->size);
+	return a->kind == b->kind && a->adapters == b->adapters && a->control == b->control &&
+	       !memcmp(a->size, b->size, sizeof a->size);
 }
 
 static network *network_of(const session *s, const network_key *key)
@@ -244,8 +286,13 @@ void session_hold(session *s, bool on)
 
 static const char *name_of(network_kind k)
 {
-	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode" };
+	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode", "control" };
 	return names[k];
+}
+
+static const model *model_of(const session *s, const network_key *key)
+{
+	return key->adapters ? key->adapters->m : s->m;
 }
 
 stage *session_network(session *s, const network_key *key, build_fn *build, const void *shapes, error *e)
@@ -256,8 +303,10 @@ stage *session_network(session *s, const network_key *key, build_fn *build, cons
 	if (!n) return fail(e, NO_MEMORY, "out of memory for a network"), NULL;
 	n->key = *key;
 	n->stage.name = name_of(key->kind);
-	adaptation a = { key->adapters->all, key->adapters->count };
-	if (!stage_compile(&n->stage, key->adapters->m, a, build, shapes, e)) {
+	n->stage.control = key->control;
+	adaptation a = { 0 };
+	if (key->adapters) a.list = key->adapters->all, a.count = key->adapters->count;
+	if (!stage_compile(&n->stage, model_of(s, key), a, build, shapes, e)) {
 		stage_free(&n->stage);
 		free(n);
 		return NULL;
@@ -307,7 +356,7 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 	if (n->allocated) return &n->stage;
 	while (!fits(s, stage_bytes(&n->stage) + caller_bytes) && drop_oldest(s, n)) {
 	}
-	if (!stage_allocate(&n->stage, key->adapters->m, w, e)) {
+	if (!stage_allocate(&n->stage, model_of(s, key), w, e)) {
 		session_drop(s, &n->stage);
 		return NULL;
 	}

@@ -22,6 +22,12 @@ const model *adapter_set_model(const adapter_set *a);
 /* The model of this file, opened once, to compute as the session's does. Lives as adapter sets do. NULL: failed. */
 const model *session_refiner(session *s, const char *path, const watcher *w, error *e);
 
+/* ── control networks ── */
+
+/* The file, opened unless it is open already and has not changed. Lives as long as an adapter set does. NULL: failed.
+ */
+const control_file *session_control(session *s, const char *path, const watcher *w, error *e);
+
 /* ── networks ── */
 
 typedef enum network_kind {
@@ -29,15 +35,17 @@ typedef enum network_kind {
 	ENCODER_NETWORK,
 	DENOISER_NETWORK,
 	DECODER_NETWORK,
-	TINY_NETWORK
+	TINY_NETWORK,
+	CONTROL_NETWORK
 } network_kind;
 
-enum { NETWORK_SIZES = 6 };
+enum { NETWORK_SIZES = 7 };
 
 typedef struct network_key {
 	network_kind kind;
-	int size[NETWORK_SIZES]; /* what the build depends on, in any order of its own */
-	const adapter_set *adapters;
+	int size[NETWORK_SIZES];     /* what the build depends on, in any order of its own */
+	const adapter_set *adapters; /* NULL: none, not even the model's */
+	const control_file *control; /* of a control network: the file that it is in; else NULL */
 } network_key;
 
 /* The network, built and compiled unless it is there already. Valid until the next of these calls: fetch it by its key
@@ -73,7 +81,7 @@ latent_colours *session_colours(session *s);
 
 /* ── the whole ── */
 
-/* Before jobs are prepared: frees the LoRA files that no network was packed with. */
+/* Before jobs are prepared: frees the LoRA files and control networks that no network was packed with. */
 void session_begin(session *s);
 /* keeps: false where one picture is drawn with the least memory. max_memory 0: the model's. */
 session *session_open(const model *m, uint64_t max_memory, bool keeps, error *e);

@@ -5,18 +5,20 @@
 typedef struct binding {
 	const model *m;
 	adaptation adapters;
+	const control_file *control;
 } binding;
 
 static bool bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
 {
 	const binding *b = context;
+	if (b->control) return control_bind(b->control, name, s, d, data, e);
 	return lora_bind(b->adapters.list, b->adapters.count, name, d, data) ||
 	       model_bind((void *)(uintptr_t)b->m, name, s, d, data, e);
 }
 
 bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e)
 {
-	binding b = { m, a };
+	binding b = { m, a, s->control };
 	s->g = graph_new(m->compute);
 	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
 	nn n = { .g = s->g, .adapters = a.list, .adapter_count = a.count, .wide_sums = true };
@@ -25,9 +27,19 @@ bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, cons
 	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, m->backend, m->threads, e);
 }
 
+static void unused(void *context, const void *data, size_t bytes)
+{
+	const binding *b = context;
+	if (b->control)
+		control_unused(b->control, data, bytes);
+	else
+		model_unused((void *)(uintptr_t)b->m, data, bytes);
+}
+
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e)
 {
-	return watcher_progress(w, "load", 0, 1, e) && graph_allocate(s->g, model_unused, (void *)(uintptr_t)m, e) &&
+	binding b = { .m = m, .control = s->control };
+	return watcher_progress(w, "load", 0, 1, e) && graph_allocate(s->g, unused, &b, e) &&
 	       watcher_progress(w, "load", 1, 1, e);
 }
 
@@ -36,7 +48,7 @@ bool stage_run(stage *s, error *e) { return graph_run(s->g, NULL, NULL, e); }
 void stage_free(stage *s)
 {
 	graph_free(s->g);
-	*s = (stage){ .name = s->name };
+	*s = (stage){ .name = s->name, .control = s->control };
 }
 
 uint64_t stage_bytes(const stage *s)

@@ -2,6 +2,7 @@
  * known; then allocated, and run as often as wanted. */
 #ifndef SUMI_PIPELINE_STAGE_H
 #define SUMI_PIPELINE_STAGE_H
+#include "checkpoint/control.h"
 #include "checkpoint/model.h"
 
 /* What is added to the weights of a network: the model's LoRA files and a prompt's. */
@@ -10,23 +11,24 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 5 };
+enum { STAGE_INPUTS = 7 };
 
 typedef struct stage {
-	const char *name; /* "encode", "denoise", …; static */
-	graph *g;         /* NULL: this stage is not needed */
+	const char *name;            /* "encode", "denoise", …; static */
+	const control_file *control; /* whose network it is; NULL: the model's */
+	graph *g;                    /* NULL: this stage is not needed */
 	tensor in[STAGE_INPUTS], out;
 } stage;
 
 /* A build hands the stage's shapes to a network. `nn` has the graph and the adapters. */
 typedef void build_fn(nn *n, const model *m, stage *s, const void *shapes);
 
-/* Builds, binds the model's weights, compiles. s must be zeros but for the name. */
+/* Builds, binds the model's weights, compiles. s must be zeros but for the name and control. */
 bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e);
 /* Allocates and folds the weights; reports progress as stage "load". */
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e);
 bool stage_run(stage *s, error *e);
-void stage_free(stage *s); /* leaves the name; may be freed again */
+void stage_free(stage *s); /* leaves these two; may be freed again */
 
 /* Bytes that it takes at its peak: weights as they were packed, and what is larger, the values of a run or what
  * folding the weights needs. */

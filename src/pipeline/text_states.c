@@ -46,7 +46,8 @@ typedef struct encoding {
 static network_key key_of(const encoding *y)
 {
 	const shapes *h = &y->shapes;
-	return (network_key){ TEXT_NETWORK, { h->batch, h->length, h->skip, h->new_words, h->encoder }, y->adapters };
+	return (network_key){ TEXT_NETWORK, { h->batch, h->length, h->skip, h->new_words, h->encoder },
+		.adapters = y->adapters };
 }
 
 static const float *known_states(const encoding *y, const int32_t *ids)

@@ -41,49 +41,41 @@ static void name_of(const char *path, char *name, size_t size)
 
 void trace_prompts(parameters *p, const model *m, const sumi_options *o)
 {
-	char *text = NULL;
-	size_t n;
-	FILE *to = open_memstream(&text, &n);
-	if (to) fputs(o->prompt ? o->prompt : "", to);
-	for (int i = 0; to && i < m->lasting.count; i++) {
-		char name[256];
+	buffer text = { 0 };
+	buffer_add_text(&text, o->prompt ? o->prompt : "");
+	for (int i = 0; i < m->lasting.count; i++) {
+		char name[256], tag[300];
 		if (!m->lasting.files[i].path) continue; /* the one that is being trained */
 		name_of(m->lasting.files[i].path, name, sizeof name);
-		fprintf(to, "%s<lora:%s:%.4g>", ftell(to) > 0 ? " " : "", name, (double)m->lasting.files[i].strength);
+		snprintf(tag, sizeof tag, "%s<lora:%s:%.4g>", text.size ? " " : "", name, (double)m->lasting.files[i].strength);
+		buffer_add_text(&text, tag);
 	}
-	p->full |= !to || fclose(to);
-	parameters_begin(p, text ? text : "", o->negative_prompt);
-	free(text);
+	p->text.failed |= text.failed;
+	parameters_begin(p, text.data ? text.data : "", o->negative_prompt);
+	free(text.data);
 }
 
 /* ── hashes ── */
 
 typedef struct hash_list { /* "name: hash, name: hash" */
-	char *text;
-	size_t length;
-	FILE *to;
+	buffer text;
 	const model *m;
 } hash_list;
-
-static void begin_list(hash_list *l, const model *m)
-{
-	*l = (hash_list){ .m = m };
-	l->to = open_memstream(&l->text, &l->length);
-}
 
 static void add_hash(hash_list *l, const char *name, const char *hex)
 {
 	char entry[300];
 	snprintf(entry, sizeof entry, "%s: %.12s", name, hex);
-	if (!l->to || fflush(l->to) || strstr(l->text, entry)) return; /* named twice */
-	fprintf(l->to, "%s%s", *l->text ? ", " : "", entry);
+	if (l->text.data && strstr(l->text.data, entry)) return; /* named twice */
+	if (l->text.size) buffer_add_text(&l->text, ", ");
+	buffer_add_text(&l->text, entry);
 }
 
 static void end_list(hash_list *l, parameters *p, const char *name)
 {
-	p->full |= !l->to || fclose(l->to);
-	if (l->text && *l->text) parameters_text(p, name, l->text);
-	free(l->text);
+	p->text.failed |= l->text.failed;
+	if (l->text.size) parameters_text(p, name, l->text.data);
+	free(l->text.data);
 }
 
 static void add_lora_hash(hash_list *l, const char *path)
@@ -112,14 +104,12 @@ static bool is_used(const new_word *word, const sumi_options *o)
 
 void trace_hashes(parameters *p, const model *m, const sumi_options *o)
 {
-	hash_list loras, words;
+	hash_list loras = { .m = m }, words = { .m = m };
 	error unimportant = { 0 };
-	begin_list(&loras, m);
 	for (int i = 0; i < m->lasting.count; i++)
 		if (m->lasting.files[i].path) add_lora_hash(&loras, m->lasting.files[i].path);
 	free(prompt_without_loras(o->prompt ? o->prompt : "", add_named_lora, &loras, &unimportant));
 	end_list(&loras, p, "Lora hashes");
-	begin_list(&words, m);
 	for (int i = 0; m->words.paths && i < m->words.count; i++) {
 		char name[256], hex[65];
 		name_of(m->words.paths[i], name, sizeof name);

@@ -6,22 +6,27 @@
 static const struct {
 	const char *name;
 	size_t size;
+	float largest, overflow; /* of floats up to 32 bits */
 } types[DTYPES] = {
-	[F64] = { "F64", 8 },
-	[F32] = { "F32", 4 },
-	[F16] = { "F16", 2 },
-	[BF16] = { "BF16", 2 },
-	[I64] = { "I64", 8 },
-	[I32] = { "I32", 4 },
-	[I16] = { "I16", 2 },
-	[I8] = { "I8", 1 },
-	[U8] = { "U8", 1 },
-	[BOOL] = { "BOOL", 1 },
+	[F64] = { "F64", 8, 0, 0 },
+	[F32] = { "F32", 4, 0x1.fffffep127f, INFINITY },
+	[F16] = { "F16", 2, 65504, 65520 },
+	[BF16] = { "BF16", 2, 0x1.fep127f, 0x1.ffp127f },
+	[F8_E4M3] = { "F8_E4M3", 1, 448, 0x1.d00002p8f }, /* 464, halfway to what would be 480, rounds to 448 */
+	[F8_E5M2] = { "F8_E5M2", 1, 57344, 61440 },
+	[I64] = { "I64", 8, 0, 0 },
+	[I32] = { "I32", 4, 0, 0 },
+	[I16] = { "I16", 2, 0, 0 },
+	[I8] = { "I8", 1, 0, 0 },
+	[U8] = { "U8", 1, 0, 0 },
+	[BOOL] = { "BOOL", 1, 0, 0 },
 };
 
 size_t dtype_size(dtype d) { return d < DTYPES ? types[d].size : 0; }
 const char *dtype_name(dtype d) { return d > NO_DTYPE && d < DTYPES ? types[d].name : "none"; }
-bool dtype_is_float(dtype d) { return d >= F64 && d <= BF16; }
+bool dtype_is_float(dtype d) { return d >= F64 && d <= F8_E5M2; }
+float dtype_largest(dtype d) { return d < DTYPES ? types[d].largest : 0; }
+float dtype_overflow(dtype d) { return d < DTYPES ? types[d].overflow : 0; }
 
 dtype dtype_from_name(const char *name, size_t length)
 {
@@ -75,6 +80,36 @@ float f32_from_f16(uint16_t bits)
 	return sign ? -x : x;
 }
 
+float f32_from_f8_e5m2(uint8_t bits) { return f32_from_f16((uint16_t)(bits << 8)); }
+
+uint8_t f8_e5m2_from_f32(float x)
+{
+	uint32_t u = bits_of(x), sign = u >> 24 & 0x80, magnitude = u & 0x7fffffff;
+	if (magnitude > 0x7f800000) return (uint8_t)(sign | 0x7f);
+	if (fabsf(x) >= types[F8_E5M2].overflow) return (uint8_t)(sign | 0x7c);
+	if (magnitude < 0x38800000) return (uint8_t)(sign | (uint32_t)lrintf(fabsf(x) * 65536)); /* multiples of 2^-16 */
+	uint32_t rounded = magnitude + 0xfffff + (magnitude >> 21 & 1);
+	return (uint8_t)(sign | ((rounded >> 21) - (112 << 2)));
+}
+
+float f32_from_f8_e4m3(uint8_t bits)
+{
+	uint32_t sign = (uint32_t)(bits & 0x80) << 24, exponent = bits >> 3 & 15, mantissa = bits & 7;
+	if (exponent == 15 && mantissa == 7) return float_of(sign | 0x7fc00000);
+	if (exponent) return float_of(sign | (exponent + 120) << 23 | mantissa << 20);
+	float x = (float)mantissa * (1.0f / 512.0f);
+	return sign ? -x : x;
+}
+
+uint8_t f8_e4m3_from_f32(float x)
+{
+	uint32_t u = bits_of(x), sign = u >> 24 & 0x80, magnitude = u & 0x7fffffff;
+	if (!(fabsf(x) < types[F8_E4M3].overflow)) return (uint8_t)(sign | 0x7f);
+	if (magnitude < 0x3c800000) return (uint8_t)(sign | (uint32_t)lrintf(fabsf(x) * 512)); /* multiples of 2^-9 */
+	uint32_t rounded = magnitude + 0x7ffff + (magnitude >> 20 & 1);
+	return (uint8_t)(sign | ((rounded >> 20) - (120 << 3)));
+}
+
 /* The i-th element of what may begin at any address: weights in a mapped file do. */
 #define ELEMENT(type, name)                                   \
 	static inline type name(const void *p, size_t i)          \
@@ -97,6 +132,8 @@ static double load(const void *p, dtype d, size_t i)
 	case F32: return (double)float_at(p, i);
 	case F16: return (double)f32_from_f16(bits_at(p, i));
 	case BF16: return (double)f32_from_bf16(bits_at(p, i));
+	case F8_E4M3: return (double)f32_from_f8_e4m3(((const uint8_t *)p)[i]);
+	case F8_E5M2: return (double)f32_from_f8_e5m2(((const uint8_t *)p)[i]);
 	case I64: return (double)long_at(p, i);
 	case I32: return int_at(p, i);
 	case I16: return short_at(p, i);
@@ -120,6 +157,8 @@ static void store(void *p, dtype d, size_t i, double x)
 	case F32: ((float *)p)[i] = (float)x; break;
 	case F16: ((uint16_t *)p)[i] = f16_from_f32((float)x); break;
 	case BF16: ((uint16_t *)p)[i] = bf16_from_f32((float)x); break;
+	case F8_E4M3: ((uint8_t *)p)[i] = f8_e4m3_from_f32((float)x); break;
+	case F8_E5M2: ((uint8_t *)p)[i] = f8_e5m2_from_f32((float)x); break;
 	case I64: ((int64_t *)p)[i] = clamp_integer(x, -9223372036854775808.0, 9223372036854775807.0); break;
 	case I32: ((int32_t *)p)[i] = (int32_t)clamp_integer(x, INT32_MIN, INT32_MAX); break;
 	case I16: ((int16_t *)p)[i] = (int16_t)clamp_integer(x, INT16_MIN, INT16_MAX); break;
@@ -142,6 +181,13 @@ void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = bf16_from_f32(float_at(src, i));
 	} else if (to == F16 && from == F32) {
 		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f16_from_f32(float_at(src, i));
+	} else if (to == F32 && from == F8_E4M3) {
+		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_f8_e4m3(((const uint8_t *)src)[i]);
+	} else if (to == BF16 && from == F8_E4M3) { /* exact */
+		for (size_t i = 0; i < n; i++) {
+			float x = f32_from_f8_e4m3(((const uint8_t *)src)[i]);
+			((uint16_t *)dst)[i] = (uint16_t)(bits_of(x) >> 16);
+		}
 	} else if ((to == I32 || to == I64) && (from == I32 || from == I64)) {
 		for (size_t i = 0; i < n; i++) {
 			int64_t v = from == I32 ? int_at(src, i) : long_at(src, i);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdbool.h>
 
-typedef enum dtype { NO_DTYPE, F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, DTYPES } dtype;
+typedef enum dtype { NO_DTYPE, F64, F32, F16, BF16, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8, BOOL, DTYPES } dtype;
 
 /* `real` is what the reference backend computes in and what "full precision" means in a graph: float, or double
  * in the build that proves the gradients (-DSUMI_DOUBLE). */
@@ -21,12 +21,21 @@ size_t dtype_size(dtype d);                             /* bytes of an element; 
 const char *dtype_name(dtype d);                        /* as safetensors spells it: "F32", "BF16", … */
 dtype dtype_from_name(const char *name, size_t length); /* NO_DTYPE where unknown */
 bool dtype_is_float(dtype d);
+float dtype_largest(dtype d);  /* of a float type up to 32 bits: its largest finite value */
+float dtype_overflow(dtype d); /* from this absolute value on, a finite float becomes Inf (F8_E4M3: NaN); Inf for F32 */
 
-/* bf16 and f16 are kept as their bits. Rounding is to nearest even; NaN stays NaN, overflow to f16 becomes Inf. */
+/* Small floats are kept as their bits. Rounding is to nearest even; NaN stays NaN, overflow becomes Inf. The floats of
+ * eight bits are those of "FP8 Formats for Deep Learning" (Micikevicius et al. 2022): F8_E5M2 is the upper half of an
+ * f16; F8_E4M3 has no Inf but reaches to 448, so that Inf and overflow become NaN, as PyTorch's float8_e4m3fn has it.
+ */
 uint16_t bf16_from_f32(float x);
 float f32_from_bf16(uint16_t bits);
 uint16_t f16_from_f32(float x);
 float f32_from_f16(uint16_t bits);
+uint8_t f8_e4m3_from_f32(float x);
+float f32_from_f8_e4m3(uint8_t bits);
+uint8_t f8_e5m2_from_f32(float x);
+float f32_from_f8_e5m2(uint8_t bits);
 
 /* Converts n elements; any pair of types but BOOL as target. src may begin at any address; src and dst may be the same
  * pointer only where the types are equal. Integers to float by value; float to integer is truncated and clamped. */

@@ -25,6 +25,7 @@ static const struct {
 	{ "t5", golden_t5, false },
 	{ "unet", golden_unet, true },
 	{ "controlnet", golden_controlnet, true },
+	{ "canny", golden_canny, false },
 	{ "mmdit", golden_mmdit, true },
 	{ "timesteps", golden_timesteps, false },
 	{ "vae", golden_vae, true },

@@ -1,6 +1,7 @@
 /* test_convert.c - models from one file to a diffusers folder and back, and out of PyTorch's files: the same tensors,
  * to the bit. */
 #include "scratch.h"
+#include "sumi.h"
 #include "base/file.h"
 #include "models/diffusers.h"
 #include "checkpoint/checkpoint.h"
@@ -248,6 +249,27 @@ static void what_a_folder_cannot_say_is_refused(void **unused)
 	    "\"text\" cannot be expressed");
 }
 
+/* A copy of the model with one tensor more; its path. */
+static const char *copy_with(const char *model, const char *file, const char *name, const float *values, int64_t count)
+{
+	error e = { 0 };
+	weights *in = weights_open(model, &e);
+	weights_writer *out = weights_writer_new(scratch_path(file), &e);
+	assert_true(in && out);
+	for (int write = 0; write < 2; write++) {
+		for (size_t i = 0; i < weights_count(in); i++) {
+			const weight *w = weights_at(in, i);
+			assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
+			                  : weights_writer_declare(out, w->name, w->dtype, w->ndims, w->shape, &e));
+		}
+		assert_true(write ? weights_writer_append(out, values, (size_t)count * sizeof *values, &e)
+		                  : weights_writer_declare(out, name, F32, 1, &count, &e));
+	}
+	assert_true(weights_writer_finish(out, &e));
+	weights_close(in);
+	return scratch_path(file);
+}
+
 /* What is too large for the type: refused with a number, or made the largest there is. */
 static void counts_what_overflows(void **unused)
 {
@@ -259,20 +281,7 @@ static void counts_what_overflows(void **unused)
 	char model[160], narrow[160];
 	strcpy(model, golden_model());
 	strcpy(narrow, scratch_path("narrow.safetensors"));
-	weights *in = weights_open(model, &e);
-	weights_writer *out = weights_writer_new(scratch_path("large.safetensors"), &e);
-	assert_true(in && out);
-	for (int write = 0; write < 2; write++) {
-		for (size_t i = 0; i < weights_count(in); i++) {
-			const weight *w = weights_at(in, i);
-			assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
-			                  : weights_writer_declare(out, w->name, w->dtype, w->ndims, w->shape, &e));
-		}
-		assert_true(write ? weights_writer_append(out, values, sizeof values, &e)
-		                  : weights_writer_declare(out, "large", F32, 1, &count, &e));
-	}
-	assert_true(weights_writer_finish(out, &e));
-	const char *large = scratch_path("large.safetensors");
+	const char *large = copy_with(model, "large.safetensors", "large", values, count);
 	assert_false(file_convert(large, narrow, "f16", NULL, false, NULL, &wrong));
 	assert_int_equal(wrong.status, BAD_FILE);
 	assert_says(wrong, "3 values of 1 tensors");
@@ -284,8 +293,54 @@ static void counts_what_overflows(void **unused)
 	assert_int_equal(w->dtype, F16);
 	assert_memory_equal(w->data, clamped, sizeof clamped);
 	weights_close(a);
-	weights_close(in);
 	assert_true(file_convert(large, narrow, "bf16", NULL, false, NULL, &e)); /* which is as wide as f32 */
+}
+
+/* Eight bits: half the size; matrices in it, vectors in f16, and what is widened again has the values of the small
+ * ones. */
+static void eight_bits(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char model[160], small[160], wide[160];
+	strcpy(model, golden_model());
+	strcpy(small, scratch_path("small.safetensors"));
+	strcpy(wide, scratch_path("wide.safetensors"));
+	if (!file_convert(model, small, "F8_E4M3", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(small, wide, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	weights *from = weights_open(model, &e), *a = weights_open(small, &e), *b = weights_open(wide, &e);
+	assert_true(from && a && b);
+	int matrices = 0;
+	for (size_t i = 0; i < weights_count(a); i++) {
+		const weight *w = weights_at(a, i), *was = weights_find(from, w->name), *again = weights_find(b, w->name);
+		if (!dtype_is_float(was->dtype) || was->dtype == F64) continue;
+		assert_int_equal(w->dtype, w->ndims < 2 ? F16 : F8_E4M3);
+		matrices += w->ndims > 1;
+		for (size_t k = 0; k < weight_elements(w); k += 7) {
+			float x = ((const float *)again->data)[k], y, size = 1;
+			convert(&y, F32, (const char *)was->data + k * dtype_size(was->dtype), was->dtype, 1);
+			if (w->ndims < 2) size = 0x1p-7f;
+			assert_true(fabsf(x - y) <= fabsf(y) * size / 16 + 0x1p-10f);
+		}
+	}
+	assert_true(matrices > 50);
+	weights_close(from);
+	weights_close(a);
+	weights_close(b);
+}
+
+/* Weights that a factor in the file belongs to would draw another picture without it. */
+static void scaled_weights_are_refused(void **unused)
+{
+	(void)unused;
+	char model[160];
+	strcpy(model, golden_model());
+	sumi_error e = { 0 };
+	const float scale = 2;
+	const char *path = copy_with(model, "scaled.safetensors", "model.diffusion_model.out.2.scale_weight", &scale, 1);
+	assert_null(sumi_open(path, NULL, &e));
+	assert_int_equal(e.status, SUMI_BAD_FILE);
+	assert_non_null(strstr(e.text, "out.2.scale_weight"));
 }
 
 /* ── from PyTorch's files ── */
@@ -435,6 +490,8 @@ int main(void)
 		IN_SCRATCH(a_projection_is_transposed),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
 		IN_SCRATCH(counts_what_overflows),
+		IN_SCRATCH(eight_bits),
+		IN_SCRATCH(scaled_weights_are_refused),
 		IN_SCRATCH(out_of_a_checkpoint),
 		IN_SCRATCH(chooses_of_variants),
 	};

@@ -289,6 +289,24 @@ static bool try_session_draw(void)
 	sumi_session_close(s);
 	return true;
 }
+static bool try_control_init(void)
+{
+	sumi_control c;
+	sumi_control_init(NULL, sizeof c);
+	sumi_control_init(&c, 0);
+	sumi_control_init(&c, sizeof c);
+	sumi_options o = small();
+	o.control_count = 1;
+	REFUSED(!sumi_generate(model, &o, e));
+	o.control_count = -1;
+	REFUSED(!sumi_generate(model, &o, e));
+	o.control_count = INT_MAX;
+	o.controls = (const sumi_control *const[]){ &c };
+	REFUSED(!sumi_generate(model, &o, e));
+	o.control_count = 1;
+	REFUSED(!sumi_generate(model, &o, e));
+	return c.size == sizeof c && c.strength == 1;
+}
 static bool try_names(void)
 {
 	const char *(*const lists[])(int) = { sumi_sampler_name, sumi_schedule_name, sumi_guidance_name, sumi_family_name,
@@ -474,6 +492,7 @@ static const struct row {
 	{ "sumi_image_grid", try_image_grid },
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
+	{ "sumi_control_init", try_control_init },
 	{ "sumi_generate", try_generate },
 	{ "sumi_session_options_init", try_session_options_init },
 	{ "sumi_session_open", try_session_open },

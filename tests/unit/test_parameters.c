@@ -119,17 +119,17 @@ static void round_trip(const char *prompt, const char *negative, const char *exp
 	parameters_text(&p, "Sampler", "DPM++ 2M");
 	parameters_number(&p, "CFG scale", 7.5);
 	parameters_text(&p, "Version", "sumi");
-	reading r = read_back(p.text);
+	reading r = read_back(p.text.data);
 	assert_string_equal(r.prompt, expected ? expected : prompt);
 	assert_string_equal(r.negative, expected_negative ? expected_negative : negative ? negative : "");
 	assert_string_equal(value_of(&r, "Steps"), "20");
 	assert_string_equal(value_of(&r, "CFG scale"), "7.5");
 	assert_int_equal(json_object_size(r.values), 4);
 	/* Readers that look for the last lines' beginnings find one of each. */
-	const char *steps = strstr(p.text, "\nSteps:");
+	const char *steps = strstr(p.text.data, "\nSteps:");
 	assert_true(!steps || !strstr(steps + 1, "\nSteps:"));
 	json_decref(r.values);
-	free(p.text);
+	free(p.text.data);
 }
 
 static void prompts_come_back(void **state)
@@ -163,11 +163,11 @@ static void values_come_back(void **state)
 		parameters_integer(&p, "Steps", 1);
 		parameters_text(&p, "Lora hashes", values[i]);
 		parameters_integer(&p, "Seed", 2);
-		reading r = read_back(p.text);
+		reading r = read_back(p.text.data);
 		assert_string_equal(value_of(&r, "Lora hashes"), values[i]);
 		assert_string_equal(value_of(&r, "Seed"), "2");
 		json_decref(r.values);
-		free(p.text);
+		free(p.text.data);
 	}
 }
 

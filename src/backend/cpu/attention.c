@@ -4,7 +4,7 @@
 
 static bool is_biased(const call *c) { return c->y->op == ATTENTION && c->y->inputs > 3; }
 
-/* The best code for this CPU; NULL: none. wide: it must compute in full precision. */
+/* The best code for this CPU without tiles; NULL: none. wide: it must compute in full precision. */
 static const attention_code *code(dtype d, bool wide)
 {
 #if defined __x86_64__
@@ -31,10 +31,12 @@ static bool fits(const call *c)
 	return true;
 }
 
-static size_t forward_scratch(const call *c)
+/* Tiles multiply bf16 alone, and their softmax takes the highest score for the highest power. */
+static bool fits_tiles(const call *c) { return c->y->dtype == BF16 && !is_biased(c) && c->y->f[0] >= 0 && fits(c); }
+
+static size_t scratch_by(const attention_code *k, const call *c)
 {
 	attention_shape s = shape_for(c);
-	const attention_code *k = code(s.dtype, is_biased(c));
 	size_t packed = aligned(k->packed_floats(&s)), room = aligned(k->forward_floats(&s));
 	return (s.batch * s.heads * packed + (size_t)c->threads * room) * sizeof(float);
 }
@@ -63,22 +65,35 @@ static bool forward_blocks(const void *context, size_t first, size_t end, int wo
 	size_t heads = j->shape.heads, room = aligned(j->code->forward_floats(&j->shape));
 	float *panels = j->c->scratch, *rooms = panels + j->shape.batch * heads * j->packed;
 	for (size_t task = first; task < end; task++) {
-		size_t head = task / j->blocks, query = task % j->blocks * BLOCK_QUERIES;
+		size_t head = task / j->blocks, query = task % j->blocks * j->code->block;
 		j->code->forward(&j->shape, head / heads, head % heads, query, j->c->in[0], panels + head * j->packed,
 		    j->c->out, rooms + (size_t)worker * room);
 	}
 	return true;
 }
 
-static bool forward(const call *c, error *e)
+static bool forward_by(const attention_code *k, const call *c)
 {
-	(void)e;
 	attention_shape s = shape_for(c);
-	const attention_code *k = code(s.dtype, is_biased(c));
-	size_t heads = s.batch * s.heads, blocks = (s.queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
+	size_t heads = s.batch * s.heads, blocks = (s.queries + k->block - 1) / k->block;
 	forward_job j = { c, k, s, aligned(k->packed_floats(&s)), blocks };
 	return parallel_for(c->threads, heads, 1, pack_heads, &j) &&
 	       parallel_for(c->threads, heads * blocks, 1, forward_blocks, &j);
+}
+
+static size_t forward_scratch(const call *c) { return scratch_by(code(c->y->dtype, is_biased(c)), c); }
+static size_t tiles_scratch(const call *c) { return scratch_by(&attention_amx, c); }
+
+static bool forward(const call *c, error *e)
+{
+	(void)e;
+	return forward_by(code(c->y->dtype, is_biased(c)), c);
+}
+
+static bool forward_in_tiles(const call *c, error *e)
+{
+	(void)e;
+	return forward_by(&attention_amx, c);
 }
 
 static size_t backward_scratch(const call *c)
@@ -107,6 +122,9 @@ static bool backward(const call *c, error *e)
 	return parallel_for(c->threads, s.batch * s.heads, 1, backward_heads, c);
 }
 
+const kernel tiled_attention = {
+	.op = ATTENTION, .name = "fused, tiles", .fits = fits_tiles, .scratch_bytes = tiles_scratch, .run = forward_in_tiles
+};
 const kernel fused_attention = {
 	.op = ATTENTION, .name = "fused", .fits = fits, .scratch_bytes = forward_scratch, .run = forward
 };

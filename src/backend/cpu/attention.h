@@ -16,11 +16,12 @@ typedef struct attention_shape {
 enum { BLOCK_QUERIES = 48, BLOCK_KEYS = 96 };
 
 typedef struct attention_code {
+	size_t block;                                        /* queries that forward computes at once */
 	size_t (*packed_floats)(const attention_shape *s);   /* a head's keys and values, packed */
 	size_t (*forward_floats)(const attention_shape *s);  /* room for a thread */
 	size_t (*backward_floats)(const attention_shape *s); /* room for a thread */
 	void (*pack)(const attention_shape *s, size_t image, size_t head, const void *k, const void *v, float *packed);
-	/* The results of BLOCK_QUERIES queries from `first` on, or fewer at the end. */
+	/* The results of `block` queries from `first` on, or fewer at the end. */
 	void (*forward)(const attention_shape *s, size_t image, size_t head, size_t first, const void *q,
 	    const float *packed, void *out, float *room);
 	/* dq, dk and dv of a head; in: q, k, v, o, do. */
@@ -29,6 +30,6 @@ typedef struct attention_code {
 } attention_code;
 
 extern const attention_code attention_avx2, attention_avx512;
-extern const attention_code attention_avx512bf16; /* BF16 forward alone: no backward */
+extern const attention_code attention_avx512bf16, attention_amx; /* BF16 forward alone: no backward */
 
 #endif

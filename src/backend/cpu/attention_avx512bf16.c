@@ -236,6 +236,8 @@ static void forward(const attention_shape *s, size_t image, size_t head, size_t 
 		    (uint16_t *)(uintptr_t)row_of(s, out, s->queries, image, first + i, head));
 }
 
-const attention_code attention_avx512bf16 = {
-	.packed_floats = packed_floats, .forward_floats = forward_floats, .pack = pack, .forward = forward
-};
+const attention_code attention_avx512bf16 = { .block = BLOCK_QUERIES,
+	.packed_floats = packed_floats,
+	.forward_floats = forward_floats,
+	.pack = pack,
+	.forward = forward };

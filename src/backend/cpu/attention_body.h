@@ -378,4 +378,4 @@ static void backward(
 		narrow(out[0], place(s, s->queries, image, i, head), r.dq + i * padded, width, s->scale, s->dtype);
 }
 
-const attention_code CODE = { packed_floats, forward_floats, backward_floats, pack, forward, backward };
+const attention_code CODE = { BLOCK_QUERIES, packed_floats, forward_floats, backward_floats, pack, forward, backward };

@@ -4,6 +4,10 @@
 #include "backend/cpu/rows.h"
 #include "backend/cpu/vector.h"
 #include <pthread.h>
+#if defined __x86_64__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 bool cpu_has_bf16(void)
 {
@@ -27,6 +31,18 @@ static bool has_avx512(void)
 #endif
 }
 
+/* The tiles of AMX, which Linux grants to a process that asks. */
+static bool has_tiles(void)
+{
+#if defined __x86_64__
+	enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+	return has_avx512() && cpu_has_bf16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+	       !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA);
+#else
+	return false;
+#endif
+}
+
 static const kernel *const thin[] = { &onednn_conv_forward_thin, &onednn_conv_dx_thin, &onednn_conv_dw_thin, NULL };
 static const kernel *const by_onednn[] = { &onednn_conv_forward, &onednn_conv_dx, &onednn_conv_dw_columns,
 	&onednn_conv_dw, &onednn_matmul_tiles, NULL };
@@ -38,6 +54,7 @@ static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul,
 	NULL };
 static const kernel *const wide[] = { &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 
+static const kernel *const tiled[] = { &tiled_attention, NULL };
 static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, NULL };
 
 enum { ROWS = 64 };
@@ -67,6 +84,7 @@ static void fill_table(void)
 	append(has_avx512() ? by_tiles : by_onednn);
 	if (has_avx512()) append(wide);
 	append(vectors);
+	if (has_tiles()) append(tiled);
 	append(fused);
 	cpu.fallback = backend_reference();
 	cpu.threads = worth;

@@ -10,8 +10,8 @@ extern const kernel onednn_conv_forward_thin, onednn_conv_dx_thin, onednn_conv_d
 /* convolution_columns.c: on small maps */
 extern const kernel onednn_conv_dw_columns;
 
-/* attention.c */
-extern const kernel fused_attention, fused_attention_grad;
+/* attention.c; tiled: only where the system grants the tiles of AMX */
+extern const kernel tiled_attention, fused_attention, fused_attention_grad;
 
 static inline size_t aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 

@@ -1,5 +1,6 @@
-/* events.c - protocol buffers by hand: every message here is a few fields of a few types. */
+/* events.c - protocol buffers by hand: every buffer here is a few fields of a few types. */
 #include "train/run/events.h"
+#include "base/buffer.h"
 #include "io/picture.h"
 #include <errno.h>
 #include <stdio.h>
@@ -13,31 +14,8 @@ struct events {
 	char *path;
 };
 
-/* ── messages ── */
-typedef struct message {
-	uint8_t *bytes;
-	size_t size, room;
-	bool failed; /* out of memory */
-} message;
-
-static void put(message *m, const void *bytes, size_t n)
-{
-	if (m->failed) return;
-	if (n > m->room - m->size) {
-		size_t room = 2 * (m->size + n) + 256;
-		uint8_t *more = realloc(m->bytes, room);
-		if (!more) {
-			m->failed = true;
-			return;
-		}
-		m->bytes = more;
-		m->room = room;
-	}
-	memcpy(m->bytes + m->size, bytes, n);
-	m->size += n;
-}
-
-static void put_varint(message *m, uint64_t x)
+/* ── messages: buffers in the encoding of protocol buffers ── */
+static void put_varint(buffer *m, uint64_t x)
 {
 	uint8_t bytes[10];
 	size_t n = 0;
@@ -45,43 +23,43 @@ static void put_varint(message *m, uint64_t x)
 		bytes[n++] = (uint8_t)((x & 0x7f) | (x > 0x7f ? 0x80 : 0));
 		x >>= 7;
 	} while (x);
-	put(m, bytes, n);
+	buffer_add(m, bytes, n);
 }
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
-static void put_key(message *m, int field, int kind) { put_varint(m, (uint64_t)(field << 3 | kind)); }
+static void put_key(buffer *m, int field, int kind) { put_varint(m, (uint64_t)(field << 3 | kind)); }
 
-static void put_whole(message *m, int field, int64_t x)
+static void put_whole(buffer *m, int field, int64_t x)
 {
 	put_key(m, field, VARINT);
 	put_varint(m, (uint64_t)x);
 }
 
-static void put_double(message *m, int field, double x)
+static void put_double(buffer *m, int field, double x)
 {
 	put_key(m, field, FIXED64);
-	put(m, &x, sizeof x);
+	buffer_add(m, &x, sizeof x);
 }
 
-static void put_float(message *m, int field, float x)
+static void put_float(buffer *m, int field, float x)
 {
 	put_key(m, field, FIXED32);
-	put(m, &x, sizeof x);
+	buffer_add(m, &x, sizeof x);
 }
 
-static void put_bytes(message *m, int field, const void *bytes, size_t n)
+static void put_bytes(buffer *m, int field, const void *bytes, size_t n)
 {
 	put_key(m, field, BYTES);
 	put_varint(m, n);
-	put(m, bytes, n);
+	buffer_add(m, bytes, n);
 }
 
-/* Puts the message and frees it. */
-static void put_message(message *m, int field, message *inner)
+/* Puts the buffer and frees it. */
+static void put_message(buffer *m, int field, buffer *inner)
 {
-	put_bytes(m, field, inner->bytes, inner->size);
+	put_bytes(m, field, inner->data, inner->size);
 	m->failed |= inner->failed;
-	free(inner->bytes);
+	free(inner->data);
 }
 
 /* ── records ── */
@@ -103,22 +81,22 @@ static uint32_t masked_crc(const void *bytes, size_t n)
 }
 
 /* Writes an Event that holds `inner` in the field; frees inner. */
-static bool write_event(events *v, int64_t step, int field, message *inner, error *e)
+static bool write_event(events *v, int64_t step, int field, buffer *inner, error *e)
 {
-	message event = { 0 };
+	buffer event = { 0 };
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
 	put_double(&event, 1, (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
 	if (step) put_whole(&event, 2, step);
 	put_message(&event, field, inner);
 	uint64_t length = event.size;
-	uint32_t head = masked_crc(&length, sizeof length), sum = masked_crc(event.bytes, event.size);
+	uint32_t head = masked_crc(&length, sizeof length), sum = masked_crc(event.data, event.size);
 	bool fine = !event.failed && fwrite(&length, sizeof length, 1, v->file) == 1 &&
 	            fwrite(&head, sizeof head, 1, v->file) == 1 &&
-	            fwrite(event.bytes, 1, event.size, v->file) == event.size &&
-	            fwrite(&sum, sizeof sum, 1, v->file) == 1 && !fflush(v->file);
+	            fwrite(event.data, 1, event.size, v->file) == event.size && fwrite(&sum, sizeof sum, 1, v->file) == 1 &&
+	            !fflush(v->file);
 	bool memory = !event.failed;
-	free(event.bytes);
+	free(event.data);
 	if (!memory) return fail(e, NO_MEMORY, "%s: no memory for an event", v->path);
 	return fine || fail(e, errno_status(), "%s: %s", v->path, strerror(errno));
 }
@@ -143,8 +121,8 @@ events *events_open(const char *folder, int64_t step, error *e)
 		events_close(v);
 		return NULL;
 	}
-	message name = { 0 }, session = { 0 };
-	put(&name, version, sizeof version - 1);
+	buffer name = { 0 }, session = { 0 };
+	buffer_add(&name, version, sizeof version - 1);
 	put_whole(&session, STATUS, START);
 	bool named = write_event(v, 0, VERSION, &name, e), begun = write_event(v, step, SESSION, &session, e);
 	if (named && begun) return v;
@@ -164,9 +142,9 @@ enum { SUMMARY = 5, VALUE = 1, TAG = 1, SIMPLE_VALUE = 2, IMAGE = 4 };
 
 bool events_numbers(events *v, int64_t step, int count, const char *const *names, const double *values, error *e)
 {
-	message summary = { 0 };
+	buffer summary = { 0 };
 	for (int i = 0; i < count; i++) {
-		message value = { 0 };
+		buffer value = { 0 };
 		put_bytes(&value, TAG, names[i], strlen(names[i]));
 		put_float(&value, SIMPLE_VALUE, (float)values[i]);
 		put_message(&summary, VALUE, &value);
@@ -179,7 +157,7 @@ bool events_picture(events *v, int64_t step, const char *name, const void *png, 
 	enum { HEIGHT = 1, WIDTH = 2, COLORSPACE = 3, ENCODED = 4, RGB = 3 };
 	int width, height;
 	if (!picture_size_of(png, bytes, &width, &height)) return fail(e, BAD_FILE, "%s: is no picture", name);
-	message image = { 0 }, value = { 0 }, summary = { 0 };
+	buffer image = { 0 }, value = { 0 }, summary = { 0 };
 	put_whole(&image, HEIGHT, height);
 	put_whole(&image, WIDTH, width);
 	put_whole(&image, COLORSPACE, RGB);

@@ -1,0 +1,252 @@
+/* test_control.c - control networks as a caller has them: in both layouts, several at once, in batches and sessions, at
+ * any strength and in part of the steps; and files that are none. */
+#include "scratch.h"
+#include "checkpoint/control.h"
+#include "io/weights.h"
+#include <jansson.h>
+#include <sumi.h>
+
+static const char *const network = GOLDEN_DIR "/controlnet/sd1.safetensors";
+static unsigned char stripes[3 * 64 * 64];
+static const sumi_image picture = { .size = sizeof picture, .width = 64, .height = 64, .pixels = stripes };
+
+static sumi_model *open_tiny(void)
+{
+	sumi_error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.type = "f32";
+	how.threads = 1;
+	sumi_model *m = sumi_open(GOLDEN_DIR "/sd1/model.safetensors", &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	for (size_t i = 0; i < sizeof stripes; i++) stripes[i] = i / 24 % 2 ? 230 : 20;
+	return m;
+}
+
+static sumi_control control(double strength)
+{
+	sumi_control c = sumi_control_defaults();
+	c.path = network;
+	c.image = &picture;
+	c.strength = strength;
+	return c;
+}
+
+static sumi_options with(const sumi_control *const *controls, int count)
+{
+	sumi_options o = sumi_defaults();
+	o.prompt = "a red fox";
+	o.steps = 4;
+	o.width = o.height = 64;
+	o.sampler = "Euler";
+	o.controls = controls;
+	o.control_count = count;
+	return o;
+}
+
+static sumi_image *draw(sumi_model *m, const sumi_control *const *controls, int count)
+{
+	sumi_error e = { 0 };
+	sumi_options o = with(controls, count);
+	sumi_image *image = sumi_generate(m, &o, &e);
+	if (!image) fail_saying("%s\n", e.text);
+	return image;
+}
+
+/* The largest difference of a byte. */
+static int apart(const sumi_image *a, const sumi_image *b)
+{
+	int most = 0;
+	for (int i = 0; i < a->width * a->height * 3; i++) {
+		int d = abs(a->pixels[i] - b->pixels[i]);
+		if (d > most) most = d;
+	}
+	return most;
+}
+
+/* Each way to control, against the plain picture and the fully controlled one. */
+static void strength_and_steps(void **state)
+{
+	(void)state;
+	sumi_model *m = open_tiny();
+	sumi_control whole = control(1), half = control(0.5), none = control(0), early = control(1), twice = control(1);
+	early.to = 0.5;
+	twice.from = 0.45, twice.to = 0.55; /* no step of four lies within */
+	sumi_image *plain = draw(m, NULL, 0);
+	sumi_image *full = draw(m, (const sumi_control *const[]){ &whole }, 1);
+	sumi_image *halves = draw(m, (const sumi_control *const[]){ &half, &half }, 2);
+	sumi_image *nothing = draw(m, (const sumi_control *const[]){ &none }, 1);
+	sumi_image *begun = draw(m, (const sumi_control *const[]){ &early }, 1);
+	sumi_image *between = draw(m, (const sumi_control *const[]){ &twice }, 1);
+	assert_true(apart(plain, full) > 8);
+	assert_true(apart(full, halves) <= 1);
+	assert_int_equal(apart(plain, nothing), 0);
+	assert_int_equal(apart(plain, between), 0);
+	assert_true(apart(plain, begun) > 0 && apart(full, begun) > 0);
+	assert_non_null(
+	    strstr(begun->parameters, "ControlNet 0: \"Module: none, Model: sd1, Weight: 1, Resize Mode: Just "
+	                              "Resize, Guidance Start: 0, Guidance End: 0.5, Control Mode: Balanced\""));
+	sumi_image *all[] = { plain, full, halves, nothing, begun, between };
+	for (int i = 0; i < 6; i++) sumi_image_free(all[i]);
+	sumi_close(m);
+}
+
+static void modes_and_edges(void **state)
+{
+	(void)state;
+	static const char *const modes[] = { NULL, "prompt", "control", "guess" };
+	sumi_model *m = open_tiny();
+	sumi_image *made[5];
+	for (int i = 0; i < 5; i++) {
+		sumi_control c = control(1);
+		c.mode = i < 4 ? modes[i] : NULL;
+		if (i == 4) c.canny_low = 100, c.canny_high = 200;
+		made[i] = draw(m, (const sumi_control *const[]){ &c }, 1);
+		for (int k = 0; k < i; k++) assert_true(apart(made[i], made[k]) > 0);
+	}
+	assert_non_null(strstr(made[4]->parameters, "Module: canny, Threshold A: 100, Threshold B: 200, Model: sd1"));
+	for (int i = 0; i < 5; i++) sumi_image_free(made[i]);
+	sumi_close(m);
+}
+
+/* What is drawn together or again has the bytes that it has alone. */
+static void batches_and_sessions(void **state)
+{
+	(void)state;
+	enum { COUNT = 4 };
+	sumi_error e = { 0 };
+	sumi_model *m = open_tiny();
+	sumi_control one = control(1), other = control(0.7);
+	other.mode = "control";
+	other.from = 0.25;
+	const sumi_control *const first[] = { &one }, *const second[] = { &other };
+	sumi_options o[COUNT] = { with(first, 1), with(second, 1), with(NULL, 0), with(second, 1) };
+	const sumi_options *list[COUNT];
+	sumi_image *many[COUNT];
+	for (int i = 0; i < COUNT; i++) {
+		o[i].seed = 5 + i;
+		list[i] = &o[i];
+	}
+	o[3].init = &picture;
+	sumi_session *s = sumi_session_open(m, NULL, &e);
+	if (!sumi_session_draw_batch(s, list, COUNT, many, &e)) fail_saying("%s\n", e.text);
+	for (int i = 0; i < COUNT; i++) {
+		sumi_image *alone = i % 2 ? sumi_session_draw(s, &o[i], &e) : sumi_generate(m, &o[i], &e);
+		if (!alone) fail_saying("%s\n", e.text);
+		assert_int_equal(apart(alone, many[i]), 0);
+		assert_string_equal(alone->parameters, many[i]->parameters);
+		sumi_image_free(alone);
+		sumi_image_free(many[i]);
+	}
+	sumi_session_trim(s, 0);
+	assert_int_equal(sumi_session_bytes(s), 0);
+	sumi_session_close(s);
+	sumi_close(m);
+}
+
+/* Copies the network under the names that a map of diffusers' gives; `without` is left out, and bytes are cut off. */
+static const char *renamed(const char *name, bool diffusers, const char *without)
+{
+	error e = { 0 };
+	const char *path = scratch_path(name);
+	weights *in = weights_open(network, &e);
+	weights_writer *out = weights_writer_new(path, &e);
+	json_t *map = json_load_file(GOLDEN_DIR "/controlnet/sd1.keymap.json", 0, NULL);
+	assert_true(in && out && map);
+	for (int write = 0; write < 2; write++)
+		for (size_t i = 0; i < weights_count(in); i++) {
+			const weight *w = weights_at(in, i);
+			const char *key, *to = diffusers ? NULL : w->name;
+			json_t *original;
+			json_object_foreach(map, key, original) if (!to && !strcmp(json_string_value(original), w->name)) to = key;
+			assert_non_null(to);
+			if (without && !strcmp(to, without)) continue;
+			assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
+			                  : weights_writer_declare(out, to, w->dtype, w->ndims, w->shape, &e));
+		}
+	assert_true(weights_writer_finish(out, &e));
+	weights_close(in);
+	json_decref(map);
+	return path;
+}
+
+static void layouts(void **state)
+{
+	(void)state;
+	sumi_model *m = open_tiny();
+	char path[160];
+	strcpy(path, renamed("diffusers.safetensors", true, NULL));
+	sumi_control original = control(1), other = control(1);
+	other.path = path;
+	sumi_image *a = draw(m, (const sumi_control *const[]){ &original }, 1);
+	sumi_image *b = draw(m, (const sumi_control *const[]){ &other }, 1);
+	assert_int_equal(apart(a, b), 0);
+	sumi_image_free(a);
+	sumi_image_free(b);
+	sumi_close(m);
+}
+
+static void refuses(sumi_model *m, const sumi_control *c, sumi_status expected, const char *words)
+{
+	sumi_error e = { 0 };
+	const sumi_control *const list[] = { c };
+	sumi_options o = with(list, 1);
+	assert_null(sumi_generate(m, &o, &e));
+	if (e.status != expected) fail_saying("status %d: %s\n", e.status, e.text);
+	assert_says(e, words);
+}
+
+static void refusals(void **state)
+{
+	(void)state;
+	sumi_model *m = open_tiny();
+	sumi_control c = control(1);
+	c.path = NULL;
+	refuses(m, &c, SUMI_BAD_USAGE, "no path");
+	c = control(1), c.image = NULL;
+	refuses(m, &c, SUMI_BAD_USAGE, "no picture");
+	c = control(-1);
+	refuses(m, &c, SUMI_BAD_USAGE, "strength -1");
+	c = control(1), c.from = 0.7, c.to = 0.3;
+	refuses(m, &c, SUMI_BAD_USAGE, "from 0.7 to 0.3");
+	c = control(1), c.mode = "loud";
+	refuses(m, &c, SUMI_BAD_USAGE, "mode 'loud'");
+	c = control(1), c.canny_low = 300, c.canny_high = 200;
+	refuses(m, &c, SUMI_BAD_USAGE, "300 and 200");
+	c = control(1), c.size = 5;
+	refuses(m, &c, SUMI_BAD_USAGE, "sumi_control");
+	refuses(m, NULL, SUMI_BAD_USAGE, "control 1 of 1");
+	c = control(1), c.path = scratch_path("nowhere");
+	refuses(m, &c, SUMI_BAD_FILE, "nowhere");
+	c = control(1), c.path = GOLDEN_DIR "/sd1/model.safetensors";
+	refuses(m, &c, SUMI_BAD_FILE, "not a control network");
+	char path[160];
+	strcpy(path, renamed("lacking.safetensors", true, "controlnet_mid_block.bias"));
+	c = control(1), c.path = path;
+	refuses(m, &c, SUMI_BAD_FILE, "middle_block_out.0.bias");
+	sumi_close(m);
+}
+
+/* A family of other text states, and one without a U-Net. */
+static void other_families(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	assert_null(control_open(network, family_by_name("sd2.1", NULL), &e));
+	assert_says(e, "for text states of 16 numbers; sd2.1 has 1024");
+	e = (error){ 0 };
+	assert_null(control_open(network, family_by_name("sd3-medium", NULL), &e));
+	assert_says(e, "control networks are for U-Nets");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(strength_and_steps),
+		cmocka_unit_test(modes_and_edges),
+		cmocka_unit_test(batches_and_sessions),
+		IN_SCRATCH(layouts),
+		IN_SCRATCH(refusals),
+		cmocka_unit_test(other_families),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
