@@ -17,6 +17,7 @@ static const struct command {
 	{ "train", command_train, "train a model: from nothing, from a checkpoint, or a LoRA" },
 	{ "cache", command_cache, "encode a training set once: latents and text states" },
 	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
+	{ "serve", command_serve, "answer requests for pictures over HTTP" },
 	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
 	{ "info", command_info, "say what a model file is, and what is wrong with it" },
 	{ "init", command_init, "write a new model with random weights" },

@@ -1,0 +1,144 @@
+/* serve.c - sumi serve: starts the server and waits for a signal. */
+#include "cli/commands.h"
+#include "cli/options.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef SUMI_SERVER
+#include "server/http.h"
+
+typedef struct settings {
+	text_list models, hosts;
+	const char *folder, *listen, *key_file, *type, *vae, *taesd, *device, *loras, *embeddings;
+	long long most, threads, memory, body;
+	double idle;
+	bool quiet;
+} settings;
+#define AT(field) offsetof(settings, field)
+
+/* clang-format off */
+static const option table[] = {
+	{ .name = "model", .letter = 'm', .kind = TEXTS, AT(models), .argument = "FILE",
+	    .help = "a model to draw with; several may be given (the one that ships with Sumi)" },
+	{ .name = "models", .kind = TEXT, AT(folder), .argument = "DIR", .help = "all models in this folder too" },
+	{ .name = "listen", .kind = TEXT, AT(listen), .argument = "ADDRESS:PORT", .standard = "127.0.0.1:7860",
+	    .help = "where clients connect; :7860 is every address of this machine" },
+	{ .name = "host", .kind = TEXTS, AT(hosts), .argument = "NAME",
+	    .help = "a name by which clients may call this machine, besides its addresses" },
+	{ .name = "api-key", .kind = TEXT, AT(key_file), .argument = "FILE",
+	    .help = "clients must give the key in this file (Authorization: Bearer, or a password)" },
+	{ .name = "max-queue", .kind = INTEGER, AT(most), 0, 100000, "N", "16", "requests that may wait; more get 429" },
+	{ .name = "max-body", .kind = BYTES, AT(body), 1024, 1e12, "BYTES", "64M", "the largest request" },
+	{ .name = "idle-unload", .kind = NUMBER, AT(idle), 0, 1e6, "MINUTES", "0",
+	    "free what sessions keep after so long without a request; 0: never" },
+	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
+	{ .name = "lora-model-dir", .kind = TEXT, AT(loras), .argument = "DIR", .help = "where <lora:NAME:WEIGHT> is looked for" },
+	{ .name = "embd-dir", .kind = TEXT, AT(embeddings), .argument = "DIR", .help = "words learned by textual inversion" },
+	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in" },
+	{ .name = "device", .kind = TEXT, AT(device), .argument = "cpu|cuda[:N]|auto", .help = "what computes (cpu)" },
+	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 0, 1024, "N", "0", "0: one for each CPU" },
+	{ .name = "max-memory", .kind = BYTES, AT(memory), 0, 1e15, "BYTES", "0", "that the process may take; 0: what there is" },
+	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no line for each request" },
+	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
+};
+/* clang-format on */
+enum { ROWS = sizeof table / sizeof *table };
+
+/* The first line of the file. */
+static bool read_key(const char *path, char *key, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	bool fine = f && fgets(key, (int)size, f);
+	if (f) fclose(f);
+	key[fine ? strcspn(key, "\r\n") : 0] = 0;
+	return fine && *key;
+}
+
+/* Until SIGINT or SIGTERM; which of both. */
+static int wait_for_signal(sigset_t *set)
+{
+	int number = 0;
+	while (sigwait(set, &number)) continue;
+	return number;
+}
+
+static int run(const settings *s, const queue_options *jobs, const server_options *http)
+{
+	sumi_error e = { 0 };
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL); /* for all threads that begin from here on */
+	signal(SIGPIPE, SIG_IGN);
+	queue *q = queue_new(jobs, &e);
+	server *answering = q ? server_start(http, q, &e) : NULL;
+	if (answering) {
+		if (!s->quiet) {
+			const char *colon = strrchr(s->listen, ':');
+			fprintf(stderr, "sumi: http://%.*s:%d\n", colon == s->listen ? 9 : (int)(colon - s->listen),
+			    colon == s->listen ? "127.0.0.1" : s->listen, server_port(answering));
+		}
+		int number = wait_for_signal(&set);
+		server_refuse(answering);
+		queue_stop(q, number == SIGTERM); /* SIGTERM: the picture that is being drawn is finished */
+		server_stop(answering);
+	}
+	if (q && !answering) queue_stop(q, false);
+	queue_free(q);
+	return e.status ? complain(e.status, "%s", e.text) : 0;
+}
+
+int command_serve(int argc, char **argv)
+{
+	settings s = { 0 };
+	char shipped[4096], key[512];
+	if (wants_help(argc, argv)) {
+		puts("usage: sumi serve [OPTIONS]\n\nAnswers the images API of OpenAI and A1111's API over HTTP until it gets "
+		     "SIGTERM "
+		     "(the\npicture that is being drawn is finished) or SIGINT (it is not). docs/serve.md says more.\n");
+		print_options(table, ROWS);
+		return 0;
+	}
+	int code = parse_options(table, ROWS, &s, NULL, argc, argv);
+	if (code) return code;
+	queue_options jobs = { .models = s.models.item,
+		.model_count = s.models.count,
+		.folder = s.folder,
+		.open = sumi_model_defaults(),
+		.most = (int)s.most,
+		.idle_seconds = 60 * s.idle };
+	server_options http = {
+		.address = s.listen, .hosts = s.hosts.item, .host_count = s.hosts.count, .most_body = s.body, .quiet = s.quiet
+	};
+	if (!s.models.count && !s.folder) {
+		if (!find_model(NULL, shipped, sizeof shipped)) return 3;
+		s.models.item[0] = shipped;
+		jobs.model_count = 1;
+	}
+	if (s.key_file && !read_key(s.key_file, key, sizeof key))
+		return complain(3, "%s: no key in its first line", s.key_file);
+	http.key = s.key_file ? key : NULL;
+	jobs.open.type = s.type;
+	jobs.open.vae = s.vae;
+	jobs.open.device = s.device;
+	jobs.open.threads = (int)s.threads;
+	jobs.open.max_memory = (uint64_t)s.memory;
+	jobs.open.lora_folder = s.loras;
+	jobs.open.embedding_folder = s.embeddings;
+	return run(&s, &jobs, &http);
+}
+
+#else
+
+int command_serve(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return complain(2, "built without libmicrohttpd: there is no server");
+}
+
+#endif

@@ -1,0 +1,254 @@
+/* a1111.c - A1111's txt2img and img2img, field by field. What is not done here is refused by its name, unless its value
+ * says that it is not wanted; clients send all fields. */
+#include "server/a1111.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+void a1111_refuse(reply *y, const problem *p)
+{
+	if (p->status == 422)
+		reply_json(y, 422,
+		    json_pack("{s:[{s:[s, s], s:s, s:s}]}", "detail", "loc", "body", p->field, "msg", p->text, "type",
+		        "value_error"));
+	else
+		reply_json(y, p->status, json_pack("{s:s, s:s, s:s}", "detail", p->text, "error", p->text, "errors", p->text));
+	if (p->status == 429) y->retry_after = 5;
+}
+
+int a1111_find_model(server *s, const char *title, problem *p)
+{
+	char name[512];
+	snprintf(name, sizeof name, "%s", title);
+	char *hash = strstr(name, " [");
+	if (hash) *hash = 0;
+	int i = queue_find_model(server_queue(s), name);
+	if (i < 0)
+		problem_set(p, 404, "sd_model_checkpoint", "no model '%.200s'; GET /sdapi/v1/sd-models lists them", title);
+	return i;
+}
+
+/* ── reading ── */
+
+static bool is_off(const json_t *v)
+{
+	return !v || json_is_null(v) || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0) ||
+	       (json_is_string(v) && (!*json_string_value(v) || !strcmp(json_string_value(v), "None"))) ||
+	       (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
+}
+
+static void refuse_what_is_not_done(const json_t *o, problem *p)
+{
+	static const char *const names[] = { "restore_faces", "tiling", "enable_hr", "script_name", "script_args",
+		"alwayson_scripts", "styles", "s_churn", "s_tmin", "infotext", "image_cfg_scale", "inpainting_mask_invert",
+		"inpaint_full_res" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!is_off(json_object_get(o, names[i])))
+			problem_set(p, 422, names[i], "%s is not done by this server", names[i]);
+}
+
+static void read_overrides(server *s, const json_t *o, job *j, problem *p)
+{
+	const json_t *settings = json_object_get(o, "override_settings");
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)settings, name, value)
+	{
+		if (!strcmp(name, "sd_model_checkpoint") && json_is_string(value)) {
+			int i = a1111_find_model(s, json_string_value(value), p);
+			free(j->model);
+			j->model = i < 0 ? NULL : strdup(queue_model_name(server_queue(s), i));
+		} else if (!strcmp(name, "CLIP_stop_at_last_layers")) {
+			int64_t skip = 0;
+			field_integer(settings, name, 1, 12, &skip, p);
+			j->options.clip_skip = (int)skip;
+		} else if (!is_off(value) &&
+		           (strcmp(name, "sd_vae") ||
+		               strcmp(json_string_value(value) ? json_string_value(value) : "", "Automatic"))) {
+			problem_set(p, 422, "override_settings", "the setting %.100s is not known to this server", name);
+		}
+	}
+}
+
+static void read_sampler(const json_t *o, sumi_options *d, problem *p)
+{
+	const char *sampler = NULL, *index = NULL, *schedule = NULL;
+	field_text(o, "sampler_index", &index, p);
+	field_text(o, "sampler_name", &sampler, p);
+	field_text(o, "scheduler", &schedule, p);
+	if (!sampler || !*sampler) sampler = index;
+	if (sampler && *sampler && !job_text(&d->sampler, sampler)) problem_set(p, 503, "", "out of memory");
+	if (schedule && *schedule && strcasecmp(schedule, "Automatic") && !job_text(&d->schedule, schedule))
+		problem_set(p, 503, "", "out of memory");
+}
+
+static void read_texts(const json_t *o, sumi_options *d, problem *p)
+{
+	const char *prompt = "", *negative = "";
+	field_text(o, "prompt", &prompt, p);
+	field_text(o, "negative_prompt", &negative, p);
+	if (strlen(prompt) > MOST_TEXT || strlen(negative) > MOST_TEXT)
+		problem_set(p, 422, "prompt", "a prompt has more than %d bytes", MOST_TEXT);
+	else if (!job_text(&d->prompt, prompt) || !job_text(&d->negative_prompt, negative))
+		problem_set(p, 503, "", "out of memory");
+}
+
+static int64_t any_seed(void)
+{
+	uint32_t x = 0;
+	return getrandom(&x, sizeof x, 0) == sizeof x ? x : time(NULL);
+}
+
+static void read_numbers(const json_t *o, job *j, problem *p)
+{
+	sumi_options *d = &j->options;
+	int64_t width = 512, height = 512, steps = 50, seed = -1, subseed = -1, batch = 1, times = 1;
+	double guidance = 7, eta = -1;
+	field_integer(o, "width", 8, 8192, &width, p);
+	field_integer(o, "height", 8, 8192, &height, p);
+	field_integer(o, "steps", 1, 1000, &steps, p);
+	field_integer(o, "seed", -1, INT64_MAX / 2, &seed, p);
+	field_integer(o, "subseed", -1, INT64_MAX / 2, &subseed, p);
+	field_number(o, "subseed_strength", 0, 1, &d->variation_strength, p);
+	field_integer(o, "batch_size", 1, MOST_PICTURES, &batch, p);
+	field_integer(o, "n_iter", 1, MOST_PICTURES, &times, p);
+	field_number(o, "cfg_scale", 0, 1000, &guidance, p);
+	field_number(o, "eta", 0, 1, &eta, p);
+	if (batch * times > MOST_PICTURES)
+		problem_set(p, 422, "batch_size", "batch_size times n_iter is %lld, at most %d", (long long)(batch * times),
+		    MOST_PICTURES);
+	if (p->status) return;
+	j->count = (int)(batch * times);
+	d->width = (int)width;
+	d->height = (int)height;
+	d->steps = (int)steps;
+	d->seed = seed < 0 ? any_seed() : seed;
+	d->variation_seed = subseed < 0 ? any_seed() : subseed;
+	d->guidance = guidance;
+	d->eta = eta;
+}
+
+static void read_pictures(const json_t *o, job *j, problem *p)
+{
+	const json_t *list = json_object_get(o, "init_images");
+	sumi_image *init = NULL, *mask = NULL;
+	double strength = 0.75;
+	if (json_array_size(list) != 1) {
+		problem_set(
+		    p, json_array_size(list) ? 422 : 404, "init_images", "%zu init images, expected 1", json_array_size(list));
+	} else {
+		json_t *first = json_pack("{s:O}", "init_images", json_array_get(list, 0));
+		field_picture(first, "init_images", &init, p);
+		json_decref(first);
+	}
+	field_picture(o, "mask", &mask, p);
+	field_number(o, "denoising_strength", 0, 1, &strength, p);
+	j->options.init = init;
+	j->options.mask = mask;
+	j->options.strength = strength;
+}
+
+/* ── answering ── */
+
+static json_t *repeated(const char *text, int n)
+{
+	json_t *list = json_array();
+	for (int i = 0; i < n; i++) json_array_append_new(list, json_string(text));
+	return list;
+}
+
+/* What A1111 tells of the pictures, as a text that is JSON. */
+static json_t *info_of(const job *j)
+{
+	const sumi_options *d = &j->options;
+	json_t *seeds = json_array(), *subseeds = json_array(), *texts = json_array();
+	int done = j->error.status ? 0 : j->count;
+	char when[20];
+	time_t t = time(NULL);
+	struct tm local;
+	strftime(when, sizeof when, "%Y%m%d%H%M%S", localtime_r(&t, &local));
+	for (int i = 0; i < j->count; i++) {
+		json_array_append_new(seeds, json_integer(d->seed + i));
+		json_array_append_new(subseeds, json_integer(d->variation_seed));
+	}
+	for (int i = 0; i < done; i++)
+		json_array_append_new(texts, json_string(j->pictures[i]->parameters ? j->pictures[i]->parameters : ""));
+	json_t *info = json_pack("{s:s, s:o, s:s, s:o, s:I, s:o, s:I, s:o, s:f, s:i, s:i, s:s?, s:f, s:i, s:i}", "prompt",
+	    d->prompt, "all_prompts", repeated(d->prompt, j->count), "negative_prompt", d->negative_prompt,
+	    "all_negative_prompts", repeated(d->negative_prompt, j->count), "seed", (json_int_t)d->seed, "all_seeds", seeds,
+	    "subseed", (json_int_t)d->variation_seed, "all_subseeds", subseeds, "subseed_strength", d->variation_strength,
+	    "width", d->width, "height", d->height, "sampler_name", d->sampler, "cfg_scale", d->guidance, "steps", d->steps,
+	    "batch_size", j->count);
+	if (!info) return NULL;
+	json_object_set_new(info, "restore_faces", json_false());
+	json_object_set_new(info, "sd_model_name", json_string(j->drawn_with ? j->drawn_with : ""));
+	json_object_set_new(info, "denoising_strength", d->init ? json_real(d->strength) : json_null());
+	json_object_set_new(info, "extra_generation_params", json_object());
+	json_object_set_new(info, "index_of_first_image", json_integer(0));
+	json_object_set_new(info, "infotexts", texts);
+	json_object_set_new(info, "styles", json_array());
+	json_object_set_new(info, "job_timestamp", json_string(when));
+	json_object_set_new(info, "clip_skip", json_integer(d->clip_skip ? d->clip_skip : 1));
+	json_object_set_new(info, "interrupted", json_boolean(j->error.status == SUMI_STOPPED));
+	json_object_set_new(info, "version", json_string(sumi_version()));
+	char *text = json_dumps(info, JSON_COMPACT);
+	json_t *value = text ? json_string(text) : NULL;
+	free(text);
+	json_decref(info);
+	return value;
+}
+
+static void answer_pictures(const request *r, const job *j, reply *y)
+{
+	bool send = true;
+	problem ignored = { 0 };
+	json_t *images = json_array(), *asked = json_copy(r->json);
+	field_flag(r->json, "send_images", &send, &ignored);
+	bool fine = images && asked;
+	for (int i = 0; fine && send && !j->error.status && i < j->count; i++) {
+		json_t *one = picture_json(j->pictures[i], "png", 0);
+		fine = one && !json_array_append_new(images, one);
+	}
+	if (asked && json_object_get(asked, "init_images")) json_object_set_new(asked, "init_images", json_null());
+	if (asked && json_object_get(asked, "mask")) json_object_set_new(asked, "mask", json_null());
+	if (asked) json_object_set_new(asked, "seed", json_integer(j->options.seed));
+	json_t *info = info_of(j);
+	reply_json(y, 200,
+	    fine && info ? json_pack("{s:O, s:O, s:O}", "images", images, "parameters", asked, "info", info) : NULL);
+	json_decref(images);
+	json_decref(asked);
+	json_decref(info);
+}
+
+static void make(server *s, request *r, reply *y, bool from_picture)
+{
+	problem p = { 0 };
+	job *j = job_new();
+	if (!j) problem_set(&p, 503, "", "out of memory");
+	if (!r->json) problem_set(&p, 422, "", "the body is missing: a JSON object");
+	if (!p.status) {
+		refuse_what_is_not_done(r->json, &p);
+		read_texts(r->json, &j->options, &p);
+		read_numbers(r->json, j, &p);
+		read_sampler(r->json, &j->options, &p);
+		read_overrides(s, r->json, j, &p);
+		if (from_picture) read_pictures(r->json, j, &p);
+	}
+	if (!p.status) {
+		submitted done = draw_for(s, r, j);
+		if (done == FULL) problem_set(&p, 429, "", "too many requests are waiting; try again later");
+		if (done == STOPPING) problem_set(&p, 503, "", "the server is shutting down");
+		if (done == UNKNOWN_MODEL) problem_set(&p, 404, "", "no such model");
+		if (!p.status && j->error.status && j->error.status != SUMI_STOPPED) problem_of(&p, &j->error);
+	}
+	if (p.status)
+		a1111_refuse(y, &p);
+	else
+		answer_pictures(r, j, y);
+	job_free(j);
+}
+
+void a1111_txt2img(server *s, request *r, reply *y) { make(s, r, y, false); }
+void a1111_img2img(server *s, request *r, reply *y) { make(s, r, y, true); }

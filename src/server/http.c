@@ -1,0 +1,455 @@
+/* http.c - libmicrohttpd's callbacks: receive, check, find the route, answer, write a line to the log. */
+#include "server/http.h"
+#include "base/clock.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEPT = 64, KEPT_SECONDS = 3600, CONNECTIONS = 128, PATIENCE = 30, BODY_SECONDS = 300 };
+
+typedef struct kept {
+	char name[48];
+	buffer data;
+	double since;
+} kept;
+
+struct server {
+	struct MHD_Daemon *daemon;
+	queue *queue;
+	server_options o;
+	bool loopback;
+	int port;
+	double started;
+	pthread_mutex_t lock; /* of what is kept, and of the log's lines */
+	kept kept[KEPT];
+	int next;
+};
+
+queue *server_queue(server *s) { return s->queue; }
+double server_started(const server *s) { return s->started; }
+int server_port(const server *s) { return s->port; }
+
+/* ── replies ── */
+
+void reply_json(reply *y, int status, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	json_decref(value);
+	y->status = text ? status : 500;
+	y->body.size = 0;
+	buffer_add_text(&y->body, text ? text : "{\"error\":\"out of memory\"}");
+	free(text);
+}
+
+static enum MHD_Result send_reply(request *r, reply *y)
+{
+	static const struct {
+		const char *name, *value;
+	} always[] = { { "Cache-Control", "no-store" }, { "X-Content-Type-Options", "nosniff" },
+		{ "Referrer-Policy", "no-referrer" }, { "X-Frame-Options", "DENY" } };
+	struct MHD_Response *response = y->stream;
+	char seconds[16];
+	if (!response) {
+		response = MHD_create_response_from_buffer(y->body.size, y->body.data, MHD_RESPMEM_MUST_FREE);
+		if (!response) free(y->body.data);
+	}
+	if (!response) return MHD_NO;
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, y->type);
+	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+		MHD_add_response_header(response, always[i].name, always[i].value);
+	snprintf(seconds, sizeof seconds, "%d", y->retry_after);
+	if (y->retry_after) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	if (y->status == 401) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)y->status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* ── who may ask ── */
+
+static const char *header(const request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+/* The host of "host:port" or "[v6]:port", without its port. */
+static void host_of(const char *from, char *host, size_t size)
+{
+	const char *end = *from == '[' ? strchr(from, ']') : strrchr(from, ':');
+	size_t n = end ? (size_t)(end - from) + (*from == '[') : strlen(from);
+	snprintf(host, size, "%.*s", n < size ? (int)n : (int)size - 1, from);
+}
+
+/* A page of another site can make a browser send requests here, and can give its own name this address: then the
+ * browser sends that name as Host. So names count only where they are known. */
+static bool host_is_ours(const server *s, const char *given)
+{
+	char host[256], bare[256];
+	unsigned char address[16];
+	host_of(given, host, sizeof host);
+	if (!strcasecmp(host, "localhost")) return true;
+	for (int i = 0; i < s->o.host_count; i++)
+		if (!strcasecmp(host, s->o.hosts[i])) return true;
+	snprintf(bare, sizeof bare, "%.*s", *host == '[' ? (int)strlen(host) - 2 : 255, *host == '[' ? host + 1 : host);
+	if (s->loopback) return !strcmp(bare, "::1") || !strncmp(bare, "127.", 4);
+	return inet_pton(AF_INET, bare, address) == 1 || inet_pton(AF_INET6, bare, address) == 1;
+}
+
+static bool origin_is_ours(const request *r, const char *host)
+{
+	const char *origin = header(r, "Origin"), *name = origin ? strstr(origin, "://") : NULL;
+	return !origin || (name && !strcasecmp(name + 3, host));
+}
+
+/* Takes the same time wherever the difference is. */
+static bool same_secret(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	volatile unsigned char different = n != m;
+	for (size_t i = 0; i < n; i++) different |= (unsigned char)(a[i] ^ b[m ? i % m : 0]);
+	return !different;
+}
+
+static bool key_is_given(const server *s, const request *r)
+{
+	if (!s->o.key) return true;
+	const char *bearer = header(r, "Authorization");
+	if (bearer && !strncasecmp(bearer, "Bearer ", 7)) return same_secret(bearer + 7, s->o.key);
+	char *password = NULL, *user = MHD_basic_auth_get_username_password(r->connection, &password);
+	bool right = password && same_secret(password, s->o.key);
+	MHD_free(user);
+	MHD_free(password);
+	return right;
+}
+
+static void check(const server *s, request *r)
+{
+	const char *host = header(r, "Host"), *length = header(r, "Content-Length");
+	if (!host || !host_is_ours(s, host)) {
+		r->refused = 421;
+		r->reason = "this server is not known by that name; --host NAME makes it known";
+	} else if (!origin_is_ours(r, host)) {
+		r->refused = 403;
+		r->reason = "requests from pages of other sites are not answered";
+	} else if (!key_is_given(s, r) && strcmp(r->path, "/health")) {
+		r->refused = 401;
+		r->reason = "Incorrect API key provided";
+	} else if (length && strtoull(length, NULL, 10) > (unsigned long long)s->o.most_body) {
+		r->refused = 413;
+		r->reason = "the request is larger than this server takes";
+	}
+}
+
+/* ── receiving ── */
+
+static enum MHD_Result take_part(void *context, enum MHD_ValueKind kind, const char *name, const char *file,
+    const char *type, const char *encoding, const char *data, uint64_t offset, size_t size)
+{
+	request *r = context;
+	(void)kind;
+	(void)file;
+	(void)type;
+	(void)encoding;
+	part *p = r->part_count ? r->parts + r->part_count - 1 : NULL;
+	if (!p || !offset || strcmp(p->name, name)) {
+		if (r->part_count == MOST_PARTS) return MHD_NO;
+		p = r->parts + r->part_count;
+		*p = (part){ .name = strdup(name) };
+		if (!p->name) return MHD_NO;
+		r->part_count++;
+	}
+	buffer_add(&p->data, data, size);
+	return p->data.failed ? MHD_NO : MHD_YES;
+}
+
+static request *begin(server *s, struct MHD_Connection *c, const char *url, const char *method)
+{
+	request *r = calloc(1, sizeof *r);
+	if (!r) return NULL;
+	*r = (request){ .connection = c, .method = strdup(method), .url = strdup(url), .begun = seconds_now() };
+	if (!r->method || !r->url) {
+		free(r->method);
+		free(r->url);
+		free(r);
+		return NULL;
+	}
+	r->path = r->url;
+	check(s, r);
+	const char *type = header(r, "Content-Type");
+	if (!r->refused && type && !strncasecmp(type, "multipart/form-data", 19))
+		r->form = MHD_create_post_processor(c, 65536, take_part, r);
+	return r;
+}
+
+static void receive(server *s, request *r, const char *data, size_t size)
+{
+	if (r->refused) return;
+	if (r->body.size + size > (size_t)s->o.most_body) {
+		r->refused = 413;
+		r->reason = "the request is larger than this server takes";
+	} else if (seconds_now() - r->begun > BODY_SECONDS) {
+		r->refused = 408;
+		r->reason = "the request took too long to arrive";
+	} else if (r->form) {
+		r->body.size += size; /* counted, not kept */
+		if (MHD_post_process(r->form, data, size) == MHD_YES) return;
+		r->refused = 400;
+		r->reason = "not a form that can be read";
+	} else {
+		buffer_add(&r->body, data, size);
+		if (!r->body.failed) return;
+		r->refused = 503;
+		r->reason = "out of memory";
+	}
+}
+
+static void read_json(request *r)
+{
+	json_error_t wrong;
+	if (r->form || r->refused || !r->body.size) return;
+	r->json = json_loadb(r->body.data, r->body.size, JSON_REJECT_DUPLICATES, &wrong);
+	if (json_is_object(r->json)) return;
+	r->refused = 400;
+	r->reason = r->json ? "the body is JSON, but not an object" : "the body is not JSON";
+}
+
+static const route *find_route(request *r)
+{
+	bool other_method = false;
+	for (const route *t = routes; t->path; t++) {
+		size_t n = strlen(t->path);
+		bool same = t->path[n - 1] == '/' && n > 1 ? !strncmp(r->path, t->path, n) : !strcmp(r->path, t->path);
+		if (!same) continue;
+		if (!strcmp(t->method, r->method) || (!strcmp(t->method, "GET") && !strcmp(r->method, "HEAD"))) return t;
+		other_method = true;
+	}
+	r->refused = other_method ? 405 : 404;
+	r->reason = other_method ? "Method Not Allowed" : "Not Found";
+	return NULL;
+}
+
+static void write_log(server *s, const request *r, int status)
+{
+	const union MHD_ConnectionInfo *client = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	char from[64] = "", when[32];
+	time_t t = time(NULL);
+	struct tm utc;
+	if (s->o.quiet) return;
+	if (client) {
+		socklen_t n =
+		    client->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+		getnameinfo(client->client_addr, n, from, sizeof from, NULL, 0, NI_NUMERICHOST);
+	}
+	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
+	json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "time", when, "client", from, "method", r->method,
+	    "path", r->path, "status", status, "ms", (int)(1000 * (seconds_now() - r->begun)));
+	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+	if (text) fprintf(stderr, "%s\n", text);
+	free(text);
+	json_decref(line);
+}
+
+static enum MHD_Result answer(server *s, request *r)
+{
+	reply y = { .status = 200, .type = "application/json" };
+	read_json(r);
+	const route *t = r->refused ? NULL : find_route(r);
+	if (t)
+		t->run(s, r, &y);
+	else
+		reply_json(&y, r->refused,
+		    json_pack("{s:{s:s, s:s, s:n, s:n}, s:s}", "error", "message", r->reason, "type",
+		        r->refused == 401 ? "authentication_error" : "invalid_request_error", "param", "code", "detail",
+		        r->reason));
+	write_log(s, r, y.status);
+	return send_reply(r, &y);
+}
+
+static enum MHD_Result access_handler(void *context, struct MHD_Connection *c, const char *url, const char *method,
+    const char *version, const char *data, size_t *size, void **state)
+{
+	server *s = context;
+	request *r = *state;
+	(void)version;
+	if (!r) {
+		*state = r = begin(s, c, url, method);
+		if (!r) return MHD_NO;
+		return r->refused ? answer(s, r) : MHD_YES; /* before the body is sent */
+	}
+	if (!*size) return answer(s, r);
+	receive(s, r, data, *size);
+	*size = 0;
+	return MHD_YES;
+}
+
+static void forget(void *context, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
+{
+	request *r = *state;
+	(void)context;
+	(void)c;
+	(void)why;
+	if (!r) return;
+	if (r->form) MHD_destroy_post_processor(r->form);
+	for (int i = 0; i < r->part_count; i++) {
+		free(r->parts[i].name);
+		free(r->parts[i].data.data);
+	}
+	json_decref(r->json);
+	free(r->body.data);
+	free(r->method);
+	free(r->url);
+	free(r);
+}
+
+/* ── drawing ── */
+
+bool client_left(const request *r)
+{
+	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct pollfd p = { .fd = i ? i->connect_fd : -1, .events = POLLRDHUP };
+	return i && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+submitted draw_for(server *s, request *r, job *j)
+{
+	queue *q = s->queue;
+	submitted done = queue_submit(q, j);
+	if (done != ACCEPTED) return done;
+	MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u); /* it waits for us now */
+	queue_lock(q);
+	while (j->state != DONE) {
+		queue_wait(q, 0.25);
+		if (client_left(r)) j->cancelled = true;
+	}
+	queue_unlock(q);
+	MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)PATIENCE);
+	return ACCEPTED;
+}
+
+/* ── pictures kept for a while ── */
+
+bool server_keep(server *s, const char *ending, const void *bytes, size_t count, char name[48])
+{
+	unsigned char random[16];
+	kept k = { .since = seconds_now() };
+	if (getrandom(random, sizeof random, 0) != sizeof random) return false;
+	for (int i = 0; i < 16; i++) snprintf(k.name + 2 * i, 3, "%02x", random[i]);
+	snprintf(k.name + 32, sizeof k.name - 32, ".%.8s", ending);
+	buffer_add(&k.data, bytes, count);
+	if (k.data.failed) return false;
+	snprintf(name, 48, "%s", k.name);
+	pthread_mutex_lock(&s->lock);
+	free(s->kept[s->next].data.data);
+	s->kept[s->next] = k;
+	s->next = (s->next + 1) % KEPT;
+	pthread_mutex_unlock(&s->lock);
+	return true;
+}
+
+bool server_kept(server *s, const char *name, buffer *copy)
+{
+	bool found = false;
+	pthread_mutex_lock(&s->lock);
+	for (int i = 0; i < KEPT && !found; i++) {
+		kept *k = s->kept + i;
+		if (!k->data.data || strcmp(k->name, name) || seconds_now() - k->since > KEPT_SECONDS) continue;
+		buffer_add(copy, k->data.data, k->data.size);
+		found = !copy->failed;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* ── life ── */
+
+static bool failure(sumi_error *e, sumi_status status, const char *text, const char *detail)
+{
+	e->status = status;
+	snprintf(e->text, sizeof e->text, "%s: %s", text, detail);
+	return false;
+}
+
+static bool is_loopback(const struct sockaddr *a)
+{
+	if (a->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+	return a->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+}
+
+static bool listen_at(server *s, const char *address, sumi_error *e)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE },
+	                *found = NULL;
+	const char *colon = strrchr(address, ':');
+	char host[256];
+	if (!colon || !colon[1]) return failure(e, SUMI_BAD_USAGE, address, "not ADDRESS:PORT, such as 127.0.0.1:7860");
+	snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
+	if (*host == '[' && host[strlen(host) - 1] == ']') {
+		memmove(host, host + 1, strlen(host));
+		host[strlen(host) - 1] = 0;
+	}
+	int wrong = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
+	if (wrong) return failure(e, SUMI_BAD_USAGE, address, gai_strerror(wrong));
+	s->loopback = is_loopback(found->ai_addr);
+	int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage bound;
+	socklen_t n = sizeof bound;
+	bool fine = fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) &&
+	            !bind(fd, found->ai_addr, found->ai_addrlen) && !listen(fd, CONNECTIONS) &&
+	            !getsockname(fd, (struct sockaddr *)(void *)&bound, &n);
+	int code = errno;
+	freeaddrinfo(found);
+	if (!fine) {
+		if (fd >= 0) close(fd);
+		return failure(e, SUMI_BAD_USAGE, address, strerror(code));
+	}
+	s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+	                                            : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+	s->daemon =
+	    MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC,
+	        0, NULL, NULL, access_handler, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+	        (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE, MHD_OPTION_NOTIFY_COMPLETED,
+	        forget, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)131072, MHD_OPTION_END);
+	if (s->daemon) return true;
+	close(fd);
+	return failure(e, SUMI_NO_MEMORY, address, "the server could not be started");
+}
+
+server *server_start(const server_options *o, queue *q, sumi_error *e)
+{
+	server *s = calloc(1, sizeof *s);
+	if (!s) {
+		failure(e, SUMI_NO_MEMORY, "server", "out of memory");
+		return NULL;
+	}
+	*s = (server){ .queue = q, .o = *o, .started = seconds_now() };
+	pthread_mutex_init(&s->lock, NULL);
+	if (listen_at(s, o->address, e)) return s;
+	server_stop(s);
+	return NULL;
+}
+
+void server_refuse(server *s)
+{
+	MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+	if (fd != MHD_INVALID_SOCKET) close(fd);
+}
+
+void server_stop(server *s)
+{
+	if (!s) return;
+	if (s->daemon) MHD_stop_daemon(s->daemon);
+	for (int i = 0; i < KEPT; i++) free(s->kept[i].data.data);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}

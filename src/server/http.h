@@ -1,0 +1,75 @@
+/* http.h - requests and replies over libmicrohttpd, a thread for each connection: who may ask, how much, how long. */
+#ifndef SUMI_SERVER_HTTP_H
+#define SUMI_SERVER_HTTP_H
+#include "base/buffer.h"
+#include "server/jobs.h"
+#include <jansson.h>
+#include <microhttpd.h>
+
+enum { MOST_PARTS = 24, MOST_TEXT = 65536 /* bytes of a prompt */ };
+
+typedef struct part { /* of multipart/form-data */
+	char *name;
+	buffer data;
+} part;
+
+typedef struct request {
+	struct MHD_Connection *connection;
+	const char *path;
+	json_t *json; /* the body; NULL: it has none, or is a form */
+	part parts[MOST_PARTS];
+	int part_count;
+	/* while it is received */
+	char *method, *url;
+	struct MHD_PostProcessor *form;
+	buffer body;
+	double begun;
+	int refused; /* the status to answer with; 0: fine */
+	const char *reason;
+} request;
+
+typedef struct reply {
+	int status;       /* 200 */
+	const char *type; /* "application/json" */
+	buffer body;
+	struct MHD_Response *stream; /* in place of a body; NULL: none */
+	int retry_after;             /* seconds; 0: not said */
+} reply;
+
+typedef struct server server;
+typedef void handler(server *s, request *r, reply *y);
+
+typedef struct route {
+	const char *method, *path; /* a path that ends in '/' takes all below it */
+	handler *run;
+} route;
+extern const route routes[]; /* ends with NULLs */
+
+void reply_json(reply *y, int status, json_t *value); /* value is released */
+/* Draws the job, waiting for its end; cancels it where the client leaves. The job is DONE afterwards unless it was not
+ * accepted. */
+submitted draw_for(server *s, request *r, job *j);
+bool client_left(const request *r);
+
+queue *server_queue(server *s);
+double server_started(const server *s);
+/* Keeps a copy of a file for an hour or until 64 newer ones are there; its name goes to `name`. False: no memory. */
+bool server_keep(server *s, const char *ending, const void *bytes, size_t count, char name[48]);
+bool server_kept(server *s, const char *name, buffer *copy); /* false: not there any more */
+
+typedef struct server_options {
+	const char *address;      /* "127.0.0.1:7860", "[::1]:7860", ":7860": all addresses */
+	const char *key;          /* clients must give it; NULL: none */
+	const char *const *hosts; /* further names by which clients may call this server */
+	int host_count;
+	long long most_body; /* bytes of a request */
+	bool quiet;          /* no log */
+} server_options;
+
+/* Answers in threads of its own from here on. NULL: it failed. */
+server *server_start(const server_options *o, queue *q, sumi_error *e);
+int server_port(const server *s);
+void server_refuse(server *s); /* takes no further connections; those that are open are answered */
+void server_stop(server *s);   /* waits for the answers that are being written */
+
+#endif

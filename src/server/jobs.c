@@ -1,0 +1,307 @@
+/* jobs.c - one lock and one condition for all: jobs are few and their changes rare beside what drawing takes. */
+#include "server/jobs.h"
+#include "base/clock.h"
+#include "server/models.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct queue {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	bool started, stopping;
+	model_list models;
+	sumi_model_options open;
+	int most;
+	int in_use, last_drawn; /* models: of jobs that name none; whose session keeps networks */
+	double idle_seconds;
+	job *first, *last; /* that wait */
+	queue_status status;
+};
+
+/* ── jobs ── */
+
+job *job_new(void)
+{
+	job *j = calloc(1, sizeof *j);
+	if (j) {
+		sumi_options_init(&j->options, sizeof j->options);
+		j->options.prompt = j->options.negative_prompt = NULL; /* owned texts take their place */
+		j->count = 1;
+	}
+	return j;
+}
+
+bool job_text(const char **field, const char *text)
+{
+	char *copy = strdup(text);
+	if (!copy) return false;
+	free((char *)(uintptr_t)*field);
+	*field = copy;
+	return true;
+}
+
+void job_free(job *j)
+{
+	if (!j) return;
+	const char *const texts[] = { j->options.prompt, j->options.negative_prompt, j->options.sampler,
+		j->options.schedule };
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free((char *)(uintptr_t)texts[i]);
+	sumi_image_free((sumi_image *)(uintptr_t)j->options.init);
+	sumi_image_free((sumi_image *)(uintptr_t)j->options.mask);
+	for (int i = 0; i < j->count; i++) sumi_image_free(j->pictures[i]);
+	sumi_image_free(j->preview);
+	free(j->model);
+	free(j->drawn_with);
+	free(j);
+}
+
+/* ── drawing ── */
+
+typedef struct watch {
+	queue *q;
+	job *j;
+} watch;
+
+static int progress(void *context, const char *stage, int step, int steps)
+{
+	watch *w = context;
+	queue_lock(w->q);
+	snprintf(w->j->stage, sizeof w->j->stage, "%s", stage);
+	w->j->step = step;
+	w->j->steps = steps;
+	bool stop = w->j->cancelled;
+	pthread_cond_broadcast(&w->q->changed);
+	queue_unlock(w->q);
+	return stop;
+}
+
+static void preview(void *context, int index, int step, const sumi_image *picture)
+{
+	watch *w = context;
+	(void)step;
+	if (index) return;
+	sumi_image *copy = sumi_image_new(picture->width, picture->height, picture->pixels, NULL);
+	if (!copy) return;
+	queue_lock(w->q);
+	sumi_image *old = w->j->preview;
+	w->j->preview = copy;
+	w->j->previews++;
+	pthread_cond_broadcast(&w->q->changed);
+	queue_unlock(w->q);
+	sumi_image_free(old);
+}
+
+static void draw(queue *q, job *j)
+{
+	watch w = { q, j };
+	sumi_listener listener = sumi_listener_defaults();
+	sumi_options each[MOST_PICTURES];
+	const sumi_options *all[MOST_PICTURES];
+	queue_lock(q);
+	int model = j->model ? models_find(&q->models, j->model) : q->in_use;
+	queue_unlock(q);
+	listener.context = &w;
+	listener.progress = progress;
+	listener.preview = preview;
+	for (int i = 0; i < j->count; i++) {
+		each[i] = j->options;
+		each[i].listener = &listener;
+		if (each[i].seed >= 0) each[i].seed += i;
+		all[i] = &each[i];
+	}
+	if (model != q->last_drawn) models_trim(&q->models, model);
+	q->last_drawn = model; /* this thread's alone */
+	sumi_session *session = models_session(&q->models, model, &q->open, &j->error);
+	j->drawn_with = strdup(q->models.list[model].name);
+	if (session) sumi_session_draw_batch(session, all, j->count, j->pictures, &j->error);
+	queue_lock(q);
+	q->status.bytes = session ? sumi_session_bytes(session) : 0;
+	queue_unlock(q);
+}
+
+static job *take(queue *q)
+{
+	job *j = q->first;
+	q->first = j->next;
+	if (!q->first) q->last = NULL;
+	q->status.waiting--;
+	return j;
+}
+
+/* In the lock. */
+static void end(queue *q, job *j)
+{
+	j->state = DONE;
+	q->status.running = NULL;
+	q->status.jobs++;
+	if (j->error.status == SUMI_STOPPED)
+		q->status.cancelled++;
+	else if (j->error.status)
+		q->status.failed++;
+	else
+		q->status.pictures += (uint64_t)j->count;
+	pthread_cond_broadcast(&q->changed);
+}
+
+/* In the lock: until there is a job, or the queue stops; frees what is kept once nobody has asked for a while. */
+static void rest(queue *q)
+{
+	double since = seconds_now();
+	bool kept = true;
+	while (!q->first && !q->stopping) {
+		if (q->idle_seconds > 0 && kept && seconds_now() - since >= q->idle_seconds) {
+			models_trim(&q->models, -1);
+			q->status.bytes = 0;
+			kept = false;
+		}
+		queue_wait(q, q->idle_seconds > 0 && kept ? q->idle_seconds - (seconds_now() - since) : 3600);
+	}
+}
+
+static void *work(void *context)
+{
+	queue *q = context;
+	queue_lock(q);
+	for (;;) {
+		rest(q);
+		if (!q->first) break;
+		job *j = take(q);
+		j->state = RUNNING;
+		j->begun = seconds_now();
+		if (j->cancelled || q->stopping) {
+			j->error = (sumi_error){ .status = SUMI_STOPPED, .text = "cancelled while it waited" };
+		} else {
+			q->status.running = j;
+			queue_unlock(q);
+			draw(q, j);
+			queue_lock(q);
+			q->status.busy += seconds_now() - j->begun;
+		}
+		end(q, j);
+	}
+	queue_unlock(q);
+	return NULL;
+}
+
+/* ── the queue ── */
+
+queue *queue_new(const queue_options *o, sumi_error *e)
+{
+	queue *q = calloc(1, sizeof *q);
+	pthread_condattr_t monotonic;
+	if (!q) return e->status = SUMI_NO_MEMORY, NULL;
+	q->open = o->open;
+	q->most = o->most;
+	q->idle_seconds = o->idle_seconds;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	bool fine = true;
+	for (int i = 0; fine && i < o->model_count; i++) fine = models_add(&q->models, o->models[i], e);
+	if (fine && o->folder) fine = models_add_folder(&q->models, o->folder, e);
+	if (fine && !q->models.count) {
+		e->status = SUMI_BAD_FILE;
+		snprintf(e->text, sizeof e->text, "%s: no model in this folder", o->folder);
+		fine = false;
+	}
+	if (fine && models_session(&q->models, 0, &q->open, e)) {
+		q->started = !pthread_create(&q->thread, NULL, work, q);
+		if (!q->started) {
+			e->status = SUMI_NO_MEMORY;
+			snprintf(e->text, sizeof e->text, "no thread to draw in");
+		}
+	}
+	if (q->started) return q;
+	queue_free(q);
+	return NULL;
+}
+
+void queue_stop(queue *q, bool finish)
+{
+	queue_lock(q);
+	q->stopping = true;
+	if (q->status.running && !finish) q->status.running->cancelled = true;
+	pthread_cond_broadcast(&q->changed);
+	bool join = q->started;
+	q->started = false;
+	queue_unlock(q);
+	if (join) pthread_join(q->thread, NULL);
+}
+
+void queue_free(queue *q)
+{
+	if (!q) return;
+	models_free(&q->models);
+	pthread_mutex_destroy(&q->lock);
+	pthread_cond_destroy(&q->changed);
+	free(q);
+}
+
+submitted queue_submit(queue *q, job *j)
+{
+	if (j->model && models_find(&q->models, j->model) < 0) return UNKNOWN_MODEL;
+	queue_lock(q);
+	submitted s = q->stopping ? STOPPING : q->status.waiting >= q->most ? FULL : ACCEPTED;
+	if (s == ACCEPTED) {
+		*(q->last ? &q->last->next : &q->first) = j;
+		q->last = j;
+		q->status.waiting++;
+		pthread_cond_broadcast(&q->changed);
+	} else {
+		q->status.refused++;
+	}
+	queue_unlock(q);
+	return s;
+}
+
+void queue_lock(queue *q) { pthread_mutex_lock(&q->lock); }
+void queue_unlock(queue *q) { pthread_mutex_unlock(&q->lock); }
+
+void queue_wait(queue *q, double seconds)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	double until = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + (seconds > 0 ? seconds : 0);
+	t.tv_sec = (time_t)until;
+	t.tv_nsec = (long)(1e9 * (until - (double)t.tv_sec));
+	pthread_cond_timedwait(&q->changed, &q->lock, &t);
+}
+
+void queue_cancel(queue *q, job *j)
+{
+	queue_lock(q);
+	j->cancelled = true;
+	queue_unlock(q);
+}
+
+void queue_use(queue *q, int model)
+{
+	queue_lock(q);
+	q->in_use = model;
+	queue_unlock(q);
+}
+
+void queue_interrupt(queue *q)
+{
+	queue_lock(q);
+	if (q->status.running) q->status.running->cancelled = true;
+	queue_unlock(q);
+}
+
+void queue_report(queue *q, queue_status *s)
+{
+	*s = q->status;
+	s->model = q->models.list[q->in_use].name;
+}
+
+int queue_model_count(const queue *q) { return q->models.count; }
+const char *queue_model_name(const queue *q, int i) { return q->models.list[i].name; }
+const char *queue_model_path(const queue *q, int i) { return q->models.list[i].path; }
+int queue_find_model(const queue *q, const char *name) { return models_find(&q->models, name); }

@@ -1,0 +1,79 @@
+/* jobs.h - what the server draws: a queue with a limit, one thread that draws, and the models that it draws with. */
+#ifndef SUMI_SERVER_JOBS_H
+#define SUMI_SERVER_JOBS_H
+#include <stdint.h>
+#include <sumi.h>
+
+enum { MOST_PICTURES = 64 }; /* of one job */
+
+typedef enum job_state { WAITING, RUNNING, DONE } job_state;
+
+/* A request for pictures. The first part is set before it is submitted and does not change afterwards; the second is
+ * the queue's, to be read between queue_lock() and queue_unlock(), or when the job is DONE. */
+typedef struct job {
+	char *model;          /* its name; NULL: the one in use. Owned */
+	sumi_options options; /* texts and pictures in it are owned by the job */
+	int count;            /* pictures, with the seeds seed, seed + 1, … */
+
+	job_state state;
+	bool cancelled;
+	char stage[16];
+	int step, steps;
+	double begun;        /* when drawing began, seconds of seconds_now() */
+	sumi_image *preview; /* the newest, of the first picture; NULL: none yet */
+	int previews;        /* how many there were */
+	sumi_image *pictures[MOST_PICTURES];
+	sumi_error error;
+	char *drawn_with; /* the model's name; owned */
+	struct job *next;
+} job;
+
+job *job_new(void);                                  /* with sumi_defaults() and one picture; NULL: no memory */
+void job_free(job *j);                               /* which is not submitted, or DONE. NULL may be freed */
+bool job_text(const char **field, const char *text); /* sets a text of its options to a copy; false: no memory */
+
+typedef struct queue queue;
+
+typedef struct queue_options {
+	const char *const *models; /* paths of files; their names are the files' without ending */
+	int model_count;
+	const char *folder; /* all models in it too; NULL: none */
+	sumi_model_options open;
+	int most;            /* jobs that may wait */
+	double idle_seconds; /* after which sessions are freed; 0: never */
+} queue_options;
+
+/* Opens the first model, so that a server that cannot draw does not start. NULL: it failed. */
+queue *queue_new(const queue_options *o, sumi_error *e);
+/* Ends what runs (at its next step, unless it may finish) and waits for it; jobs that wait are DONE with SUMI_STOPPED.
+ */
+void queue_stop(queue *q, bool finish);
+void queue_free(queue *q); /* stopped, and no job of it is used any more. NULL may be freed */
+
+typedef enum submitted { ACCEPTED, FULL, STOPPING, UNKNOWN_MODEL } submitted;
+submitted queue_submit(queue *q, job *j);
+void queue_lock(queue *q);
+void queue_unlock(queue *q);
+/* Waits at most so long for a change of any job. To be called between lock and unlock. */
+void queue_wait(queue *q, double seconds);
+void queue_cancel(queue *q, job *j);
+void queue_use(queue *q, int model); /* from now on for jobs that name none */
+void queue_interrupt(queue *q);      /* cancels what runs now */
+
+typedef struct queue_status {
+	int waiting;                                         /* jobs */
+	job *running;                                        /* valid between lock and unlock; NULL: none */
+	uint64_t bytes;                                      /* that sessions keep */
+	uint64_t jobs, pictures, failed, cancelled, refused; /* since the start */
+	double busy;                                         /* seconds of drawing */
+	const char *model;                                   /* in use: what jobs that name none are drawn with */
+} queue_status;
+void queue_report(queue *q, queue_status *s); /* between lock and unlock */
+
+/* Models that may be asked for, in the order of their list. They do not change. */
+int queue_model_count(const queue *q);
+const char *queue_model_name(const queue *q, int i);
+const char *queue_model_path(const queue *q, int i);
+int queue_find_model(const queue *q, const char *name); /* by name or file name; -1: none */
+
+#endif

@@ -1,0 +1,91 @@
+/* models.c - a list of files by name. An open model is a mapped file and costs little; what sessions keep is memory. */
+#include "server/models.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool no_memory(sumi_error *e)
+{
+	if (!e->status) {
+		e->status = SUMI_NO_MEMORY;
+		snprintf(e->text, sizeof e->text, "no memory for the list of models");
+	}
+	return false;
+}
+
+bool models_add(model_list *l, const char *path, sumi_error *e)
+{
+	const char *slash = strrchr(path, '/');
+	served_model *more = realloc(l->list, ((size_t)l->count + 1) * sizeof *more);
+	if (!more) return no_memory(e);
+	l->list = more;
+	served_model *m = more + l->count++;
+	*m = (served_model){ .name = strdup(slash && slash[1] ? slash + 1 : path), .path = strdup(path) };
+	if (!m->name || !m->path) return no_memory(e);
+	char *dot = strrchr(m->name, '.');
+	if (dot && dot > m->name) *dot = 0;
+	return true;
+}
+
+static int is_model(const struct dirent *d)
+{
+	const char *dot = strrchr(d->d_name, '.');
+	return dot && dot > d->d_name && (!strcmp(dot, ".safetensors") || !strcmp(dot, ".ckpt") || !strcmp(dot, ".pt"));
+}
+
+bool models_add_folder(model_list *l, const char *folder, sumi_error *e)
+{
+	struct dirent **files;
+	int n = scandir(folder, &files, is_model, alphasort);
+	if (n < 0) {
+		e->status = SUMI_BAD_FILE;
+		snprintf(e->text, sizeof e->text, "%s: not a folder that can be read", folder);
+		return false;
+	}
+	bool fine = true;
+	for (int i = 0; i < n; i++) {
+		char path[4096];
+		int length = snprintf(path, sizeof path, "%s/%s", folder, files[i]->d_name);
+		if (fine && length < (int)sizeof path) fine = models_add(l, path, e);
+		free(files[i]);
+	}
+	free(files);
+	return fine;
+}
+
+int models_find(const model_list *l, const char *name)
+{
+	for (int i = 0; i < l->count; i++) {
+		const char *slash = strrchr(l->list[i].path, '/'), *file = slash ? slash + 1 : l->list[i].path;
+		if (!strcmp(l->list[i].name, name) || !strcmp(file, name)) return i;
+	}
+	return -1;
+}
+
+sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
+{
+	served_model *m = l->list + i;
+	if (!m->model) m->model = sumi_open(m->path, o, e);
+	if (m->model && !m->session) m->session = sumi_session_open(m->model, NULL, e);
+	return m->session;
+}
+
+void models_trim(model_list *l, int but)
+{
+	for (int i = 0; i < l->count; i++)
+		if (i != but && l->list[i].session) sumi_session_trim(l->list[i].session, 0);
+}
+
+void models_free(model_list *l)
+{
+	for (int i = 0; i < l->count; i++) {
+		served_model *m = l->list + i;
+		sumi_session_close(m->session);
+		sumi_close(m->model);
+		free(m->name);
+		free(m->path);
+	}
+	free(l->list);
+	*l = (model_list){ 0 };
+}

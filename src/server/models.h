@@ -1,0 +1,25 @@
+/* models.h - the model files that a server may draw with, opened when they are first asked for. */
+#ifndef SUMI_SERVER_MODELS_H
+#define SUMI_SERVER_MODELS_H
+#include <sumi.h>
+
+typedef struct served_model {
+	char *name, *path;
+	sumi_model *model;     /* NULL: not open yet */
+	sumi_session *session; /* NULL: none yet */
+} served_model;
+
+typedef struct model_list {
+	served_model *list;
+	int count;
+} model_list;
+
+bool models_add(model_list *l, const char *path, sumi_error *e);
+bool models_add_folder(model_list *l, const char *folder, sumi_error *e); /* *.safetensors, *.ckpt, *.pt, by name */
+int models_find(const model_list *l, const char *name);                   /* a name or a file name; -1: none */
+/* The model's session, opened where it is not. NULL: it failed. */
+sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e);
+void models_trim(model_list *l, int but); /* what all sessions but this keep is freed; -1: of all */
+void models_free(model_list *l);
+
+#endif
