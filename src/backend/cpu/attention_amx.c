@@ -6,6 +6,7 @@
  * probabilities are rounded to bf16, and they are summed as rounded, so that the errors cancel in what all values
  * share. */
 #include "backend/cpu/attention.h"
+#include "backend/cpu/tiles.h"
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -21,17 +22,6 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
 
 /* ── tiles ── */
-
-static void configure(void)
-{
-	struct {
-		uint8_t palette, start_row, reserved[14];
-		uint16_t bytes[16];
-		uint8_t rows[16];
-	} layout = { .palette = 1 };
-	for (int i = 0; i < 8; i++) layout.bytes[i] = ROW_BYTES, layout.rows[i] = LANES;
-	_tile_loadconfig(&layout);
-}
 
 /* GCC does not know that loading a tile reads memory. */
 static inline void finish_stores(void) { __asm__ volatile("" ::: "memory"); }
@@ -362,7 +352,7 @@ static void forward(const attention_shape *s, size_t image, size_t head, size_t 
 	room r = divide(s, at);
 	sizes z = sizes_of(s);
 	size_t rows = smaller(BLOCK, s->queries - first);
-	configure();
+	tiles_begin();
 	memset(at, 0, (size_t)(r.score - at) * sizeof *at);
 	for (size_t i = 0; i < BLOCK; i++) r.level[i] = -INFINITY;
 	for (size_t i = 0; i < rows; i += LANES)
@@ -373,7 +363,7 @@ static void forward(const attention_shape *s, size_t image, size_t head, size_t 
 		column c = { r.level + i, r.sum + i, r.result + i * z.width * LANES };
 		write_results(s, &c, out, image, head, first + i, smaller(LANES, rows - i));
 	}
-	_tile_release();
+	tiles_end();
 }
 
 const attention_code attention_amx = {

@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/igemm.h"
 #include "backend/cpu/rows.h"
+#include "backend/cpu/tiles.h"
 #include "backend/cpu/vector.h"
 #include <pthread.h>
 #if defined __x86_64__
@@ -54,7 +55,7 @@ static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul,
 	NULL };
 static const kernel *const wide[] = { &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 
-static const kernel *const tiled[] = { &tiled_attention, NULL };
+static const kernel *const tiled[] = { &tiles_conv, &tiles_matmul, &tiled_attention, NULL };
 static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, NULL };
 
 enum { ROWS = 64 };
@@ -80,11 +81,11 @@ static int worth(const call *c, int most)
 static void fill_table(void)
 {
 	append(thin);
+	if (has_tiles()) append(tiled);
 	append(has_avx512() ? by_onednn : by_tiles);
 	append(has_avx512() ? by_tiles : by_onednn);
 	if (has_avx512()) append(wide);
 	append(vectors);
-	if (has_tiles()) append(tiled);
 	append(fused);
 	cpu.fallback = backend_reference();
 	cpu.threads = worth;

@@ -51,6 +51,10 @@ static inline float gelu_slope_f32(float x)
 {
 	return 0.5f * (1 + erf_f32(x * 0.70710678f)) + x * 0.39894228f * exp_small(-0.5f * x * x);
 }
+static inline float gelu_tanh_f32(float x)
+{
+	return 0.5f * x * (1 + tanh_f32(0.79788456f * (x + 0.044715f * x * x * x)));
+}
 static inline float silu_f32(float x) { return x * sigmoid_f32(x); }
 static inline float silu_slope_f32(float x)
 {
