@@ -172,8 +172,8 @@ struct sumi_image {
 
 /* A picture with memory of its own; pixels are copied (NULL: black). Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, sumi_error *e);
-/* A PNG, JPEG or WebP file, recognised by content. A transparent picture is composited on white; alpha keeps its
- * opacity. Free with sumi_image_free(). */
+/* A PNG, JPEG or WebP file, recognised by content, with its parameters. A transparent picture is composited on white;
+ * alpha keeps its opacity. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
 /* The same from memory. */
 SUMI_API sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e);
@@ -329,6 +329,54 @@ SUMI_API uint64_t sumi_session_bytes(const sumi_session *session);
 /* One picture by a session for this call alone, in which each network is freed before the next is allocated: the least
  * memory. */
 SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *options, sumi_error *e);
+
+/* ── enlarging ── */
+
+/* A network that makes a picture larger: RRDBNet (ESRGAN, Real-ESRGAN) or SRVGGNetCompact, in any of its layouts. */
+typedef struct sumi_upscaler sumi_upscaler;
+
+typedef struct sumi_upscaler_options {
+	size_t size;
+	const char *type; /* as in sumi_model_options, as are the next */
+	int threads;
+	uint64_t max_memory;
+	const char *device;
+} sumi_upscaler_options;
+
+SUMI_API void sumi_upscaler_options_init(sumi_upscaler_options *options, size_t size);
+static inline sumi_upscaler_options sumi_upscaler_defaults(void)
+{
+	sumi_upscaler_options o;
+	sumi_upscaler_options_init(&o, sizeof o);
+	return o;
+}
+
+/* options may be NULL. NULL: it failed. Free with sumi_upscaler_close(). It does not change once it is open: any number
+ * of threads may use it. */
+SUMI_API sumi_upscaler *sumi_upscaler_open(const char *path, const sumi_upscaler_options *options, sumi_error *e);
+SUMI_API void sumi_upscaler_close(sumi_upscaler *upscaler);
+SUMI_API int sumi_upscaler_scale(const sumi_upscaler *upscaler); /* 4, say: to a side; 0: NULL */
+
+typedef struct sumi_upscale_options {
+	size_t size;
+	int tile;                      /* pixels to a side that are made at a time; 0: all, or what there is memory for */
+	int tile_pad;                  /* 10: further pixels around a tile that are read, so that no seam shows */
+	const sumi_listener *listener; /* stage "upscale", counted in tiles; NULL: none */
+	sumi_cancel *cancel;           /* NULL: none */
+} sumi_upscale_options;
+
+SUMI_API void sumi_upscale_options_init(sumi_upscale_options *options, size_t size);
+static inline sumi_upscale_options sumi_upscale_defaults(void)
+{
+	sumi_upscale_options o;
+	sumi_upscale_options_init(&o, sizeof o);
+	return o;
+}
+
+/* The enlarged picture, opaque; its parameters are the picture's own and how it was enlarged, as A1111 writes it.
+ * options may be NULL. NULL: it failed. Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_upscale(
+    const sumi_upscaler *upscaler, const sumi_image *image, const sumi_upscale_options *options, sumi_error *e);
 
 /* Names in a list that ends with NULL: for i = 0, 1, … */
 SUMI_API const char *sumi_sampler_name(int i);

@@ -1,5 +1,6 @@
 /* model.c - opens a model: its file, its family, and the files that replace its parts. */
 #include "checkpoint/given.h"
+#include "checkpoint/types.h"
 #include "backend/backend.h"
 #include "base/resources.h"
 #include <limits.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ── progress and notes ── */
 
@@ -102,19 +102,6 @@ static bool check_tensors(model *m, error *e)
 	    y.count > 2 ? "; " : "", y.first[2], y.count > 3 ? "; …" : "");
 }
 
-static bool choose_type(model *m, const char *type, error *e)
-{
-	m->compute = m->backend->device || cpu_has_bf16() ? BF16 : REAL;
-	if (!type || !strcasecmp(type, "auto")) return true;
-	if (!strcasecmp(type, "f32"))
-		m->compute = REAL;
-	else if (!strcasecmp(type, "bf16"))
-		m->compute = BF16;
-	else
-		return fail(e, BAD_USAGE, "type '%.40s' is not one to compute in: f32 or bf16", type);
-	return true;
-}
-
 static bool open_tokenizer(model *m, int encoder, error *e)
 {
 	const text_config *t = &m->family.text[encoder];
@@ -202,8 +189,9 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	for (int i = 0; i < o->lora_count; i++)
 		if (!o->loras[i]) return fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o->lora_count);
 	m->backend = backend_named(o->device, e);
-	return m->backend && adopt_listener(&m->watcher.listener, o->listener, e) && choose_type(m, o->type, e) &&
-	       copy_text(&m->path, path, e) && copy_text(&m->given_path[AUTOENCODER], o->vae, e) &&
+	return m->backend && adopt_listener(&m->watcher.listener, o->listener, e) &&
+	       compute_type_from_name(o->type, m->backend, &m->compute, e) && copy_text(&m->path, path, e) &&
+	       copy_text(&m->given_path[AUTOENCODER], o->vae, e) &&
 	       copy_text(&m->given_path[TINY_AUTOENCODER], o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }
 

@@ -1,5 +1,6 @@
 /* types.c - names of types. */
 #include "checkpoint/types.h"
+#include "backend/backend.h"
 #include <strings.h>
 
 bool type_from_name(const char *name, dtype *type, error *e)
@@ -11,6 +12,15 @@ bool type_from_name(const char *name, dtype *type, error *e)
 			return true;
 		}
 	return fail(e, BAD_USAGE, "type '%.40s' is not one of f32, f16, bf16, f8_e4m3, f8_e5m2", name);
+}
+
+bool compute_type_from_name(const char *name, const backend *b, dtype *type, error *e)
+{
+	*type = b->device || cpu_has_bf16() ? BF16 : REAL;
+	if (!name || !strcasecmp(name, "auto")) return true;
+	*type = strcasecmp(name, "f32") ? BF16 : REAL;
+	return *type == REAL || !strcasecmp(name, "bf16") ||
+	       fail(e, BAD_USAGE, "type '%.40s' is not one to compute in: f32 or bf16", name);
 }
 
 dtype stored_type(dtype wanted, int ndims)

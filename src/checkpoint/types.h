@@ -2,10 +2,12 @@
 #ifndef SUMI_CHECKPOINT_TYPES_H
 #define SUMI_CHECKPOINT_TYPES_H
 #include "base/error.h"
-#include "tensor/dtype.h"
+#include "graph/graph.h"
 
 /* "f32", "f16", "bf16", "f8_e4m3" or "f8_e5m2", in any case; BAD_USAGE for others. */
 bool type_from_name(const char *name, dtype *type, error *e);
+/* What to compute in: "f32" or "bf16"; NULL or "auto": bf16 on a device and on a CPU that has it, else f32. */
+bool compute_type_from_name(const char *name, const backend *b, dtype *type, error *e);
 /* How a float tensor of so many axes is stored in a file of that type: biases and norms, which weigh little and mean
  * much, are F16 in files of eight bits. */
 dtype stored_type(dtype wanted, int ndims);

@@ -19,6 +19,7 @@ static const struct command {
 	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
 	{ "serve", command_serve, "answer requests for pictures over HTTP" },
 	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
+	{ "upscale", command_upscale, "make a picture larger by a network" },
 	{ "info", command_info, "say what a model file is, and what is wrong with it" },
 	{ "init", command_init, "write a new model with random weights" },
 	{ "convert", command_convert, "copy a model into another type or layout" },

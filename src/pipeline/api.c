@@ -136,6 +136,7 @@ sumi_image *sumi_image_read(const char *path, sumi_error *e)
 	sumi_image *image = NULL;
 	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path of a picture to read");
 	if (!failed(&own) && picture_read(&p, path, PICTURE_MAX_PIXELS, &own)) image = image_of_picture(&p, &own);
+	if (image) image->parameters = picture_text(path, NULL);
 	tell_caller(e, &own);
 	return image;
 }

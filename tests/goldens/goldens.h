@@ -37,6 +37,7 @@ void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
 void golden_timesteps(const char *dir, report *r);  /* unet/timestep_embedding.safetensors */
 void golden_controlnet(const char *dir, report *r); /* controlnet/ */
 void golden_canny(const char *dir, report *r);      /* resample/, edges */
+void golden_upscale(const char *dir, report *r);    /* upscale/ */
 void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
 void golden_lora(const char *dir, report *r);       /* lora/ */
 void golden_lycoris(const char *dir, report *r);    /* lycoris/, on sd1 and on e2e/sd3 */

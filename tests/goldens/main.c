@@ -26,6 +26,7 @@ static const struct {
 	{ "unet", golden_unet, true },
 	{ "controlnet", golden_controlnet, true },
 	{ "canny", golden_canny, false },
+	{ "upscale", golden_upscale, true },
 	{ "mmdit", golden_mmdit, true },
 	{ "timesteps", golden_timesteps, false },
 	{ "vae", golden_vae, true },

@@ -74,6 +74,7 @@ typedef struct newer_model_options {
 } newer_model_options;
 
 static const char *const tiny = GOLDEN_DIR "/sd1/model.safetensors";
+static const char *const enlarger = GOLDEN_DIR "/upscale/compact_x2.safetensors";
 
 static bool try_open(void)
 {
@@ -307,6 +308,47 @@ static bool try_control_init(void)
 	REFUSED(!sumi_generate(model, &o, e));
 	return c.size == sizeof c && c.strength == 1;
 }
+static bool try_upscaler_options_init(void)
+{
+	sumi_upscaler_options o;
+	sumi_upscaler_options_init(NULL, sizeof o);
+	sumi_upscaler_options_init(&o, 0);
+	sumi_upscaler_options_init(&o, sizeof o);
+	sumi_upscale_options p;
+	sumi_upscale_options_init(NULL, sizeof p);
+	sumi_upscale_options_init(&p, 0);
+	sumi_upscale_options_init(&p, sizeof p);
+	return o.size == sizeof o && !o.threads && p.size == sizeof p && p.tile_pad == 10;
+}
+static bool try_upscale(void)
+{
+	sumi_upscaler_options how = sumi_upscaler_defaults();
+	sumi_upscale_options o = sumi_upscale_defaults();
+	sumi_image image = picture();
+	REFUSED(!sumi_upscaler_open(NULL, NULL, e));
+	how.threads = -1;
+	REFUSED(!sumi_upscaler_open(enlarger, &how, e));
+	how = sumi_upscaler_defaults(), how.type = "f7";
+	REFUSED(!sumi_upscaler_open(enlarger, &how, e));
+	how = sumi_upscaler_defaults(), how.size = 1;
+	REFUSED(!sumi_upscaler_open(enlarger, &how, e));
+	if (sumi_upscaler_open(tiny, NULL, NULL) || sumi_upscaler_scale(NULL)) return false;
+	REFUSED(!sumi_upscale(NULL, &image, &o, e));
+	sumi_upscaler *u = sumi_upscaler_open(enlarger, NULL, NULL);
+	if (!u) return false;
+	REFUSED(!sumi_upscale(u, NULL, &o, e));
+	o.tile = 3;
+	REFUSED(!sumi_upscale(u, &image, &o, e));
+	o.tile = 0, o.tile_pad = -1;
+	REFUSED(!sumi_upscale(u, &image, &o, e));
+	o = sumi_upscale_defaults(), o.size = 0;
+	REFUSED(!sumi_upscale(u, &image, &o, e));
+	image.pixels = NULL;
+	REFUSED(!sumi_upscale(u, &image, NULL, e));
+	sumi_upscaler_close(u);
+	sumi_upscaler_close(NULL);
+	return true;
+}
 static bool try_names(void)
 {
 	const char *(*const lists[])(int) = { sumi_sampler_name, sumi_schedule_name, sumi_guidance_name, sumi_family_name,
@@ -493,6 +535,8 @@ static const struct row {
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
 	{ "sumi_control_init", try_control_init },
+	{ "sumi_upscaler_options_init sumi_upscale_options_init", try_upscaler_options_init },
+	{ "sumi_upscaler_open sumi_upscaler_close sumi_upscaler_scale sumi_upscale", try_upscale },
 	{ "sumi_generate", try_generate },
 	{ "sumi_session_options_init", try_session_options_init },
 	{ "sumi_session_open", try_session_open },
