@@ -2,6 +2,7 @@
 #include "checkpoint/folder.h"
 #include "base/json.h"
 #include "base/file.h"
+#include "base/text.h"
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
@@ -25,12 +26,6 @@ json_t *folder_json(const char *folder, const char *name, bool needed, error *e)
 	if (text && !json) fail(e, BAD_FILE, "%s: not JSON: %s in line %d", path, wrong.text, wrong.line);
 	free(text);
 	return json;
-}
-
-static bool ends_in(const char *name, const char *end)
-{
-	size_t n = strlen(name), m = strlen(end);
-	return n >= m && !strcmp(name + n - m, end);
 }
 
 /* How much this file is to be preferred; 0: it is no weights, or one shard of many. An index of a variant is

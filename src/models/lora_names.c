@@ -3,6 +3,7 @@
  * All spellings but cloneofsimo's differ only in dots, underscores and what stands before the part: brought to one
  * form, "u_" or "t_" and the module with underscores, they are looked up alike. */
 #include "models/lora_names.h"
+#include "base/text.h"
 #include "models/diffusers.h"
 #include "models/mmdit_names.h"
 #include <stdio.h>
@@ -205,12 +206,6 @@ void lora_names_free(lora_names *n)
 }
 
 /* ── names ── */
-
-static bool ends_in(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-	return n >= m && !strcmp(text + n - m, end);
-}
 
 /* Early diffusers called the text encoder's projections as the U-Net's. */
 static void mend_text_name(char *module, size_t size)

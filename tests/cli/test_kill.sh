@@ -28,6 +28,7 @@ train() { # train JOB OUTPUT OPTIONS…
 }
 
 # moment RUN KILL: waits for a time up to half of what a whole run takes; each third time, for a file being written.
+# `whole` is measured once, perhaps while others used the machine: it shrinks with each run that ended before its kill.
 moment() {
 	if [ $(($2 % 3)) -eq 2 ]; then
 		while kill -0 $process 2>/dev/null; do
@@ -60,6 +61,7 @@ killed() {
 			return
 		fi
 	done
+	[ $here -lt "$wanted" ] && whole=$(echo "$whole" | awk '{ print 0.7 * $1 }')
 	kills=$((kills + here))
 	same "$name.safetensors" "$kind.safetensors"
 	same_run "$name.training" "$kind.training"
@@ -85,7 +87,7 @@ rounds() {
 	(train "$kind" "$kind" "$@") || wrong "$kind: $(cat err)"
 	whole=$(date +%s.%N | awk -v began="$began" '{ print $1 - began }')
 	[ "$(wc -l <"$kind.training/log.csv")" -eq 7 ] || wrong "$kind: the log is not as long as the run"
-	while [ $((kills - before)) -lt 10 ] && [ $round -lt 12 ] && [ $failures -eq 0 ]; do
+	while [ $((kills - before)) -lt 10 ] && [ $round -lt 40 ] && [ $failures -eq 0 ]; do
 		round=$((round + 1))
 		killed "$kind" $round 10 "$@"
 	done

@@ -1,4 +1,5 @@
 /* test_data.c - the training data: what a folder holds, in which order it comes, and what happens to bad data. */
+#include "base/text.h"
 #include "io/picture.h"
 #include "train/data/data.h"
 #include "train/data/data_sample.h"

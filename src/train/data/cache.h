@@ -7,7 +7,8 @@
  * cache_origin.
  *
  * metadata.jsonl: a line for each sample of the set, in its order: file_name ("cache-00000.safetensors/7"; repeats of a
- * picture have one latent), text, keywords, height and width in pixels. Written last, so that a folder without it is no
+ * picture have one latent), text, keywords, height and width in pixels, original: [height,width] of the picture in its
+ * file, crop: [top,left]. Written last, so that a folder without it is no
  * cache. */
 #ifndef SUMI_TRAIN_CACHE_H
 #define SUMI_TRAIN_CACHE_H

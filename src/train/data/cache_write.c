@@ -22,6 +22,7 @@ typedef struct kept {  /* a sample that waits to be written */
 typedef struct place {       /* where the latent of a picture of a set lies */
 	int64_t number;          /* −1: it could not be read */
 	int file, height, width; /* in pixels */
+	picture_frame frame;
 } place;
 
 typedef struct writing {
@@ -153,7 +154,8 @@ static bool put_line(writing *w, const place *at, const data_sample *s, bool of_
 	char name[64];
 	snprintf(name, sizeof name, "cache-%05d.safetensors/%lld", at->file, (long long)at->number);
 	json_t *j =
-	    json_pack("{ss ss si si}", "file_name", name, "text", s->caption, "height", at->height, "width", at->width);
+	    json_pack("{ss ss si si s[ii] s[ii]}", "file_name", name, "text", s->caption, "height", at->height, "width",
+	        at->width, "original", at->frame.height, at->frame.width, "crop", at->frame.top, at->frame.left);
 	json_t *list = s->keyword_count ? json_array() : NULL;
 	for (int k = 0; k < s->keyword_count; k++) json_array_append_new(list, json_string(s->keywords[k]));
 	if (list) json_object_set_new(j, "keywords", list);
@@ -187,7 +189,7 @@ static bool keep_sample(writing *w, const data_batch *b, int i, const float *mom
 	*k = (kept){ .height = b->height / factor, .width = b->width / factor };
 	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.autoencoder.latent_channels;
 	size_t text = states ? (size_t)words_tokens(w->words) * (size_t)words_width(w->words) : 0;
-	place at = { w->done, w->files, b->height, b->width };
+	place at = { w->done, w->files, b->height, b->width, b->frames[i] };
 	if (w->places) w->places[b->picture[i]] = at;
 	if (!w->places && !put_line(w, &at, &(data_sample){ .caption = b->captions[i] }, false, e)) return false;
 	k->moments = stored(w, moments + (size_t)i * latent, latent, e);

@@ -14,6 +14,7 @@ enum { LONGEST_CAPTION = 4096, MOST_THREADS = 64 };
 typedef struct slot { /* one sample of the batch being made */
 	int64_t given;    /* how many others were tried before one could be read; -1: none could */
 	bool bad_caption; /* of the sample itself: not UTF-8 */
+	picture_frame frame;
 	char caption[LONGEST_CAPTION];
 } slot;
 
@@ -24,6 +25,7 @@ typedef struct half { /* one of two batches: one is used while the other is made
 	float *pixels;
 	int64_t *index, *picture;
 	const char **captions;
+	picture_frame *frames;
 	uint64_t *seeds;
 } half;
 
@@ -98,13 +100,16 @@ static void decode(const data *d, half *h, int i)
 	slot *t = &h->slots[i];
 	t->given = d->o.pixels ? -1 : 0;
 	t->bad_caption = false;
+	t->frame = (picture_frame){ 0 };
 	for (int64_t tried = 0; tried < most_tries(d) && t->given < 0; tried++) {
 		picture_source from;
 		error e = { 0 };
-		if (source_of(d, s, tried, &from) && sample_pixels(&d->o, &from, d->o.once ? 0 : s->seed | 1, h->height,
-		                                         h->width, h->pixels + (size_t)i * floats_of(h), &e))
+		if (source_of(d, s, tried, &from) &&
+		    sample_pixels(&d->o, &from, d->o.once ? 0 : s->seed | 1, h->height, h->width,
+		        h->pixels + (size_t)i * floats_of(h), &t->frame, &e))
 			t->given = tried;
 	}
+	if (!d->o.pixels && s->index >= 0) t->frame = d->set.items[s->index].frame;
 	if (t->given >= 0) write_caption(d, s, t);
 }
 
@@ -176,7 +181,7 @@ static void report_broken(data *d, const half *h, const picture_source *from)
 {
 	error e = { 0 };
 	float *unused = malloc(floats_of(h) * sizeof *unused);
-	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &e)) report(d, e.text);
+	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &(picture_frame){ 0 }, &e)) report(d, e.text);
 	free(unused);
 	d->counts.broken++;
 }
@@ -226,6 +231,7 @@ static bool list_batch(data *d, half *h, int *count)
 		const data_item *it = item_for(d, &h->samples[i], t->given, &h->index[to]);
 		h->picture[to] = it ? it->picture : -1;
 		h->captions[to] = t->caption;
+		h->frames[to] = t->frame;
 		h->seeds[to] = h->samples[i].seed;
 		d->counts.uncaptioned += !*t->caption;
 	}
@@ -244,7 +250,7 @@ bool data_next(data *d, data_batch *b, error *e)
 		begin_batch(d);
 	} while (!count && h->count); /* all of it was broken: only where each is met once */
 	d->counts.samples += (uint64_t)count;
-	*b = (data_batch){ count, h->height, h->width, h->pixels, h->index, h->picture, h->captions, h->seeds };
+	*b = (data_batch){ count, h->height, h->width, h->pixels, h->index, h->picture, h->captions, h->frames, h->seeds };
 	return true;
 }
 
@@ -257,14 +263,15 @@ static bool allocate_half(data *d, half *h)
 	h->index = calloc(n, sizeof *h->index);
 	h->picture = calloc(n, sizeof *h->picture);
 	h->captions = calloc(n, sizeof *h->captions);
+	h->frames = calloc(n, sizeof *h->frames);
 	h->seeds = calloc(n, sizeof *h->seeds);
 	h->pixels = d->o.pixels ? malloc(n * order_most_pixels(d->order) * 3 * sizeof *h->pixels) : NULL;
-	return h->samples && h->slots && h->index && h->picture && h->captions && h->seeds && (h->pixels || !d->o.pixels);
+	return h->samples && h->slots && h->index && h->picture && h->captions && h->frames && h->seeds && (h->pixels || !d->o.pixels);
 }
 
 static bool check_options(const data_options *o, error *e)
 {
-	int side = o->crop ? o->crop : o->resolution;
+	int side = data_side(o);
 	if (o->resolution < 8 || o->resolution > 4096)
 		return fail(e, BAD_USAGE, "resolution %d, expected 8 to 4096", o->resolution);
 	if (side < 1 || side > o->resolution)
@@ -351,6 +358,7 @@ void data_close(data *d)
 		free(h->index);
 		free(h->picture);
 		free(h->captions);
+		free(h->frames);
 		free(h->seeds);
 	}
 	free(d->broken);
@@ -359,6 +367,8 @@ void data_close(data *d)
 	data_set_free(&d->set);
 	free(d);
 }
+
+int data_side(const data_options *o) { return o->crop ? o->crop : o->resolution; }
 
 int64_t data_class_first(const data *d) { return d->stream ? -1 : d->set.class_first; }
 int64_t data_count(const data *d) { return d->stream ? -1 : d->set.count; }
@@ -388,13 +398,14 @@ static bool texts_of_stream(
 	char *text = malloc(LONGEST_CAPTION);
 	if (s && !text) fail(e, NO_MEMORY, "no memory for a caption");
 	bool fine = s && text, go_on = fine;
-	for (int64_t i = 0; go_on && (most <= 0 || i < most) && stream_next(s, &one, e); i++) {
+	error own = { 0 };
+	for (int64_t i = 0; go_on && (most <= 0 || i < most) && stream_next(s, &one, &own); i++) {
 		if (stream_caption(&one, text, LONGEST_CAPTION) && *text) go_on = each(context, text);
 		stream_sample_free(&one);
 	}
 	free(text);
 	stream_close(s);
-	return fine;
+	return fine && (!failed(&own) || fail(e, own.status, "%s", own.text));
 }
 
 bool data_texts(data *d, int64_t most, bool (*each)(void *context, const char *text), void *context, error *e)

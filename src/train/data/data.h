@@ -58,6 +58,8 @@ typedef struct data_options {
 	void *context;
 } data_options;
 
+int data_side(const data_options *o); /* of the square that pictures are cropped to; not of buckets */
+
 enum { MOST_PIXELS = 20000 * 20000 / 4 }; /* of one picture as declared, before it is decoded */
 
 /* One batch; owned by the data and valid until the next call. */
@@ -68,6 +70,7 @@ typedef struct data_batch {
 	const int64_t *picture; /* [count] of the picture, 0 … data_pictures − 1: repeats of a picture share it, and of a
 	                         * cache it is the number of the latent; −1 in streams */
 	const char *const *captions; /* [count] UTF-8; "" where there is none */
+	const picture_frame *frames; /* [count] zeros where neither the picture is read nor a cache says it */
 	const uint64_t *seeds;       /* [count] a hash of (seed, k): what else is random about the sample (noise, time,
 	                              * dropped caption) is drawn from a generator with this seed */
 } data_batch;

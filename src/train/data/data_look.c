@@ -142,7 +142,7 @@ bool data_fingerprint(const data_options *o, char hex[65], error *e)
 	data_options quiet = *o;
 	quiet.log = NULL;
 	if (!data_look_set(&set, &quiet, e)) return false;
-	int how[] = { o->resolution, o->crop ? o->crop : o->resolution, o->bucket_step, o->bucket_min, o->bucket_max };
+	int how[] = { o->resolution, data_side(o), o->bucket_step, o->bucket_min, o->bucket_max };
 	sha256_begin(&h);
 	sha256_add(&h, how, o->bucket_step ? sizeof how : 2 * sizeof *how);
 	sha256_add(&h, &set.class_first, sizeof set.class_first);

@@ -146,7 +146,7 @@ batch_order *order_new(const data_options *o, data_set *set, stream *from, error
 	b->o = *o;
 	b->set = set;
 	b->stream = from;
-	b->side = o->crop ? o->crop : o->resolution;
+	b->side = data_side(o);
 	b->whole = set && !o->once ? o->batch * o->ranks : o->batch;
 	b->epoch[0] = b->epoch[1] = -1;
 	bool fine = !o->bucket_step || make_buckets(b, e);

@@ -77,7 +77,8 @@ static bool read_picture(picture *p, const picture_source *from, error *e)
 }
 
 bool sample_pixels(
-    const data_options *o, const picture_source *source, uint64_t random, int height, int width, float *out, error *e)
+    const data_options *o, const picture_source *source, uint64_t random, int height, int width, float *out,
+    picture_frame *frame, error *e)
 {
 	picture p = { 0 }, fitted = { 0 };
 	if (!read_picture(&p, source, e)) return false;
@@ -100,6 +101,7 @@ bool sample_pixels(
 		if (o->random_crop) top = below, left = right;
 		flip = o->random_flip && draw_below(&state, 2);
 	}
+	*frame = (picture_frame){ p.height, p.width, top, flip ? w - width - left : left };
 	write_pixels(from, top, left, height, width, flip, out);
 	picture_free(&p);
 	picture_free(&fitted);

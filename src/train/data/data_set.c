@@ -1,6 +1,7 @@
 /* data_set.c - reads the names and captions of a folder of pictures. */
 #include "train/data/data_set.h"
 #include "base/json.h"
+#include "base/text.h"
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
@@ -64,28 +65,6 @@ void left_out_add(left_out *l, const char *name)
 		snprintf(l->names + n, sizeof l->names - n, "%s%.60s", n ? ", " : "", name);
 	else if (l->count == NAMED + 1)
 		snprintf(l->names + n, sizeof l->names - n, ", …");
-}
-
-bool is_utf8(const char *text, size_t length)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	for (size_t i = 0; i < length;) {
-		int more = s[i] < 0x80                   ? 0
-		           : s[i] >= 0xc2 && s[i] < 0xe0 ? 1
-		           : s[i] >= 0xe0 && s[i] < 0xf0 ? 2
-		           : s[i] >= 0xf0 && s[i] < 0xf5 ? 3
-		                                         : -1;
-		if (more < 0 || i + (size_t)more >= length + (more == 0)) return false;
-		uint32_t c = more ? s[i] & (0x3fu >> more) : s[i];
-		for (int k = 1; k <= more; k++) {
-			if ((s[i + (size_t)k] & 0xc0) != 0x80) return false;
-			c = c << 6 | (s[i + (size_t)k] & 0x3f);
-		}
-		if ((more == 2 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) || (more == 3 && (c < 0x10000 || c > 0x10ffff)))
-			return false;
-		i += (size_t)more + 1;
-	}
-	return true;
 }
 
 /* ── items ── */
@@ -249,6 +228,10 @@ static char *caption_beside(const reader *r, const char *picture, const char *to
 		char *text = read_caption(r, path);
 		if (text) return text;
 	}
+	if (!is_utf8(token, strlen(token))) {
+		report(r, "%s: its folder's name is not UTF-8, and no caption", picture);
+		token = "";
+	}
 	return strdup(token);
 }
 
@@ -341,6 +324,21 @@ static int json_side(const json_t *o, const char *key)
 	return n > 0 && n < 65536 ? (int)n : 0;
 }
 
+static int pair_of(const json_t *o, const char *key, int i)
+{
+	json_int_t n = json_integer_value(json_array_get(json_object_get(o, key), (size_t)i));
+	return n > 0 && n < 65536 ? (int)n : 0;
+}
+
+/* A cache says how its latents were cut; one that does not is of whole pictures. */
+static picture_frame json_frame(const json_t *o, const data_item *i)
+{
+	picture_frame f = { pair_of(o, "original", 0), pair_of(o, "original", 1), pair_of(o, "crop", 0),
+		pair_of(o, "crop", 1) };
+	if (!f.height || !f.width) f = (picture_frame){ .height = i->height, .width = i->width };
+	return f;
+}
+
 /* "cache-00003.safetensors/77": the number of a latent in a cache; −1: it is a picture. */
 static int64_t latent_of(const char *file)
 {
@@ -374,6 +372,7 @@ static bool read_line(reader *r, const char *folder, const char *line, size_t le
 		i.caption = text || !strchr(file, '.') ? strdup(text ? text : "") : caption_beside(r, path, "");
 		i.height = json_side(o, "height");
 		i.width = i.height ? json_side(o, "width") : 0;
+		i.frame = json_frame(o, &i);
 		if (json_is_true(json_object_get(o, "class")) && r->set->class_first < 0) r->set->class_first = r->set->count;
 		bool keywords = add_keywords(&i, json_object_get(o, "keywords"));
 		if (!keywords) fail(r->e, NO_MEMORY, "out of memory for the keywords of %s", path);

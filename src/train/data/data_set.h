@@ -6,6 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a sample was cut from its picture. SDXL is conditioned on it. */
+typedef struct picture_frame {
+	int height, width; /* of the picture as it lies in its file, pixels */
+	int top, left;     /* of the crop in the resized picture; of a mirrored one as it then stands */
+} picture_frame;
+
 typedef struct data_item {
 	char *path;
 	char *caption;   /* never NULL; "" where there is none */
@@ -15,6 +21,7 @@ typedef struct data_item {
 	/* Number among the set's different pictures, from 0: items of one path and caption share it, and so do repeats. Of
 	 * a cache: the number of its latent. */
 	int64_t picture;
+	picture_frame frame; /* of what a cache made of it, else zeros */
 	bool repeat; /* of an item before it, to which the strings belong */
 } data_item;
 
@@ -50,6 +57,5 @@ bool data_set_caption(data_set *s, int64_t first, int64_t last, const char *capt
 void data_set_free(data_set *s);
 bool is_picture_name(const char *name); /* by its end, in any case: of a format that is read */
 void left_out_add(left_out *l, const char *name);
-bool is_utf8(const char *text, size_t length);
 
 #endif

@@ -1,5 +1,6 @@
 /* data_stream.c - tars one after the other in an order drawn for each epoch, their samples through a shuffle buffer. */
 #include "train/data/data_stream.h"
+#include "base/text.h"
 #include "base/json.h"
 #include "base/file.h"
 #include "io/tar.h"
@@ -166,22 +167,23 @@ static void begin_epoch(stream *s, int64_t epoch)
 	if (!s->o.once) shuffle(s->order, s->count, mix(s->o.seed, 0x74617273u), (uint64_t)epoch);
 }
 
-/* False: the epoch has no more. */
-static bool open_shard(stream *s)
+/* False: the epoch has no more, or a failure. */
+static bool open_shard(stream *s, error *failure)
 {
 	int64_t step = splits_tars(s) ? s->o.ranks : 1, first = splits_tars(s) ? s->o.rank : 0;
 	while (first + s->next * step < s->count) {
 		error e = { 0 };
 		s->reading = s->order[first + s->next++ * step];
 		shard *opened = calloc(1, sizeof *opened);
-		if (opened && map_file(&opened->file, s->paths[s->reading], &e)) {
+		if (!opened) return fail(failure, NO_MEMORY, "no memory to read %s", s->paths[s->reading]);
+		if (map_file(&opened->file, s->paths[s->reading], &e)) {
 			opened->users = 1;
 			s->shard = opened;
 			s->tar = tar_of(opened->file.data, opened->file.size, s->paths[s->reading]);
 			return true;
 		}
 		free(opened);
-		if (failed(&e)) report_damage(s, &e);
+		report_damage(s, &e);
 	}
 	return false;
 }
@@ -218,7 +220,7 @@ static const char *extension_of(const char *name)
 	return dot ? dot : name + strlen(name);
 }
 
-static void gather(stream *s, const tar_file *f, const char *extension)
+static bool gather(stream *s, const tar_file *f, const char *extension, error *e)
 {
 	stream_sample *g = &s->gathered;
 	if (!g->shard) {
@@ -228,7 +230,7 @@ static void gather(stream *s, const tar_file *f, const char *extension)
 	if (is_picture_name(f->name) && !g->picture) {
 		if (asprintf(&g->name, "%s: %s", s->paths[s->reading], f->name) < 0) {
 			g->name = NULL;
-			return;
+			return fail(e, NO_MEMORY, "no memory for the names of %s", s->paths[s->reading]);
 		}
 		g->picture = f->data;
 		g->picture_bytes = f->size;
@@ -239,6 +241,7 @@ static void gather(stream *s, const tar_file *f, const char *extension)
 		g->json = f->data;
 		g->json_bytes = f->size;
 	}
+	return true;
 }
 
 /* The next file of the open tar; false at its end, where damage has been reported. */
@@ -253,10 +256,10 @@ static bool next_file(stream *s, tar_file *f)
 	return false;
 }
 
-/* The next sample in the order of the tars; false: the epoch has no more. */
-static bool next_in_order(stream *s, stream_sample *out)
+/* The next sample in the order of the tars; false: the epoch has no more, or a failure. */
+static bool next_in_order(stream *s, stream_sample *out, error *e)
 {
-	while (s->shard || open_shard(s)) {
+	while (s->shard || open_shard(s, e)) {
 		tar_file f;
 		if (!next_file(s, &f)) {
 			bool taken = take_gathered(s, out);
@@ -270,7 +273,10 @@ static bool next_in_order(stream *s, stream_sample *out)
 		bool taken = !same && take_gathered(s, out);
 		memcpy(s->key, f.name, length);
 		s->key[length] = 0;
-		gather(s, &f, extension);
+		if (!gather(s, &f, extension, e)) {
+			if (taken) stream_sample_free(out);
+			return false;
+		}
 		if (taken) return true;
 	}
 	return false;
@@ -281,10 +287,12 @@ static bool next_in_order(stream *s, stream_sample *out)
 static bool fill_buffer(stream *s, error *e)
 {
 	while (s->waiting < s->o.buffer) {
-		if (next_in_order(s, &s->buffer[s->waiting])) {
+		error own = { 0 };
+		if (next_in_order(s, &s->buffer[s->waiting], &own)) {
 			s->waiting++;
 			continue;
 		}
+		if (failed(&own)) return fail(e, own.status, "%s", own.text);
 		if (s->waiting >= 2) return true;
 		if (!s->given)
 			return fail(e, BAD_FILE, "%s: its %lld tars hold no picture for process %d of %d", s->o.path,
@@ -296,7 +304,7 @@ static bool fill_buffer(stream *s, error *e)
 
 bool stream_next(stream *s, stream_sample *out, error *e)
 {
-	if (s->o.once) return next_in_order(s, out);
+	if (s->o.once) return next_in_order(s, out, e);
 	if (!fill_buffer(s, e)) return false;
 	uint64_t state = mix(s->o.seed, s->draws++);
 	int which = (int)draw_below(&state, (uint64_t)s->waiting);

@@ -412,7 +412,7 @@ bool diffusion_prepare_latents(diffusion *d, data_options *source, const trainin
 {
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
-	int side = source->crop ? source->crop : source->resolution, factor = vae_factor(&f->autoencoder);
+	int side = data_side(source), factor = vae_factor(&f->autoencoder);
 	if (!sides_fit(source, factor, e)) return false;
 	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
 	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);

@@ -2,6 +2,7 @@
  * is written has the keys and the metadata of kohya's sd-scripts (networks/lora.py, train_network.py), so that any tool
  * that reads its files reads ours. */
 #include "base/random.h"
+#include "base/text.h"
 #include "models/lora_names.h"
 #include "train/data/data_sample.h"
 #include "train/run/jobs.h"
@@ -37,12 +38,6 @@ static tensor build(void *context, nn *n, int count, int height, int width)
 {
 	low_rank *j = context;
 	return diffusion_build(&j->diffusion, n, count, height, width);
-}
-
-static bool ends_in(const char *name, const char *end)
-{
-	size_t n = strlen(name), m = strlen(end);
-	return n >= m && !strcmp(name + n - m, end);
 }
 
 /* What is dropped of each sample depends on its seed and on which path it is. */

@@ -54,7 +54,7 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 
 bool sides_fit(const data_options *source, int factor, error *e)
 {
-	int side = source->crop ? source->crop : source->resolution;
+	int side = data_side(source);
 	if (side % factor)
 		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
 	return source->bucket_step % factor == 0 ||

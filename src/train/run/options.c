@@ -1,6 +1,7 @@
 /* options.c - training options by name: found, set, read from JSON, checked. */
 #include "train/run/options.h"
 #include "base/spelling.h"
+#include "base/text.h"
 #include "train/run/folder.h"
 #include <ctype.h>
 #include <errno.h>
@@ -246,6 +247,12 @@ bool train_options_load(train_options *o, training_job job, const char *path, er
 	return fine;
 }
 
+/* What is read as a caption must be a text: a file's caption that is none is left out, but this one was given. */
+static bool check_caption(const char *name, const char *text, error *e)
+{
+	return is_utf8(text, strlen(text)) || fail(e, BAD_USAGE, "--%s is not UTF-8", name);
+}
+
 bool train_options_check(const train_options *o, training_job job, error *e)
 {
 	if (!*o->train_data_dir) return fail(e, BAD_USAGE, "--train_data_dir is missing: the folder of pictures");
@@ -268,5 +275,8 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	if (o->crop > o->resolution && o->resolution)
 		return fail(
 		    e, BAD_USAGE, "--crop is %lld, more than --resolution %lld", (long long)o->crop, (long long)o->resolution);
-	return outputs_spare_inputs(o, e);
+	return check_caption("instance_prompt", o->instance_prompt, e) &&
+	       check_caption("class_prompt", o->class_prompt, e) &&
+	       check_caption("placeholder_token", o->placeholder_token, e) &&
+	       check_caption("initializer_token", o->initializer_token, e) && outputs_spare_inputs(o, e);
 }

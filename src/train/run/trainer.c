@@ -171,7 +171,7 @@ static bool start(run *r, const data_options *source, error *e)
 	r->rates.highest = o->learning_rate;
 	r->rates.warmup = o->lr_warmup_steps;
 	r->rates.steps = o->max_train_steps;
-	int side = source->crop ? source->crop : source->resolution;
+	int side = data_side(source);
 	if (source->bucket_step) side -= side % source->bucket_step;
 	char path[4200];
 	r->state = (training_state){ .seed = o->seed };
