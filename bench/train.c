@@ -25,7 +25,7 @@ static const char small_model[] = "{\"unet\": {\"model_channels\": 96, \"channel
 
 static bool fill_random(void *context, graph *g, const data_batch *b, error *e)
 {
-	static const char *const names[] = { "x", "target", "context", "t", "weight" };
+	static const char *const names[] = { "x", "target", "states.0", "t", "weight" };
 	generator random;
 	generator_seed(&random, b->seeds[0]);
 	for (int i = 0; i < 5; i++) {
@@ -62,7 +62,7 @@ typedef struct settings {
 
 static bool bench(const settings *s, train_options *o, error *e)
 {
-	diffusion d = { .options = o, .given_context = WORDS };
+	diffusion d = { .options = o, .conditions.texts.tokens = { WORDS } };
 	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
 	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	int threads = threads_of(o);

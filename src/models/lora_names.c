@@ -302,25 +302,47 @@ lora_target lora_names_find(void *names, const char *module)
 	return (lora_target){ x->weight, x->shape, x->first, x->rows, x->bias, x->swapped };
 }
 
-bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size)
+/* Block `layer` of an encoder gives nothing that is read: what is pooled reads all of them. */
+static bool is_skipped(const text_config *t, const char *name)
+{
+	int layer;
+	if (t->kind != CLIP_TEXT || t->pooled) return false;
+	return sscanf(name, "text_model.encoder.layers.%d.", &layer) == 1 && layer >= t->clip.layers - t->skip;
+}
+
+static const char *prefix_of(const family *f, role r, lora_spelling spelling)
+{
+	static const char *const kohya[] = { "lora_te1_", "lora_te2_", "lora_te3_" }, *const peft[] = { "text_encoder.",
+		"text_encoder_2.", "text_encoder_3." };
+	bool several = family_has(f, (role)(TEXT_ENCODER + 1)), transformer = f->denoiser.kind == MMDIT;
+	if (r == DENOISER) return spelling == KOHYA_NAMES ? "lora_unet_" : transformer ? "transformer." : "unet.";
+	if (spelling == PEFT_NAMES) return peft[r - TEXT_ENCODER];
+	return several ? kohya[r - TEXT_ENCODER] : "lora_te_";
+}
+
+int lora_modules_of(const family *f, const char *weight, shape s, lora_spelling spelling, key_piece modules[MAX_PIECES])
 {
 	role r = family_role_of(f, weight);
-	key_piece pieces[MAX_PIECES];
-	char name[300], lead[16] = "lora_unet_";
-	*count = r == ROLES ? 0 : diffusers_pieces(f, r, weight, s, pieces);
-	if (i < 0 || i >= *count) return false;
-	plain("", pieces[i].name, name, sizeof name);
-	if (r >= TEXT_ENCODER) {
-		const text_config *t = &f->text[r - TEXT_ENCODER];
-		int layer; /* a path parallel to a block that is skipped, as SD 2's last one, would learn nothing */
-		if (sscanf(name, "text_model_encoder_layers_%d_", &layer) == 1 && layer >= t->clip.layers - t->skip) {
-			*count = 0;
-			return false;
-		}
-		if (family_has(f, TEXT_ENCODER + 1))
-			snprintf(lead, sizeof lead, "lora_te%d_", (int)(r - TEXT_ENCODER) + 1);
-		else
-			snprintf(lead, sizeof lead, "lora_te_");
+	if (r == ROLES || r == AUTOENCODER) return 0;
+	const char *own = family_name_within(f, r, weight);
+	bool transformer = r == DENOISER && f->denoiser.kind == MMDIT;
+	int count = transformer ? mmdit_pieces(own, s, modules) : diffusers_pieces(f, r, weight, s, modules);
+	bool original = r == DENOISER && spelling == KOHYA_NAMES && (transformer || f->conditioning == SIDE_BY_SIDE);
+	if (count && r >= TEXT_ENCODER && is_skipped(&f->text[r - TEXT_ENCODER], modules[0].name)) return 0;
+	if (count && original) { /* whole, in its own name */
+		count = 1;
+		modules[0] = (key_piece){ .shape = s, .rows = s.d[0] };
+		snprintf(modules[0].name, sizeof modules[0].name, "%s", own);
 	}
-	return snprintf(module, size, "%s%s", lead, name) < (int)size;
+	for (int i = 0; i < count; i++) {
+		char name[sizeof modules[i].name];
+		if (!ends_in(modules[i].name, ".weight")) return 0;
+		snprintf(name, sizeof name, "%.*s", (int)strlen(modules[i].name) - 7, modules[i].name);
+		for (char *c = name; spelling == KOHYA_NAMES && *c; c++)
+			if (*c == '.') *c = '_';
+		if (snprintf(modules[i].name, sizeof modules[i].name, "%s%s", prefix_of(f, r, spelling), name) >=
+		    (int)sizeof modules[i].name)
+			return 0;
+	}
+	return count;
 }

@@ -1,7 +1,7 @@
 /* lora_names.h - which weight a LoRA module's name means, for every spelling in use, and the name to save one under. */
 #ifndef SUMI_MODELS_LORA_NAMES_H
 #define SUMI_MODELS_LORA_NAMES_H
-#include "models/families.h"
+#include "models/diffusers.h"
 
 typedef struct lora_names lora_names;
 
@@ -19,8 +19,16 @@ void lora_names_free(lora_names *names);
  *   the weight's own name, as in a checkpoint
  *   cloneofsimo  unet:12, text_encoder:3: the linear layers of the attention (and GEGLU) classes, counted */
 lora_target lora_names_find(void *names, const char *module);
-/* kohya's module for a weight of the single-file layout; false where there is none, as of blocks that are skipped.
- * Where the weight is fused (OpenCLIP's in_proj) it is one of `count` modules, and i says which. */
-bool lora_module_name(const family *f, const char *weight, shape s, int i, int *count, char *module, size_t size);
+/* How the modules of a file are spelled. */
+typedef enum lora_spelling {
+	KOHYA_NAMES, /* lora_unet_…, lora_te_… (lora_te1_…, lora_te2_… of families with several encoders), underscores: of a
+	              * U-Net diffusers' names, but the original's of SDXL, as kohya's scripts have it; of SD 3 the
+	              * original's */
+	PEFT_NAMES, /* unet.…, transformer.…, text_encoder.…, text_encoder_2.…: diffusers' names with dots */
+} lora_spelling;
+/* The modules of a weight of the single-file layout: how many, 0 where there are none, as of blocks that nothing reads.
+ * A fused weight (OpenCLIP's in_proj; of SD 3 in diffusers' names qkv) is several, each some of its rows. */
+int lora_modules_of(
+    const family *f, const char *weight, shape s, lora_spelling spelling, key_piece modules[MAX_PIECES]);
 
 #endif

@@ -238,20 +238,24 @@ const float *conditioning_context(const conditioning *c, int step, int branch)
 	return c->contexts + (size_t)text_of(c, step, branch) * (size_t)c->tokens * (size_t)c->width;
 }
 
-/* What texts pool, then SIZE_SINUSOIDS waves of each size: cosines first (openaimodel.py's timestep_embedding). */
-void conditioning_vector(const conditioning *c, int step, int branch, float *out)
+/* openaimodel.py's timestep_embedding */
+void size_waves(const double *sizes, int numbers, float *out)
 {
 	enum { HALF = SIZE_SINUSOIDS / 2 };
-	const double *sizes = c->sizes[!(c->unconditional && branch == 0)];
-	int numbers = c->size_numbers, texts = c->vector - numbers * SIZE_SINUSOIDS;
-	memcpy(out, c->pooled + (size_t)text_of(c, step, branch) * (size_t)c->vector, (size_t)texts * sizeof *out);
-	out += texts;
 	for (int i = 0; i < numbers; i++, out += SIZE_SINUSOIDS)
 		for (int k = 0; k < HALF; k++) {
 			float angle = (float)sizes[i] * (float)exp(-log(10000) * k / HALF);
 			out[k] = (float)cos((double)angle);
 			out[HALF + k] = (float)sin((double)angle);
 		}
+}
+
+/* What texts pool, then the waves of each size. */
+void conditioning_vector(const conditioning *c, int step, int branch, float *out)
+{
+	int texts = c->vector - c->size_numbers * SIZE_SINUSOIDS;
+	memcpy(out, c->pooled + (size_t)text_of(c, step, branch) * (size_t)c->vector, (size_t)texts * sizeof *out);
+	size_waves(c->sizes[!(c->unconditional && branch == 0)], c->size_numbers, out + texts);
 }
 
 void conditioning_free(conditioning *c)

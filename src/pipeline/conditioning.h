@@ -44,6 +44,8 @@ void conditioning_free(conditioning *c);
 
 /* [tokens][width] for a step and a branch. */
 const float *conditioning_context(const conditioning *c, int step, int branch);
+/* Writes SIZE_SINUSOIDS waves of each number, cosines first: [numbers][SIZE_SINUSOIDS]. */
+void size_waves(const double *sizes, int numbers, float *out);
 /* Writes the vector. */
 void conditioning_vector(const conditioning *c, int step, int branch, float *out);
 

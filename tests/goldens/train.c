@@ -75,7 +75,7 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	}
 	bool fine = graph_write(g, find(g, "x"), noised, e) && graph_write(g, find(g, "target"), target, e) &&
 	            graph_write(g, find(g, "t"), time, e) && graph_write(g, find(g, "weight"), importance, e) &&
-	            graph_write(g, find(g, "context"), context_of, e);
+	            graph_write(g, find(g, "states.0"), context_of, e);
 	free(buffers);
 	return fine;
 }
@@ -238,7 +238,7 @@ static bool prepare(trace *t, const task *job, error *e)
 	if (!array_find(&t->values, "latents.0", &d, &s, &unused) ||
 	    !array_find(&t->values, "context.0", &d, &words, &unused))
 		return fail(e, BAD_FILE, "no batch in it");
-	t->job.given_context = words.d[1];
+	t->job.conditions.texts.tokens[0] = words.d[1];
 	t->team = team_join(e);
 	t->job.learner.backend = golden_backend();
 	t->stepper = t->team ? stepper_new(job, &t->options, t->team, 2, e) : NULL;

@@ -49,17 +49,15 @@ static void names_of_lora_modules(void **state)
 	assert_true(lora_names_find(n, "unet.down_blocks.0.resnets.0.norm1").bias);
 	assert_null(lora_names_find(n, "lora_unet_nothing").weight);
 	assert_null(lora_names_find(n, "unet:99999").weight);
-	char module[300];
-	int count;
-	assert_true(lora_module_name(f, k.weight, k.shape, 1, &count, module, sizeof module));
-	assert_int_equal(count, 3);
-	assert_string_equal(module, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
-	assert_true(lora_module_name(f, whole, shape2(320, 320), 0, &count, module, sizeof module));
-	assert_string_equal(module, same[0]);
+	key_piece modules[MAX_PIECES];
+	assert_int_equal(lora_modules_of(f, k.weight, k.shape, KOHYA_NAMES, modules), 3);
+	assert_string_equal(modules[1].name, "lora_te_text_model_encoder_layers_0_self_attn_k_proj");
+	assert_int_equal(lora_modules_of(f, whole, shape2(320, 320), KOHYA_NAMES, modules), 1);
+	assert_string_equal(modules[0].name, same[0]);
 	const char *last = "cond_stage_model.model.transformer.resblocks.22.mlp.c_fc.weight";
 	const char *skipped = "cond_stage_model.model.transformer.resblocks.23.mlp.c_fc.weight";
-	assert_true(lora_module_name(f, last, shape2(4096, 1024), 0, &count, module, sizeof module));
-	assert_false(lora_module_name(f, skipped, shape2(4096, 1024), 0, &count, module, sizeof module));
+	assert_int_equal(lora_modules_of(f, last, shape2(4096, 1024), KOHYA_NAMES, modules), 1);
+	assert_int_equal(lora_modules_of(f, skipped, shape2(4096, 1024), KOHYA_NAMES, modules), 0);
 	lora_names_free(n);
 }
 

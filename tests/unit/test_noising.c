@@ -97,7 +97,7 @@ static void times(void **state)
 	for (int flow = 0; flow < 2; flow++) {
 		noising n = { .prediction = flow ? PREDICT_FLOW : PREDICT_NOISE, .schedule = &s };
 		for (double time = 0.1; time < 1; time += 0.2) assert_true(fabs(share_below(&n, time) - time) < 0.01);
-		n.logit_normal = true;
+		n.scheme = LOGIT_NORMAL_TIMES;
 		n.logit_mean = 0.5;
 		n.logit_std = 0.8;
 		for (double time = 0.1; time < 1; time += 0.2) { /* P(σ(z) < u) = Φ((logit u − mean) / std) */

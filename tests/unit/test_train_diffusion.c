@@ -1,17 +1,10 @@
 /* test_train_diffusion.c - training on a small set of coloured squares: a model learns their words, one batch by heart;
  * a LoRA and a new word change what it draws as their pictures say; a checkpoint comes back in its layout. */
-#include "scratch.h"
+#include "squares.h"
 #include "backend/backend.h"
-#include "io/picture.h"
 #include "io/weights.h"
-#include "checkpoint/model.h"
 #include "train/objective/diffusion.h"
-#include "train/run/jobs.h"
 #include "train/run/stepper.h"
-#include <math.h>
-#include <sys/stat.h>
-
-enum { SIDE = 16 };
 
 /* A denoiser of one level on latents of 8×8. */
 static const char config[] =
@@ -22,54 +15,6 @@ static const char config[] =
     "\"ch_mult\":[1,1],\"num_res_blocks\":1,\"attn_resolutions\":[]},"
     "\"clip\":{\"vocab_size\":49408,\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":1,"
     "\"num_attention_heads\":2,\"max_position_embeddings\":77,\"hidden_act\":\"quick_gelu\"},\"size\":16}";
-
-/* ── pictures ── */
-static const uint8_t red[] = { 210, 30, 30 }, green[] = { 30, 200, 40 }, blue[] = { 30, 40, 210 };
-
-/* Three squares of about this colour, with their caption in a text file each. */
-static void write_squares(const char *folder, const char *name, const uint8_t colour[3], const char *caption)
-{
-	error e = { 0 };
-	mkdir(scratch_path(folder), 0777);
-	for (int i = 0; i < 3; i++) {
-		char file[64];
-		picture p;
-		assert_true(picture_new(&p, SIDE, SIDE, &e));
-		for (int k = 0; k < SIDE * SIDE * 3; k++) p.rgb[k] = (uint8_t)(colour[k % 3] + 10 * (i - 1));
-		snprintf(file, sizeof file, "%s/%s%d.png", folder, name, i);
-		assert_true(picture_write(&p, scratch_path(file), NULL, 0, &e));
-		picture_free(&p);
-		snprintf(file, sizeof file, "%s/%s%d.txt", folder, name, i);
-		scratch_write(file, caption, strlen(caption));
-	}
-}
-
-/* ── runs ── */
-/* Options as "name=value", up to NULL; values that name files are in the scratch folder. */
-static void set_options(train_options *o, training_job kind, const char *const *settings)
-{
-	error e = { 0 };
-	static const char *const files[] = { "train_data_dir", "class_data_dir", "output", "model", "vae" };
-	assert_true(train_options_make(o, kind, &e));
-	for (; *settings; settings++) {
-		char name[64];
-		const char *value = strchr(*settings, '=') + 1;
-		snprintf(name, sizeof name, "%.*s", (int)(value - 1 - *settings), *settings);
-		for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-			if (!strcmp(name, files[i]) && *value != '/') value = scratch_path(value);
-		if (!train_options_set(o, kind, name, value, &e)) fail_saying("%s\n", e.text);
-	}
-}
-
-static void run(training_job kind, const char *const *settings)
-{
-	error e = { 0 };
-	train_options o;
-	set_options(&o, kind, settings);
-	if (!train_run(kind, &o, NULL, &e)) fail_saying("%s\n", e.text);
-	train_options_free(&o);
-}
-#define RUN(kind, ...) run(kind, (const char *const[]){ __VA_ARGS__, "threads=1", NULL })
 
 static char model_config[sizeof config + 16];
 
@@ -87,50 +32,6 @@ static int make_base(void **state)
 	    "prediction_type=flow", "validation_prompts=a red thing|a green thing", "validation_steps=200",
 	    "validation_guidance=1", "validation_inference_steps=8");
 	return 0;
-}
-
-/* ── what a model draws ── */
-typedef struct colour {
-	double r, g, b;
-} colour;
-
-static double redness(colour c) { return c.r - (c.g + c.b) / 2; }
-
-static colour mean(const uint8_t *rgb, int x, int y, int stride)
-{
-	double sum[3] = { 0 };
-	for (int i = 0; i < SIDE * SIDE * 3; i++)
-		sum[i % 3] += rgb[((y + i / 3 / SIDE) * stride + x + i / 3 % SIDE) * 3 + i % 3];
-	return (colour){ sum[0] / (SIDE * SIDE), sum[1] / (SIDE * SIDE), sum[2] / (SIDE * SIDE) };
-}
-
-/* Over some seeds. lora and words may be NULL. */
-static colour drawn(const char *file, const char *prompt, const char *added, const char *words)
-{
-	error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.threads = 1;
-	how.type = "f32";
-	how.embedding_folder = words;
-	how.loras = &added;
-	how.lora_count = added != NULL;
-	model *m = model_open(file, &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
-	sumi_options o = sumi_defaults();
-	o.prompt = prompt;
-	o.steps = 8;
-	o.guidance = 1;
-	colour all = { 0 };
-	for (o.seed = 0; o.seed < 3; o.seed++) {
-		sumi_error own = { 0 };
-		sumi_image *image = sumi_generate(m, &o, &own);
-		if (!image) fail_saying("%s\n", own.text);
-		colour c = mean(image->pixels, 0, 0, SIDE);
-		all = (colour){ all.r + c.r / 3, all.g + c.g / 3, all.b + c.b / 3 };
-		sumi_image_free(image);
-	}
-	model_close(m);
-	return all;
 }
 
 static void test_words_are_learned(void **state)
@@ -226,7 +127,7 @@ static void test_one_batch_by_heart(void **state)
 	set_options(&o, TRAIN_DIFFUSION,
 	    (const char *const[]){ model_config, "vae=vae.safetensors", "train_data_dir=squares", "output=o.safetensors",
 	        "train_batch_size=8", "train_text_encoder=true", "threads=1", "seed=3", NULL });
-	assert_true(diffusion_open(&d, &o, true, NULL, &e));
+	assert_true(diffusion_open(&d, &o, true, o.train_text_encoder, NULL, &e));
 	data_options source = data_options_of(&o, NULL, SIDE);
 	assert_true(diffusion_prepare_latents(&d, &source, NULL, &e));
 	data *pictures = data_open(&source, &e);
@@ -265,7 +166,7 @@ static void test_class_pictures(void **state)
 	    (const char *const[]){ "model=base.safetensors", "train_data_dir=own", "class_data_dir=class",
 	        "instance_prompt=a zork", "class_prompt=a thing", "prior_loss_weight=0.25", "output=c.safetensors",
 	        "train_batch_size=12", "threads=1", NULL });
-	assert_true(diffusion_open(&d, &o, true, NULL, &e));
+	assert_true(diffusion_open(&d, &o, true, o.train_text_encoder, NULL, &e));
 	data_options source = data_options_of(&o, NULL, SIDE);
 	assert_true(diffusion_prepare_latents(&d, &source, NULL, &e));
 	data *pictures = data_open(&source, &e);

@@ -13,8 +13,11 @@ enum { LONGEST_PATH = 4096 };
 struct cache {
 	weights **files;
 	int file_count;
-	const weight **moments, **words; /* [count]; words: NULL where there are none */
-	const weight *empty;
+	const weight **moments; /* [count] */
+	struct {
+		const weight **words, **pooled; /* [count] */
+		const weight *empty, *empty_pooled;
+	} of[TEXT_ENCODERS]; /* NULL where there are none */
 	int64_t count;
 	cache_origin origin;
 };
@@ -48,7 +51,27 @@ static void end_hash(sha256 *h, char hex[65])
 	sha256_hex(digest, hex);
 }
 
-bool cache_origin_of(const learner *m, bool words, const data_options *source, cache_origin *o, error *e)
+static bool hash_text(const learner *m, int encoder, int tokens, char hex[65])
+{
+	sha256 h;
+	const text_config *t = &m->family.text[encoder];
+	int numbers[] = { t->skip, tokens, t->begin, t->end, t->padding };
+	sha256_begin(&h);
+	if (!hash_part(m, m->family.prefix[TEXT_ENCODER + encoder], false, &h)) return false;
+	sha256_add(&h, numbers, sizeof numbers);
+	if (m->vocabulary && !encoder) sha256_add(&h, m->vocabulary, strlen(m->vocabulary));
+	end_hash(&h, hex);
+	return true;
+}
+
+bool cache_origin_same(const cache_origin *a, const cache_origin *b)
+{
+	bool same = !strcmp(a->autoencoder, b->autoencoder) && !strcmp(a->set, b->set);
+	for (int i = 0; i < TEXT_ENCODERS; i++) same = same && !strcmp(a->words[i], b->words[i]);
+	return same;
+}
+
+bool cache_origin_of(const learner *m, const caption_readers *t, const data_options *source, cache_origin *o, error *e)
 {
 	sha256 h;
 	*o = (cache_origin){ 0 };
@@ -56,16 +79,10 @@ bool cache_origin_of(const learner *m, bool words, const data_options *source, c
 	if (!hash_part(m, m->family.prefix[AUTOENCODER], true, &h))
 		return fail(e, BAD_USAGE, "an autoencoder that is trained makes no cache");
 	end_hash(&h, o->autoencoder);
-	if (words) {
-		const text_config *t = &m->family.text[0];
-		int numbers[] = { t->skip, t->length, t->begin, t->end, t->padding };
-		sha256_begin(&h);
-		if (!hash_part(m, m->family.prefix[TEXT_ENCODER], false, &h))
+	snprintf(o->model, sizeof o->model, "%s", m->family.name);
+	for (int i = 0; t && i < TEXT_ENCODERS; i++)
+		if (t->tokenizers[i] && !t->trained[i] && !hash_text(m, i, t->tokens[i], o->words[i]))
 			return fail(e, BAD_USAGE, "a text encoder that is trained makes no text states to keep");
-		sha256_add(&h, numbers, sizeof numbers);
-		if (m->vocabulary) sha256_add(&h, m->vocabulary, strlen(m->vocabulary));
-		end_hash(&h, o->words);
-	}
 	return !source || data_fingerprint(source, o->set, e);
 }
 
@@ -83,10 +100,15 @@ bool is_cache(const char *folder)
 	return path_of(path, folder, 0, NULL) && !access(path, R_OK) && !access(list, R_OK);
 }
 
-static void take_text(const json_t *j, const char *key, char to[65])
+static void take_text(const json_t *j, const char *key, char *to, size_t size)
 {
 	const char *text = json_string_value(json_object_get(j, key));
-	snprintf(to, 65, "%s", text ? text : "");
+	snprintf(to, size, "%s", text ? text : "");
+}
+
+void cache_key(char key[64], const char *what, int encoder)
+{
+	snprintf(key, 64, encoder ? "%s.%d" : "%s", what, encoder);
 }
 
 static bool read_origin(const weights *w, cache_origin *o, int64_t *first, error *e)
@@ -94,9 +116,14 @@ static bool read_origin(const weights *w, cache_origin *o, int64_t *first, error
 	const char *text = weights_metadata(w, "sumi.cache");
 	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
 	*o = (cache_origin){ 0 };
-	take_text(j, "autoencoder", o->autoencoder);
-	take_text(j, "words", o->words);
-	take_text(j, "set", o->set);
+	take_text(j, "autoencoder", o->autoencoder, sizeof o->autoencoder);
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		char key[64];
+		cache_key(key, "words", i);
+		take_text(j, key, o->words[i], sizeof o->words[i]);
+	}
+	take_text(j, "set", o->set, sizeof o->set);
+	take_text(j, "model", o->model, sizeof o->model);
 	*first = json_integer_value(json_object_get(j, "first"));
 	bool fine = json_is_object(j);
 	json_decref(j);
@@ -108,29 +135,66 @@ static bool floats(const weight *w, int dims)
 	return w->ndims == dims && (w->dtype == F32 || w->dtype == F16 || w->dtype == BF16);
 }
 
+static bool grow(const weight ***list, int64_t count)
+{
+	const weight **more = realloc(*list, (size_t)(count + 1) * sizeof *more);
+	if (more) *list = more;
+	return more != NULL;
+}
+
+static const weight *numbered(const weights *w, const char *key, int64_t i)
+{
+	char name[96];
+	snprintf(name, sizeof name, "%s/%lld", key, (long long)i);
+	return weights_find(w, name);
+}
+
+/* An encoder's states of samples from `first` on; all have the shapes of the empty caption's. */
+static bool list_words(cache *c, int encoder, const weights *w, int64_t first, int64_t last, error *e)
+{
+	char key[64], key_pooled[64];
+	cache_key(key, "words", encoder);
+	cache_key(key_pooled, "pooled", encoder);
+	bool pools = c->of[encoder].empty_pooled;
+	if (!grow(&c->of[encoder].words, last) || !grow(&c->of[encoder].pooled, last))
+		return fail(e, NO_MEMORY, "no memory for %lld samples", (long long)last);
+	for (int64_t i = first; i < last; i++) {
+		const weight *x = c->of[encoder].words[i] = numbered(w, key, i),
+		             *p = c->of[encoder].pooled[i] = pools ? numbered(w, key_pooled, i) : NULL;
+		if (!x || !floats(x, 2) || (pools && (!p || !floats(p, 1))))
+			return fail(e, BAD_FILE, "%s: sample %lld is not whole", weights_path(w), (long long)i);
+	}
+	return true;
+}
+
 /* The samples of one file, which must go on where the last ended. */
 static bool list_samples(cache *c, const weights *w, error *e)
 {
-	bool with_words = c->origin.words[0];
-	size_t each = with_words ? 2 : 1, extra = weights_find(w, "words/empty") != NULL;
-	int64_t n = (int64_t)((weights_count(w) - extra) / each);
-	const weight **moments = realloc(c->moments, (size_t)(c->count + n + 1) * sizeof *moments);
-	if (moments) c->moments = moments;
-	const weight **words = realloc(c->words, (size_t)(c->count + n + 1) * sizeof *words);
-	if (words) c->words = words;
-	if (!moments || !words) return fail(e, NO_MEMORY, "no memory for %lld samples", (long long)(c->count + n));
-	for (int64_t i = c->count; i < c->count + n; i++) {
-		char name[64];
-		snprintf(name, sizeof name, "moments/%lld", (long long)i);
-		moments[i] = weights_find(w, name);
-		snprintf(name, sizeof name, "words/%lld", (long long)i);
-		words[i] = with_words ? weights_find(w, name) : NULL;
-		bool pairs = moments[i] && floats(moments[i], 3) && moments[i]->shape[2] >= 2 && moments[i]->shape[2] % 2 == 0;
-		if (!pairs || (with_words && (!words[i] || !floats(words[i], 2))))
+	int64_t first = c->count, last = first;
+	while (numbered(w, "moments", last)) last++;
+	if (!grow(&c->moments, last)) return fail(e, NO_MEMORY, "no memory for %lld samples", (long long)last);
+	for (int64_t i = first; i < last; i++) {
+		const weight *x = c->moments[i] = numbered(w, "moments", i);
+		if (!floats(x, 3) || x->shape[2] < 2 || x->shape[2] % 2)
 			return fail(e, BAD_FILE, "%s: sample %lld is not whole", weights_path(w), (long long)i);
 	}
-	c->count += n;
-	return true;
+	for (int k = 0; k < TEXT_ENCODERS; k++)
+		if (c->origin.words[k][0] && !list_words(c, k, w, first, last, e)) return false;
+	c->count = last;
+	return last > first || fail(e, BAD_FILE, "%s: sample %lld is not whole", weights_path(w), (long long)first);
+}
+
+static void find_empty(cache *c, const weights *w)
+{
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		char key[64], name[96];
+		cache_key(key, "words", k);
+		snprintf(name, sizeof name, "%s/empty", key);
+		c->of[k].empty = weights_find(w, name);
+		cache_key(key, "pooled", k);
+		snprintf(name, sizeof name, "%s/empty", key);
+		c->of[k].empty_pooled = weights_find(w, name);
+	}
 }
 
 static bool open_file(cache *c, const char *path, error *e)
@@ -146,20 +210,29 @@ static bool open_file(cache *c, const char *path, error *e)
 	if (!read_origin(w, &own, &first, e)) return false;
 	if (c->file_count == 1) {
 		c->origin = own;
-		c->empty = weights_find(w, "words/empty");
+		find_empty(c, w);
 	}
-	if (memcmp(&own, &c->origin, sizeof own) || first != c->count)
+	if (!cache_origin_same(&own, &c->origin) || first != c->count)
 		return fail(e, BAD_FILE, "%s: is of another cache than the files before it", path);
 	return list_samples(c, w, e);
+}
+
+static bool same_shape(const weight *a, const weight *b)
+{
+	return a->ndims == b->ndims && a->shape[0] == b->shape[0] && (a->ndims < 2 || a->shape[1] == b->shape[1]);
 }
 
 /* Every sample's text states have one shape. */
 static bool check_words(const cache *c, const char *folder, error *e)
 {
-	if (!c->origin.words[0]) return true;
-	bool fine = c->empty && floats(c->empty, 2);
-	for (int64_t i = 0; fine && i < c->count; i++)
-		fine = c->words[i]->shape[0] == c->empty->shape[0] && c->words[i]->shape[1] == c->empty->shape[1];
+	bool fine = true;
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		const weight *empty = c->of[k].empty, *pooled = c->of[k].empty_pooled;
+		if (!c->origin.words[k][0]) continue;
+		fine = fine && empty && floats(empty, 2) && (!pooled || floats(pooled, 1));
+		for (int64_t i = 0; fine && i < c->count; i++)
+			fine = same_shape(c->of[k].words[i], empty) && (!pooled || same_shape(c->of[k].pooled[i], pooled));
+	}
 	return fine || fail(e, BAD_FILE, "%s: its text states differ in shape", folder);
 }
 
@@ -182,7 +255,10 @@ void cache_close(cache *c)
 	for (int i = 0; i < c->file_count; i++) weights_close(c->files[i]);
 	free(c->files);
 	free(c->moments);
-	free(c->words);
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		free(c->of[k].words);
+		free(c->of[k].pooled);
+	}
 	free(c);
 }
 
@@ -221,13 +297,21 @@ bool cache_moments(const cache *c, int64_t i, int height, int width, float *out,
 	return true;
 }
 
-int cache_tokens(const cache *c, int *width)
+int cache_tokens(const cache *c, int encoder, int *width, int *pooled)
 {
-	*width = c->empty ? (int)c->empty->shape[1] : 0;
-	return c->empty && c->origin.words[0] ? (int)c->empty->shape[0] : 0;
+	const weight *empty = c->origin.words[encoder][0] ? c->of[encoder].empty : NULL, *p = c->of[encoder].empty_pooled;
+	*width = empty ? (int)empty->shape[1] : 0;
+	*pooled = empty && p ? (int)p->shape[0] : 0;
+	return empty ? (int)empty->shape[0] : 0;
 }
 
-void cache_words(const cache *c, int64_t i, float *out) { take_values(i < 0 ? c->empty : c->words[i], out); }
+void cache_words(const cache *c, int encoder, int64_t i, float *out)
+{
+	const weight *states = i < 0 ? c->of[encoder].empty : c->of[encoder].words[i],
+	             *pooled = i < 0 ? c->of[encoder].empty_pooled : c->of[encoder].pooled[i];
+	take_values(states, out);
+	if (pooled) take_values(pooled, out + weight_elements(states));
+}
 
 bool cache_deviation(const cache *c, double *deviation, error *e)
 {

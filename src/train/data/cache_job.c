@@ -31,11 +31,18 @@ static bool report(void *context, int64_t done, int64_t of, const data_counts *c
 /* Of an autoencoder alone there are no words. */
 static bool open_models(diffusion *d, const train_options *o, const training_listener *l, error *e)
 {
-	if (*o->model) return diffusion_open(d, o, false, l, e);
+	if (*o->model) return diffusion_open(d, o, false, false, l, e);
 	*d = (diffusion){ .options = o };
 	if (!(d->vae = checkpoint_open(o->vae, e))) return false;
 	d->learner.family = *checkpoint_family(d->vae);
 	return learner_add_part(&d->learner, AUTOENCODER, false, checkpoint_lookup, d->vae, 0, e);
+}
+
+static bool reads_words(const diffusion *d)
+{
+	bool any = false;
+	for (int k = 0; k < TEXT_ENCODERS; k++) any |= d->conditions.texts.tokenizers[k] != NULL;
+	return any;
 }
 
 bool train_cache(const train_options *o, const training_listener *l, error *e)
@@ -43,21 +50,19 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && sides_fit(&source, vae_factor(&d.learner.family.autoencoder), e);
+	fine = fine && survey_source(o, &source, l, e) && sides_fit(&source, &d.learner.family, e);
 	job_clock c = { .l = l, .began = seconds_now() };
 	cache_options how = { .folder = o->output,
-		.words = o->cache_text && d.tokenizer,
-		.stored = !strcmp(o->cache_precision, "f32")   ? F32
-		          : !strcmp(o->cache_precision, "f16") ? F16
-		                                               : BF16,
+		.texts = o->cache_text ? &d.conditions.texts : NULL,
+		.stored = precision_of_cache(o),
 		.compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16,
 		.threads = threads_of(o),
 		.progress = report,
 		.context = &c };
-	fine = fine && cache_write(&how, &d.learner, d.tokenizer, &source, e);
+	fine = fine && cache_write(&how, &d.learner, &source, e);
 	if (fine)
 		training_note(l, "%lld latents%s in %s: %.1f images/s; %llu could not be read, %llu had no caption",
-		    (long long)c.done, how.words ? " and text states" : "", o->output,
+		    (long long)c.done, reads_words(&d) && how.texts ? " and text states" : "", o->output,
 		    (double)c.done / fmax(1e-9, seconds_now() - c.began), (unsigned long long)c.counts.broken,
 		    (unsigned long long)c.counts.uncaptioned);
 	diffusion_close(&d);

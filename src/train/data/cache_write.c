@@ -11,12 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BATCH = 8, MOST_ENCODERS = 64, SAMPLES_OF_FILE = 4096, LONGEST_PATH = 4096 };
+enum {
+	MOST_OF_BATCH = 8,
+	PIXELS_OF_BATCH = 8 * 512 * 512,
+	MOST_ENCODERS = 64,
+	SAMPLES_OF_FILE = 4096,
+	LONGEST_PATH = 4096
+};
 static const size_t BYTES_OF_FILE = (size_t)256 << 20;
 
-typedef struct kept {  /* a sample that waits to be written */
-	int height, width; /* of the latent */
-	void *moments, *words;
+typedef struct kept {                     /* a sample that waits to be written */
+	int height, width;                    /* of the latent */
+	void *moments, *words[TEXT_ENCODERS]; /* words: states, then what is pooled; NULL: none are kept */
 } kept;
 
 typedef struct place {       /* where the latent of a picture of a set lies */
@@ -32,15 +38,16 @@ typedef struct writing {
 	data *set;
 	encoder *encoders[MOST_ENCODERS]; /* one for each size */
 	int encoder_count;
-	words *words;
-	float *pixels; /* of a whole batch */
+	caption_encoder *words[TEXT_ENCODERS]; /* NULL: its states are not kept */
+	int batch;                   /* pictures that are encoded together */
+	float *pixels;               /* of a whole batch */
 	size_t pixel_room;
 	kept waiting[SAMPLES_OF_FILE];
 	int waiting_count, files;
 	size_t waiting_bytes;
 	int64_t done;
-	void *empty;   /* text states of "" */
-	place *places; /* [pictures of the set]; NULL: a stream */
+	void *empty[TEXT_ENCODERS]; /* text states of "" */
+	place *places;              /* [pictures of the set]; NULL: a stream */
 	writer *list;
 } writing;
 
@@ -48,9 +55,9 @@ typedef struct writing {
 static encoder *encoder_for(writing *w, int height, int width, error *e)
 {
 	for (int i = 0; i < w->encoder_count; i++)
-		if (encoder_fits(w->encoders[i], BATCH, height, width)) return w->encoders[i];
+		if (encoder_fits(w->encoders[i], w->batch, height, width)) return w->encoders[i];
 	if (w->encoder_count == MOST_ENCODERS) encoder_free(w->encoders[--w->encoder_count]);
-	encoder *made = encoder_new(w->m, BATCH, height, width, w->o->compute, w->o->threads, e);
+	encoder *made = encoder_new(w->m, w->batch, height, width, w->o->compute, w->o->threads, e);
 	if (made) w->encoders[w->encoder_count++] = made;
 	return made;
 }
@@ -59,14 +66,15 @@ static encoder *encoder_for(writing *w, int height, int width, error *e)
 static const float *encode_pictures(writing *w, const data_batch *b, error *e)
 {
 	size_t each = (size_t)b->height * (size_t)b->width * 3, n = (size_t)b->count * each;
-	if (BATCH * each > w->pixel_room) {
-		float *more = realloc(w->pixels, BATCH * each * sizeof *more);
+	size_t all = (size_t)w->batch * each;
+	if (all > w->pixel_room) {
+		float *more = realloc(w->pixels, all * sizeof *more);
 		if (!more) return fail(e, NO_MEMORY, "no memory for pictures"), NULL;
 		w->pixels = more;
-		w->pixel_room = BATCH * each;
+		w->pixel_room = all;
 	}
 	memcpy(w->pixels, b->pixels, n * sizeof *w->pixels);
-	memset(w->pixels + n, 0, (BATCH * each - n) * sizeof *w->pixels);
+	memset(w->pixels + n, 0, (all - n) * sizeof *w->pixels);
 	encoder *c = encoder_for(w, b->height, b->width, e);
 	return c ? encoder_run(c, w->pixels, e) : NULL;
 }
@@ -91,25 +99,46 @@ static bool put_tensor(writing *w, weights_writer *to, bool declare, const char 
 	               : weights_writer_append(to, values, n, e);
 }
 
+/* An encoder's states of one caption, as two tensors: "words/7" and "pooled/7". */
+static bool put_words(
+    writing *w, weights_writer *to, bool declare, int k, const void *values, const char *sample, error *e)
+{
+	const text_config *t = &w->m->family.text[k];
+	int64_t tokens = w->o->texts->tokens[k], states[] = { tokens, text_width(t) }, pooled[] = { text_pooled_width(t) };
+	char key[64], name[96];
+	cache_key(key, "words", k);
+	snprintf(name, sizeof name, "%s/%s", key, sample);
+	if (!put_tensor(w, to, declare, name, 2, states, values, e)) return false;
+	if (!pooled[0]) return true;
+	cache_key(key, "pooled", k);
+	snprintf(name, sizeof name, "%s/%s", key, sample);
+	size_t behind = (size_t)(states[0] * states[1]) * dtype_size(w->o->stored);
+	return put_tensor(w, to, declare, name, 1, pooled, (const char *)values + behind, e);
+}
+
 static bool put_sample(writing *w, weights_writer *to, bool declare, int i, error *e)
 {
 	const kept *k = &w->waiting[i];
-	char name[64];
-	long long number = (long long)(w->done - w->waiting_count + i);
-	int64_t moments[] = { k->height, k->width, 2 * w->m->family.autoencoder.latent_channels }, states[2];
-	snprintf(name, sizeof name, "moments/%lld", number);
-	if (!put_tensor(w, to, declare, name, 3, moments, k->moments, e)) return false;
-	if (!k->words) return true;
-	states[0] = words_tokens(w->words);
-	states[1] = words_width(w->words);
-	snprintf(name, sizeof name, "words/%lld", number);
-	return put_tensor(w, to, declare, name, 2, states, k->words, e);
+	char sample[32], name[64];
+	int64_t moments[] = { k->height, k->width, 2 * w->m->family.autoencoder.latent_channels };
+	snprintf(sample, sizeof sample, "%lld", (long long)(w->done - w->waiting_count + i));
+	snprintf(name, sizeof name, "moments/%s", sample);
+	bool fine = put_tensor(w, to, declare, name, 3, moments, k->moments, e);
+	for (int n = 0; n < TEXT_ENCODERS; n++)
+		if (k->words[n]) fine = fine && put_words(w, to, declare, n, k->words[n], sample, e);
+	return fine;
 }
 
 static bool put_origin(const writing *w, weights_writer *to, error *e)
 {
-	json_t *j = json_pack("{ss ss ss sI}", "autoencoder", w->origin.autoencoder, "words", w->origin.words, "set",
-	    w->origin.set, "first", (json_int_t)(w->done - w->waiting_count));
+	const cache_origin *o = &w->origin;
+	json_t *j = json_pack("{ss ss ss sI}", "model", o->model, "autoencoder", o->autoencoder, "set", o->set, "first",
+	    (json_int_t)(w->done - w->waiting_count));
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		char key[64];
+		cache_key(key, "words", i);
+		if (j && (!i || *o->words[i])) json_object_set_new(j, key, json_string(o->words[i]));
+	}
 	char *text = j ? json_dumps(j, 0) : NULL;
 	json_decref(j);
 	bool fine = text ? weights_writer_metadata(to, "sumi.cache", text, e) : fail(e, NO_MEMORY, "no memory for a cache");
@@ -121,7 +150,7 @@ static void forget(writing *w)
 {
 	for (int i = 0; i < w->waiting_count; i++) {
 		free(w->waiting[i].moments);
-		free(w->waiting[i].words);
+		for (int n = 0; n < TEXT_ENCODERS; n++) free(w->waiting[i].words[n]);
 	}
 	w->waiting_count = 0;
 	w->waiting_bytes = 0;
@@ -135,9 +164,8 @@ static bool write_waiting(writing *w, error *e)
 	weights_writer *to = weights_writer_new(path, e);
 	bool fine = to && put_origin(w, to, e);
 	for (int write = 0; fine && write < 2; write++) {
-		int64_t empty[2] = { 0 };
-		if (w->words) empty[0] = words_tokens(w->words), empty[1] = words_width(w->words);
-		if (w->words && !w->files) fine = put_tensor(w, to, !write, "words/empty", 2, empty, w->empty, e);
+		for (int n = 0; n < TEXT_ENCODERS && !w->files; n++)
+			if (w->words[n]) fine = fine && put_words(w, to, !write, n, w->empty[n], "empty", e);
 		for (int i = 0; fine && i < w->waiting_count; i++) fine = put_sample(w, to, !write, i, e);
 	}
 	if (!fine) {
@@ -153,9 +181,8 @@ static bool put_line(writing *w, const place *at, const data_sample *s, bool of_
 {
 	char name[64];
 	snprintf(name, sizeof name, "cache-%05d.safetensors/%lld", at->file, (long long)at->number);
-	json_t *j =
-	    json_pack("{ss ss si si s[ii] s[ii]}", "file_name", name, "text", s->caption, "height", at->height, "width",
-	        at->width, "original", at->frame.height, at->frame.width, "crop", at->frame.top, at->frame.left);
+	json_t *j = json_pack("{ss ss si si s[ii] s[ii]}", "file_name", name, "text", s->caption, "height", at->height,
+	    "width", at->width, "original", at->frame.height, at->frame.width, "crop", at->frame.top, at->frame.left);
 	json_t *list = s->keyword_count ? json_array() : NULL;
 	for (int k = 0; k < s->keyword_count; k++) json_array_append_new(list, json_string(s->keywords[k]));
 	if (list) json_object_set_new(j, "keywords", list);
@@ -182,33 +209,46 @@ static bool list_set(writing *w, error *e)
 }
 
 /* ── the run ── */
-static bool keep_sample(writing *w, const data_batch *b, int i, const float *moments, const float *states, error *e)
+static bool keep_sample(writing *w, const data_batch *b, int i, const float *moments, error *e)
 {
 	int factor = vae_factor(&w->m->family.autoencoder);
 	kept *k = &w->waiting[w->waiting_count];
 	*k = (kept){ .height = b->height / factor, .width = b->width / factor };
 	size_t latent = (size_t)k->height * (size_t)k->width * 2 * (size_t)w->m->family.autoencoder.latent_channels;
-	size_t text = states ? (size_t)words_tokens(w->words) * (size_t)words_width(w->words) : 0;
 	place at = { w->done, w->files, b->height, b->width, b->frames[i] };
 	if (w->places) w->places[b->picture[i]] = at;
 	if (!w->places && !put_line(w, &at, &(data_sample){ .caption = b->captions[i] }, false, e)) return false;
 	k->moments = stored(w, moments + (size_t)i * latent, latent, e);
-	k->words = states ? stored(w, states + (size_t)i * text, text, e) : NULL;
 	w->waiting_count++;
 	w->done++;
-	w->waiting_bytes += (latent + text) * dtype_size(w->o->stored);
-	if (!k->moments || (states && !k->words)) return false;
-	bool full = w->waiting_count == SAMPLES_OF_FILE || w->waiting_bytes >= BYTES_OF_FILE;
-	return !full || write_waiting(w, e);
+	w->waiting_bytes += latent * dtype_size(w->o->stored);
+	return k->moments != NULL;
+}
+
+/* The states of the last `count` samples that wait. */
+static bool keep_words(writing *w, const char *const *captions, int count, error *e)
+{
+	kept *first = &w->waiting[w->waiting_count - count];
+	for (int n = 0; n < TEXT_ENCODERS; n++) {
+		const float *states = w->words[n] ? words_run(w->words[n], captions, count, e) : NULL;
+		if (w->words[n] && !states) return false;
+		for (int i = 0; states && i < count; i++) {
+			size_t each = words_each(w->words[n]);
+			if (!(first[i].words[n] = stored(w, states + (size_t)i * each, each, e))) return false;
+			w->waiting_bytes += each * dtype_size(w->o->stored);
+		}
+	}
+	return true;
 }
 
 static bool encode_batch(writing *w, const data_batch *b, error *e)
 {
 	const float *moments = encode_pictures(w, b, e);
-	const float *states = moments && w->words ? words_run(w->words, b->captions, b->count, e) : NULL;
-	bool fine = moments && (!w->words || states);
-	for (int i = 0; fine && i < b->count; i++) fine = keep_sample(w, b, i, moments, states, e);
-	return fine;
+	bool fine = moments != NULL;
+	for (int i = 0; fine && i < b->count; i++) fine = keep_sample(w, b, i, moments, e);
+	fine = fine && keep_words(w, b->captions, b->count, e);
+	bool full = w->waiting_count > SAMPLES_OF_FILE - MOST_OF_BATCH || w->waiting_bytes >= BYTES_OF_FILE;
+	return fine && (!full || write_waiting(w, e));
 }
 
 static bool report(const writing *w, error *e)
@@ -236,14 +276,30 @@ static bool make_places(writing *w, error *e)
 	return w->places || fail(e, NO_MEMORY, "no memory for the list of a cache");
 }
 
-static bool start(writing *w, const tokenizer *t, const data_options *source, error *e)
+/* Pictures that are encoded together: as many as 8 of 512×512 have pixels, so that large ones need no more memory. */
+static int pictures_at_once(const data_options *source)
+{
+	int64_t side = data_side(source), n = PIXELS_OF_BATCH / (side * side);
+	return n < 1 ? 1 : n > MOST_OF_BATCH ? MOST_OF_BATCH : (int)n;
+}
+
+static bool open_words(writing *w, int k, error *e)
+{
+	const cache_options *o = w->o;
+	const tokenizer *t = o->texts->tokenizers[k];
+	caption_encoder *made = w->words[k] = words_new(w->m, k, t, w->batch, o->texts->tokens[k], o->compute, o->threads, e);
+	const float *states = made ? words_run(made, NULL, 0, e) : NULL;
+	return states && (w->empty[k] = stored(w, states, words_each(made), e));
+}
+
+static bool start(writing *w, const data_options *source, error *e)
 {
 	const cache_options *o = w->o;
 	char path[LONGEST_PATH];
 	data_options once = *source;
 	once.once = once.pixels = true;
 	once.vary_captions = once.random_crop = once.random_flip = false;
-	once.batch = BATCH;
+	once.batch = w->batch = pictures_at_once(source);
 	once.rank = 0;
 	once.ranks = 1;
 	once.first_batch = 0;
@@ -253,13 +309,9 @@ static bool start(writing *w, const tokenizer *t, const data_options *source, er
 	if (!access(path, F_OK) && !is_cache(o->folder))
 		return fail(e, BAD_USAGE, "%s is there and is no cache's: a cache would overwrite it", path);
 	unlink(path); /* what was there is a cache no more */
-	if (!(w->list = writer_open(path, 0, e)) || !cache_origin_of(w->m, o->words, source, &w->origin, e)) return false;
-	if (o->words && !(w->words = words_new(w->m, t, BATCH, o->compute, o->threads, e))) return false;
-	if (w->words) {
-		const float *states = words_run(w->words, NULL, 0, e);
-		size_t n = (size_t)words_tokens(w->words) * (size_t)words_width(w->words);
-		if (!states || !(w->empty = stored(w, states, n, e))) return false;
-	}
+	if (!(w->list = writer_open(path, 0, e)) || !cache_origin_of(w->m, o->texts, source, &w->origin, e)) return false;
+	for (int i = 0; o->texts && i < TEXT_ENCODERS; i++)
+		if (o->texts->tokenizers[i] && !o->texts->trained[i] && !open_words(w, i, e)) return false;
 	return (w->set = data_open(&once, e)) && make_places(w, e);
 }
 
@@ -272,13 +324,13 @@ static void remove_behind(const writing *w)
 		if (unlink(path)) return;
 }
 
-bool cache_write(const cache_options *o, const learner *m, const tokenizer *t, const data_options *source, error *e)
+bool cache_write(const cache_options *o, const learner *m, const data_options *source, error *e)
 {
 	writing *w = calloc(1, sizeof *w);
 	if (!w) return fail(e, NO_MEMORY, "no memory for a cache");
 	w->o = o;
 	w->m = m;
-	bool fine = start(w, t, source, e) && encode_all(w, e);
+	bool fine = start(w, source, e) && encode_all(w, e);
 	if (fine) {
 		remove_behind(w);
 		fine = writer_commit(w->list, e);
@@ -287,10 +339,12 @@ bool cache_write(const cache_options *o, const learner *m, const tokenizer *t, c
 	}
 	forget(w);
 	data_close(w->set);
-	words_free(w->words);
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		words_free(w->words[i]);
+		free(w->empty[i]);
+	}
 	for (int i = 0; i < w->encoder_count; i++) encoder_free(w->encoders[i]);
 	free(w->pixels);
-	free(w->empty);
 	free(w->places);
 	free(w);
 	return fine;

@@ -104,9 +104,8 @@ static void decode(const data *d, half *h, int i)
 	for (int64_t tried = 0; tried < most_tries(d) && t->given < 0; tried++) {
 		picture_source from;
 		error e = { 0 };
-		if (source_of(d, s, tried, &from) &&
-		    sample_pixels(&d->o, &from, d->o.once ? 0 : s->seed | 1, h->height, h->width,
-		        h->pixels + (size_t)i * floats_of(h), &t->frame, &e))
+		if (source_of(d, s, tried, &from) && sample_pixels(&d->o, &from, d->o.once ? 0 : s->seed | 1, h->height,
+		                                         h->width, h->pixels + (size_t)i * floats_of(h), &t->frame, &e))
 			t->given = tried;
 	}
 	if (!d->o.pixels && s->index >= 0) t->frame = d->set.items[s->index].frame;
@@ -181,7 +180,8 @@ static void report_broken(data *d, const half *h, const picture_source *from)
 {
 	error e = { 0 };
 	float *unused = malloc(floats_of(h) * sizeof *unused);
-	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &(picture_frame){ 0 }, &e)) report(d, e.text);
+	if (unused && !sample_pixels(&d->o, from, 1, h->height, h->width, unused, &(picture_frame){ 0 }, &e))
+		report(d, e.text);
 	free(unused);
 	d->counts.broken++;
 }
@@ -266,7 +266,8 @@ static bool allocate_half(data *d, half *h)
 	h->frames = calloc(n, sizeof *h->frames);
 	h->seeds = calloc(n, sizeof *h->seeds);
 	h->pixels = d->o.pixels ? malloc(n * order_most_pixels(d->order) * 3 * sizeof *h->pixels) : NULL;
-	return h->samples && h->slots && h->index && h->picture && h->captions && h->frames && h->seeds && (h->pixels || !d->o.pixels);
+	return h->samples && h->slots && h->index && h->picture && h->captions && h->frames && h->seeds &&
+	       (h->pixels || !d->o.pixels);
 }
 
 static bool check_options(const data_options *o, error *e)

@@ -28,6 +28,7 @@ typedef struct data_options {
 	const char *path;
 	const char *caption; /* of pictures that have none; NULL: "" */
 	char except[4000];   /* a folder within it that is no part of it; "": none. Folders of training runs never are */
+	bool varies;         /* keywords vary the captions: data_look() found some */
 	bool surveyed;       /* data_look() has reported the faults of names and captions: log receives those of pixels */
 	/* DreamBooth: a folder of pictures of the class at large, as many of each kind in an epoch (the fewer are
 	 * repeated), and the caption of those that have none. NULL or "": none. */
@@ -99,6 +100,7 @@ data_sample data_at(const data *d, int64_t index);
 typedef struct data_survey {
 	bool stream;                     /* nothing is known before it is read */
 	int64_t samples, pictures;       /* of an epoch; different ones */
+	bool keywords;                   /* some have them */
 	left_out uncaptioned;            /* pictures without a caption */
 	left_out unread, unlisted, runs; /* see data_set.h */
 	int sizes;                       /* of buckets that occur; 0: there are none */

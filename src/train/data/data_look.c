@@ -26,6 +26,7 @@ static void count_captions(const data_set *s, data_survey *found)
 {
 	for (int64_t k = 0; k < s->pictures; k++) {
 		const data_item *i = s->first[k] < 0 ? NULL : &s->items[s->first[k]];
+		if (i && i->keyword_count) found->keywords = true;
 		if (!i || *i->caption) continue;
 		const char *slash = strrchr(i->path, '/');
 		left_out_add(&found->uncaptioned, slash ? slash + 1 : i->path);

@@ -76,9 +76,8 @@ static bool read_picture(picture *p, const picture_source *from, error *e)
 	return false;
 }
 
-bool sample_pixels(
-    const data_options *o, const picture_source *source, uint64_t random, int height, int width, float *out,
-    picture_frame *frame, error *e)
+bool sample_pixels(const data_options *o, const picture_source *source, uint64_t random, int height, int width,
+    float *out, picture_frame *frame, error *e)
 {
 	picture p = { 0 }, fitted = { 0 };
 	if (!read_picture(&p, source, e)) return false;

@@ -22,9 +22,8 @@ typedef struct picture_source {
 /* Reads, resizes, crops and flips one picture to [height,width,3] in −1…1. `random` 0: centre crop, no flip; else what
  * is random is drawn from it. The shorter side is first made o->resolution, or, in buckets, the picture is made as
  * small as the crop allows. */
-bool sample_pixels(
-    const data_options *o, const picture_source *from, uint64_t random, int height, int width, float *out,
-    picture_frame *frame, error *e);
+bool sample_pixels(const data_options *o, const picture_source *from, uint64_t random, int height, int width,
+    float *out, picture_frame *frame, error *e);
 bool sample_size(const picture_source *from, int *width, int *height); /* from its header; false: not found */
 
 /* Writes the caption of one use of an item, cut at the room there is. */

@@ -22,7 +22,7 @@ typedef struct data_item {
 	 * a cache: the number of its latent. */
 	int64_t picture;
 	picture_frame frame; /* of what a cache made of it, else zeros */
-	bool repeat; /* of an item before it, to which the strings belong */
+	bool repeat;         /* of an item before it, to which the strings belong */
 } data_item;
 
 /* Files that were met and are not used: how many, and the first ones' names. */

@@ -163,7 +163,7 @@ task autoencoder_task(autoencoder *a)
 static bool check_side(const autoencoder *a, const data_options *source, error *e)
 {
 	int side = data_side(source), least = *a->options->lpips ? 16 : 1;
-	if (!sides_fit(source, vae_factor(&a->learner.family.autoencoder), e)) return false;
+	if (!sides_fit(source, &a->learner.family, e)) return false;
 	if (a->options->disc_weight > 0 && least < discriminator_least_side(&a->adversary.config))
 		least = discriminator_least_side(&a->adversary.config);
 	return side >= least || fail(e, BAD_USAGE, "pictures of %d are too small for %s, which needs %d", side,

@@ -25,17 +25,10 @@ tensor diffusion_build(void *context, nn *n, int count, int height, int width)
 	int channels = f->autoencoder.latent_channels;
 	tensor x = input(g, "x", REAL, shape4(count, h, w, channels)), t = input(g, "t", REAL, shape1(count));
 	tensor target = input(g, "target", REAL, shape4(count, h, w, channels));
-	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1)), words = 0;
-	int reads = denoiser_sizes_of(&f->denoiser).context;
-	if (reads && d->given_context)
-		words = input(g, "context", REAL, shape3(count, d->given_context, reads));
-	else if (reads) {
-		shape s = shape2(count, f->text[0].length);
-		n->new_words = d->word.count;
-		if (n->new_words) n->new_word_ids = input(g, "new_words", I32, s);
-		words = family_encode_text(n, f, 0, input(g, "ids", I32, s), 0, -1).states;
-	}
-	tensor out = family_denoise(n, f, (denoiser_inputs){ .x = x, .t = t, .context = words });
+	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1));
+	denoiser_inputs in = { .x = x, .t = t };
+	conditions_build(&d->conditions, f, n, count, &in);
+	tensor out = family_denoise(n, f, in);
 	tensor squares = activate(g, sub(g, out, target), SQUARE);
 	return mean_all(g, mul(g, squares, importance));
 }
@@ -54,35 +47,23 @@ static void take_sample(diffusion *d, generator *random, const float *moments, s
 		}
 }
 
-enum { X, TARGET, TIMES, WEIGHTS, CONTEXT, IDS, NEW_WORDS, INPUTS };
-static const char *const input_names[INPUTS] = { "x", "target", "t", "weight", "context", "ids", "new_words" };
+enum { X, TARGET, TIMES, WEIGHTS, INPUTS };
+static const char *const input_names[INPUTS] = { "x", "target", "t", "weight" };
 
-/* Room for each input that the graph has; NULL for others. */
-static bool make_inputs(const graph *g, void *inputs[INPUTS], error *e)
+static bool make_inputs(const graph *g, float *inputs[INPUTS], error *e)
 {
 	for (int k = 0; k < INPUTS; k++) {
 		tensor t = find(g, input_names[k]);
-		inputs[k] = t ? malloc(shape_count(shape_of(g, t)) * dtype_size(dtype_of(g, t))) : NULL;
-		if (t && !inputs[k]) return fail(e, NO_MEMORY, "no memory for a batch");
+		inputs[k] = malloc(shape_count(shape_of(g, t)) * sizeof *inputs[k]);
+		if (!inputs[k]) return fail(e, NO_MEMORY, "no memory for a batch");
 	}
 	return true;
 }
 
-static bool write_inputs(graph *g, void *const inputs[INPUTS], error *e)
+static bool write_inputs(graph *g, float *const inputs[INPUTS], error *e)
 {
 	for (int k = 0; k < INPUTS; k++)
-		if (inputs[k] && !graph_write(g, find(g, input_names[k]), inputs[k], e)) return false;
-	return true;
-}
-
-static bool place_words(const diffusion *d, void *const inputs[INPUTS], int i, const char *caption, error *e)
-{
-	if (!inputs[IDS]) return true;
-	size_t length = (size_t)d->learner.family.text[0].length, first = (size_t)i * length;
-	int32_t *at = (int32_t *)inputs[IDS] + first;
-	if (!d->word.count) return tokenizer_encode_padded(d->tokenizer, caption, strlen(caption), at, length, NULL, e);
-	if (!new_words_encode_padded(&d->word, 1, d->tokenizer, caption, at, length, e)) return false;
-	new_words_split(d->tokenizer, at, (int32_t *)inputs[NEW_WORDS] + first, length);
+		if (!graph_write(g, find(g, input_names[k]), inputs[k], e)) return false;
 	return true;
 }
 
@@ -97,12 +78,6 @@ static const float *moments_of_batch(diffusion *d, const data_batch *b, error *e
 	return d->encoder ? encoder_run(d->encoder, b->pixels, e) : NULL;
 }
 
-static void place_cached_words(const diffusion *d, void *const inputs[INPUTS], int i, int64_t sample)
-{
-	size_t each = (size_t)d->given_context * (size_t)denoiser_sizes_of(&d->learner.family.denoiser).context;
-	if (inputs[CONTEXT] && d->cache) cache_words(d->cache, sample, (float *)inputs[CONTEXT] + (size_t)i * each);
-}
-
 static bool make_room(diffusion *d, size_t each, error *e)
 {
 	if (each <= d->room) return true;
@@ -113,8 +88,9 @@ static bool make_room(diffusion *d, size_t each, error *e)
 	return true;
 }
 
-/* All inputs of a batch of latents [.., height, width, channels], as s has them. */
-static bool fill_inputs(diffusion *d, void *const inputs[INPUTS], shape s, const data_batch *b, error *e)
+/* What is noised of a batch of latents [.., height, width, channels], as s has them, and whose captions are dropped. */
+static bool fill_inputs(
+    diffusion *d, float *const inputs[INPUTS], bool *dropped, shape s, const data_batch *b, error *e)
 {
 	size_t places = (size_t)s.d[1] * (size_t)s.d[2], each = places * (size_t)s.d[3];
 	const float *encoded = d->cache ? NULL : moments_of_batch(d, b, e);
@@ -136,19 +112,21 @@ static bool fill_inputs(diffusion *d, void *const inputs[INPUTS], shape s, const
 		if (d->class_first >= 0 && b->index[i] >= d->class_first) importance *= d->options->prior_loss_weight;
 		loss_weights[i] = (float)importance;
 		times[i] = (float)t;
-		bool dropped = (double)drop < d->options->caption_dropout;
-		place_cached_words(d, inputs, i, dropped ? -1 : b->picture[i]);
-		if (!place_words(d, inputs, i, dropped ? "" : b->captions[i], e)) return false;
+		dropped[i] = (double)drop < d->options->caption_dropout;
 	}
 	return true;
 }
 
 bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 {
-	void *inputs[INPUTS] = { NULL };
-	bool fine = make_inputs(g, inputs, e) && fill_inputs(context, inputs, shape_of(g, find(g, "x")), b, e) &&
-	            write_inputs(g, inputs, e);
+	diffusion *d = context;
+	float *inputs[INPUTS] = { NULL };
+	bool *dropped = calloc((size_t)b->count, sizeof *dropped);
+	bool fine = (dropped || fail(e, NO_MEMORY, "no memory for a batch")) && make_inputs(g, inputs, e) &&
+	            fill_inputs(d, inputs, dropped, shape_of(g, find(g, "x")), b, e) && write_inputs(g, inputs, e) &&
+	            conditions_fill(&d->conditions, &d->learner, g, b, dropped, d->cache, e);
 	for (int k = 0; k < INPUTS; k++) free(inputs[k]);
+	free(dropped);
 	return fine;
 }
 
@@ -188,19 +166,95 @@ static bool choose_vocabulary(diffusion *d, error *e)
 	return d->learner.vocabulary != NULL;
 }
 
-static bool open_tokenizer(diffusion *d, const training_listener *l, error *e)
+/* ── the text encoders ── */
+
+/* A file of one encoder, as --clip_l gives it: a tensor_lookup's context. */
+typedef struct given_encoder {
+	component from;
+	const family *family;
+	role role;
+} given_encoder;
+
+static bool look_up_given(void *context, const char *key, dtype *d, shape *s, const void **values)
 {
-	text_config *text = &d->learner.family.text[0];
-	const char *lines = d->learner.vocabulary;
-	if (text->kind == NO_TEXT) return true;
-	if (!(d->tokenizer = tokenizer_open(text->tokenizer, lines, lines ? strlen(lines) : 0, e))) return false;
+	const given_encoder *y = context;
+	return weight_as_tensor(component_find(&y->from, y->family, y->role, key, (shape){ 0 }), d, s, values);
+}
+
+static const char *path_of_encoder(const train_options *o, int k)
+{
+	const char *const paths[TEXT_ENCODERS] = { o->clip_l, o->clip_g, o->t5xxl };
+	return paths[k];
+}
+
+static bool has_encoder(const diffusion *d, int k)
+{
+	const family *f = &d->learner.family;
+	role r = (role)(TEXT_ENCODER + k);
+	if (!family_has(f, r)) return false;
+	if (*path_of_encoder(d->options, k) || !family_apart(f, r)) return true;
+	return d->source && checkpoint_component(d->source, r)->from;
+}
+
+static bool open_tokenizer(diffusion *d, int k, const training_listener *l, error *e)
+{
+	text_config *text = &d->learner.family.text[k];
+	const char *lines = text->tokenizer == WORDPIECE ? d->learner.vocabulary : NULL;
+	tokenizer *t = d->conditions.texts.tokenizers[k] =
+	    tokenizer_open(text->tokenizer, lines, lines ? strlen(lines) : 0, e);
+	if (!t) return false;
 	if (lines) {
-		text->transformer.vocabulary = tokenizer_size(d->tokenizer);
-		text->begin = tokenizer_start(d->tokenizer);
-		text->end = tokenizer_end(d->tokenizer);
-		text->padding = tokenizer_pad(d->tokenizer);
+		text->transformer.vocabulary = tokenizer_size(t);
+		text->begin = tokenizer_start(t);
+		text->end = tokenizer_end(t);
+		text->padding = tokenizer_pad(t);
 		training_note(l, "a vocabulary of %d tokens", text->transformer.vocabulary);
 	}
+	if (tokenizer_size(t) > text_vocabulary(text))
+		return fail(e, BAD_FILE, "the %s knows %d tokens, its tokenizer has %d", role_name((role)(TEXT_ENCODER + k)),
+		    text_vocabulary(text), tokenizer_size(t));
+	bool longer = text_in_one_piece(text) && d->options->max_sequence_length;
+	d->conditions.texts.tokens[k] = longer ? (int)d->options->max_sequence_length : text->length;
+	return true;
+}
+
+/* Which encoders there are, and which of them are trained: of those that read chunks all or none. */
+static bool open_texts(diffusion *d, bool trained, const training_listener *l, error *e)
+{
+	const family *f = &d->learner.family;
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		const char *path = path_of_encoder(d->options, k);
+		if (*path && !family_has(f, (role)(TEXT_ENCODER + k)))
+			return fail(e, BAD_USAGE, "%s: %s has no %s", path, f->name, role_name((role)(TEXT_ENCODER + k)));
+		if (!has_encoder(d, k)) {
+			if (family_has(f, (role)(TEXT_ENCODER + k)))
+				training_note(l, "warning: there is no %s: its part of the conditioning is zeros",
+				    role_name((role)(TEXT_ENCODER + k)));
+			continue;
+		}
+		if (!open_tokenizer(d, k, l, e)) return false;
+		d->conditions.texts.trained[k] = trained && !text_in_one_piece(&f->text[k]);
+	}
+	d->conditions.zeros = !strcmp(d->options->dropped_captions, "zeros") && d->options->caption_dropout > 0;
+	return true;
+}
+
+/* From a file of its own, which is not written again unless it is trained; else from the checkpoint. */
+static bool add_encoder(diffusion *d, int k, bool trained, error *e)
+{
+	learner *m = &d->learner;
+	role r = (role)(TEXT_ENCODER + k);
+	const char *path = path_of_encoder(d->options, k);
+	uint64_t seed = (uint64_t)d->options->seed;
+	int first = m->count;
+	if (!d->conditions.texts.tokenizers[k]) return true;
+	if (!*path) return learner_add_part(m, r, trained, d->source ? checkpoint_lookup : NULL, d->source, seed, e);
+	given_encoder from = { .family = &m->family, .role = r };
+	if (!(d->given[k] = weights_open(path, e))) return false;
+	if (!component_locate(&from.from, &m->family, r, d->given[k]))
+		return fail(e, BAD_FILE, "%s: not the %s of %s", path, role_name(r), m->family.name);
+	if (!learner_add_part(m, r, trained, look_up_given, &from, seed, e)) return false;
+	for (int i = first; i < m->count; i++) m->weights[i].helper = !m->weights[i].trained;
 	return true;
 }
 
@@ -225,6 +279,9 @@ static bool open_model(diffusion *d, error *e)
 		return fail(e, BAD_USAGE, "--vae is missing: a new model needs an autoencoder");
 	}
 	denoiser_sizes sizes = denoiser_sizes_of(&f->denoiser);
+	if (sizes.vector != family_vector_width(f))
+		return fail(e, BAD_USAGE, "the denoiser reads a vector of %d numbers, the text encoders and sizes make %d",
+		    sizes.vector, family_vector_width(f));
 	if (sizes.in_channels != f->autoencoder.latent_channels ||
 	    (family_has(f, TEXT_ENCODER) && sizes.context != family_context_width(f)))
 		return fail(e, BAD_USAGE,
@@ -253,43 +310,58 @@ static bool add_parts(diffusion *d, bool train_unet, error *e)
 {
 	const train_options *o = d->options;
 	learner *m = &d->learner;
-	tensor_lookup *lookup = d->source ? checkpoint_lookup : NULL;
 	checkpoint *vae = d->vae ? d->vae : d->source;
-	bool words = train_unet && (o->train_text_encoder || (!d->source && m->family.text[0].kind == TRANSFORMER_TEXT));
 	uint64_t seed = (uint64_t)o->seed;
-	return learner_add_part(m, DENOISER, train_unet, lookup, d->source, seed, e) &&
-	       learner_add_part(m, TEXT_ENCODER, words, lookup, d->source, seed, e) &&
-	       learner_add_part(m, AUTOENCODER, false, checkpoint_lookup, vae, seed, e);
+	if (!learner_add_part(m, DENOISER, train_unet, d->source ? checkpoint_lookup : NULL, d->source, seed, e))
+		return false;
+	for (int k = 0; k < TEXT_ENCODERS; k++)
+		if (!add_encoder(d, k, train_unet && d->conditions.texts.trained[k], e)) return false;
+	return learner_add_part(m, AUTOENCODER, false, checkpoint_lookup, vae, seed, e);
 }
 
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
 {
-	*n = (noising){ .logit_normal = !strcmp(o->timestep_sampling, "logit_normal"),
+	static const char *const schemes[] = { "none", "logit_normal", "mode", "cosmap", "sigma_sqrt" };
+	bool flow = f->prediction == PREDICT_FLOW;
+	*n = (noising){ .scheme = flow && f->flow_shift > 0 ? LOGIT_NORMAL_TIMES : UNIFORM_TIMES,
 		.logit_mean = o->logit_mean,
 		.logit_std = o->logit_std,
+		.mode_scale = o->mode_scale,
+		.shift = o->flow_shift > 0 ? o->flow_shift : (double)f->flow_shift,
 		.snr_gamma = o->snr_gamma,
 		.noise_offset = o->noise_offset,
 		.prediction = f->prediction,
 		.schedule = schedule };
+	for (int i = 0; i <= SIGMA_ROOT_WEIGHTS; i++)
+		if (!strcmp(o->weighting_scheme, schemes[i])) n->scheme = (weighting_scheme)i;
+	if (n->scheme >= COSMAP_WEIGHTS && !flow)
+		return fail(e, BAD_USAGE, "--weighting_scheme %s is of flow, and this model predicts %s", o->weighting_scheme,
+		    prediction_name(f->prediction));
 	if (f->prediction == PREDICT_SAMPLE)
 		return fail(e, BAD_USAGE, "prediction '%s' is not trained: epsilon, v_prediction or flow",
 		    prediction_name(f->prediction));
 	return noise_schedule_make(schedule, &f->betas, e);
 }
 
-bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e)
+bool diffusion_open(
+    diffusion *d, const train_options *o, bool train_unet, bool trains_words, const training_listener *l, error *e)
 {
 	*d = (diffusion){ .options = o, .pixel_sizes = true, .class_first = -1 };
 	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
-	bool fine = open_model(d, e) && choose_vocabulary(d, e) && open_tokenizer(d, l, e) && add_parts(d, train_unet, e);
-	if (fine) set_rates(d);
-	return fine && noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
+	d->conditions.compute = d->compute;
+	d->conditions.threads = threads_of(o);
+	if (!open_model(d, e) || !choose_vocabulary(d, e)) return false;
+	bool new_words = train_unet && !d->source && d->learner.family.text[0].kind == TRANSFORMER_TEXT;
+	if (!open_texts(d, trains_words || new_words, l, e) || !add_parts(d, train_unet, e)) return false;
+	set_rates(d);
+	return noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
 }
 
 void diffusion_close(diffusion *d)
 {
 	learner_free(&d->learner);
-	tokenizer_close(d->tokenizer);
+	conditions_free(&d->conditions);
+	for (int k = 0; k < TEXT_ENCODERS; k++) weights_close(d->given[k]);
 	checkpoint_close(d->source);
 	checkpoint_close(d->vae);
 	cache_close(d->cache);
@@ -314,13 +386,23 @@ static bool count_latents(void *context, int64_t done, int64_t of, const data_co
 	return true;
 }
 
-static bool trains_words(const diffusion *d)
+/* The states of encoder k are taken from the cache where it has them and the encoder is not trained. */
+static bool take_cached_words(diffusion *d, int k, const cache_origin *ours, error *e)
 {
-	const learner *m = &d->learner;
-	size_t n = strlen(m->family.prefix[TEXT_ENCODER]);
-	for (int i = 0; i < m->count; i++)
-		if (m->weights[i].trained && !strncmp(m->weights[i].name, m->family.prefix[TEXT_ENCODER], n)) return true;
-	return d->options->train_text_encoder || d->word.count > 0;
+	const char *found = cache_origin_in(d->cache)->words[k];
+	const text_config *t = &d->learner.family.text[k];
+	if (!*found || !d->conditions.texts.tokenizers[k] || d->conditions.texts.trained[k]) return true;
+	if (strcmp(found, ours->words[k]))
+		return fail(e, BAD_FILE,
+		    "%s: was made with another %s (%.12s…) than this run's (%.12s…), or for captions of another length",
+		    d->cache_folder, role_name((role)(TEXT_ENCODER + k)), found, ours->words[k]);
+	int width, pooled, tokens = cache_tokens(d->cache, k, &width, &pooled);
+	if (width != text_width(t) || pooled != text_pooled_width(t) || tokens != d->conditions.texts.tokens[k])
+		return fail(e, BAD_FILE, "%s: states of the %s are [%d,%d] and %d pooled, the model's are [%d,%d] and %d",
+		    d->cache_folder, role_name((role)(TEXT_ENCODER + k)), tokens, width, pooled, d->conditions.texts.tokens[k],
+		    text_width(t), text_pooled_width(t));
+	d->conditions.cached[k] = true;
+	return true;
 }
 
 /* A cache is of use to the models that made it alone. */
@@ -328,27 +410,21 @@ static bool check_cache(diffusion *d, const training_listener *l, error *e)
 {
 	const cache_origin *found = cache_origin_in(d->cache);
 	cache_origin ours;
-	bool words = found->words[0] && !trains_words(d) && d->tokenizer;
-	if (!cache_origin_of(&d->learner, words, NULL, &ours, e)) return false;
+	int taken = 0, left = 0, channels = d->learner.family.autoencoder.latent_channels;
+	if (!cache_origin_of(&d->learner, &d->conditions.texts, NULL, &ours, e)) return false;
+	if (cache_channels(d->cache) != channels)
+		return fail(e, BAD_FILE, "%s: its latents have %d channels, the model's have %d%s%s", d->cache_folder,
+		    cache_channels(d->cache), channels, *found->model ? ": it was made for " : "", found->model);
 	if (strcmp(found->autoencoder, ours.autoencoder))
 		return fail(e, BAD_FILE, "%s: was made with another autoencoder (%.12s…) than this run's (%.12s…)",
 		    d->cache_folder, found->autoencoder, ours.autoencoder);
-	if (words && strcmp(found->words, ours.words))
-		return fail(e, BAD_FILE, "%s: was made with another text encoder (%.12s…) than this run's (%.12s…)",
-		    d->cache_folder, found->words, ours.words);
-	int channels = d->learner.family.autoencoder.latent_channels, width, tokens = cache_tokens(d->cache, &width);
-	int reads = denoiser_sizes_of(&d->learner.family.denoiser).context;
-	if (cache_channels(d->cache) != channels)
-		return fail(e, BAD_FILE, "%s: its latents have %d channels, the model's have %d", d->cache_folder,
-		    cache_channels(d->cache), channels);
-	if (words && width != reads)
-		return fail(
-		    e, BAD_FILE, "%s: its text states are of width %d, the denoiser reads %d", d->cache_folder, width, reads);
-	if (words) d->given_context = tokens;
-	training_note(l, "%lld cached latents%s", (long long)cache_count(d->cache),
-	    words             ? " and text states"
-	    : found->words[0] ? "; its text states are not used, because the text encoder is trained"
-	                      : "");
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		if (!take_cached_words(d, k, &ours, e)) return false;
+		taken += d->conditions.cached[k];
+		left += *found->words[k] && !d->conditions.cached[k];
+	}
+	training_note(l, "%lld cached latents%s%s", (long long)cache_count(d->cache), taken ? " and text states" : "",
+	    left ? "; its text states are not used, because the text encoder is trained" : "");
 	return true;
 }
 
@@ -365,23 +441,24 @@ static bool make_own_cache(diffusion *d, const data_options *source, const train
 {
 	const train_options *o = d->options;
 	cache_origin wanted;
-	if (!path_next_to_output(o, ".cache", d->cache_folder, e) ||
-	    !cache_origin_of(&d->learner, false, source, &wanted, e))
+	const caption_readers *t =
+	    o->cache_text && !source->varies && o->job != TRAIN_EMBEDDING ? &d->conditions.texts : NULL;
+	if (!path_next_to_output(o, ".cache", d->cache_folder, e) || !cache_origin_of(&d->learner, t, source, &wanted, e))
 		return false;
 	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
-	if (d->cache && !memcmp(cache_origin_in(d->cache), &wanted, sizeof wanted) &&
-	    cache_channels(d->cache) == d->learner.family.autoencoder.latent_channels)
-		return true;
+	if (d->cache && cache_origin_same(cache_origin_in(d->cache), &wanted)) return check_cache(d, l, e);
 	cache_close(d->cache);
 	counting counter = { .l = l };
 	cache_options how = { .folder = d->cache_folder,
-		.stored = F32,
+		.texts = t,
+		.stored = precision_of_cache(o),
 		.compute = d->compute,
 		.threads = threads_of(o),
 		.progress = count_latents,
 		.context = &counter };
 	d->cache = NULL;
-	return cache_write(&how, &d->learner, NULL, source, e) && (d->cache = cache_open(d->cache_folder, e));
+	return cache_write(&how, &d->learner, source, e) && (d->cache = cache_open(d->cache_folder, e)) &&
+	       check_cache(d, l, e);
 }
 
 static bool settle_scale(diffusion *d, bool measure, error *e)
@@ -413,7 +490,7 @@ bool diffusion_prepare_latents(diffusion *d, data_options *source, const trainin
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
 	int side = data_side(source), factor = vae_factor(&f->autoencoder);
-	if (!sides_fit(source, factor, e)) return false;
+	if (!sides_fit(source, f, e)) return false;
 	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
 	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);
 	bool measure = !*o->model && o->latent_scale == 0;
@@ -450,7 +527,7 @@ static bool validate(void *context, const char *path, error *e) { return validat
 bool train_diffusion(const train_options *o, const training_listener *l, error *e)
 {
 	diffusion d;
-	bool fine = diffusion_open(&d, o, true, l, e);
+	bool fine = diffusion_open(&d, o, true, o->train_text_encoder, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
 	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(&d, &source, l, e);
 	task t = {

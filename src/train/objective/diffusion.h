@@ -2,9 +2,8 @@
 #ifndef SUMI_TRAIN_DIFFUSION_H
 #define SUMI_TRAIN_DIFFUSION_H
 #include "checkpoint/checkpoint.h"
-#include "text/new_words.h"
-#include "train/data/cache.h"
 #include "train/data/latents.h"
+#include "train/objective/conditions.h"
 #include "train/objective/noising.h"
 #include "train/run/trainer.h"
 
@@ -13,7 +12,8 @@ typedef struct diffusion {
 	const train_options *options;
 	checkpoint *source; /* files that frozen weights lie in; NULL: none */
 	checkpoint *vae;
-	tokenizer *tokenizer;
+	weights *given[TEXT_ENCODERS]; /* files of text encoders of their own */
+	conditions conditions;
 	noise_schedule schedule;
 	noising noising;
 	cache *cache; /* NULL: pictures are encoded batch by batch */
@@ -21,21 +21,21 @@ typedef struct diffusion {
 	encoder *encoder;
 	dtype compute;
 	bool pixel_sizes;    /* a batch's size is that of pictures; false: of latents */
-	new_word word;       /* that is learned; no rows: none */
 	int64_t class_first; /* pictures of the set from this index on keep the class as it is; −1: there are none */
-	int given_context;   /* > 0: contexts of so many tokens are an input, no text encoder is built */
 	float *scratch;      /* three latents and the moments of one */
 	size_t room;         /* elements of one of them */
 } diffusion;
 
-/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. */
-bool diffusion_open(diffusion *d, const train_options *o, bool train_unet, const training_listener *l, error *e);
+/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. trains_words: something
+ * of the text encoders that read chunks will be trained, though not their weights. */
+bool diffusion_open(
+    diffusion *d, const train_options *o, bool train_unet, bool trains_words, const training_listener *l, error *e);
 void diffusion_close(diffusion *d);
 /* Opens the cache that the set is, or encodes the set once where that is wanted, and settles the latent scale. Then
- * *source is the cache: captions without pixels; and d->given_context says whether it holds text states. */
+ * *source is the cache: captions without pixels; and d->conditions says which text states it holds. */
 bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
 
-/* Of a task. Inputs of the graph: x, t, target, weight, and ids or context. */
+/* Of a task. Inputs of the graph: x, t, target, weight, and those of conditions.h. */
 tensor diffusion_build(void *d, nn *n, int count, int height, int width);
 bool diffusion_fill(void *d, graph *g, const data_batch *b, error *e);
 

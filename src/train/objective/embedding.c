@@ -21,7 +21,7 @@ static const float *first_vector(const diffusion *d, float *vector, int width, e
 	int32_t id;
 	size_t count;
 	const learner *m = &d->learner;
-	if (!tokenizer_encode(d->tokenizer, word, strlen(word), &id, 1, &count, e)) return NULL;
+	if (!tokenizer_encode(d->conditions.texts.tokenizers[0], word, strlen(word), &id, 1, &count, e)) return NULL;
 	if (!count) return fail(e, BAD_USAGE, "--initializer_token '%s' has no token", word), NULL;
 	for (int i = 0; i < m->count; i++) {
 		const learner_weight *w = &m->weights[i];
@@ -68,7 +68,7 @@ static tensor build(void *context, nn *n, int count, int height, int width)
 /* A caption that does not hold the word gets it in front; none at all is "a photo of" it. */
 static const char *name_word(const inversion *j, const char *caption, char *room)
 {
-	const new_word *word = &j->diffusion.word;
+	const new_word *word = &j->diffusion.conditions.word;
 	if (new_words_in(word, 1, caption)) return caption;
 	if (*caption)
 		snprintf(room, LONGEST_CAPTION, "%s %s", word->name, caption);
@@ -103,7 +103,7 @@ static bool finish(void *context, const char *path, error *e)
 	const float *values = j->diffusion.options->use_ema && w->average ? w->average : w->value;
 	int64_t dims[] = { w->shape.d[0], w->shape.d[1] };
 	weights_writer *out = weights_writer_new(path, e);
-	if (out && weights_writer_declare(out, j->diffusion.word.name, F32, 2, dims, e) &&
+	if (out && weights_writer_declare(out, j->diffusion.conditions.word.name, F32, 2, dims, e) &&
 	    weights_writer_append(out, values, shape_count(w->shape) * sizeof *values, e))
 		return weights_writer_finish(out, e);
 	weights_writer_abort(out);
@@ -120,8 +120,8 @@ bool train_embedding(const train_options *o, const training_listener *l, error *
 {
 	inversion j = { 0 };
 	diffusion *d = &j.diffusion;
-	bool fine = diffusion_open(d, o, false, l, e);
-	d->word = (new_word){ o->placeholder_token, 0, (int)o->num_vectors };
+	bool fine = diffusion_open(d, o, false, true, l, e);
+	d->conditions.word = (new_word){ o->placeholder_token, 0, (int)o->num_vectors };
 	data_options source = data_options_of(o, l, d->learner.family.size);
 	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(d, &source, l, e);
 	task t = { .learner = &d->learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };

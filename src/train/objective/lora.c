@@ -18,19 +18,20 @@ typedef struct low_rank {
 
 /* ── which layers ── */
 
-/* By default the transformer blocks of the U-Net, as other trainers. */
+/* By default the transformer blocks of the denoiser, as other trainers. */
 static bool chosen(void *context, const char *name, shape s)
 {
 	const low_rank *j = context;
 	const train_options *o = j->diffusion.options;
 	const learner_weight *w = learner_find(&j->diffusion.learner, name);
-	char module[300];
-	int count;
+	key_piece modules[MAX_PIECES];
 	if (!w || w->shape.n == 3) return false; /* a convolution over one axis: files of others have no such thing */
-	if (!lora_module_name(&j->diffusion.learner.family, name, s, 0, &count, module, sizeof module)) return false;
-	if (!strncmp(module, "lora_te_", 8)) return o->train_text_encoder;
-	if (strstr(module, "_attentions_")) return true;
-	return o->network_conv && (strstr(module, "_resnets_") || strstr(module, "samplers_"));
+	if (!lora_modules_of(&j->diffusion.learner.family, name, s, PEFT_NAMES, modules)) return false;
+	const char *module = modules[0].name;
+	if (!strncmp(module, "text_encoder", 12))
+		return o->train_text_encoder && (strstr(module, ".self_attn.") || strstr(module, ".mlp."));
+	if (strstr(module, ".attentions.") || strstr(module, ".transformer_blocks.")) return true;
+	return o->network_conv && (strstr(module, ".resnets.") || strstr(module, "samplers."));
 }
 
 /* ── a batch ── */
@@ -74,6 +75,8 @@ typedef struct factor { /* a tensor of the file */
 	char key[400];
 	shape shape;
 	const float *values;
+	bool swapped; /* its rows are in two halves, which are exchanged in the file */
+	float scale;  /* the file's values are these times it */
 } factor;
 
 static const float *values_of(const low_rank *j, const learner_weight *w)
@@ -81,30 +84,40 @@ static const float *values_of(const low_rank *j, const learner_weight *w)
 	return j->diffusion.options->use_ema && w->average ? w->average : w->value;
 }
 
-/* The three factors of module i of the weight for which `down` is the path's first; false: it has no such module.
- * Where a weight is several modules' (OpenCLIP's in_proj) they share `down` and take their rows of `up`. */
-static bool factors_of(const low_rank *j, const learner_weight *down, int i, factor out[3])
+static lora_spelling spelling_of_file(const low_rank *j)
+{
+	return strcmp(j->diffusion.options->network_keys, "peft") ? KOHYA_NAMES : PEFT_NAMES;
+}
+
+/* The factors of module i of the weight for which `down` is the path's first: how many; 0: it has no such module. Where
+ * a weight is several modules' (OpenCLIP's in_proj) they share `down` and take their rows of `up`. PEFT's names have no
+ * alpha, so its share is part of `up`. */
+static int factors_of(const low_rank *j, const learner_weight *down, int i, lora_spelling spelling, factor out[3])
 {
 	const learner *m = &j->diffusion.learner;
-	char name[300], up[310], module[300];
-	int count, rank = j->paths.rank;
+	int rank = j->paths.rank;
+	char name[300], up[320];
+	key_piece modules[MAX_PIECES];
+	bool kohya = spelling == KOHYA_NAMES;
 	snprintf(name, sizeof name, "%.*s", (int)(strlen(down->name) - strlen(".lora_down")), down->name);
 	snprintf(up, sizeof up, "%s.lora_up", name);
 	const learner_weight *whole = learner_find(m, name), *second = learner_find(m, up);
-	if (!whole || !second) return false;
+	if (!whole || !second) return 0;
 	shape s = whole->shape;
-	if (!lora_module_name(&m->family, name, s, i, &count, module, sizeof module)) return false;
-	int rows = s.d[0] / count;
-	snprintf(out[0].key, sizeof out->key, "%s.alpha", module);
-	snprintf(out[1].key, sizeof out->key, "%s.lora_down.weight", module);
-	snprintf(out[2].key, sizeof out->key, "%s.lora_up.weight", module);
-	out[0].shape = (shape){ 0 };
-	out[0].values = &j->paths.alpha;
-	out[1].shape = s.n == 4 ? shape4(rank, s.d[1], s.d[2], s.d[3]) : shape2(rank, s.d[1]);
-	out[1].values = values_of(j, down);
-	out[2].shape = s.n == 4 ? shape4(rows, rank, 1, 1) : shape2(rows, rank);
-	out[2].values = values_of(j, second) + (size_t)i * (size_t)rows * (size_t)rank;
-	return true;
+	if (i >= lora_modules_of(&m->family, name, s, spelling, modules)) return 0;
+	const key_piece *p = &modules[i];
+	factor *a = &out[0], *b = &out[1];
+	*a = (factor){ .shape = s.n == 4 ? shape4(rank, s.d[1], s.d[2], s.d[3]) : shape2(rank, s.d[1]), .scale = 1 };
+	*b = (factor){ .shape = s.n == 4 ? shape4(p->rows, rank, 1, 1) : shape2(p->rows, rank), .scale = 1 };
+	snprintf(a->key, sizeof a->key, "%s.%s.weight", p->name, kohya ? "lora_down" : "lora_A");
+	snprintf(b->key, sizeof b->key, "%s.%s.weight", p->name, kohya ? "lora_up" : "lora_B");
+	a->values = values_of(j, down);
+	b->values = values_of(j, second) + (size_t)p->first * (size_t)rank;
+	b->swapped = p->swapped;
+	if (!kohya) return b->scale = j->paths.alpha / (float)rank, 2;
+	out[2] = (factor){ .values = &j->paths.alpha, .scale = 1 };
+	snprintf(out[2].key, sizeof out[2].key, "%s.alpha", p->name);
+	return 3;
 }
 
 static bool put(weights_writer *w, const factor *f, dtype d, bool write, error *e)
@@ -114,12 +127,17 @@ static bool put(weights_writer *w, const factor *f, dtype d, bool write, error *
 	for (int i = 0; i < f->shape.n; i++) dims[i] = f->shape.d[i];
 	if (!write) return weights_writer_declare(w, f->key, d, f->shape.n, dims, e);
 	void *values = malloc(n * dtype_size(d));
-	if (!values) return fail(e, NO_MEMORY, "no memory to write '%s'", f->key);
-	convert(values, d, f->values, F32, n);
-	bool fine = weights_writer_append(w, values, n * dtype_size(d), e);
+	float *scaled = malloc(n * sizeof *scaled);
+	bool fine = (values && scaled) || fail(e, NO_MEMORY, "no memory to write '%s'", f->key);
+	for (size_t i = 0; fine && i < n; i++) scaled[i] = f->scale * f->values[f->swapped ? (i + n / 2) % n : i];
+	if (fine) convert(values, d, scaled, F32, n);
+	fine = fine && weights_writer_append(w, values, n * dtype_size(d), e);
 	free(values);
+	free(scaled);
 	return fine;
 }
+
+static bool is_down(const learner_weight *w) { return ends_in(w->name, ".lora_down"); }
 
 static bool put_all(const low_rank *j, weights_writer *w, bool write, error *e)
 {
@@ -128,8 +146,9 @@ static bool put_all(const low_rank *j, weights_writer *w, bool write, error *e)
 	dtype d = !strcmp(as, "fp16") ? F16 : !strcmp(as, "bf16") ? BF16 : F32;
 	factor f[3];
 	for (int i = 0; i < m->count; i++)
-		for (int k = 0; ends_in(m->weights[i].name, ".lora_down") && factors_of(j, &m->weights[i], k, f); k++)
-			for (int p = 0; p < 3; p++)
+		for (int k = 0, n; is_down(&m->weights[i]) && (n = factors_of(j, &m->weights[i], k, spelling_of_file(j), f));
+		     k++)
+			for (int p = 0; p < n; p++)
 				if (!put(w, &f[p], d, write, e)) return false;
 	return true;
 }
@@ -158,10 +177,11 @@ static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 {
 	const train_options *o = j->diffusion.options;
 	const family *f = &j->diffusion.learner.family;
-	const char *version = family_kohya_name(f);
+	const char *version = family_kohya_name(f),
+	           *module = f->denoiser.kind == MMDIT ? "networks.lora_sd3" : "networks.lora";
 	const char *out = name_in(o->output), *end = strstr(out, ".safetensors");
 	error own = { 0 };
-	say(w, &own, "ss_network_module", "networks.lora");
+	say(w, &own, "ss_network_module", "%s", module);
 	say(w, &own, "ss_network_dim", "%lld", (long long)o->network_dim);
 	say(w, &own, "ss_network_alpha", "%g", (double)j->paths.alpha);
 	say(w, &own, "ss_network_dropout", "%g", o->network_dropout);
@@ -211,8 +231,8 @@ static bool add_factors(const low_rank *j, lora *set, error *e)
 	const learner *m = &j->diffusion.learner;
 	factor f[3];
 	for (int i = 0; i < m->count; i++)
-		for (int k = 0; ends_in(m->weights[i].name, ".lora_down") && factors_of(j, &m->weights[i], k, f); k++)
-			for (int p = 0; p < 3; p++)
+		for (int k = 0, n; is_down(&m->weights[i]) && (n = factors_of(j, &m->weights[i], k, KOHYA_NAMES, f)); k++)
+			for (int p = 0; p < n; p++)
 				if (!lora_add(set, f[p].key, F32, f[p].shape, f[p].values, e)) return false;
 	return true;
 }
@@ -237,9 +257,9 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 		               .dropout = (float)o->network_dropout,
 		               .chosen = chosen } };
 	j.paths.context = &j;
-	bool fine = diffusion_open(&j.diffusion, o, false, l, e);
+	bool fine = diffusion_open(&j.diffusion, o, false, o->train_text_encoder, l, e);
 	const family *f = &j.diffusion.learner.family;
-	if (fine && o->train_text_encoder && f->text[0].kind != CLIP_TEXT)
+	if (fine && o->train_text_encoder && f->text[0].kind == TRANSFORMER_TEXT)
 		fine = fail(e, BAD_USAGE, "--train_text_encoder: LoRA files have no names for the text encoder of %s", f->name);
 	data_options source = data_options_of(o, l, j.diffusion.learner.family.size);
 	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(&j.diffusion, &source, l, e);

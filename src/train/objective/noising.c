@@ -1,20 +1,24 @@
 /* noising.c - noise, times, targets and weights of diffusion training. */
 #include "train/objective/noising.h"
+#include "diffusion/sigmas.h"
 #include <math.h>
+
+static double draw_share(const noising *n, generator *g)
+{
+	float drawn;
+	if (n->scheme == LOGIT_NORMAL_TIMES) {
+		random_normal(g, &drawn, 1);
+		return 1 / (1 + exp(-(n->logit_mean + n->logit_std * (double)drawn)));
+	}
+	random_uniform(g, &drawn, 1);
+	double u = (double)drawn, c = cos(acos(-1) / 2 * u);
+	return n->scheme == MODE_TIMES ? fmin(fmax(1 - u - n->mode_scale * (c * c - 1 + u), 0), 1) : u;
+}
 
 double draw_timestep(const noising *n, generator *g)
 {
-	double time;
-	if (n->logit_normal) {
-		float z;
-		random_normal(g, &z, 1);
-		time = 1 / (1 + exp(-(n->logit_mean + n->logit_std * (double)z)));
-	} else {
-		float u;
-		random_uniform(g, &u, 1);
-		time = (double)u;
-	}
-	if (n->prediction == PREDICT_FLOW) return 1000 * time;
+	double time = draw_share(n, g);
+	if (n->prediction == PREDICT_FLOW) return 1000 * shift_sigma(time, n->shift > 0 ? n->shift : 1);
 	int last = n->schedule->count - 1;
 	return fmin(floor(time * (last + 1)), last);
 }
@@ -42,6 +46,16 @@ static double min_snr_weight(const noising *n, double signal, double noise)
 	}
 }
 
+static double flow_weight(const noising *n, double sigma)
+{
+	double least = fmax(sigma, 0.001);
+	switch (n->scheme) {
+	case COSMAP_WEIGHTS: return 2 / (acos(-1) * (1 - 2 * sigma + 2 * sigma * sigma));
+	case SIGMA_ROOT_WEIGHTS: return 1 / (least * least);
+	default: return 1;
+	}
+}
+
 double noise_latent(
     const noising *n, double t, const float *latent, const float *noise, size_t count, float *noised, float *target)
 {
@@ -64,5 +78,6 @@ double noise_latent(
 		default: target[i] = e - x;
 		}
 	}
+	if (n->prediction == PREDICT_FLOW) return flow_weight(n, (double)spread);
 	return min_snr_weight(n, (double)signal, (double)spread);
 }

@@ -52,14 +52,20 @@ data_options data_options_of(const train_options *o, const training_listener *l,
 	return d;
 }
 
-bool sides_fit(const data_options *source, int factor, error *e)
+bool sides_fit(const data_options *source, const family *f, error *e)
 {
-	int side = data_side(source);
+	int side = data_side(source), factor = vae_factor(&f->autoencoder) * denoiser_patch(&f->denoiser);
 	if (side % factor)
-		return fail(e, BAD_USAGE, "pictures of %d are no multiple of the autoencoder's %d", side, factor);
+		return fail(e, BAD_USAGE, "pictures of %d are no multiple of %d, as %s needs", side, factor, f->name);
 	return source->bucket_step % factor == 0 ||
-	       fail(e, BAD_USAGE, "buckets in steps of %d are no multiple of the autoencoder's %d", source->bucket_step,
-	           factor);
+	       fail(e, BAD_USAGE, "buckets in steps of %d are no multiple of %d, as %s needs", source->bucket_step, factor,
+	           f->name);
+}
+
+dtype precision_of_cache(const train_options *o)
+{
+	if (!strcmp(o->cache_precision, "f32")) return F32;
+	return strcmp(o->cache_precision, "f16") ? BF16 : F16;
 }
 
 bool fingerprint_of_set(const train_options *o, char hex[65], error *e)

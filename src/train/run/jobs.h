@@ -19,8 +19,10 @@ bool train_cache(const train_options *o, const training_listener *l, error *e); 
 bool family_from_option(const char *given, family *f, error *e);
 /* The data options of a job; `side` is the model's size. */
 data_options data_options_of(const train_options *o, const training_listener *l, int side);
-/* The sides of pictures, and the steps of buckets, are multiples of the autoencoder's factor. */
-bool sides_fit(const data_options *source, int factor, error *e);
+/* The sides of pictures, and the steps of buckets, are multiples of what the autoencoder, and the denoiser, read as
+ * one. */
+bool sides_fit(const data_options *source, const family *f, error *e);
+dtype precision_of_cache(const train_options *o);
 /* Surveys the set before the work and reports what is in it, what is missing and what is left out; a set without
  * captions is refused with --require_captions. From then on the data's log receives faults of pixels alone. */
 bool survey_source(const train_options *o, data_options *source, const training_listener *l, error *e);

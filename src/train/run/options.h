@@ -20,7 +20,7 @@ const char *training_job_name(training_job job); /* "autoencoder", "diffusion", 
 typedef struct train_options {
 	training_job job; /* whose options they are */
 	/* files */
-	char *train_data_dir, *output, *output_dir, *model, *model_config, *vae, *vocabulary;
+	char *train_data_dir, *output, *output_dir, *model, *model_config, *vae, *clip_l, *clip_g, *t5xxl, *vocabulary;
 	char *resume_from_checkpoint; /* "latest", a file, or "" */
 	/* data */
 	int64_t resolution, crop, train_batch_size, gradient_accumulation_steps, dataloader_threads, shuffle_buffer;
@@ -35,10 +35,10 @@ typedef struct train_options {
 	bool gradient_checkpointing, use_ema, shard_optimizer;
 	double ema_decay;
 	/* diffusion */
-	char *prediction_type, *timestep_sampling;
-	double snr_gamma, noise_offset, caption_dropout, latent_scale, logit_mean, logit_std;
+	char *prediction_type, *weighting_scheme, *dropped_captions;
+	double snr_gamma, noise_offset, caption_dropout, latent_scale, logit_mean, logit_std, mode_scale, flow_shift;
 	bool zero_terminal_snr, train_text_encoder;
-	int64_t vocabulary_size;
+	int64_t vocabulary_size, max_sequence_length;
 	/* autoencoder */
 	char *reconstruction_loss;
 	double kl_weight, logvar_init, perceptual_weight, disc_weight;
@@ -49,7 +49,7 @@ typedef struct train_options {
 	int64_t network_dim;
 	double network_alpha, network_dropout;
 	bool network_conv;
-	char *save_precision;
+	char *save_precision, *network_keys;
 	/* DreamBooth, textual inversion */
 	char *instance_prompt, *class_data_dir, *class_prompt, *placeholder_token, *initializer_token;
 	double prior_loss_weight;

@@ -44,6 +44,7 @@ bool survey_source(const train_options *o, data_options *source, const training_
 	data_survey s;
 	if (!data_look(source, &s, e)) return false;
 	source->surveyed = true;
+	source->varies = s.keywords && source->vary_captions;
 	if (s.stream && o->require_captions)
 		return fail(
 		    e, BAD_USAGE, "--require_captions: whether all of a stream have captions is not known before the end");

@@ -20,10 +20,10 @@ static bool bind_current(void *context, const char *name, shape s, dtype *d, con
 static embeddings words_of(const diffusion *d)
 {
 	const learner *m = &d->learner;
-	for (int i = 0; d->word.count && i < m->count; i++) {
+	for (int i = 0; d->conditions.word.count && i < m->count; i++) {
 		const learner_weight *w = &m->weights[i];
 		if (!strstr(w->name, ".new_words")) continue;
-		return (embeddings){ .words = (new_word *)&d->word,
+		return (embeddings){ .words = (new_word *)&d->conditions.word,
 			.count = 1,
 			.rows = w->average ? w->average : w->value,
 			.row_count = w->shape.d[0],
@@ -76,7 +76,8 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 	model m = { .family = d->learner.family,
 		.path = (char *)"",
 		.name = "training",
-		.tokenizers = { d->tokenizer },
+		.tokenizers = { d->conditions.texts.tokenizers[0], d->conditions.texts.tokenizers[1],
+		    d->conditions.texts.tokenizers[2] },
 		.words = words_of(d),
 		.compute = d->compute,
 		.backend = backend_cpu(),
