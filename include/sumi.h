@@ -166,7 +166,7 @@ struct sumi_image {
 	int width, height;
 	unsigned char *pixels; /* width · height · 3 bytes: red, green, blue; rows from the top */
 	int64_t seed;          /* what it was made from; -1: it was not */
-	char *parameters;      /* how it was made, as A1111 writes it into files; NULL: unknown */
+	char *parameters;      /* how it was made, as A1111 writes it into files (or ComfyUI's graph); NULL: unknown */
 	unsigned char *alpha;  /* width · height bytes, 0 transparent … 255 opaque; NULL: opaque everywhere */
 };
 
@@ -185,6 +185,11 @@ SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_e
 SUMI_API bool sumi_image_encode(
     const sumi_image *image, const char *format, int quality, unsigned char **bytes, size_t *count, sumi_error *e);
 SUMI_API void sumi_image_free(sumi_image *image);
+/* Takes a picture's parameters apart: calls `each` with "Prompt", "Negative prompt" where there is one, and A1111's names
+ * of the values ("Steps", "Sampler", …) with their texts, which are valid during the call. Reads A1111's text, whichever
+ * tool wrote it, and ComfyUI's graph as far as it is one KSampler; SUMI_BAD_FILE for what says nothing of the kind. */
+typedef void sumi_parameter_fn(void *context, const char *name, const char *value);
+SUMI_API bool sumi_parameters_read(const char *text, sumi_parameter_fn *each, void *context, sumi_error *e);
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);

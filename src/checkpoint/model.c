@@ -179,6 +179,7 @@ static bool copy_text(char **to, const char *text, error *e)
 
 static bool set_up(model *m, const char *path, const sumi_model_options *o, error *e)
 {
+	m->type_given = o->type != NULL;
 	m->threads = o->threads > 0 ? o->threads : usable_cpus();
 	m->max_memory = o->max_memory;
 	m->autoencoder_only = o->autoencoder_only;

@@ -78,6 +78,38 @@ int command_init(int argc, char **argv)
 static const option info_table[] = { COMMON };
 enum { INFO_ROWS = sizeof info_table / sizeof *info_table };
 
+/* By its first bytes: PNG, JPEG, WebP. */
+static bool is_picture(const char *path)
+{
+	unsigned char first[12] = { 0 };
+	FILE *f = fopen(path, "rb");
+	size_t n = f ? fread(first, 1, sizeof first, f) : 0;
+	if (f) fclose(f);
+	return n == sizeof first && (!memcmp(first, "\x89PNG", 4) || !memcmp(first, "\xff\xd8\xff", 3) ||
+	                                (!memcmp(first, "RIFF", 4) && !memcmp(first + 8, "WEBP", 4)));
+}
+
+static void print_value(void *context, const char *name, const char *value)
+{
+	(void)context;
+	printf("%s: %s\n", name, value);
+}
+
+static int picture_info(const char *path)
+{
+	sumi_error e = { 0 };
+	sumi_image *picture = sumi_image_read(path, &e);
+	if (picture) printf("%dx%d pixels\n", picture->width, picture->height);
+	if (picture && !picture->parameters)
+		puts("no text in it says how it was made");
+	else if (picture && !sumi_parameters_read(picture->parameters, print_value, NULL, &e)) {
+		puts(picture->parameters); /* another kind of text: as it is */
+		e.status = SUMI_OK;
+	}
+	sumi_image_free(picture);
+	return e.status ? complain(e.status, "%s", e.text) : 0;
+}
+
 int command_info(int argc, char **argv)
 {
 	settings s = { 0 };
@@ -86,13 +118,15 @@ int command_info(int argc, char **argv)
 	if (wants_help(argc, argv)) {
 		puts("usage: sumi info [FILE]\n\nSays what a model file is: family, parameters, types, and every tensor that "
 		     "is\n"
-		     "missing, unexpected or misshaped. Exit code 3 where it cannot be used.\n");
+		     "missing, unexpected or misshaped. Exit code 3 where it cannot be used.\n"
+		     "Of a picture, it says how it was made.\n");
 		print_options(info_table, INFO_ROWS);
 		return 0;
 	}
 	int code = parse_options(info_table, INFO_ROWS, &s, &words, argc, argv);
 	if (code) return code;
 	if (words.count > 1) return complain(2, "sumi info takes one file");
+	if (words.count && is_picture(words.item[0])) return picture_info(words.item[0]);
 	if (!find_model(words.count ? words.item[0] : NULL, path, sizeof path)) return 3;
 	sumi_error e = { 0 };
 	bool usable = sumi_info(path, &report, &e);

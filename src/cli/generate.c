@@ -1,4 +1,5 @@
 /* generate.c - sumi generate: from options to pictures in files. */
+#include "cli/again.h"
 #include "cli/commands.h"
 #include "cli/controls.h"
 #include "cli/options.h"
@@ -9,7 +10,7 @@
 #include <sys/random.h>
 
 typedef struct settings {
-	const char *model, *prompt, *prompt_file, *negative, *output;
+	const char *model, *from, *prompt, *prompt_file, *negative, *output;
 	const char *init, *mask, *prediction, *vae, *clip_l, *clip_g, *t5xxl, *taesd, *lora_folder, *embedding_folder;
 	const char *sampler, *schedule, *rng, *type, *device, *prompt_to;
 	const char *original, *crop, *target, *refiner, *guidance_method, *skip_layers;
@@ -20,6 +21,7 @@ typedef struct settings {
 	double guidance, rescale, skip_from, skip_to, eta, strength;
 	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, skip_layer_start, skip_layer_end;
 	bool zero_negative, no_metadata, verbose, quiet;
+	char wanted_hash[16]; /* of the model that made the picture of --from; "": unknown */
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -28,6 +30,8 @@ static const option table[] = {
 	{ .name = "What to draw", .kind = HEADING },
 	{ .name = "prompt", .letter = 'p', .kind = TEXT, AT(prompt), .argument = "WORDS",
 	    .help = "what the picture shows; (more:1.2) [less] [a|b] [from:to:0.5] AND BREAK <lora:name:0.8>" },
+	{ .name = "from", .kind = TEXT, AT(from), .argument = "PICTURE",
+	    .help = "take the options that made this picture, as its text says them; others given here go before them" },
 	{ .name = "prompt-file", .kind = TEXT, AT(prompt_file), .argument = "FILE",
 	    .help = "read the prompt; -: from stdin" },
 	{ .name = "negative-prompt", .letter = 'n', .kind = TEXT, AT(negative), .argument = "WORDS",
@@ -417,34 +421,72 @@ static int generate(const settings *s, const char *model_path)
 	return e.status ? complain(e.status, "%s", e.text) : 0;
 }
 
-int command_generate(int argc, char **argv)
+/* The picture of --from was made with a model of this hash. */
+static void compare_hash(const char *wanted, const char *model)
 {
-	settings s = { .eta = -1, .guidance = -1, .slg_scale = -1, .variation_seed = -1 };
-	text_list words = { 0 };
+	char hex[65];
+	if (sumi_hash(model, hex, NULL) && strncmp(hex, wanted, strlen(wanted)))
+		complain(
+		    0, "the picture was made with another model, of hash %s; this is %.10s: -m names a model", wanted, hex);
+}
+
+/* Checks what belongs together, and draws. */
+static int generate_with(settings *s, const text_list *words)
+{
 	char model[4096], path[4096], *from_file = NULL;
-	if (wants_help(argc, argv)) return help();
-	int code = parse_options(table, ROWS, &s, &words, argc, argv);
-	if (code) return code;
-	if (words.count > 1)
-		return complain(2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words.item[1]);
-	if (words.count + !!s.prompt_file + (s.prompt && !words.count) > 1)
+	if (words->count > 1)
+		return complain(
+		    2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words->item[1]);
+	if (words->count + !!s->prompt_file + (s->prompt && !words->count) > 1)
 		return complain(2, "two prompts: give one of -p and --prompt-file");
-	if (words.count) s.prompt = words.item[0];
-	if (!s.prompt && !s.prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
-	if (s.frames && !s.prompt_to && s.variation_seed < 0)
+	if (words->count) s->prompt = words->item[0];
+	if (!s->prompt && !s->prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
+	if (s->frames && !s->prompt_to && s->variation_seed < 0)
 		return complain(2, "--frames needs --prompt-to or --variation-seed: where to go");
-	if (s.frames && s.count > 1)
+	if (s->frames && s->count > 1)
 		return complain(2, "--frames is the number of pictures: it cannot be combined with --batch-count");
-	if (s.frames) s.count = s.frames;
-	if (s.mask && !s.init) return complain(2, "--mask needs --init-img");
-	if (!output_path(path, sizeof path, s.output, 1, (int)s.count))
+	if (s->frames) s->count = s->frames;
+	if (s->mask && !s->init) return complain(2, "--mask needs --init-img");
+	if (!output_path(path, sizeof path, s->output, 1, (int)s->count))
 		return complain(2, "--output: the path is too long");
 	sumi_error e = { 0 };
 	if (!sumi_image_writable(path, &e)) return complain(e.status, "%s", e.text);
-	if (!find_model(s.model, model, sizeof model)) return 3;
-	if (s.prompt_file && !(from_file = read_prompt(s.prompt_file))) return 3;
-	if (from_file) s.prompt = from_file;
-	code = generate(&s, model);
+	if (!find_model(s->model, model, sizeof model)) return 3;
+	if (*s->wanted_hash && !s->quiet) compare_hash(s->wanted_hash, model);
+	if (s->prompt_file && !(from_file = read_prompt(s->prompt_file))) return 3;
+	if (from_file) s->prompt = from_file;
+	int code = generate(s, model);
 	free(from_file);
 	return code;
+}
+
+static settings unset(void) { return (settings){ .eta = -1, .guidance = -1, .slg_scale = -1, .variation_seed = -1 }; }
+
+/* --from: the picture's options as if they stood in front of those that are given. */
+static int generate_again(const settings *first, int argc, char **argv)
+{
+	again a = { 0 };
+	settings s = unset();
+	text_list words = { 0 };
+	int count = 0, code = again_read(&a, first->from, first->quiet);
+	char **all = code ? NULL : again_arguments(&a, argc, argv, &count);
+	if (!code && !all) code = complain(4, "out of memory");
+	if (!code) code = parse_options(table, ROWS, &s, &words, count, all);
+	if (!code && s.prompt_file && !first->prompt) s.prompt = NULL;
+	if (!code) snprintf(s.wanted_hash, sizeof s.wanted_hash, "%s", a.model_hash);
+	if (!code) code = generate_with(&s, &words);
+	free(all);
+	again_free(&a);
+	return code;
+}
+
+int command_generate(int argc, char **argv)
+{
+	settings s = unset();
+	text_list words = { 0 };
+	if (wants_help(argc, argv)) return help();
+	int code = parse_options(table, ROWS, &s, &words, argc, argv);
+	if (code) return code;
+	if (s.from) return generate_again(&s, argc, argv);
+	return generate_with(&s, &words);
 }

@@ -141,7 +141,12 @@ static char *text_named(const source *s, const char *key)
 	return found;
 }
 
-char *text_of_png(const source *s) { return text_named(s, "parameters"); }
+/* ComfyUI writes the graph that it ran, JSON, under "prompt". */
+char *text_of_png(const source *s)
+{
+	char *text = text_named(s, "parameters");
+	return text ? text : text_named(s, "prompt");
+}
 
 /* ── which way up ── */
 

@@ -5,6 +5,7 @@
 #include "checkpoint/caller.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
+#include "pipeline/read_parameters.h"
 #include "pipeline/engine.h"
 #include "pipeline/grid.h"
 #include <pthread.h>
@@ -211,6 +212,14 @@ bool sumi_image_writable(const char *path, sumi_error *e)
 	picture_format format;
 	if (!failed(&own) && !path) fail(&own, BAD_USAGE, "no path to write a picture to");
 	if (!failed(&own) && picture_format_of(path, &format, &own)) check_writable(path, &own);
+	return tell_caller(e, &own);
+}
+
+bool sumi_parameters_read(const char *text, sumi_parameter_fn *each, void *context, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && (!text || !each)) fail(&own, BAD_USAGE, "no text of a picture, or nothing to take its values");
+	if (!failed(&own)) parameters_read(text, each, context, &own);
 	return tell_caller(e, &own);
 }
 

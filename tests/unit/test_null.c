@@ -349,11 +349,20 @@ static bool try_upscale(void)
 	sumi_upscaler_close(NULL);
 	return true;
 }
+static void count_values(void *context, const char *name, const char *value) { *(int *)context += *name && value; }
+static bool try_parameters(void)
+{
+	int n = 0;
+	REFUSED(!sumi_parameters_read(NULL, count_values, &n, e));
+	REFUSED(!sumi_parameters_read("x", NULL, &n, e));
+	return !n && sumi_parameters_read("a cat\nSteps: 2, Sampler: Euler, Seed: 3", count_values, &n, NULL) && n == 4 &&
+	       !sumi_parameters_read("{", count_values, &n, NULL) && !sumi_parameters_read("", count_values, &n, NULL);
+}
 static bool try_names(void)
 {
-	const char *(*const lists[])(int) = { sumi_sampler_name, sumi_schedule_name, sumi_guidance_name, sumi_family_name,
-		sumi_type_name };
-	for (int i = 0; i < 4; i++)
+	const char *(*const lists[])(
+	    int) = { sumi_sampler_name, sumi_schedule_name, sumi_guidance_name, sumi_family_name, sumi_type_name };
+	for (int i = 0; i < 5; i++)
 		if (!lists[i](0) || lists[i](-1) || lists[i](INT_MIN) || lists[i](INT_MAX)) return false;
 	return true;
 }
@@ -542,6 +551,7 @@ static const struct row {
 	{ "sumi_session_open", try_session_open },
 	{ "sumi_session_close sumi_session_trim sumi_session_bytes sumi_session_at_once", try_session_nothing },
 	{ "sumi_session_draw sumi_session_draw_batch", try_session_draw },
+	{ "sumi_parameters_read", try_parameters },
 	{ "sumi_sampler_name sumi_schedule_name sumi_guidance_name sumi_family_name sumi_type_name", try_names },
 	{ "sumi_dump", try_dump },
 	{ "sumi_training_listener_init", try_training_listener_init },

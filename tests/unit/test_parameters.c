@@ -2,6 +2,7 @@
  * modules/infotext_utils.py): the rules of that function stand here once more. */
 #include "scratch.h"
 #include "pipeline/parameters.h"
+#include "pipeline/read_parameters.h"
 #include <ctype.h>
 #include <jansson.h>
 
@@ -171,8 +172,90 @@ static void values_come_back(void **state)
 	}
 }
 
+/* ── what other tools write ── */
+
+static void keep_value(void *context, const char *name, const char *value)
+{
+	json_object_set_new(context, name, json_string(value));
+}
+
+static json_t *values_in(const char *text)
+{
+	json_t *values = json_object();
+	error e = { 0 };
+	if (!parameters_read(text, keep_value, values, &e)) print_error("%s\n", e.text);
+	assert_int_equal(e.status, OK);
+	return values;
+}
+
+static void check_value(const json_t *values, const char *name, const char *expected)
+{
+	const char *found = json_string_value(json_object_get(values, name));
+	if (!found || strcmp(found, expected)) print_error("%s: %s\n", name, found ? found : "(none)");
+	assert_true(found && !strcmp(found, expected));
+}
+
+static void a1111_is_read(void **state)
+{
+	(void)state;
+	json_t *v =
+	    values_in("a cat, (smiling:1.2)\nin the snow\nNegative prompt: blurry,\ngrey\nSteps: 20, Sampler: DPM++ 2M "
+	              "Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, Model hash: 45dee52b0c, Model: v1-5, "
+	              "Lora hashes: \"add: 1234, b: 5\", Version: v1.6.0");
+	check_value(v, "Prompt", "a cat, (smiling:1.2)\nin the snow");
+	check_value(v, "Negative prompt", "blurry,\ngrey");
+	check_value(v, "Sampler", "DPM++ 2M Karras");
+	check_value(v, "Size", "512x768");
+	check_value(v, "Lora hashes", "add: 1234, b: 5");
+	check_value(v, "Version", "v1.6.0");
+	json_decref(v);
+	error e = { 0 };
+	assert_false(parameters_read("only words, of which: one", keep_value, NULL, &e));
+	assert_int_equal(e.status, BAD_FILE);
+}
+
+static const char comfy[] =
+    "{\"3\":{\"class_type\":\"KSampler\",\"inputs\":{\"seed\":156680208700286,\"steps\":20,\"cfg\":8.5,"
+    "\"sampler_name\":\"deis\",\"scheduler\":\"beta\",\"denoise\":1.0,\"model\":[\"10\",0],\"positive\":[\"6\",0],"
+    "\"negative\":[\"7\",0],\"latent_image\":[\"5\",0]}},"
+    "\"4\":{\"class_type\":\"CheckpointLoaderSimple\",\"inputs\":{\"ckpt_name\":\"v1-5.ckpt\"}},"
+    "\"5\":{\"class_type\":\"EmptyLatentImage\",\"inputs\":{\"width\":512,\"height\":640,\"batch_size\":1}},"
+    "\"6\":{\"class_type\":\"CLIPTextEncode\",\"inputs\":{\"text\":[\"8\",0],\"clip\":[\"10\",1]}},"
+    "\"7\":{\"class_type\":\"CLIPTextEncode\",\"inputs\":{\"text\":\"text, watermark\",\"clip\":[\"10\",1]}},"
+    "\"8\":{\"class_type\":\"String\",\"inputs\":{\"value\":\"galaxy bottle\"}},"
+    "\"10\":{\"class_type\":\"LoraLoader\",\"inputs\":{\"lora_name\":\"x/ink.safetensors\",\"strength_model\":0.75,"
+    "\"model\":[\"4\",0]}}}";
+
+static void comfyui_is_read(void **state)
+{
+	(void)state;
+	json_t *v = values_in(comfy);
+	check_value(v, "Prompt", "galaxy bottle <lora:ink:0.75>");
+	check_value(v, "Negative prompt", "text, watermark");
+	check_value(v, "Sampler", "DEIS ComfyUI");
+	check_value(v, "Schedule type", "Beta ComfyUI");
+	check_value(v, "Steps", "20");
+	check_value(v, "CFG scale", "8.5");
+	check_value(v, "Seed", "156680208700286");
+	check_value(v, "Size", "512x640");
+	check_value(v, "Model", "v1-5.ckpt");
+	json_decref(v);
+	/* two samplers; a chain that ends nowhere or in itself; no JSON at all */
+	static const char *const bad[] = { "{\"1\":{\"class_type\":\"KSampler\"},\"2\":{\"class_type\":\"KSampler\"}}",
+		"{}",
+		"{\"1\":{\"class_type\":\"KSampler\",\"inputs\":{\"positive\":[\"1\",0],\"model\":[\"1\",0],\"sampler_name\":"
+		"\"euler\"}}}",
+		"{\"1\":{\"class_type\":\"SamplerCustomAdvanced\"}}", "{\"1\":3}", "{", "{\"1\":{\"class_type\":3}}" };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		error e = { 0 };
+		assert_false(parameters_read(bad[i], keep_value, NULL, &e));
+		assert_int_equal(e.status, BAD_FILE);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(prompts_come_back), cmocka_unit_test(values_come_back) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(prompts_come_back), cmocka_unit_test(values_come_back),
+		cmocka_unit_test(a1111_is_read), cmocka_unit_test(comfyui_is_read) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
