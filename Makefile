@@ -5,7 +5,7 @@ CUDA ?= auto
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 
-.PHONY: all setup test test-threads bench run model install format clean
+.PHONY: all setup test test-threads test-page bench run model install format clean
 
 all: build/.built
 
@@ -37,6 +37,11 @@ test-threads:
 	cmake --build build-thread -j $(JOBS)
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
 		-R '^test_(threads|concurrent|sessions|plan|stream|train_diffusion)$$'
+
+# The page of `sumi serve` in a browser, which this installs.
+test-page: all
+	@tools/setup --quiet page
+	sh tests/cli/test_page.sh $(CURDIR)/build/sumi -
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)

@@ -42,10 +42,10 @@ static bool is_off(const json_t *v)
 static void refuse_what_is_not_done(const json_t *o, problem *p)
 {
 	static const char *const names[] = { "restore_faces", "tiling", "enable_hr", "script_name", "script_args",
-		"alwayson_scripts", "styles", "s_churn", "s_tmin", "infotext", "image_cfg_scale", "inpainting_mask_invert",
-		"inpaint_full_res" };
+		"alwayson_scripts", "styles", "s_churn", "s_tmin", "infotext", "inpainting_mask_invert", "inpaint_full_res" };
+	bool masked = !is_off(json_object_get(o, "mask"));
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!is_off(json_object_get(o, names[i])))
+		if ((masked || strncmp(names[i], "inpaint", 7)) && !is_off(json_object_get(o, names[i])))
 			problem_set(p, 422, names[i], "%s is not done by this server", names[i]);
 }
 
@@ -104,17 +104,18 @@ static int64_t any_seed(void)
 static void read_numbers(const json_t *o, job *j, problem *p)
 {
 	sumi_options *d = &j->options;
-	int64_t width = 512, height = 512, steps = 50, seed = -1, subseed = -1, batch = 1, times = 1;
+	int64_t width = 512, height = 512, /* 0 (not A1111's): as the model is best; so is a guidance of -1 */
+	    steps = 50, seed = -1, subseed = -1, batch = 1, times = 1;
 	double guidance = 7, eta = -1;
-	field_integer(o, "width", 8, 8192, &width, p);
-	field_integer(o, "height", 8, 8192, &height, p);
+	field_integer(o, "width", 0, 8192, &width, p);
+	field_integer(o, "height", 0, 8192, &height, p);
 	field_integer(o, "steps", 1, 1000, &steps, p);
 	field_integer(o, "seed", -1, INT64_MAX / 2, &seed, p);
 	field_integer(o, "subseed", -1, INT64_MAX / 2, &subseed, p);
 	field_number(o, "subseed_strength", 0, 1, &d->variation_strength, p);
 	field_integer(o, "batch_size", 1, MOST_PICTURES, &batch, p);
 	field_integer(o, "n_iter", 1, MOST_PICTURES, &times, p);
-	field_number(o, "cfg_scale", 0, 1000, &guidance, p);
+	field_number(o, "cfg_scale", -1, 1000, &guidance, p);
 	field_number(o, "eta", 0, 1, &eta, p);
 	if (batch * times > MOST_PICTURES)
 		problem_set(p, 422, "batch_size", "batch_size times n_iter is %lld, at most %d", (long long)(batch * times),

@@ -56,7 +56,10 @@ static enum MHD_Result send_reply(request *r, reply *y)
 	static const struct {
 		const char *name, *value;
 	} always[] = { { "Cache-Control", "no-store" }, { "X-Content-Type-Options", "nosniff" },
-		{ "Referrer-Policy", "no-referrer" }, { "X-Frame-Options", "DENY" } };
+		{ "Referrer-Policy", "no-referrer" }, { "X-Frame-Options", "DENY" },
+		{ "Content-Security-Policy",
+		    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+		    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" } };
 	struct MHD_Response *response = y->stream;
 	char seconds[16];
 	if (!response) {
@@ -132,6 +135,15 @@ static bool key_is_given(const server *s, const request *r)
 	return right;
 }
 
+/* What needs no key: the page, which asks for it, and whether the server is there. */
+static bool is_open(const char *path)
+{
+	static const char *const paths[] = { "/", "/style.css", "/app.js", "/health" };
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		if (!strcmp(path, paths[i])) return true;
+	return false;
+}
+
 static void check(const server *s, request *r)
 {
 	const char *host = header(r, "Host"), *length = header(r, "Content-Length");
@@ -141,7 +153,7 @@ static void check(const server *s, request *r)
 	} else if (!origin_is_ours(r, host)) {
 		r->refused = 403;
 		r->reason = "requests from pages of other sites are not answered";
-	} else if (!key_is_given(s, r) && strcmp(r->path, "/health")) {
+	} else if (!is_open(r->path) && !key_is_given(s, r)) {
 		r->refused = 401;
 		r->reason = "Incorrect API key provided";
 	} else if (length && strtoull(length, NULL, 10) > (unsigned long long)s->o.most_body) {

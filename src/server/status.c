@@ -4,6 +4,9 @@
 #include <stdio.h>
 
 const route routes[] = {
+	{ "GET", "/", page },
+	{ "GET", "/style.css", page },
+	{ "GET", "/app.js", page },
 	{ "GET", "/health", health },
 	{ "GET", "/metrics", metrics },
 	{ "GET", "/pictures/", kept_picture },

@@ -1,0 +1,13 @@
+# cmake -DOUT=FILE.c -DFOLDER=DIR -P embed.cmake - files of a folder as arrays of bytes in a C source, for src/server/page.h.
+set(rows "")
+set(arrays "")
+foreach(name index.html style.css app.js)
+	file(READ ${FOLDER}/${name} hex HEX)
+	string(LENGTH "${hex}" digits)
+	math(EXPR size "${digits} / 2")
+	string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+	string(MAKE_C_IDENTIFIER ${name} id)
+	string(APPEND arrays "static const unsigned char ${id}[${size}] = { ${bytes} };\n")
+	string(APPEND rows "\t{ \"/${name}\", ${id}, ${size} },\n")
+endforeach()
+file(WRITE ${OUT} "/* Made by cmake/embed.cmake from web/. */\n#include \"server/page.h\"\n${arrays}const page_file page_files[] = {\n${rows}\t{ 0, 0, 0 },\n};\n")
