@@ -56,28 +56,40 @@ static int by_weight(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void add_known(void *context, const parameter *p)
+static void add_one_known(known_list *l, const weight *w, const char *name)
 {
-	known_list *l = context;
-	const weight *w = component_find(&l->c->components[l->role], &l->c->family, l->role, p->name, p->shape);
-	if (!w || failed(l->e)) return;
+	if (failed(l->e)) return;
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 1024;
 		known *more = realloc(l->list, room * sizeof *more);
 		if (more) l->list = more, l->room = room;
 	}
-	char *key = l->count < l->room ? strdup(p->name) : NULL;
+	char *key = l->count < l->room ? strdup(name) : NULL;
 	if (key)
 		l->list[l->count++] = (known){ w, key };
 	else
 		fail(l->e, NO_MEMORY, "out of memory for %zu tensors", l->count);
 }
 
+static void add_known(void *context, const parameter *p)
+{
+	known_list *l = context;
+	key_piece pieces[MAX_PIECES];
+	const weight *w[MAX_PIECES];
+	char key[512];
+	int count = component_pieces(&l->c->components[l->role], &l->c->family, l->role, p->name, p->shape, pieces, w);
+	bool parted = in_pieces(pieces, count);
+	for (int i = 0; i < count; i++) {
+		if (parted) snprintf(key, sizeof key, "%.500s#%d", p->name, i);
+		add_one_known(l, w[i], parted ? key : p->name);
+	}
+}
+
 /* What no network reads keeps its own name, but for the prefix where the rest is named as in a single file. */
 static void own_name(const checkpoint *c, role file, const char *name, char *key, size_t size)
 {
 	size_t longest = 0;
-	snprintf(key, size, "%s%s%s", c->folder ? diffusers_folder(file) : "", c->folder ? "/" : "", name);
+	snprintf(key, size, "%s%s%s", c->folder ? diffusers_folder(&c->family, file) : "", c->folder ? "/" : "", name);
 	for (role r = 0; r < FAMILY_ROLES; r++) {
 		const component *y = &c->components[r];
 		size_t n = strlen(y->dialect.prefix);

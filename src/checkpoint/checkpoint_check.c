@@ -26,6 +26,7 @@ typedef struct check {
 	const checkpoint *c;
 	flaw_fn *report;
 	void *context;
+	role role;
 	uint64_t parameters;
 	bool *used; /* by place in sorted */
 } check;
@@ -43,29 +44,39 @@ static size_t place_of(const checkpoint *c, const char *key)
 	return low;
 }
 
+static void check_weight(check *k, const char *key, const weight *w, shape s)
+{
+	char text[512], found[128], wanted[128];
+	int64_t d[MAX_DIMS];
+	for (int i = 0; i < s.n; i++) d[i] = s.d[i];
+	print_shape(found, sizeof found, w->ndims, w->shape);
+	print_shape(wanted, sizeof wanted, s.n, d);
+	if (!shape_agrees(w, s)) {
+		snprintf(text, sizeof text, "%s: shape %s in the file, %s expected", key, found, wanted);
+		k->report(k->context, MISSHAPED, text);
+	} else if (!dtype_is_float(w->dtype)) {
+		snprintf(text, sizeof text, "%s: dtype %s in the file, a float type expected", key, w->type_name);
+		k->report(k->context, MISTYPED, text);
+	}
+}
+
 static void check_parameter(void *context, const parameter *p)
 {
 	check *k = context;
-	char text[512], found[128], wanted[128];
-	int64_t d[MAX_DIMS];
-	const weight *w = checkpoint_find(k->c, p->name);
+	char text[512], key[512];
+	key_piece pieces[MAX_PIECES];
+	const weight *w[MAX_PIECES];
+	int count = component_pieces(&k->c->components[k->role], &k->c->family, k->role, p->name, p->shape, pieces, w);
+	bool parted = in_pieces(pieces, count);
 	if (!p->buffer) k->parameters += shape_count(p->shape);
-	if (!w) {
+	if (!count) {
 		snprintf(text, sizeof text, "%s: missing", p->name);
 		if (!p->optional) k->report(k->context, MISSING, text);
-		return;
 	}
-	k->used[place_of(k->c, p->name)] = true;
-	if (p->buffer) return;
-	for (int i = 0; i < p->shape.n; i++) d[i] = p->shape.d[i];
-	print_shape(found, sizeof found, w->ndims, w->shape);
-	print_shape(wanted, sizeof wanted, p->shape.n, d);
-	if (!shape_agrees(w, p->shape)) {
-		snprintf(text, sizeof text, "%s: shape %s in the file, %s expected", p->name, found, wanted);
-		k->report(k->context, MISSHAPED, text);
-	} else if (!dtype_is_float(w->dtype)) {
-		snprintf(text, sizeof text, "%s: dtype %s in the file, a float type expected", p->name, w->type_name);
-		k->report(k->context, MISTYPED, text);
+	for (int i = 0; i < count; i++) {
+		if (parted) snprintf(key, sizeof key, "%.500s#%d", p->name, i);
+		k->used[place_of(k->c, parted ? key : p->name)] = true;
+		if (!p->buffer) check_weight(k, parted ? w[i]->name : p->name, w[i], parted ? pieces[i].shape : p->shape);
 	}
 }
 
@@ -86,8 +97,8 @@ bool checkpoint_check(const checkpoint *c, flaw_fn *report, void *context, uint6
 	check k = { .c = c, .report = report, .context = context, .used = calloc(c->count + 1, sizeof(bool)) };
 	if (!k.used) return fail(e, NO_MEMORY, "out of memory for %zu tensors", c->count);
 	bool fine = true;
-	for (role r = 0; fine && r < FAMILY_ROLES; r++)
-		if (c->components[r].from) fine = family_parameters(&c->family, r, check_parameter, &k, e);
+	for (k.role = 0; fine && k.role < FAMILY_ROLES; k.role++)
+		if (c->components[k.role].from) fine = family_parameters(&c->family, k.role, check_parameter, &k, e);
 	if (fine) check_rest(&k);
 	free(k.used);
 	*parameters = k.parameters;

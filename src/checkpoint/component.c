@@ -43,15 +43,32 @@ bool component_locate(component *c, family *f, role r, const weights *from)
 	return true;
 }
 
+static const weight *find_name(const component *c, role r, const char *name)
+{
+	char other[sizeof((key_piece *)0)->name];
+	const weight *w = weights_find(c->from, name);
+	for (int i = 0; !w && dialect_synonym(r, name, i, other, sizeof other); i++) w = weights_find(c->from, other);
+	return w;
+}
+
+int component_pieces(const component *c, const family *f, role r, const char *key, shape s,
+    key_piece pieces[MAX_PIECES], const weight *found[MAX_PIECES])
+{
+	int count = c->from ? dialect_pieces(&c->dialect, f, r, key, s, pieces) : 0;
+	for (int i = 0; i < count; i++)
+		if (!(found[i] = find_name(c, r, pieces[i].name))) return 0;
+	return count;
+}
+
 const weight *component_find(const component *c, const family *f, role r, const char *key, shape s)
 {
 	key_piece pieces[MAX_PIECES];
-	if (!c->from || dialect_pieces(&c->dialect, f, r, key, s, pieces) != 1) return NULL;
-	char other[sizeof pieces[0].name];
-	const weight *w = weights_find(c->from, pieces[0].name);
-	for (int i = 0; !w && dialect_synonym(r, pieces[0].name, i, other, sizeof other); i++)
-		w = weights_find(c->from, other);
-	return w;
+	const weight *found[MAX_PIECES];
+	char whole[512];
+	int number = piece_number(key, whole, sizeof whole);
+	int count = component_pieces(c, f, r, number < 0 ? key : whole, s, pieces, found);
+	if (number < 0) return count == 1 && !in_pieces(pieces, count) ? found[0] : NULL;
+	return number < count ? found[number] : NULL;
 }
 
 const char *component_scale(const component *c)

@@ -12,7 +12,13 @@ typedef struct component {
 /* Finds the component in a file; false, and c is left as it was: it is not there. The family's text encoder may get
  * another layout, as dialect_find() says, and lose a projection that the file does not have. */
 bool component_locate(component *c, family *f, role r, const weights *from);
-/* The weight for a parameter of shape s, by its key in the single-file layout; NULL: there is none. */
+/* The weights of a parameter of shape s, by its key in the single-file layout, and what of it each is. How many; 0: not
+ * all are there. Mostly it is one, which is whole; in_pieces() says of which it is not (Stable Diffusion 3's in a
+ * folder). */
+int component_pieces(const component *c, const family *f, role r, const char *key, shape s,
+    key_piece pieces[MAX_PIECES], const weight *found[MAX_PIECES]);
+/* The weight that is the whole parameter; or, by the key of one of its pieces (and that one's shape), the piece. NULL:
+ * there is none. */
 const weight *component_find(const component *c, const family *f, role r, const char *key, shape s);
 /* Files of eight-bit weights may hold a factor for each ("NAME.scale_weight"), without which they mean nothing: the
  * name of such a factor, which belongs to the file; NULL: there is none. */

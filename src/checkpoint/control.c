@@ -150,7 +150,7 @@ static bool open_file(control_file *c, const char *path, const family *f, error 
 	if (!(c->path = strdup(path))) return fail(e, NO_MEMORY, "out of memory");
 	if (f->denoiser.kind != UNET)
 		return fail(e, BAD_USAGE, "%s: control networks are for U-Nets, and %s has none", path, f->name);
-	if (!(c->file = weights_open_folder(path, diffusers_folder(CONTROL), e))) return false;
+	if (!(c->file = weights_open_folder(path, diffusers_folder(f, CONTROL), e))) return false;
 	c->family = *f;
 	if (weights_find(c->file, "lora_controlnet"))
 		return fail(e, BAD_FILE,

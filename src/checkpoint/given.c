@@ -58,7 +58,7 @@ static bool open_one(model *m, role r, error *e)
 {
 	given_check check = { m, r, e };
 	if (!m->given_path[r]) return true;
-	if (!(m->given[r] = weights_open_folder(m->given_path[r], diffusers_folder(r), e))) return false;
+	if (!(m->given[r] = weights_open_folder(m->given_path[r], diffusers_folder(&m->family, r), e))) return false;
 	if (!component_locate(&m->components[r], &m->family, r, m->given[r])) return refuse(m, r, e);
 	if (r == AUTOENCODER && !latents_agree(m, e)) return false;
 	return r >= FAMILY_ROLES || (family_parameters(&m->family, r, check_weight, &check, e) && !failed(e));

@@ -58,6 +58,19 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 	return true;
 }
 
+int model_pieces(const void *context, const char *name, shape s, row_piece pieces[NN_PIECES])
+{
+	const model *m = context;
+	role r = m->bind ? ROLES : family_role_of(&m->family, name);
+	key_piece keys[MAX_PIECES];
+	const weight *found[MAX_PIECES];
+	if (r == ROLES) return 0;
+	int count = component_pieces(&m->components[r], &m->family, r, name, s, keys, found);
+	if (!in_pieces(keys, count)) return 0;
+	for (int i = 0; i < count; i++) pieces[i] = (row_piece){ keys[i].rows, keys[i].swapped };
+	return count;
+}
+
 void model_unused(void *context, const void *data, size_t bytes)
 {
 	const model *m = context;

@@ -47,6 +47,8 @@ bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const cha
 
 /* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
 bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);
+/* nn.h's `pieces`, of a model. */
+int model_pieces(const void *m, const char *name, shape s, row_piece pieces[NN_PIECES]);
 void model_unused(void *m, const void *data, size_t bytes);
 
 /* Calls the listener; false with STOPPED: it requests a stop. */

@@ -16,6 +16,9 @@ bool text_config_from_json(const json_t *j, text_config *c, error *e);
 /* "beta_schedule", "beta_start", "prediction_type" and the like; what is absent stays as it is given. */
 bool noise_from_json(const json_t *j, schedule_config *betas, prediction *p, error *e);
 
+/* What a family's text encoders give is what its denoiser reads. */
+bool conditioning_is_sound(const family *f, error *e);
+
 /* A whole family's JSON has no key, of its own or of its parts, that is a misspelling of one that it has not: BAD_FILE,
  * which names both. Keys that are like no other are passed over. */
 bool config_keys_known(const json_t *j, error *e);

@@ -1,5 +1,6 @@
 /* diffusers.c - names of the diffusers folder by rule. */
 #include "models/diffusers.h"
+#include "models/mmdit_names.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -143,6 +144,16 @@ int one_piece(key_piece *p, shape s)
 	return 1;
 }
 
+bool in_pieces(const key_piece *p, int count) { return count > 1 || (count == 1 && p->swapped); }
+
+int piece_number(const char *key, char *whole, size_t size)
+{
+	const char *mark = strrchr(key, '#');
+	if (!mark || mark[1] < '0' || mark[1] >= '0' + MAX_PIECES || mark[2]) return -1;
+	if ((size_t)snprintf(whole, size, "%.*s", (int)(mark - key), key) >= size) return -1;
+	return mark[1] - '0';
+}
+
 static int fused_pieces(const char *lead, const char *kind, shape s, key_piece *pieces)
 {
 	for (int i = 0; i < 3; i++) {
@@ -176,11 +187,18 @@ static int open_clip_pieces(const clip_config *c, const char *key, shape s, key_
 }
 
 /* ── all of it ── */
-const char *diffusers_folder(role r)
+int diffusers_number(const family *f, role r)
+{
+	bool refiner = f->conditioning == SIDE_BY_SIDE && f->text[1].kind == NO_TEXT;
+	return (int)(r - TEXT_ENCODER) + refiner;
+}
+
+const char *diffusers_folder(const family *f, role r)
 {
 	static const char *const folders[ROLES] = { "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
 		"vae", "controlnet" };
-	return folders[r];
+	if (r == DENOISER && f->denoiser.kind == MMDIT) return "transformer";
+	return folders[r >= TEXT_ENCODER && r < FAMILY_ROLES ? TEXT_ENCODER + diffusers_number(f, r) : (int)r];
 }
 
 int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piece pieces[MAX_PIECES])
@@ -190,7 +208,8 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piec
 	if (strncmp(key, prefix, n) || (n && key[n] != '.')) return 0;
 	key += n ? n + 1 : 0;
 	key_piece *p = &pieces[0];
-	if ((r == DENOISER || r == CONTROL) && f->denoiser.kind != UNET) return 0;
+	if (r == DENOISER && f->denoiser.kind == MMDIT) return mmdit_pieces(&f->denoiser.mmdit, key, s, pieces);
+	if (r == CONTROL && f->denoiser.kind != UNET) return 0;
 	if (r == CONTROL)
 		return control_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
@@ -201,8 +220,8 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piec
 		return one_piece(p, pointwise ? shape2(s.d[0], s.d[1]) : s);
 	}
 	const text_config *t = &f->text[r - TEXT_ENCODER];
-	if (t->kind != CLIP_TEXT) return 0;
-	if (t->clip.fused) return open_clip_pieces(&t->clip, key, s, pieces);
+	if (t->kind != CLIP_TEXT && t->kind != T5_TEXT) return 0;
+	if (t->kind == CLIP_TEXT && t->clip.fused) return open_clip_pieces(&t->clip, key, s, pieces);
 	return snprintf(p->name, sizeof p->name, "%s", key) < (int)sizeof p->name ? one_piece(p, s) : 0;
 }
 

@@ -116,47 +116,107 @@ static bool read_vae(const json_t *j, family *f, error *e)
 
 static bool read_scheduler(const json_t *j, family *f, error *e)
 {
+	const char *name = json_string_value(json_object_get(j, "_class_name"));
+	if (name && !strncmp(name, "FlowMatch", 9)) {
+		f->prediction = PREDICT_FLOW;
+		f->flow_shift = (float)json_number(j, "shift", 1, e);
+		return !failed(e) && ((f->flow_shift > 0 && f->flow_shift <= 100) ||
+		                         fail(e, BAD_FILE, "configuration: 'shift' is %g", (double)f->flow_shift));
+	}
 	f->prediction = PREDICT_NOISE; /* where the file does not say */
 	return noise_from_json(j, &f->betas, &f->prediction, e) &&
 	       ((f->betas.count >= 2 && f->betas.count <= 100000) ||
 	           fail(e, BAD_FILE, "configuration: 'num_train_timesteps' is %d, expected 2 to 100000", f->betas.count));
 }
 
-/* The known family with these networks gives the name. */
-static void set_name(family *f)
+/* ── Stable Diffusion 3's transformer ── */
+
+static bool read_twice(const json_t *j, mmdit_config *c, error *e)
 {
-	strcpy(f->name, "custom");
-	const family *known;
-	for (int i = 0; (known = family_at(i)); i++) {
-		const unet_config *a = &known->denoiser.unet, *b = &f->denoiser.unet;
-		if (a->in_channels != b->in_channels || a->channels != b->channels || a->context != b->context ||
-		    a->guidance != b->guidance || a->levels != b->levels || known->prediction != f->prediction)
-			continue;
-		strcpy(f->name, known->name);
-		return;
+	int blocks[MMDIT_BLOCKS], n = json_list(j, "dual_attention_layers", blocks, MMDIT_BLOCKS, e);
+	for (int i = 0; i < n && !failed(e); i++) {
+		if (blocks[i] < 0 || blocks[i] >= c->depth)
+			return fail(
+			    e, BAD_FILE, "configuration: 'dual_attention_layers' names block %d of %d", blocks[i], c->depth);
+		c->twice[blocks[i]] = true;
 	}
+	return !failed(e);
 }
 
-bool family_from_diffusers(
-    const json_t *unet, const json_t *vae, const json_t *text, const json_t *scheduler, family *f, error *e)
+static bool read_transformer(const json_t *j, mmdit_config *c, error *e)
 {
-	error own = { 0 };
-	if (!e) e = &own;
-	*f = *family_by_name("sd1", e);
-	if (!read_unet(unet, &f->denoiser.unet, e) || !read_vae(vae, f, e)) return false;
-	text_config *t = &f->text[0];
-	t->kind = NO_TEXT;
-	if (text) {
-		if (!text_config_from_json(text, t, e)) return false;
-		/* SD 2's encoder, without the blocks that it skips */
-		if (t->kind == CLIP_TEXT && t->clip.activation == GELU) t->padding = 0;
+	json_t *out = json_object();
+	int heads = json_int(j, "num_attention_heads", 24, e), width = json_int(j, "attention_head_dim", 64, e);
+	int side = json_int(j, "sample_size", 128, e), table = json_int(j, "pos_embed_max_size", 192, e);
+	bool sane = !failed(e) && heads > 0 && heads <= 1024 && width > 0 && width <= 1024 && side > 0 && table > 0;
+	if (!sane && !failed(e)) fail(e, BAD_FILE, "configuration: %d heads of width %d cannot be", heads, width);
+	int patch = json_int(j, "patch_size", 2, e);
+	take(out, "in_channels", j, "in_channels");
+	take(out, "patch_size", j, "patch_size");
+	take(out, "depth", j, "num_layers");
+	take(out, "context_dim", j, "joint_attention_dim");
+	take(out, "adm_in_channels", j, "pooled_projection_dim");
+	take(out, "pos_embed_max_size", j, "pos_embed_max_size");
+	json_object_set_new(out, "num_heads", json_integer(heads));
+	json_object_set_new(out, "hidden_size", json_integer(sane ? heads * width : 0));
+	if (sane && patch > 0) json_object_set_new(out, "pos_spacing", json_real((double)(side / patch) / table));
+	const char *norm = json_string_value(json_object_get(j, "qk_norm"));
+	if (norm) json_object_set_new(out, "qk_norm", json_string(!strcmp(norm, "rms_norm") ? "rms" : "other"));
+	bool fine = sane && mmdit_config_from_json(out, c, e) && read_twice(j, c, e);
+	json_decref(out);
+	if (!fine) return false;
+	int channels = json_int(j, "out_channels", c->channels, e),
+	    inner = json_int(j, "caption_projection_dim", c->width, e);
+	return (channels == c->channels && inner == c->width) ||
+	       fail(e, BAD_FILE, "configuration: a transformer of %d channels and width %d gives %d and reads words of %d",
+	           c->channels, c->width, channels, inner);
+}
+
+/* ── text encoders ── */
+
+/* The family's row knows what encoder i is for; its sizes are the file's. */
+static bool read_text(const json_t *j, text_config *t, bool alone, error *e)
+{
+	const text_config known = *t;
+	if (!text_config_from_json(j, t, e)) return false;
+	if (t->kind == CLIP_TEXT && t->begin == 0 && t->end == 2) { /* old files have these, and the tokenizer's hold */
+		t->begin = known.begin;
+		t->end = known.end;
+		if (t->padding == 2) t->padding = known.padding;
 	}
-	if (scheduler && !read_scheduler(scheduler, f, e)) return false;
-	int side = json_int(unet, "sample_size", 64, e);
-	if (side < 1 || side > 4096) return fail(e, BAD_FILE, "configuration: 'sample_size' is %d", side);
-	f->size = side * vae_factor(&f->autoencoder);
-	set_name(f);
-	return !failed(e);
+	if (alone) { /* SD 2's, without the blocks that it skips */
+		if (t->kind == CLIP_TEXT && t->clip.activation == GELU) t->padding = 0;
+		return true;
+	}
+	if (t->kind != known.kind)
+		return fail(e, BAD_FILE, "configuration: a text encoder of another kind than the family's");
+	if (t->kind == T5_TEXT) return true;
+	t->skip = known.skip;
+	t->final_norm = known.final_norm;
+	t->pooled = known.pooled;
+	t->tokenizer = known.tokenizer;
+	t->padding = known.padding;
+	t->clip.projection = t->pooled ? json_int(j, "projection_dim", t->clip.width, e) : 0;
+	return !failed(e) && ((t->clip.projection >= 0 && t->clip.projection <= 65536 && t->skip <= t->clip.layers) ||
+	                         fail(e, BAD_FILE, "configuration: 'projection_dim' is %d", t->clip.projection));
+}
+
+/* Without a file, Stable Diffusion 3's T5 is as large as the context is wide, or there is none. */
+static bool read_texts(const diffusers_files *files, family *f, error *e)
+{
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		text_config *t = &f->text[i];
+		role r = (role)(TEXT_ENCODER + i);
+		int number = diffusers_number(f, r);
+		const json_t *j = number < TEXT_ENCODERS ? files->text[number] : NULL;
+		if (t->kind == NO_TEXT) continue;
+		if (!j && (f->conditioning != STACKED || t->kind != T5_TEXT ||
+		              t->t5.width != denoiser_sizes_of(&f->denoiser).context))
+			t->kind = NO_TEXT;
+		hugging_face_layout(f, r);
+		if (j && !read_text(j, t, f->conditioning == ONE_CONTEXT, e)) return false;
+	}
+	return true;
 }
 
 static const char *token_text(const json_t *token)
@@ -164,11 +224,9 @@ static const char *token_text(const json_t *token)
 	return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
 }
 
-bool family_from_tokenizer(const json_t *special, const json_t *config, family *f, error *e)
+/* What tokenizer/ says: padding and length. */
+static bool read_tokenizer(const json_t *special, const json_t *config, text_config *t, error *e)
 {
-	error own = { 0 };
-	if (!e) e = &own;
-	text_config *t = &f->text[0];
 	if (t->kind != CLIP_TEXT) return true;
 	const char *class_name = json_string_value(json_object_get(config, "tokenizer_class"));
 	if (class_name && strncmp(class_name, "CLIPTokenizer", 13))
@@ -186,4 +244,108 @@ bool family_from_tokenizer(const json_t *special, const json_t *config, family *
 	if (json_is_integer(length) && json_integer_value(length) >= 3 && json_integer_value(length) <= t->clip.positions)
 		t->length = (int)json_integer_value(length);
 	return true;
+}
+
+static bool read_tokenizers(const diffusers_files *files, family *f, error *e)
+{
+	for (int i = 0; i < TEXT_ENCODERS; i++) {
+		int number = diffusers_number(f, (role)(TEXT_ENCODER + i));
+		if (number < TEXT_ENCODERS && !read_tokenizer(files->special[number], files->words[number], &f->text[i], e))
+			return false;
+	}
+	return true;
+}
+
+/* ── all of it ── */
+
+static bool same_denoiser(const denoiser_config *a, const denoiser_config *b)
+{
+	if (a->kind != b->kind) return false;
+	if (a->kind == MMDIT) {
+		const mmdit_config *x = &a->mmdit, *y = &b->mmdit;
+		return x->depth == y->depth && x->width == y->width && x->positions == y->positions &&
+		       x->qk_norm == y->qk_norm && x->context == y->context && x->channels == y->channels;
+	}
+	const unet_config *x = &a->unet, *y = &b->unet;
+	return x->in_channels == y->in_channels && x->channels == y->channels && x->context == y->context &&
+	       x->guidance == y->guidance && x->levels == y->levels;
+}
+
+/* The known family with these networks gives the name and the guidance. */
+static void set_name(family *f)
+{
+	strcpy(f->name, "custom");
+	const family *known;
+	for (int i = 0; (known = family_at(i)); i++) {
+		if (!same_denoiser(&known->denoiser, &f->denoiser) || known->prediction != f->prediction) continue;
+		strcpy(f->name, known->name);
+		f->guidance = known->guidance;
+		return;
+	}
+	if (f->denoiser.kind == MMDIT)
+		f->guidance = family_by_name("sd1", NULL)->guidance; /* as where JSON does not say it */
+}
+
+static const char *row_of(const diffusers_files *files)
+{
+	if (files->transformer) return "sd3-medium";
+	const char *added = json_string_value(json_object_get(files->unet, "addition_embed_type"));
+	if (!added || strcmp(added, "text_time")) return "sd1";
+	return files->text[0] ? "sdxl" : "sdxl-refiner";
+}
+
+static bool read_denoiser(const diffusers_files *files, family *f, error *e)
+{
+	f->denoiser = (denoiser_config){ .kind = files->transformer ? MMDIT : UNET };
+	return files->transformer ? read_transformer(files->transformer, &f->denoiser.mmdit, e)
+	                          : read_unet(files->unet, &f->denoiser.unet, e);
+}
+
+bool family_from_diffusers(const diffusers_files *files, family *f, error *e)
+{
+	error own = { 0 };
+	if (!e) e = &own;
+	const json_t *denoiser = files->transformer ? files->transformer : files->unet;
+	*f = *family_by_name(row_of(files), e);
+	if (!read_denoiser(files, f, e) || !read_vae(files->vae, f, e) || !read_texts(files, f, e) ||
+	    !read_tokenizers(files, f, e) || !conditioning_is_sound(f, e))
+		return false;
+	if (files->scheduler && !read_scheduler(files->scheduler, f, e)) return false;
+	int side = json_int(denoiser, "sample_size", 64, e);
+	if (side < 1 || side > 4096) return fail(e, BAD_FILE, "configuration: 'sample_size' is %d", side);
+	f->size = side * vae_factor(&f->autoencoder);
+	set_name(f);
+	return !failed(e);
+}
+
+void diffusers_files_free(diffusers_files *files)
+{
+	json_t **json;
+	for (int i = 0; diffusers_file_at(files, i, &json); i++) json_decref(*json);
+	*files = (diffusers_files){ 0 };
+}
+
+const char *diffusers_file_at(diffusers_files *y, int i, json_t ***json)
+{
+	const struct {
+		const char *name;
+		json_t **json;
+	} all[] = {
+		{ "unet/config.json", &y->unet },
+		{ "transformer/config.json", &y->transformer },
+		{ "vae/config.json", &y->vae },
+		{ "text_encoder/config.json", &y->text[0] },
+		{ "text_encoder_2/config.json", &y->text[1] },
+		{ "text_encoder_3/config.json", &y->text[2] },
+		{ "scheduler/scheduler_config.json", &y->scheduler },
+		{ "tokenizer/special_tokens_map.json", &y->special[0] },
+		{ "tokenizer/tokenizer_config.json", &y->words[0] },
+		{ "tokenizer_2/special_tokens_map.json", &y->special[1] },
+		{ "tokenizer_2/tokenizer_config.json", &y->words[1] },
+		{ "tokenizer_3/special_tokens_map.json", &y->special[2] },
+		{ "tokenizer_3/tokenizer_config.json", &y->words[2] },
+	};
+	if (i < 0 || (size_t)i >= sizeof all / sizeof *all) return NULL;
+	*json = all[i].json;
+	return all[i].name;
 }

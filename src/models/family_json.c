@@ -63,15 +63,8 @@ static bool read_text(const json_t *j, family *f, error *e)
 	return true;
 }
 
-/* What the encoders give must be what the denoiser reads. */
-static bool read_rule(const json_t *j, family *f, error *e)
+bool conditioning_is_sound(const family *f, error *e)
 {
-	char name[32];
-	json_text(j, "conditioning", rule_names[ONE_CONTEXT], name, sizeof name, e);
-	size_t i = 0, rules = sizeof rule_names / sizeof *rule_names;
-	while (i < rules && strcmp(name, rule_names[i])) i++;
-	if (i == rules) return fail(e, BAD_FILE, "configuration: 'conditioning' is '%s', which is not known", name);
-	f->conditioning = (conditioning_rule)i;
 	int vector = denoiser_sizes_of(&f->denoiser).vector, made = family_vector_width(f);
 	if (f->conditioning != ONE_CONTEXT && vector != made)
 		return fail(e, BAD_FILE, "configuration: the denoiser's vector has %d numbers, the text encoders make %d",
@@ -89,6 +82,17 @@ static bool read_rule(const json_t *j, family *f, error *e)
 		return fail(e, BAD_FILE, "configuration: the first two text encoders are wider than the context of %d",
 		    denoiser_sizes_of(&f->denoiser).context);
 	return true;
+}
+
+static bool read_rule(const json_t *j, family *f, error *e)
+{
+	char name[32];
+	json_text(j, "conditioning", rule_names[ONE_CONTEXT], name, sizeof name, e);
+	size_t i = 0, rules = sizeof rule_names / sizeof *rule_names;
+	while (i < rules && strcmp(name, rule_names[i])) i++;
+	if (i == rules) return fail(e, BAD_FILE, "configuration: 'conditioning' is '%s', which is not known", name);
+	f->conditioning = (conditioning_rule)i;
+	return conditioning_is_sound(f, e);
 }
 
 static bool read_denoiser(const json_t *j, denoiser_config *c, error *e)

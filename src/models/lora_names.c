@@ -5,7 +5,6 @@
 #include "models/lora_names.h"
 #include "base/text.h"
 #include "models/diffusers.h"
-#include "models/mmdit_names.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,9 +95,7 @@ static void add_parameter(void *context, const parameter *p)
 	char module[300];
 	key_piece pieces[MAX_PIECES];
 	const char *own = family_name_within(n->f, n->role, p->name);
-	int count = n->role == DENOISER && n->f->denoiser.kind == MMDIT
-	                ? mmdit_pieces(own, p->shape, pieces)
-	                : diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
+	int count = diffusers_pieces(n->f, n->role, p->name, p->shape, pieces);
 	for (int i = 0; i < count; i++) {
 		plain(lead, pieces[i].name, module, sizeof module);
 		add_entry(n, module, p->name, p->shape, pieces[i].first, pieces[i].rows, pieces[i].swapped);
@@ -326,7 +323,7 @@ int lora_modules_of(const family *f, const char *weight, shape s, lora_spelling 
 	if (r == ROLES || r == AUTOENCODER) return 0;
 	const char *own = family_name_within(f, r, weight);
 	bool transformer = r == DENOISER && f->denoiser.kind == MMDIT;
-	int count = transformer ? mmdit_pieces(own, s, modules) : diffusers_pieces(f, r, weight, s, modules);
+	int count = diffusers_pieces(f, r, weight, s, modules);
 	bool original = r == DENOISER && spelling == KOHYA_NAMES && (transformer || f->conditioning == SIDE_BY_SIDE);
 	if (count && r >= TEXT_ENCODER && is_skipped(&f->text[r - TEXT_ENCODER], modules[0].name)) return 0;
 	if (count && original) { /* whole, in its own name */

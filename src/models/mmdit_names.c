@@ -12,6 +12,12 @@ typedef struct rule {
 
 static const rule block_rules[] = {
 	{ "x_block.attn.qkv", { "attn.to_q", "attn.to_k", "attn.to_v" }, false },
+	{ "x_block.attn.ln_q", { "attn.norm_q" }, false },
+	{ "x_block.attn.ln_k", { "attn.norm_k" }, false },
+	{ "x_block.attn2.ln_q", { "attn2.norm_q" }, false },
+	{ "x_block.attn2.ln_k", { "attn2.norm_k" }, false },
+	{ "context_block.attn.ln_q", { "attn.norm_added_q" }, false },
+	{ "context_block.attn.ln_k", { "attn.norm_added_k" }, false },
 	{ "x_block.attn.proj", { "attn.to_out.0" }, false },
 	{ "x_block.attn2.qkv", { "attn2.to_q", "attn2.to_k", "attn2.to_v" }, false },
 	{ "x_block.attn2.proj", { "attn2.to_out.0" }, false },
@@ -43,7 +49,7 @@ static const rule *rule_of(const rule *list, size_t count, const char *name, siz
 	return NULL;
 }
 
-int mmdit_pieces(const char *name, shape s, key_piece pieces[MAX_PIECES])
+int mmdit_pieces(const mmdit_config *c, const char *name, shape s, key_piece pieces[MAX_PIECES])
 {
 	int block = -1, at = 0;
 	char lead[40] = "";
@@ -52,13 +58,16 @@ int mmdit_pieces(const char *name, shape s, key_piece pieces[MAX_PIECES])
 		snprintf(lead, sizeof lead, "transformer_blocks.%d.", block);
 	}
 	const char *end = strrchr(name, '.'); /* ".weight", ".bias" */
-	if (!end) return 0;
+	if (!end) {
+		snprintf(pieces->name, sizeof pieces->name, "pos_embed.%s", name);
+		return !strcmp(name, "pos_embed") ? one_piece(pieces, s) : 0;
+	}
 	size_t n = (size_t)(end - name);
 	const rule *r = *lead ? rule_of(block_rules, sizeof block_rules / sizeof *block_rules, name, n)
 	                      : rule_of(rules, sizeof rules / sizeof *rules, name, n);
 	if (!r) return 0;
 	/* The last block's words have shift and scale alone, and there diffusers has them the other way round. */
-	bool last = strstr(r->theirs, "context_block.adaLN") && s.n == 2 && s.d[0] == 2 * s.d[1];
+	bool last = block == c->depth - 1 && strstr(r->theirs, "context_block.adaLN");
 	int count = r->names[1] ? 3 : 1, rows = s.d[0] / count;
 	for (int i = 0; i < count; i++) {
 		pieces[i] = (key_piece){ .shape = s, .first = i * rows, .rows = rows, .swapped = r->swapped || last };

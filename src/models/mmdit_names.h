@@ -3,8 +3,7 @@
 #define SUMI_MODELS_MMDIT_NAMES_H
 #include "models/diffusers.h"
 
-/* The pieces of a weight of this name (without the denoiser's prefix) and shape; 0: diffusers has no such weight. Of a
- * bias `swapped` is not known in the last block. */
-int mmdit_pieces(const char *name, shape s, key_piece pieces[MAX_PIECES]);
+/* The pieces of a weight of this name (without the denoiser's prefix) and shape; 0: diffusers has no such weight. */
+int mmdit_pieces(const mmdit_config *c, const char *name, shape s, key_piece pieces[MAX_PIECES]);
 
 #endif

@@ -9,14 +9,31 @@ static const initial zeros = { CONSTANT_START, 0 }, ones = { CONSTANT_START, 1 }
 
 dtype nn_sums(const nn *n) { return n->wide_sums ? REAL : graph_compute(n->g); }
 
+/* In full precision: a cast to it and back changes nothing. */
+static tensor joined(nn *n, const char *name, shape s, const row_piece *pieces, int count)
+{
+	graph *g = n->g;
+	char own[280];
+	tensor all = 0;
+	for (int i = 0; i < count; i++) {
+		int half = pieces[i].rows / 2;
+		snprintf(own, sizeof own, "%.250s#%d", name, i);
+		s.d[0] = pieces[i].rows;
+		tensor t = cast(g, param(g, own, s), REAL);
+		if (pieces[i].swapped) t = concat(g, slice(g, t, 0, half, pieces[i].rows - half), slice(g, t, 0, 0, half), 0);
+		all = i ? concat(g, all, t, 0) : t;
+	}
+	return all;
+}
+
 tensor nn_parameter(nn *n, const char *name, shape s, initial i)
 {
-	if (n->parameter) {
-		char whole[1024];
-		snprintf(whole, sizeof whole, "%s%s", scope_of(n->g), name);
-		n->parameter(n->context, whole, s, i);
-	}
-	return param(n->g, name, s);
+	char whole[1024];
+	row_piece pieces[NN_PIECES];
+	snprintf(whole, sizeof whole, "%s%s", scope_of(n->g), name);
+	if (n->parameter) n->parameter(n->context, whole, s, i);
+	int count = n->pieces ? n->pieces(n->file, whole, s, pieces) : 0;
+	return count ? joined(n, name, s, pieces, count) : param(n->g, name, s);
 }
 
 static tensor weight_as(nn *n, const char *name, shape s, initial i, dtype d)

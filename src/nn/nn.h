@@ -15,6 +15,13 @@ typedef struct initial {
 	              * neighbours in a square table of positions (mmdit.h) */
 } initial;
 
+/* Of a parameter that its file holds in pieces: some of its rows. */
+typedef struct row_piece {
+	int rows;
+	bool swapped; /* the piece has its two halves exchanged */
+} row_piece;
+enum { NN_PIECES = 3 };
+
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */
 	graph *g;
 	const adapted *adapters; /* merged into the weights in this order */
@@ -26,6 +33,10 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	 */
 	int new_words;
 	tensor new_word_ids;
+	/* Says in how many pieces the file has the parameter of this whole name, and what each is, one behind the other; 0:
+	 * it is whole. Piece i is read as the parameter "<name>#i". May be NULL. */
+	int (*pieces)(const void *file, const char *name, shape s, row_piece pieces[NN_PIECES]);
+	const void *file;
 	/* Called for each parameter that a layer names, each time, with its whole name. May be NULL. */
 	void (*parameter)(void *context, const char *name, shape s, initial i);
 	/* Called for the result of each block, with the block's scope. May be NULL. */

@@ -34,17 +34,31 @@ static size_t first_bad(const void *data, dtype d, size_t count, float *value)
 	return count;
 }
 
-static void look_at(void *context, const parameter *p)
+static void look_into(search *s, const char *name, shape of)
 {
-	search *s = context;
 	dtype d;
 	const void *data;
 	float value;
-	if (s->found[0] || !model_bind((void *)(uintptr_t)s->m, p->name, p->shape, &d, &data, NULL)) return;
-	size_t count = shape_count(p->shape), at = first_bad(data, d, count, &value);
+	if (s->found[0] || !model_bind((void *)(uintptr_t)s->m, name, of, &d, &data, NULL)) return;
+	size_t count = shape_count(of), at = first_bad(data, d, count, &value);
 	if (at < count)
-		snprintf(s->found, sizeof s->found, "'%s' holds %s at element %zu of %zu", p->name,
+		snprintf(s->found, sizeof s->found, "'%s' holds %s at element %zu of %zu", name,
 		    isnan(value) ? "NaN" : "infinity", at, count);
+}
+
+static void look_at(void *context, const parameter *p)
+{
+	search *s = context;
+	row_piece pieces[NN_PIECES];
+	char name[512];
+	int count = model_pieces(s->m, p->name, p->shape, pieces);
+	if (!count) look_into(s, p->name, p->shape);
+	for (int i = 0; i < count; i++) {
+		shape of = p->shape;
+		of.d[0] = pieces[i].rows;
+		snprintf(name, sizeof name, "%.500s#%d", p->name, i);
+		look_into(s, name, of);
+	}
 }
 
 bool blame_weights(const model *m, error *e)

@@ -99,6 +99,12 @@ void unigram_close(unigram *u)
 	free(u);
 }
 
+const char *unigram_piece(const unigram *u, int id, size_t *length, double *score)
+{
+	*score = (double)u->scores[id];
+	return string_table_get(&u->pieces, (uint32_t)id, length);
+}
+
 /* ── normal forms ── */
 
 /* The form of the shortest beginning of these characters that has one; UINT32_MAX: none has. */

@@ -16,4 +16,9 @@ void unigram_close(unigram *u); /* NULL is fine */
 /* Appends the tokens of the text to `out`. "</s>", "<pad>", "<unk>" and "<extra_id_N>" in it are their own tokens. */
 bool unigram_encode(const unigram *u, const codepoints *text, token_sink *out, error *e);
 
+/* As Hugging Face's tokenizer.json. The caller frees; NULL: no memory. */
+char *unigram_json(error *e);
+/* A piece by its id, below UNIGRAM_PIECES, and its score. */
+const char *unigram_piece(const unigram *u, int id, size_t *length, double *score);
+
 #endif

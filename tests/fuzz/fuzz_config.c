@@ -41,13 +41,21 @@ static void read_folder(const char *text, bool build)
 	error e = { 0 };
 	family f;
 	json_t *j = json_loads(text, 0, NULL);
-	const json_t *part[6];
-	for (size_t i = 0; i < 6; i++) part[i] = json_array_get(j, i);
-	bool fine = family_from_diffusers(part[0], part[1], part[2], part[3], &f, &e) &&
-	            family_from_tokenizer(part[4], part[5], &f, &e);
+	diffusers_files files = { 0 };
+	if (json_is_array(j)) /* U-Net, autoencoder, text encoder, scheduler, two of the tokenizer; then the others */
+		files = (diffusers_files){ .unet = json_array_get(j, 0),
+			.vae = json_array_get(j, 1),
+			.text[0] = json_array_get(j, 2),
+			.scheduler = json_array_get(j, 3),
+			.special[0] = json_array_get(j, 4),
+			.words[0] = json_array_get(j, 5),
+			.transformer = json_array_get(j, 6),
+			.text[1] = json_array_get(j, 7),
+			.text[2] = json_array_get(j, 8) };
+	bool fine = family_from_diffusers(&files, &f, &e);
 	if (!fine) holds_message(&e);
 	if (fine && build) list_parameters(&f);
-	walk(part[3]);
+	walk(files.scheduler);
 	json_decref(j);
 }
 

@@ -42,7 +42,7 @@ static void told_parameter(void *context, const parameter *p)
 	for (int i = 0; i < count; i++) {
 		if (c->map) {
 			char key[1024];
-			snprintf(key, sizeof key, "%s.%s", diffusers_folder(c->role), pieces[i].name);
+			snprintf(key, sizeof key, "%s.%s", diffusers_folder(c->f, c->role), pieces[i].name);
 			json_object_set_new(c->map, key, json_string(p->name));
 		} else
 			visited(c, pieces[i].name, pieces[i].shape, dtype_name(p->dtype));
@@ -108,7 +108,8 @@ static void compare_folder(const char *dir, report *r)
 	family f;
 	error e = { 0 };
 	if (unet && vae && exists(path_of(dir, "sd1/diffusers/unet/diffusion_pytorch_model.safetensors"))) {
-		bool fine = family_from_diffusers(unet, vae, text, scheduler, &f, &e);
+		diffusers_files folder = { .unet = unet, .vae = vae, .text = { text }, .scheduler = scheduler };
+		bool fine = family_from_diffusers(&folder, &f, &e);
 		if (!fine) printf("      sd1/diffusers: %s\n", e.text);
 		int wrong = !fine;
 		static const char *const files[] = { "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model",
@@ -180,6 +181,21 @@ static void compare_sd3(const char *dir, report *r)
 	}
 }
 
+/* Folders of SDXL and Stable Diffusion 3. */
+static void compare_new_folders(const char *dir, report *r)
+{
+	error e = { 0 };
+	family sdxl = diffusers_layout(family_by_name("sdxl", &e)),
+	       sd3 = diffusers_layout(family_by_name("sd3-medium", &e));
+	family sd35 = diffusers_layout(family_by_name("sd3.5-medium", &e));
+	compare(dir, "sdxl_diffusers_unet", &sdxl, DENOISER, DENOISER, true, r);
+	compare(dir, "sdxl_diffusers_vae", &sdxl, AUTOENCODER, AUTOENCODER, true, r);
+	compare(dir, "sdxl_diffusers_text_encoder", &sdxl, TEXT_ENCODER, TEXT_ENCODER, true, r);
+	compare(dir, "sdxl_diffusers_text_encoder_2", &sdxl, TEXT_ENCODER + 1, TEXT_ENCODER + 1, true, r);
+	compare(dir, "sd3_medium_diffusers_transformer", &sd3, DENOISER, DENOISER, true, r);
+	compare(dir, "sd35_medium_diffusers_transformer", &sd35, DENOISER, DENOISER, true, r);
+}
+
 void golden_manifests(const char *dir, report *r)
 {
 	error e = { 0 };
@@ -200,4 +216,5 @@ void golden_manifests(const char *dir, report *r)
 	compare(dir, "sdxl_base_singlefile", family_by_name("sdxl", &e), DENOISER, FAMILY_ROLES - 1, false, r);
 	compare(dir, "sdxl_refiner_unet_only", family_by_name("sdxl-refiner", &e), DENOISER, DENOISER, false, r);
 	compare_sd3(dir, r);
+	compare_new_folders(dir, r);
 }

@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/files.h"
 #include "checkpoint/folder.h"
+#include <sumi.h>
 #include <math.h>
 #include <zlib.h>
 
@@ -105,7 +106,9 @@ static void families_come_back(const char *json, const char *left_out)
 		assert_memory_equal(&f->autoencoder, &g->autoencoder, sizeof f->autoencoder);
 		assert_int_equal(f->prediction, g->prediction);
 		assert_int_equal(f->size, g->size);
-		assert_int_equal(f->denoiser.unet.in_channels, g->denoiser.unet.in_channels);
+		assert_int_equal(f->denoiser.kind, g->denoiser.kind);
+		assert_int_equal(denoiser_sizes_of(&f->denoiser).in_channels, denoiser_sizes_of(&g->denoiser).in_channels);
+		assert_float_equal(f->flow_shift, g->flow_shift, 0);
 		assert_int_equal(f->text[0].padding, g->text[0].padding);
 		assert_int_equal(f->text[0].length, g->text[0].length);
 		assert_int_equal(f->betas.zero_terminal_snr, g->betas.zero_terminal_snr);
@@ -137,6 +140,130 @@ static void inpainting_comes_back(void **unused)
 {
 	(void)unused;
 	families_come_back(TINY("\"in_channels\":9,\"num_heads\":4", HUGGING, "\"scale_factor\":0.13"), "nothing");
+}
+
+/* ── SDXL and Stable Diffusion 3 ── */
+
+#define CLIP(width, act, more)                                                                               \
+	"{\"hidden_size\":" width ",\"intermediate_size\":64,\"num_hidden_layers\":3,\"num_attention_heads\":2," \
+	"\"vocab_size\":49408,\"final_norm\":false,\"skip\":1,\"hidden_act\":\"" act "\"" more "}"
+#define BIG_G                                                                                            \
+	"{\"width\":32,\"heads\":2,\"layers\":3,\"embed_dim\":32,\"vocab_size\":49408,\"final_norm\":false," \
+	"\"skip\":1,\"pooled\":true}"
+#define XL(unet, texts)                                                                                               \
+	"{\"unet\":{\"model_channels\":32,\"channel_mult\":[1,2,2],\"num_res_blocks\":2,\"attention_resolutions\":[2,4]," \
+	"\"transformer_depth\":[1,1,2],\"num_head_channels\":16,\"use_linear_in_transformer\":true,\"num_classes\":"      \
+	"\"sequential\"," unet "},\"dd\":{\"ch\":32,\"ch_mult\":[1,2],\"num_res_blocks\":1},\"conditioning\":"            \
+	"\"side_by_side\",\"scale_factor\":0.13025,\"size\":32," texts "}"
+#define XL_TEXTS                                                                                                  \
+	"\"text\":" CLIP("16", "quick_gelu", "") ",\"text_2\":" BIG_G                                                 \
+	                                         ",\"text_prefix\":\"conditioner.embedders.0.transformer\",\"text_2_" \
+	                                         "prefix\":\"conditioner.embedders.1.model\""
+#define THREE(mmdit)                                                                                                  \
+	"{\"mmdit\":{\"depth\":3,\"hidden_size\":32,\"num_heads\":2,\"pos_embed_max_size\":16,\"context_dim\":64,"        \
+	"\"adm_in_channels\":48" mmdit "},\"dd\":{\"ch\":32,\"ch_mult\":[1,2],\"num_res_blocks\":1,\"z_channels\":16,"    \
+	"\"quant\":false},\"text\":" CLIP("16", "quick_gelu", ",\"pooled\":true,\"projection\":16") ",\"text_2\":" CLIP(  \
+	    "32", "gelu",                                                                                                 \
+	    ",\"pooled\":true,\"projection\":32,\"tokenizer\":\"openclip\",\"pad_id\":0") ",\"text_3\":{\"d_model\":64,"  \
+	                                                                                  "\"num_layers\":1,\"d_ff\":64," \
+	                                                                                  "\"num_heads\":2,\"d_kv\":16}," \
+	                                                                                  "\"text_prefix\":"              \
+	                                                                                  "\"text_encoders.clip_l."       \
+	                                                                                  "transformer\","                \
+	                                                                                  "\"conditioning\":\"stacked\"," \
+	                                                                                  "\"prediction_type\":\"flow\"," \
+	                                                                                  "\"shift\":3,"                  \
+	                                                                                  "\"size\":32}"
+
+static void sdxl_comes_back(void **unused)
+{
+	(void)unused;
+	families_come_back(XL("\"context_dim\":48,\"adm_in_channels\":1568", XL_TEXTS), "logit_scale");
+	families_come_back(XL("\"context_dim\":48,\"adm_in_channels\":1568,\"in_channels\":9", XL_TEXTS), "logit_scale");
+	families_come_back(XL("\"context_dim\":32,\"adm_in_channels\":1312",
+	                       "\"text\":" BIG_G ",\"text_prefix\":\"conditioner.embedders.0.model\""),
+	    "logit_scale"); /* the refiner */
+}
+
+static void sd3_comes_back(void **unused)
+{
+	(void)unused;
+	families_come_back(THREE(""), "nothing");
+	families_come_back(THREE(",\"qk_norm\":\"rms\",\"x_block_self_attn_layers\":[0,1]"), "nothing");
+}
+
+static void draw_with(sumi_model *m, unsigned char pixels[32 * 32 * 3])
+{
+	sumi_error e = { 0 };
+	sumi_options o = sumi_defaults();
+	o.prompt = "a fox";
+	o.steps = 2;
+	o.seed = 1;
+	sumi_image *image = sumi_generate(m, &o, &e);
+	if (!image) fail_saying("%s\n", e.text);
+	memcpy(pixels, image->pixels, 32 * 32 * 3);
+	sumi_image_free(image);
+}
+
+/* In a folder q, k and v lie apart, and shift and scale the other way round: the picture is the same, also with LoRA
+ * files that name them as a single file does, or as a folder; and a folder's copy is a folder. */
+static void a_folder_of_sd3_draws_the_same(void **unused)
+{
+	(void)unused;
+	enum { LORAS = 3, RANK = 2 };
+	static const struct {
+		const char *module;
+		int out, in;
+	} changed[LORAS] = { { "lora_unet_joint_blocks_0_x_block_attn_qkv", 96, 32 },
+		{ "transformer.transformer_blocks.1.attn.to_k", 32, 32 }, { "transformer.norm_out.linear", 64, 32 } };
+	static float values[96 * RANK];
+	static unsigned char a[32 * 32 * 3], b[32 * 32 * 3], plain[32 * 32 * 3];
+	const char *json = THREE(",\"qk_norm\":\"rms\",\"x_block_self_attn_layers\":[0,1]");
+	char config[160], single[160], folder[160], copy[160], changes[160];
+	error e = { 0 };
+	strcpy(config, scratch_write("x.json", json, strlen(json)));
+	strcpy(single, scratch_path("model.safetensors"));
+	strcpy(folder, scratch_path("folder/"));
+	strcpy(copy, scratch_path("copy/"));
+	if (!file_init(config, 7, "f32", false, single, NULL, &e)) fail_saying("%s\n", e.text);
+	converted(single, folder, NULL, NULL);
+	converted(folder, copy, NULL, NULL);
+	for (int i = 0; i < 96 * RANK; i++) values[i] = 0.3f * sinf((float)(i * i));
+	for (int k = -1; k < LORAS; k++) {
+		sumi_model_options o = sumi_model_defaults();
+		const char *const list[] = { changes };
+		o.loras = list;
+		o.lora_count = k >= 0;
+		if (k >= 0) {
+			char name[160];
+			int64_t down[] = { RANK, changed[k].in }, up[] = { changed[k].out, RANK };
+			strcpy(changes, scratch_path("lora.safetensors"));
+			weights_writer *w = weights_writer_new(changes, &e);
+			for (int half = 0; half < 2; half++) {
+				bool dotted = strchr(changed[k].module, '.') != NULL;
+				snprintf(name, sizeof name, "%s.%s.weight", changed[k].module,
+				    dotted ? half ? "lora_B" : "lora_A"
+				    : half ? "lora_up"
+				           : "lora_down");
+				assert_true(weights_writer_declare(w, name, F32, 2, half ? up : down, &e));
+			}
+			for (int half = 0; half < 2; half++)
+				assert_true(weights_writer_append(
+				    w, values, sizeof(float) * RANK * (size_t)(half ? changed[k].out : changed[k].in), &e));
+			assert_true(weights_writer_finish(w, &e));
+		}
+		const char *const paths[] = { single, folder, copy };
+		for (int i = 0; i < 3; i++) {
+			sumi_error wrong = { 0 };
+			sumi_model *m = sumi_open(paths[i], &o, &wrong);
+			if (!m) fail_saying("%s: %s\n", paths[i], wrong.text);
+			draw_with(m, i ? b : a);
+			if (i) assert_memory_equal(a, b, sizeof a);
+			sumi_close(m);
+		}
+		if (k < 0) memcpy(plain, a, sizeof a);
+		if (k >= 0) assert_memory_not_equal(a, plain, sizeof a);
+	}
 }
 
 /* A tensor as Hugging Face has it: its name, its axes, and what turns its values into those. */
@@ -487,6 +614,9 @@ int main(void)
 		IN_SCRATCH(to_a_folder_and_back),
 		IN_SCRATCH(sd2_comes_back),
 		IN_SCRATCH(inpainting_comes_back),
+		IN_SCRATCH(sdxl_comes_back),
+		IN_SCRATCH(sd3_comes_back),
+		IN_SCRATCH(a_folder_of_sd3_draws_the_same),
 		IN_SCRATCH(a_projection_is_transposed),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
 		IN_SCRATCH(counts_what_overflows),

@@ -319,6 +319,18 @@ static void names_in_folders(void **state)
 	assert_string_equal(other, "encoder.mid_block.attentions.0.proj_attn.weight");
 	assert_false(dialect_synonym(AUTOENCODER, "decoder.conv_in.weight", 0, other, sizeof other));
 	assert_false(dialect_synonym(DENOISER, "x.to_q.weight", 0, other, sizeof other));
+	const family *sd3 = family_by_name("sd3.5-medium", NULL);
+	key = "model.diffusion_model.joint_blocks.23.context_block.adaLN_modulation.1.bias";
+	assert_int_equal(diffusers_pieces(sd3, DENOISER, key, shape1(3072), p), 1);
+	assert_true(p[0].swapped && in_pieces(p, 1));
+	key = "model.diffusion_model.joint_blocks.22.context_block.adaLN_modulation.1.bias";
+	assert_int_equal(diffusers_pieces(sd3, DENOISER, key, shape1(9216), p), 1);
+	assert_false(in_pieces(p, 1));
+	assert_int_equal(piece_number("a.weight#2", other, sizeof other), 2);
+	assert_string_equal(other, "a.weight");
+	assert_int_equal(piece_number("a.weight", other, sizeof other), -1);
+	assert_string_equal(diffusers_folder(sd3, DENOISER), "transformer");
+	assert_string_equal(diffusers_folder(family_by_name("sdxl-refiner", NULL), TEXT_ENCODER), "text_encoder_2");
 	family g = diffusers_layout(f);
 	assert_int_equal(g.text[0].clip.layers, 23);
 }
