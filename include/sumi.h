@@ -56,6 +56,7 @@ typedef enum sumi_status { /* the program's exit codes are the same */
 	SUMI_BAD_FILE = 3,   /* a model, a picture or any other file: not there, not readable, not what it should be */
 	SUMI_NO_MEMORY = 4,  /* would not fit; found before the work starts wherever it can be known */
 	SUMI_NOT_FINITE = 5, /* a number that is NaN or infinite where none may be: a training run that diverges */
+	SUMI_DEVICE_FAILED = 6, /* a GPU, its driver or one of its libraries failed at work */
 	SUMI_STOPPED = 130   /* stopped by a listener or a sumi_cancel */
 } sumi_status;
 

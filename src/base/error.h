@@ -11,6 +11,7 @@ typedef enum status {
 	BAD_FILE = 3,   /* a model, a picture or any other file */
 	NO_MEMORY = 4,  /* would not fit, or could not be allocated */
 	NOT_FINITE = 5, /* a number that is NaN or infinite where none may be */
+	DEVICE_FAILED = 6, /* a GPU, its driver or one of its libraries */
 	STOPPED = 130,  /* stopped by the caller's callback or a signal */
 } status;
 

@@ -1,5 +1,6 @@
 /* attention.c - the rows of attention: kernels/attention_mma.cu for bf16, as far as its heads are wide enough, and
  * kernels/attention.cu for the rest. */
+#include "backend/cuda/attention.h"
 #include "backend/cuda/rows.h"
 #include <stdio.h>
 
@@ -137,6 +138,18 @@ static bool run_gradient_plain(const call *c, error *e)
 	return run_plain(c, "", p.queries, 1, &p, e) && run_plain(c, "dq_", p.queries, 2, &p, e) &&
 	       run_plain(c, "dkv_", p.keys, 2, &p, e);
 }
+
+bool run_own_attention(const call *c, error *e)
+{
+	return mma_size_for(width_of(c)) ? run_forward_mma(c, e) : run_forward_plain(c, e);
+}
+
+bool run_own_attention_gradient(const call *c, error *e)
+{
+	return mma_size_for(width_of(c)) ? run_gradient_mma(c, e) : run_gradient_plain(c, e);
+}
+
+size_t own_attention_gradient_scratch(const call *c) { return gradient_scratch(c); }
 
 const kernel cuda_attention_rows[] = {
 	{ .op = ATTENTION, .name = "attention mma", .fits = fits_mma, .run = run_forward_mma },

@@ -79,27 +79,46 @@ static product product_of(const dnn_shape *s, const call *c)
 		.out = s->type };
 }
 
-static bool prepare(call *c, error *e)
+/* Whether cuDNN has a plan: by weight, one whose gradient is bf16 is widened as it is unpacked. */
+static bool find_dnn(const call *c, convolution *v)
 {
 	gpu *g = c->device;
-	convolution *v = calloc(1, sizeof *v);
-	if (!v) return fail(e, NO_MEMORY, "out of memory");
-	v->shape = shape_for(c);
+	*v = (convolution){ .shape = shape_for(c) };
 	bool even = v->shape.top == v->shape.bottom && v->shape.left == v->shape.right;
-	bool dnn = g->dnn && even; /* of paddings that differ, an engine was seen to make wrong gradients */
-	if (dnn) v->dnn = dnn_find(g, &v->shape, &v->workspace);
-	if (dnn && !v->dnn && v->shape.kind == DNN_BY_WEIGHT) { /* a gradient in bf16, widened as it is unpacked */
+	if (!g->dnn || !even) return false; /* of paddings that differ, an engine was seen to make wrong gradients */
+	v->dnn = dnn_find(g, &v->shape, &v->workspace);
+	if (!v->dnn && v->shape.kind == DNN_BY_WEIGHT && v->shape.type != F32) {
 		v->shape.weight_type = v->shape.type;
 		v->dnn = dnn_find(g, &v->shape, &v->workspace);
 	}
-	if (!v->dnn) {
-		product p = product_of(&v->shape, c);
-		v->shape.weight_type = F32;
-		v->product = product_prepare(c, &p, e);
-		if (!v->product) {
-			release(v);
-			return false;
-		}
+	return v->dnn != NULL;
+}
+
+static bool fits_dnn(const call *c)
+{
+	convolution v;
+	return fits(c) && find_dnn(c, &v);
+}
+
+static bool prepare_dnn(call *c, error *e)
+{
+	convolution *v = calloc(1, sizeof *v);
+	if (!v) return fail(e, NO_MEMORY, "out of memory");
+	c->state = v;
+	find_dnn(c, v); /* which has found it in fits_dnn(), and keeps it */
+	return true;
+}
+
+static bool prepare_columns(call *c, error *e)
+{
+	convolution *v = calloc(1, sizeof *v);
+	if (!v) return fail(e, NO_MEMORY, "out of memory");
+	v->shape = shape_for(c);
+	product p = product_of(&v->shape, c);
+	v->product = product_prepare(c, &p, e);
+	if (!v->product) {
+		free(v);
+		return false;
 	}
 	c->state = v;
 	return true;
@@ -169,7 +188,8 @@ static bool run_forward(const call *c, error *e)
 		       run_finish(c, c->out, NULL, NULL, c->y->a[5], e);
 	}
 	char *result = residual ? scratch + rounded_up(v->workspace) : c->out; /* the residual may lie in c->out */
-	return dnn_run(c->device, v->dnn, c->in[0], c->packed, result, scratch, e) &&
+	const dnn_operands o = { c->in[0], c->packed, result };
+	return dnn_run(c->device, v->dnn, &v->shape, &o, scratch, e) &&
 	       run_finish(c, result, bias, residual, c->y->a[5], e);
 }
 
@@ -177,7 +197,8 @@ static bool run_dx(const call *c, error *e)
 {
 	const convolution *v = c->state;
 	char *scratch = aligned_scratch(c->scratch), *rest = scratch + columns_bytes(v);
-	if (v->dnn) return dnn_run(c->device, v->dnn, c->out, c->packed, c->in[0], scratch, e);
+	const dnn_operands o = { c->out, c->packed, c->in[0] };
+	if (v->dnn) return dnn_run(c->device, v->dnn, &v->shape, &o, scratch, e);
 	columns_params p = columns_of(&v->shape, scratch, c->out);
 	return product_run(c, v->product, c->in[0], c->packed, NULL, NULL, scratch, rest, e) &&
 	       RUN_OVER(c, "from_columns", c->y->dtype, count_of(c->y), p, e);
@@ -190,7 +211,8 @@ static bool run_dw(const call *c, error *e)
 	char *full = aligned_scratch(c->scratch), *narrow = full + weight_bytes(v, F32), *rest = full + gradient_bytes(v);
 	if (v->dnn) {
 		cast_params p = { full, narrow, count_of(c->y), element_of(d), ELEMENT_F32 };
-		if (!dnn_run(c->device, v->dnn, c->in[1], d == F32 ? full : narrow, c->in[0], rest, e)) return false;
+		const dnn_operands o = { c->in[1], d == F32 ? full : narrow, c->in[0] };
+		if (!dnn_run(c->device, v->dnn, &v->shape, &o, rest, e)) return false;
 		if (d != F32 && !RUN_OVER(c, "cast", NO_DTYPE, p.n, p, e)) return false;
 	} else if (!make_columns(c, v, rest, c->in[1], e) ||
 	           !product_run(c, v->product, c->in[0], rest, NULL, NULL, full, rest + columns_bytes(v), e))
@@ -199,8 +221,11 @@ static bool run_dw(const call *c, error *e)
 }
 
 const kernel cuda_convolution_rows[] = {
-	{ CONV, "cuDNN", fits, prepare, scratch_bytes, packed_bytes, pack, run_forward, release },
-	{ CONV_DX, "cuDNN", fits, prepare, scratch_bytes, packed_bytes, pack, run_dx, release },
-	{ CONV_DW, "cuDNN", fits, prepare, scratch_bytes, NULL, NULL, run_dw, release },
+	{ CONV, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, packed_bytes, pack, run_forward, release },
+	{ CONV_DX, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, packed_bytes, pack, run_dx, release },
+	{ CONV_DW, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, NULL, NULL, run_dw, release },
+	{ CONV, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
+	{ CONV_DX, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_dx, release },
+	{ CONV_DW, "columns", fits, prepare_columns, scratch_bytes, NULL, NULL, run_dw, release },
 	{ 0 },
 };

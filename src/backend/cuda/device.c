@@ -41,7 +41,8 @@ bool driver_ok(int code, error *e, const char *what)
 	const char *text = NULL;
 	if (!code) return true;
 	driver()->error_string(code, &text);
-	return fail(e, NO_MEMORY, "GPU: %s failed: %s (error %d)", what, text ? text : "unknown", code);
+	return fail(e, code == CU_OUT_OF_MEMORY ? NO_MEMORY : DEVICE_FAILED, "GPU: %s failed: %s (error %d)", what,
+	    text ? text : "unknown", code);
 }
 
 /* The driver's calls speak of the calling thread's context. */
@@ -57,8 +58,8 @@ static bool leave(cuda_gpu *g, int code, error *e, const char *what)
 	return driver_ok(code, e, what);
 }
 
-void gpu_enter(gpu *g) { enter((cuda_gpu *)g); }
-void gpu_leave(gpu *g) { pthread_mutex_unlock(&((cuda_gpu *)g)->lock); }
+static void gpu_enter(gpu *g) { enter((cuda_gpu *)g); }
+static void gpu_leave(gpu *g) { pthread_mutex_unlock(&((cuda_gpu *)g)->lock); }
 
 static CUdeviceptr address(const void *p) { return (CUdeviceptr)(uintptr_t)p; }
 
@@ -248,7 +249,9 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 	char name[128] = "";
 	driver()->device_name(name, sizeof name, which);
 	snprintf(g->name, sizeof g->name, "cuda:%d, %s", ordinal, name);
-	g->gpu = (gpu){ .launch = gpu_launch, .clear = gpu_clear, .copy = gpu_copy_within };
+	g->gpu = (gpu){
+		.launch = gpu_launch, .clear = gpu_clear, .copy = gpu_copy_within, .enter = gpu_enter, .leave = gpu_leave
+	};
 	g->device = (device){ .name = g->name,
 		.context = g,
 		.alloc = gpu_alloc,

@@ -37,8 +37,12 @@ struct gpu {
 	bool (*product_run)(gpu *g, void *plan, const void *a, const void *b, const void *bias, const void *residual,
 	    void *d, void *workspace, error *e);
 	void (*product_free)(void *plan);
+	/* Between the two, this thread alone gives the device work, and what a library is asked means this device. They
+	 * nest. */
+	void (*enter)(gpu *g);
+	void (*leave)(gpu *g);
 	struct lt *lt;   /* cuBLASLt, for lt.c */
-	struct dnn *dnn; /* cuDNN, for convolution.c; NULL: it is not there */
+	struct dnn *dnn; /* cuDNN, for dnn.h; NULL: it is not there */
 };
 
 /* ── what the files of rows share (launch.c) ── */

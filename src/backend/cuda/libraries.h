@@ -18,6 +18,7 @@ typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUdeviceptr;
 
 enum {
+	CU_OUT_OF_MEMORY = 2,     /* CUresult */
 	CU_CAPABILITY_MAJOR = 75, /* CUdevice_attribute */
 	CU_CAPABILITY_MINOR = 76,
 	CU_DYNAMIC_SHARED = 8,       /* CUfunction_attribute: the most that a launch may ask for */
@@ -70,8 +71,9 @@ typedef struct lt_heuristic { /* cublasLtMatmulHeuristicResult_t */
 } lt_heuristic;
 
 enum {
-	LT_COMPUTE_F32 = 68, /* cublasComputeType_t */
-	LT_F32 = 0,          /* cudaDataType */
+	LT_ALLOCATION_FAILED = 3, /* cublasStatus_t */
+	LT_COMPUTE_F32 = 68,      /* cublasComputeType_t */
+	LT_F32 = 0,               /* cudaDataType */
 	LT_BF16 = 14,
 	LT_TRANSPOSE_A = 3, /* cublasLtMatmulDescAttributes_t */
 	LT_TRANSPOSE_B = 4,

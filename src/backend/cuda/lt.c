@@ -21,7 +21,8 @@ static const lt_functions *lt(void) { return cuda_libraries_find()->lt; }
 
 static bool lt_ok(int code, error *e, const char *what)
 {
-	return !code || fail(e, NO_MEMORY, "cuBLASLt: %s failed with status %d", what, code);
+	return !code || fail(e, code == LT_ALLOCATION_FAILED ? NO_MEMORY : DEVICE_FAILED,
+	                    "cuBLASLt: %s failed with status %d", what, code);
 }
 
 static void lt_product_free(void *plan)
@@ -86,7 +87,7 @@ static void *make_plan(gpu *g, const product *q, size_t *workspace, error *e)
 	p->product = *q;
 	lt_heuristic found[CHOICES];
 	if (!describe(p, e) || !choose(g, p, MOST_WORKSPACE, ALIGNMENT, found)) {
-		fail(e, NO_MEMORY, "cuBLASLt has no product of %zu×%zu and %zu×%zu", q->m, q->k, q->k, q->n);
+		fail(e, DEVICE_FAILED, "cuBLASLt has no product of %zu×%zu and %zu×%zu", q->m, q->k, q->k, q->n);
 		lt_product_free(p);
 		return NULL;
 	}
@@ -97,9 +98,9 @@ static void *make_plan(gpu *g, const product *q, size_t *workspace, error *e)
 
 static void *lt_product_new(gpu *g, const product *q, size_t *workspace, error *e)
 {
-	gpu_enter(g);
+	g->enter(g);
 	void *plan = make_plan(g, q, workspace, e);
-	gpu_leave(g);
+	g->leave(g);
 	return plan;
 }
 
@@ -134,17 +135,17 @@ static bool lt_product_run(gpu *g, void *plan, const void *a, const void *b, con
 	lt_plan *p = plan;
 	const operands o = { a, b, residual, d, workspace };
 	if (bias && !lt_ok(lt()->desc_set(p->desc, LT_BIAS_POINTER, &bias, sizeof bias), e, "a bias")) return false;
-	gpu_enter(g); /* not into what another thread records */
+	g->enter(g); /* not into what another thread records */
 	bool aligned = p->any_alignment || (aligned_16(a) && aligned_16(b) && aligned_16(d) && aligned_16(residual));
 	int code = aligned ? multiply(g, p, &p->algorithm, &o) : 1;
 	if (code) {
 		code = choose_again(g, p, &o);
 		p->any_alignment = !code;
 	}
-	gpu_leave(g);
+	g->leave(g);
 	const product *q = &p->product;
-	return !code || fail(e, NO_MEMORY, "cuBLASLt: the product of %zu×%zu and %zu×%zu failed with status %d", q->m, q->k,
-	                    q->k, q->n, code);
+	return !code || fail(e, DEVICE_FAILED, "cuBLASLt: the product of %zu×%zu and %zu×%zu failed with status %d", q->m,
+	                    q->k, q->k, q->n, code);
 }
 
 bool lt_attach(gpu *g, const cuda_stream *stream, error *e)
