@@ -105,6 +105,46 @@ const char *shim::exchange(const void *value, size_t bytes, int line)
 	return slot;
 }
 
+/* ── copies that are done later ── */
+
+enum { MOST_COPIES = 256 };
+struct copy {
+	char *to;
+	const void *from;
+	size_t bytes;
+	unsigned group;
+};
+static copy copies[MOST_THREADS][MOST_COPIES];
+static unsigned copy_count[MOST_THREADS], copy_group[MOST_THREADS];
+
+void shim::copy_later(void *to, const void *from, size_t bytes, int line)
+{
+	char *at = (char *)to;
+	if (at < shared_room || at + 16 > shared_room + shared_bytes || (uintptr_t)at % 16 ||
+	    (bytes && (uintptr_t)from % 16))
+		return shim_fault("a copy to what is not aligned or not shared memory", line);
+	if (copy_count[running] == MOST_COPIES) return shim_fault("too many copies under way", line);
+	memset(at, 0xff, 16);
+	copies[running][copy_count[running]++] = { at, from, bytes, copy_group[running] };
+}
+
+void shim::copies_end() { copy_group[running]++; }
+
+void shim::copies_wait(int groups)
+{
+	unsigned left = 0, t = running;
+	for (unsigned i = 0; i < copy_count[t]; i++) {
+		copy c = copies[t][i];
+		if (c.group + (unsigned)groups >= copy_group[t]) {
+			copies[t][left++] = c;
+			continue;
+		}
+		memset(c.to, 0, 16);
+		memcpy(c.to, c.from, c.bytes);
+	}
+	copy_count[t] = left;
+}
+
 /* ── the matrix units: every lane gives its parts, and makes its part of the result ── */
 
 static float half_of(uint32_t pair, int upper)
@@ -208,6 +248,7 @@ static bool run_warp(unsigned warp, const unsigned *lanes, unsigned *done)
 		context_switch(&scheduler, &fibers[i].at);
 		moved = true;
 		*done += fibers[i].state == DONE;
+		if (fibers[i].state == DONE && copy_count[i]) shim_fault("a copy is never waited for", 0);
 	}
 	return release(warp * 32, warp * 32 + 32, IN_EXCHANGE) || moved;
 }
@@ -220,6 +261,7 @@ static void run_block()
 		context_make(&fibers[i].at, stacks + (size_t)i * STACK, fiber_body);
 		fibers[i].state = READY;
 		fibers[i].phase = 0;
+		copy_count[i] = copy_group[i] = 0;
 	}
 	/* A warp runs until all of it waits at a barrier before another begins: so that it is as far ahead as it can be. */
 	shuffle(lanes, 32);

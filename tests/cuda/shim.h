@@ -51,6 +51,12 @@ template <class T> T from_lane(T value, int lane, int line)
 	return value;
 }
 
+/* A copy to shared memory that is done when it is waited for, and leaves NaN there until then. bytes: of the 16, the
+ * others become 0. Copies between two calls of copies_end() are a group; copies_wait() leaves `groups` under way. */
+void copy_later(void *to, const void *from, size_t bytes, int line);
+void copies_end();
+void copies_wait(int groups);
+
 /* The matrix units of mma.cuh, element by element. */
 void multiply(float *sum, const uint32_t *a, uint32_t b0, uint32_t b1, int line);
 void load_matrices(uint32_t *r, const void *row, bool transposed, int line);

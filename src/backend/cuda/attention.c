@@ -35,12 +35,13 @@ static uint32_t parts(uint32_t n, uint32_t part) { return (n + part - 1) / part;
 
 /* ── by the matrix units ── */
 
-enum { MMA_ROWS = 64, MMA_THREADS = 128 };
-
-static const struct mma_size { /* the instances of attention_mma.cu */
-	uint32_t columns, keys, dq_keys, queries;
-} mma_sizes[] = { { 32, 64, 64, 32 }, { 48, 64, 64, 32 }, { 64, 64, 64, 32 }, { 80, 64, 64, 32 }, { 128, 64, 32, 32 },
-	{ 160, 32, 32, 16 } };
+static const struct mma_size { /* the instances of attention_mma.cu and attention_mma_gradient.cu */
+	uint32_t columns;
+	uint32_t rows, threads, keys;  /* forward: rows and threads of a block, keys of a tile */
+	uint32_t dq_keys, dkv_queries; /* of a tile, whose blocks have 64 rows and 128 threads */
+} mma_sizes[] = { { 32, 128, 128, 64, 64, 32 }, { 48, 128, 128, 64, 64, 32 }, { 64, 128, 128, 64, 64, 32 },
+	{ 80, 128, 128, 64, 64, 32 }, { 128, 128, 256, 64, 32, 32 }, { 160, 128, 256, 64, 32, 16 } };
+enum { GRADIENT_ROWS = 64, GRADIENT_THREADS = 128 };
 
 static const struct mma_size *mma_size_for(uint32_t width)
 {
@@ -53,13 +54,14 @@ static uint32_t width_of(const call *c) { return (uint32_t)(c->x[0]->shape.d[2] 
 
 static bool fits_mma(const call *c) { return fits(c) && c->y->dtype == BF16 && mma_size_for(width_of(c)) != NULL; }
 
-/* rows: of which block there is one for 64; tiles: rows of shared memory, D + 8 wide */
-static bool run_mma(const call *c, const char *what, uint32_t rows, uint32_t tiles, const attention_params *p, error *e)
+/* tiles: rows of shared memory, D + 8 wide */
+static bool run_mma(const call *c, const char *what, launch how, uint32_t tiles, const attention_params *p, error *e)
 {
 	const struct mma_size *s = mma_size_for(p->width);
 	char name[64];
 	snprintf(name, sizeof name, "attention_mma_%s%u", what, s->columns);
-	launch how = { parts(rows, MMA_ROWS), heads_of(c), MMA_THREADS, (size_t)tiles * (s->columns + 8) * 2 };
+	how.grid_y = heads_of(c);
+	how.shared = (size_t)tiles * (s->columns + 8) * 2;
 	return RUN_KERNEL(c, name, NO_DTYPE, how, *p, e);
 }
 
@@ -67,7 +69,9 @@ static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 static bool forward_mma(const call *c, const attention_params *p, error *e)
 {
-	return run_mma(c, "", p->queries, larger(MMA_ROWS, 2 * mma_size_for(p->width)->keys), p, e);
+	const struct mma_size *s = mma_size_for(p->width);
+	launch how = { parts(p->queries, s->rows), 0, s->threads, 0 };
+	return run_mma(c, "", how, larger(s->rows, 4 * s->keys), p, e);
 }
 
 static bool run_forward_mma(const call *c, error *e)
@@ -128,8 +132,10 @@ static bool run_gradient_mma(const call *c, error *e)
 {
 	attention_params p = gradient_params(c);
 	const struct mma_size *s = mma_size_for(p.width);
-	return forward_mma(c, &p, e) && run_mma(c, "dq_", p.queries, larger(MMA_ROWS, 2 * s->dq_keys), &p, e) &&
-	       run_mma(c, "dkv_", p.keys, 2 * MMA_ROWS + 2 * s->queries, &p, e);
+	launch dq = { parts(p.queries, GRADIENT_ROWS), 0, GRADIENT_THREADS, 0 };
+	launch dkv = { parts(p.keys, GRADIENT_ROWS), 0, GRADIENT_THREADS, 0 };
+	return forward_mma(c, &p, e) && run_mma(c, "dq_", dq, larger(GRADIENT_ROWS, 2 * s->dq_keys), &p, e) &&
+	       run_mma(c, "dkv_", dkv, 2 * GRADIENT_ROWS + 2 * s->dkv_queries, &p, e);
 }
 
 static bool run_gradient_plain(const call *c, error *e)

@@ -4,7 +4,7 @@
  *
  * A warp owns a row, a block eight. It meets the rows of the other side 32 at a time in shared memory: each lane makes
  * one score, then each lane sums over the 32 for the columns lane, lane + 32, …: A of them. */
-#include "backend/cuda/kernels/kernel.cuh"
+#include "backend/cuda/kernels/attention.cuh"
 
 enum { OWN = MAX_BLOCK / 32, MET = 32 };
 
@@ -12,13 +12,6 @@ DEVICE float warp_most(float x)
 {
 	for (int distance = 16; distance; distance /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, distance));
 	return x;
-}
-
-/* Row `i` of head `head` of item n in [N, T, heads·width]. */
-template <class T> DEVICE const T *row_at(const void *x, const attention_params &p, uint32_t tokens, uint32_t i)
-{
-	size_t n = blockIdx.y / p.heads, head = blockIdx.y % p.heads;
-	return (const T *)x + ((n * tokens + i) * p.heads + head) * p.width;
 }
 
 /* Copies rows first … of x to shared memory, `width + 1` floats apart, so that the lanes' rows begin in other banks;
@@ -66,19 +59,6 @@ DEVICE void put_row(void *y, const attention_params &p, uint32_t tokens, uint32_
 		uint32_t column = threadIdx.x % 32 + 32 * a;
 		if (column < p.width) to[column] = narrow<T>(sum[a]);
 	}
-}
-
-/* Keys that the query sees: 0 … seen−1. */
-DEVICE uint32_t seen_by(const attention_params &p, uint32_t query)
-{
-	return p.causal && query + 1 < p.keys ? query + 1 : p.keys;
-}
-
-/* What is added to the scores of a query, at key 0. */
-DEVICE const float *bias_of(const attention_params &p, uint32_t query)
-{
-	size_t n = blockIdx.y / p.heads % p.biases, head = blockIdx.y % p.heads;
-	return p.bias + ((n * p.heads + head) * p.queries + query) * p.keys;
 }
 
 /* ── forward; and what the gradient needs of each query: the logarithm of its sum of exponentials, and its softmax's

@@ -49,10 +49,59 @@ DEVICE void load_transposed(uint32_t *r, const bf16 *row)
 #endif
 }
 
+/* Copies 16 bytes to shared memory while the thread goes on, zeros where `there` is false; both addresses are multiples
+ * of 16. What a thread has begun between two copies_end() is a group; copies_wait<N>() waits for all groups but the
+ * last N, of this thread alone: a barrier follows where others read what it has copied. */
+DEVICE void copy_later(void *to, const void *from, bool there)
+{
+#ifdef __CUDACC__
+	uint32_t at = (uint32_t)__cvta_generic_to_shared(to), bytes = there ? 16 : 0;
+	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
+#else
+	shim::copy_later(to, from, there ? 16 : 0, __LINE__);
+#endif
+}
+
+DEVICE void copies_end()
+{
+#ifdef __CUDACC__
+	asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+	shim::copies_end();
+#endif
+}
+
+template <int N> DEVICE void copies_wait()
+{
+#ifdef __CUDACC__
+	asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#else
+	shim::copies_wait(N);
+#endif
+}
+
 /* Two numbers as bf16, the first in the lower half. */
 DEVICE uint32_t pair_of(float first, float second)
 {
+#ifdef __CUDACC__
+	uint32_t pair;
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+	return pair;
+#else
 	return (uint32_t)to_bf16(first).bits | (uint32_t)to_bf16(second).bits << 16;
+#endif
+}
+
+/* 2^x by the unit for it: 2 ulp, and 0 where the result is denormal. */
+DEVICE float power_of_2(float x)
+{
+#ifdef __CUDACC__
+	float y;
+	asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+	return y;
+#else
+	return exp2f(x);
+#endif
 }
 
 #endif
