@@ -331,7 +331,7 @@ static void make(void)
 		fprintf(stderr, "%s\n", dlerror());
 		exit(2);
 	}
-	host.count = cuda_rows(rows);
+	host.count = cuda_rows(&the_gpu.gpu, rows);
 	host.fallback = backend_reference();
 }
 

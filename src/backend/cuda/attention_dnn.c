@@ -28,7 +28,7 @@ static bool find_forward(const call *c, attention_state *s)
 {
 	gpu *g = c->device;
 	*s = (attention_state){ .shape = shape_for(c) };
-	if (!g || !g->dnn || !is_plain(c)) return false;
+	if (!is_plain(c)) return false;
 	s->forward = dnn_find_attention(g, &s->shape, &s->workspace);
 	return s->forward != NULL;
 }
@@ -39,7 +39,7 @@ static bool find_gradient(const call *c, attention_state *s)
 	enum { MOST_AT_ONCE = 512 << 20 };
 	gpu *g = c->device;
 	*s = (attention_state){ .shape = shape_for(c) };
-	if (!g || !g->dnn || !is_plain(c)) return false;
+	if (!is_plain(c)) return false;
 	size_t one = (size_t)s->shape.heads * (size_t)s->shape.queries * (size_t)s->shape.keys * dtype_size(BF16);
 	int whole = s->shape.items, most = one < MOST_AT_ONCE ? (int)(MOST_AT_ONCE / one) : 1;
 	s->shape.items = most < whole ? most : whole;

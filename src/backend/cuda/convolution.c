@@ -18,11 +18,9 @@ static const node *result_of(const call *c) { return c->y->op == CONV ? c->y : c
 
 static bool fits(const call *c)
 {
-	const gpu *g = c->device;
 	dtype d = c->x[0]->dtype;
 	bool full = c->y->op == CONV_DW;
-	if (!g || !g->product_new || !is_computed(d) || c->x[1]->dtype != d || c->y->dtype != (full ? F32 : d))
-		return false;
+	if (!is_computed(d) || c->x[1]->dtype != d || c->y->dtype != (full ? F32 : d)) return false;
 	if (c->y->op != CONV) return true;
 	return (!c->x[2] || c->x[2]->dtype == F32) && (!c->x[3] || c->x[3]->dtype == d);
 }
@@ -85,7 +83,7 @@ static bool find_dnn(const call *c, convolution *v)
 	gpu *g = c->device;
 	*v = (convolution){ .shape = shape_for(c) };
 	bool even = v->shape.top == v->shape.bottom && v->shape.left == v->shape.right;
-	if (!g->dnn || !even) return false; /* of paddings that differ, an engine was seen to make wrong gradients */
+	if (!even) return false; /* of paddings that differ, an engine was seen to make wrong gradients */
 	v->dnn = dnn_find(g, &v->shape, &v->workspace);
 	if (!v->dnn && v->shape.kind == DNN_BY_WEIGHT && v->shape.type != F32) {
 		v->shape.weight_type = v->shape.type;
@@ -220,10 +218,14 @@ static bool run_dw(const call *c, error *e)
 	return run_transpose(c, c->out, full, &v->shape, true, F32, e);
 }
 
-const kernel cuda_convolution_rows[] = {
+const kernel cuda_convolution_dnn_rows[] = {
 	{ CONV, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, packed_bytes, pack, run_forward, release },
 	{ CONV_DX, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, packed_bytes, pack, run_dx, release },
 	{ CONV_DW, "cuDNN", fits_dnn, prepare_dnn, scratch_bytes, NULL, NULL, run_dw, release },
+	{ 0 },
+};
+
+const kernel cuda_convolution_rows[] = {
 	{ CONV, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
 	{ CONV_DX, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_dx, release },
 	{ CONV_DW, "columns", fits, prepare_columns, scratch_bytes, NULL, NULL, run_dw, release },

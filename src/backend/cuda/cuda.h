@@ -14,9 +14,10 @@ int cuda_device_count(void); /* 0 where there is no driver */
 /* What was found, in lines that end with a newline: versions, GPUs, and what is missing. */
 void cuda_describe(char *text, size_t room);
 
-/* Copies the rows in the order in which they are tried to a table with room for MOST_CUDA_ROWS; returns how many there
- * are. They run on a device whose context is a gpu (gpu.h). */
+/* Copies the rows that the GPU has the libraries for, in the order in which they are tried, to a table with room for
+ * MOST_CUDA_ROWS; returns how many there are. They run on a device whose context is that gpu (gpu.h). */
 enum { MOST_CUDA_ROWS = 96 };
-int cuda_rows(kernel *table);
+struct gpu;
+int cuda_rows(const struct gpu *g, kernel *table);
 
 #endif

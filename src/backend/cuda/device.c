@@ -280,7 +280,7 @@ const backend *backend_cuda(int ordinal, error *e)
 	if (!g->made && !failed(&g->error) && open_gpu(g, ordinal, &g->error)) {
 		g->backend = (backend){ .name = "cuda",
 			.rows = g->rows,
-			.count = cuda_rows(g->rows),
+			.count = cuda_rows(&g->gpu, g->rows),
 			.fallback = backend_reference(),
 			.device = &g->device };
 		g->made = true;

@@ -90,15 +90,9 @@ static bool follows(const call *c) /* bias and residual are as the device wants 
 	return (!c->x[2] || c->x[2]->dtype == F32) && (!c->x[3] || c->x[3]->dtype == c->y->dtype);
 }
 
-static bool has_products(const call *c)
-{
-	const gpu *g = c->device;
-	return g && g->product_new != NULL;
-}
-
 static bool fits_matmul(const call *c)
 {
-	return has_products(c) && same_types(c) && follows(c) && (c->y->dtype == c->x[0]->dtype || c->y->dtype == F32);
+	return same_types(c) && follows(c) && (c->y->dtype == c->x[0]->dtype || c->y->dtype == F32);
 }
 
 /* One tap, no stride, no padding: pixels are rows. */
@@ -110,14 +104,10 @@ static bool is_pointwise(const node *weight, const node *y)
 
 static bool fits_pointwise(const call *c) /* CONV and CONV_DX */
 {
-	return has_products(c) && is_pointwise(c->x[1], c->y) && same_types(c) && follows(c) &&
-	       c->y->dtype == c->x[0]->dtype;
+	return is_pointwise(c->x[1], c->y) && same_types(c) && follows(c) && c->y->dtype == c->x[0]->dtype;
 }
 
-static bool fits_pointwise_dw(const call *c)
-{
-	return has_products(c) && is_pointwise(c->y, c->y) && same_types(c) && c->y->dtype == F32;
-}
+static bool fits_pointwise_dw(const call *c) { return is_pointwise(c->y, c->y) && same_types(c) && c->y->dtype == F32; }
 
 static int activation_of(const call *c) { return c->y->op == MATMUL ? c->y->a[2] : c->y->op == CONV ? c->y->a[5] : 0; }
 
