@@ -48,7 +48,8 @@ static tensor modulate(nn *n, tensor normed, tensor shift, tensor scale)
 static void modulations(nn *n, tensor embedding, int width, int count, tensor *m)
 {
 	graph *g = n->g;
-	tensor all = nn_linear(n, "adaLN_modulation.1", embedding, count * width, true);
+	tensor all = nn_linear(n, "adaLN_modulation.1", cast(g, embedding, graph_compute(g)), count * width, true);
+	all = cast(g, all, dtype_of(g, embedding));
 	all = reshape(g, all, shape3(dim(g, all, 0), 1, count * width));
 	for (int i = 0; i < count; i++) m[i] = slice(g, all, -1, i * width, width);
 }
