@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct settings {
 	const char *model, *vae, *clip_l, *clip_g, *t5xxl, *data, *heldout, *group, *variant, *space, *json, *grid;
@@ -103,6 +105,18 @@ static void write_text(const char *path, const char *text, sumi_error *e)
 	snprintf(e->text, sizeof e->text, "%s: %s", path, strerror(errno));
 }
 
+/* Whether the text could be written, before hours of work; creates nothing. */
+static int check_text_path(const char *path)
+{
+	struct stat at;
+	char folder[4096] = ".";
+	const char *slash = strrchr(path, '/');
+	if (slash) snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+	bool there = !stat(path, &at);
+	if (there && S_ISDIR(at.st_mode)) return complain(3, "%s: is a folder", path);
+	return access(there ? path : folder, W_OK) ? complain(3, "%s: %s", path, strerror(errno)) : 0;
+}
+
 static int measure(const settings *s, const char *path)
 {
 	sumi_error e = { 0 };
@@ -154,6 +168,7 @@ int command_eval(int argc, char **argv)
 	if (!s.data) return complain(2, "no pictures: name a folder with --data DIR");
 	sumi_error e = { 0 };
 	if (s.grid && !sumi_image_writable(s.grid, &e)) return complain(e.status, "%s", e.text);
+	if (s.json && (code = check_text_path(s.json))) return code;
 	if (!find_model(s.model, path, sizeof path)) return 3;
 	return measure(&s, path);
 }

@@ -480,6 +480,14 @@ static int generate_again(const settings *first, int argc, char **argv)
 	return code;
 }
 
+/* Whether a value was typed, and does not come from the environment or the configuration file. */
+static bool was_typed(const char *value, int argc, char **argv)
+{
+	for (int i = 1; value && i < argc; i++)
+		if (value >= argv[i] && value <= strchr(argv[i], 0)) return true;
+	return false;
+}
+
 int command_generate(int argc, char **argv)
 {
 	settings s = unset();
@@ -487,6 +495,8 @@ int command_generate(int argc, char **argv)
 	if (wants_help(argc, argv)) return help();
 	int code = parse_options(table, ROWS, &s, &words, argc, argv);
 	if (code) return code;
+	if (words.count && was_typed(s.prompt, argc, argv))
+		return complain(2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words.item[0]);
 	if (s.from) return generate_again(&s, argc, argv);
 	return generate_with(&s, &words);
 }

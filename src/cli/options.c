@@ -153,8 +153,29 @@ static int from_environment(const option *table, int rows, void *fields)
 	return 0;
 }
 
-/* Lines "name = value"; "#" begins a comment. Names that this command does not have are another command's. The text
- * stays allocated: values point into it until the program ends. */
+/* The whole file as text; NULL: there is none. *code: not 0 where it could not be read. The text stays allocated, for
+ * values point into it until the program ends. */
+static char *read_config(const char *path, int *code)
+{
+	enum { MOST = 1 << 20 };
+	static char *kept;
+	FILE *file = fopen(path, "r");
+	if (!file) return NULL;
+	kept = malloc(MOST);
+	size_t used = kept ? fread(kept, 1, MOST, file) : 0;
+	if (ferror(file))
+		*code = complain(3, "%s: %s", path, strerror(errno));
+	else if (!kept)
+		*code = complain(4, "%s: no memory for it", path);
+	else if (used == MOST)
+		*code = complain(3, "%s: a configuration of more than %d bytes", path, MOST - 1);
+	fclose(file);
+	if (*code) return NULL;
+	kept[used] = 0;
+	return kept;
+}
+
+/* Lines "name = value"; "#" begins a comment. Names that this command does not have are another command's. */
 static int from_file(const option *table, int rows, void *fields)
 {
 	char path[4096];
@@ -165,14 +186,8 @@ static int from_file(const option *table, int rows, void *fields)
 		snprintf(path, sizeof path, "%s/.config/sumi/config", home);
 	else
 		return 0;
-	FILE *file = fopen(path, "r");
-	if (!file) return 0;
-	static char kept[16384];
-	size_t used = fread(kept, 1, sizeof kept - 1, file);
-	fclose(file);
-	kept[used] = 0;
 	int code = 0;
-	for (char *line = kept, *next; *line && !code; line = next) {
+	for (char *line = read_config(path, &code), *next; line && *line && !code; line = next) {
 		next = line + strcspn(line, "\n");
 		if (*next) *next++ = 0;
 		line += strspn(line, " \t");

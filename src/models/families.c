@@ -2,6 +2,7 @@
 #include "models/families.h"
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* ── the networks that families share ── */
 #define SD_UNET                                                                                               \
@@ -226,10 +227,10 @@ const family *family_at(int i) { return i >= 0 && i < FAMILIES ? &families[i] : 
 const family *family_by_name(const char *name, error *e)
 {
 	for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
-		if (!strcmp(name, aliases[i][0])) name = aliases[i][1];
+		if (!strcasecmp(name, aliases[i][0])) name = aliases[i][1];
 	char list[FAMILIES * (NAME_LENGTH + 2)] = "";
 	for (int i = 0; i < FAMILIES; i++) {
-		if (!strcmp(name, families[i].name)) return &families[i];
+		if (!strcasecmp(name, families[i].name)) return &families[i];
 		if (i) strcat(list, ", ");
 		strcat(list, families[i].name);
 	}

@@ -23,11 +23,16 @@ decoding decoding_of(const job *j, int count)
 	    decoding){ count, j->latent_width, j->latent_height, j->m->given[TINY_AUTOENCODER] && !j->m->tiny_previews };
 }
 
+stage *decoding_network(session *s, const decoding *d, const adapter_set *a, error *e)
+{
+	network_key key = key_of(d, a);
+	return session_network(s, &key, build, d, e);
+}
+
 stage *decoder_network(session *s, const job *j, int count, error *e)
 {
 	decoding d = decoding_of(j, count);
-	network_key key = key_of(&d, j->adapters);
-	return session_network(s, &key, build, &d, e);
+	return decoding_network(s, &d, j->adapters, e);
 }
 
 /* A tiny autoencoder reads the sampler's latents and gives 0 … 1; the model's own has a scale of its own. */

@@ -65,6 +65,28 @@ static void put_control(parameters *p, int i, const job_control *c)
 	parameters_text(p, label, text);
 }
 
+static void put_pair(parameters *p, const char *name, double first, double second)
+{
+	char text[64];
+	snprintf(text, sizeof text, "%.10gx%.10g", first, second);
+	parameters_text(p, name, text);
+}
+
+/* What SDXL and its refiner read besides words, where it is not what they read by default. */
+static void put_sizes(const job *j, parameters *p)
+{
+	const sumi_options *o = j->o;
+	int numbers = family_size_numbers(&j->m->family);
+	const double *sizes = j->text.sizes[1];
+	bool scored = numbers == 5 || (j->refiner && family_size_numbers(&j->refiner->m->family) == 5);
+	if (numbers && (o->original_width || o->original_height)) put_pair(p, "Original size", sizes[1], sizes[0]);
+	if (numbers && (o->crop_left || o->crop_top)) put_pair(p, "Crop", o->crop_left, o->crop_top);
+	if (numbers == 6 && (o->target_width || o->target_height)) put_pair(p, "Target size", sizes[5], sizes[4]);
+	if (scored && o->aesthetic_score != 6) parameters_number(p, "Aesthetic score", o->aesthetic_score);
+	if (scored && o->negative_aesthetic_score != 2.5)
+		parameters_number(p, "Negative aesthetic score", o->negative_aesthetic_score);
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -75,6 +97,8 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	parameters_integer(p, "Steps", o->steps);
 	parameters_text(p, "Sampler", sampler_name(j->sampler));
 	if (!timesteps && !j->own_scheduler) parameters_text(p, "Schedule type", spacing_name(j->spacing));
+	if (j->own_scheduler) parameters_text(p, "Sampling method", "model");
+	if (o->flow_shift > 0 && j->prediction == PREDICT_FLOW) parameters_number(p, "Shift", o->flow_shift);
 	parameters_number(p, "CFG scale", j->guidance.scale);
 	parameters_integer(p, "Seed", j->seed);
 	if (o->variation_strength > 0) {
@@ -89,6 +113,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	parameters_text(p, "Size", text);
 	put_hash(p, "Model hash", hashing_of(h, m->path));
 	parameters_text(p, "Model", m->name);
+	if (m->prediction_given) parameters_text(p, "Prediction", prediction_name(j->prediction));
 	if (m->given_path[AUTOENCODER]) put_file(p, "VAE", m->given_path[AUTOENCODER], h);
 	if (m->given_path[TINY_AUTOENCODER] && !m->tiny_previews) {
 		parameters_text(p, "VAE Decoder", "TAESD");
@@ -96,6 +121,8 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
 	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);
+	put_sizes(j, p);
+	if (o->zero_negative && j->text.unconditional) parameters_text(p, "Zero negative", "True");
 	if (j->refiner) put_refiner(j, h, p);
 	parameters_text(p, "RNG", j->cuda ? "NV" : "CPU");
 	if (o->eta >= 0) parameters_number(p, "Eta", o->eta);

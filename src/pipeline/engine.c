@@ -69,6 +69,13 @@ static uint64_t control_bytes(session *s, job *const *jobs, int count, const wat
 	return all + sizeof(float) * 2 * control_values(jobs[0], count * jobs[0]->text.branches);
 }
 
+/* The bytes of what makes previews while the denoiser is there. */
+static uint64_t preview_bytes(session *s, const job *j, const watcher *w, error *e)
+{
+	const stage *network = preview_network(s, j, w, e);
+	return network ? stage_bytes(network) : 0;
+}
+
 /* The text encoders and the denoiser, of a group or of its refiner. */
 static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
 {
@@ -79,7 +86,8 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
-	count_stage(denoiser_network(s, jobs, count, e), control_bytes(s, jobs, count, w, e), most, w);
+	uint64_t together = control_bytes(s, jobs, count, w, e) + preview_bytes(s, jobs[0], w, e);
+	count_stage(denoiser_network(s, jobs, count, e), together, most, w);
 	return !failed(e);
 }
 
@@ -307,6 +315,7 @@ static int plan_group(session *s, job *const *list, int n, uint64_t *planned, co
 	for (; n > 1; n = (n + 1) / 2) {
 		error small = { 0 };
 		if (plan(s, list, n, planned, w, &small)) return n;
+		session_forget_plans(s);
 		if (small.status != NO_MEMORY) {
 			*e = small;
 			return 0;
@@ -369,6 +378,7 @@ bool engine_draw(session *s, const sumi_options *const *options, int count, sumi
 	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite") && !blame_weights(session_model(s), e) &&
 	    jobs[0].refiner)
 		blame_weights(jobs[0].refiner->m, e);
+	session_forget_plans(s);
 	hashing_end(hashes);
 	for (int i = 0; jobs && i < count; i++) job_free(&jobs[i]);
 	free(jobs);

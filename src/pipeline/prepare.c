@@ -1,5 +1,6 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/control.h"
+#include "pipeline/preview.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
 #include <limits.h>
@@ -417,8 +418,8 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
 	       check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) && check_begin(j, e) &&
 	       choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) && make_schedule(j, e) &&
-	       make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) && prepare_refiner(j, s, w, e) &&
-	       control_prepare(j, s, w, e);
+	       make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) && preview_check(j, e) &&
+	       prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e);
 }
 
 void job_free(job *j)

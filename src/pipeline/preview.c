@@ -125,6 +125,25 @@ static bool choose(preview_kind *kind, const job *j, error *e)
 	return true;
 }
 
+bool preview_check(const job *j, error *e)
+{
+	preview_kind kind;
+	return choose(&kind, j, e);
+}
+
+static decoding decoding_by(preview_kind kind, const job *j)
+{
+	return (decoding){ 1, j->latent_width, j->latent_height, kind == TINY_PREVIEW };
+}
+
+stage *preview_network(session *s, const job *j, const watcher *w, error *e)
+{
+	preview_kind kind;
+	if (!choose(&kind, j, e) || !w || !w->listener.preview || kind == LINEAR_PREVIEW) return NULL;
+	decoding d = decoding_by(kind, j);
+	return decoding_network(s, &d, j->adapters, e);
+}
+
 bool preview_new(preview **out, session *s, const job *j, const watcher *w, error *e)
 {
 	preview_kind kind;
@@ -167,7 +186,7 @@ static bool make(preview *p, const job *j, const float *latent, error *e)
 		project(session_colours(p->session), j, latent, p->values);
 		return true;
 	}
-	decoding d = { 1, j->latent_width, j->latent_height, p->kind == TINY_PREVIEW };
+	decoding d = decoding_by(p->kind, j);
 	return decode_with(p->session, &d, j->adapters, latent, p->values, &p->w, e);
 }
 

@@ -10,6 +10,11 @@
 
 typedef struct preview preview;
 
+/* Whether the preview that the options name can be made; BAD_USAGE where not. */
+bool preview_check(const job *j, error *e);
+/* The network that makes previews in each step, compiled, so that its memory is known. NULL: none is wanted, or of a
+ * kind that needs none then, or it failed. */
+stage *preview_network(session *s, const job *j, const watcher *w, error *e);
 /* *p is NULL if no preview is wanted. */
 bool preview_new(preview **p, session *s, const job *j, const watcher *w, error *e);
 void preview_free(preview *p); /* NULL is fine */

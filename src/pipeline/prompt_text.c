@@ -23,18 +23,16 @@ static void free_run(token_run *r)
 
 /* ── a text's tokens ── */
 
+/* *lost: tokens for which there is no room. */
 static bool add_piece(
-    token_run *r, const model *m, int encoder, const watcher *w, const char *text, const prompt_piece *piece, error *e)
+    token_run *r, const model *m, int encoder, const char *text, const prompt_piece *piece, size_t *lost, error *e)
 {
 	size_t left = r->room - r->count, count;
 	int words = encoder ? 0 : m->words.count; /* learned words belong to the first encoder */
 	if (!new_words_encode(m->words.words, words, m->tokenizers[encoder], text + piece->first, piece->length,
 	        r->ids + r->count, left, &count, e))
 		return false;
-	if (count > left) {
-		watcher_note(w, SUMI_WARNING, "the prompt has more than the %zu tokens that are read", r->room);
-		count = left;
-	}
+	if (count > left) *lost += count - left, count = left;
 	for (size_t i = 0; i < count; i++) {
 		r->weights[r->count + i] = piece->weight;
 		r->begins[r->count + i] = piece->new_chunk && i == 0;
@@ -43,25 +41,6 @@ static bool add_piece(
 	return true;
 }
 
-static bool read_run(token_run *r, const model *m, int encoder, const watcher *w, const char *text, error *e)
-{
-	const text_config *t = &m->family.text[encoder];
-	prompt_pieces p;
-	if (!prompt_pieces_read(&p, text, e)) return false;
-	*r = (token_run){ .room = text_in_one_piece(t) ? (size_t)text_positions(t) - 1
-		                                           : (size_t)(t->length - 2) * MOST_CHUNKS };
-	r->ids = malloc(r->room * sizeof *r->ids);
-	r->weights = malloc(r->room * sizeof *r->weights);
-	r->begins = malloc(r->room * sizeof *r->begins);
-	bool fine = (r->ids && r->weights && r->begins) || fail(e, NO_MEMORY, "out of memory for the prompt");
-	for (size_t i = 0; fine && i < p.count && r->count < r->room; i++)
-		fine = add_piece(r, m, encoder, w, p.text, &p.list[i], e);
-	prompt_pieces_free(&p);
-	return fine;
-}
-
-/* ── chunks ── */
-
 /* How many tokens, from `at` on, one chunk of so many takes. */
 static size_t chunk_tokens(const token_run *r, size_t at, size_t most)
 {
@@ -69,6 +48,38 @@ static size_t chunk_tokens(const token_run *r, size_t at, size_t most)
 	while (n < most && at + n < r->count && !(n && r->begins[at + n])) n++;
 	return n;
 }
+
+/* Leaves out what is behind the last chunk, where BREAK makes more of them than are read. */
+static size_t cut_chunks(token_run *r, size_t inner)
+{
+	size_t kept = 0, all = r->count;
+	for (int k = 0; k < MOST_CHUNKS; k++) kept += chunk_tokens(r, kept, inner);
+	r->count = kept;
+	return all - kept;
+}
+
+static bool read_run(token_run *r, const model *m, int encoder, const watcher *w, const char *text, error *e)
+{
+	const text_config *t = &m->family.text[encoder];
+	bool piece = text_in_one_piece(t);
+	size_t inner = (size_t)t->length - 2, lost = 0;
+	prompt_pieces p;
+	if (!prompt_pieces_read(&p, text, e)) return false;
+	*r = (token_run){ .room = piece ? (size_t)text_positions(t) - 1 : inner * MOST_CHUNKS };
+	r->ids = malloc(r->room * sizeof *r->ids);
+	r->weights = malloc(r->room * sizeof *r->weights);
+	r->begins = malloc(r->room * sizeof *r->begins);
+	bool fine = (r->ids && r->weights && r->begins) || fail(e, NO_MEMORY, "out of memory for the prompt");
+	for (size_t i = 0; fine && i < p.count; i++) fine = add_piece(r, m, encoder, p.text, &p.list[i], &lost, e);
+	prompt_pieces_free(&p);
+	if (fine && !piece) lost += cut_chunks(r, inner);
+	if (lost)
+		watcher_note(w, SUMI_WARNING, "the prompt is too long: its last %zu tokens are not read by the %s", lost,
+		    role_name((role)(TEXT_ENCODER + encoder)));
+	return fine;
+}
+
+/* ── chunks ── */
 
 static int chunks_of(const token_run *r, size_t inner)
 {

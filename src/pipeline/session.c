@@ -48,7 +48,7 @@ struct sumi_session {
 	const model *m;
 	uint64_t max_memory, peak, before; /* bytes that the process took when it was opened */
 	bool keeps, holds;
-	uint64_t clock;
+	uint64_t clock, began; /* what was used after `began`, the picture that is drawn now may still read */
 	network *networks;
 	adapter_set *adapters;
 	second_model *refiners;
@@ -155,6 +155,7 @@ static void free_unused_controls(session *s)
 
 void session_begin(session *s)
 {
+	s->began = s->clock;
 	free_unused_controls(s);
 	for (adapter_set **at = &s->adapters; *at;) {
 		adapter_set *a = *at;
@@ -275,6 +276,14 @@ void session_done(session *s, stage *which)
 	if (!s->keeps && !s->holds) session_drop(s, which);
 }
 
+void session_forget_plans(session *s)
+{
+	for (network *n = s->networks, *next; n; n = next) {
+		next = n->next;
+		if (!n->allocated) session_drop(s, &n->stage);
+	}
+}
+
 void session_hold(session *s, bool on)
 {
 	s->holds = on;
@@ -331,14 +340,29 @@ uint64_t session_bytes(const session *s)
 	return all;
 }
 
-/* Frees the network that was used longest ago, but not this one; false: there is none. */
+/* The text that was used longest ago, of those that no picture at work reads; NULL: there is none. */
+static kept_states *oldest_text(session *s)
+{
+	kept_states *oldest = NULL;
+	for (int i = 0; i < MOST_TEXTS; i++) {
+		kept_states *t = &s->texts[i];
+		if (t->ids && t->used <= s->began && (!oldest || t->used < oldest->used)) oldest = t;
+	}
+	return oldest;
+}
+
+/* Frees the network, but not this one, or the text's states that were used longest ago; false: there are none. */
 static bool drop_oldest(session *s, const network *but)
 {
 	network *oldest = NULL;
+	kept_states *text = oldest_text(s);
 	for (network *n = s->networks; n; n = n->next)
 		if (n != but && !n->busy && n->allocated && (!oldest || n->used < oldest->used)) oldest = n;
-	if (oldest) session_drop(s, &oldest->stage);
-	return oldest != NULL;
+	if (text && (!oldest || text->used < oldest->used))
+		forget_text(text);
+	else if (oldest)
+		session_drop(s, &oldest->stage);
+	return text || oldest;
 }
 
 static bool fits(const session *s, uint64_t more)
@@ -417,10 +441,9 @@ void session_keep_states(session *s, const int32_t *ids, int length, int encoder
 
 void session_trim(session *s, uint64_t bytes)
 {
+	s->began = s->clock;
 	while (session_bytes(s) > bytes && drop_oldest(s, NULL)) {
 	}
-	if (session_bytes(s) > bytes)
-		for (int i = 0; i < MOST_TEXTS; i++) forget_text(&s->texts[i]);
 	session_begin(s);
 }
 

@@ -58,6 +58,8 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 /* After its use: a session that keeps nothing frees it. */
 void session_done(session *s, stage *network);
 void session_drop(session *s, stage *network); /* in any case */
+/* Drops the networks that were compiled, for their memory to be known, and are not allocated. */
+void session_forget_plans(session *s);
 /* While on, what is done stays, for it will be used again at once; then it is freed as above. */
 void session_hold(session *s, bool on);
 

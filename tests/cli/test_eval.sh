@@ -22,6 +22,8 @@ cat >tiny.json <<'J'
 J
 expect 0 '' train autoencoder --model_config tiny.json --train_data_dir seen --output ae.safetensors \
 	--max_train_steps 2 --train_batch_size 2 --threads 1 --quiet
+expect 3 'No such file' eval -t 1 -m ae.safetensors --autoencoder-only -d seen --json none/ae.txt
+expect 3 'is a folder' eval -t 1 -m ae.safetensors --autoencoder-only -d seen --json seen
 expect 0 'PSNR' eval -t 1 -m ae.safetensors --autoencoder-only -d seen --heldout held --json ae.txt
 grep -q '"psnr"' ae.txt || wrong 'no PSNR in the JSON file'
 expect 3 'ae.safetensors' eval -t 1 -m ae.safetensors -d seen

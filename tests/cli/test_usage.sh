@@ -24,6 +24,8 @@ expect 2 'unknown option' $draw --nothing-like-it-at-all 5
 expect 2 'unknown option' $draw -Z
 expect 2 'no prompt' generate -m "$model"
 expect 2 'unexpected' $draw one two
+expect 2 'unexpected "two"' $draw two
+expect 2 'unexpected "two"' $draw two
 expect 2 'init-img' $draw --mask mask.png
 expect 2 'did you mean generate' generte -p x
 expect 2 'unknown command' frobnicate
@@ -74,4 +76,12 @@ expect 2 'config.*0: between 1' $draw
 SUMI_STEPS=zero expect 2 'config' $draw
 printf 'steps = 3\n' >config/sumi/config
 SUMI_STEPS=zero expect 2 'SUMI_STEPS zero' $draw
+# A long one is read to its end.
+seq 4000 | sed 's/^/# remark /' >config/sumi/config
+echo 'steps = 0' >>config/sumi/config
+expect 2 'config.*0: between 1' $draw
+head -c 1048576 /dev/zero | tr '\0' '#' >config/sumi/config
+expect 3 'more than 1048575 bytes' $draw
+printf 'prompt = a cup\n' >config/sumi/config
+expect 0 '' generate -m "$model" 'a bird' -W 32 -H 32 --steps 1 -o bird.png # a word beats what is configured
 finish
