@@ -39,7 +39,4 @@ typedef void flaw_fn(void *context, flaw f, const char *text);
  * harmless. *parameters is the number of weights that these networks have. */
 bool checkpoint_check(const checkpoint *c, flaw_fn *report, void *context, uint64_t *parameters, error *e);
 
-/* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */
-bool shape_agrees(const weight *w, shape s);
-
 #endif

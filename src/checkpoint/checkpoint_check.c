@@ -4,16 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool shape_agrees(const weight *w, shape s)
-{
-	int n = s.n, m = w->ndims;
-	while (n > 0 && s.d[n - 1] == 1) n--;
-	while (m > 0 && w->shape[m - 1] == 1) m--;
-	bool same = n == m;
-	for (int i = 0; same && i < n; i++) same = w->shape[i] == s.d[i];
-	return same;
-}
-
 static void print_shape(char *out, size_t size, int n, const int64_t *d)
 {
 	size_t at = (size_t)snprintf(out, size, "[");

@@ -24,6 +24,8 @@ const weight *component_find(const component *c, const family *f, role r, const 
  * name of such a factor, which belongs to the file; NULL: there is none. */
 const char *component_scale(const component *c);
 
+/* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */
+bool shape_agrees(const weight *w, shape s);
 /* A tensor_lookup; context: the weights. */
 bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const void **data);
 /* A weight as a tensor_lookup returns it; false: NULL, or not a shape that a graph can have. */

@@ -1,6 +1,5 @@
 /* control.c - opens control networks. */
 #include "checkpoint/control.h"
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/folder.h"
 #include <stdio.h>
 #include <stdlib.h>
