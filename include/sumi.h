@@ -399,7 +399,7 @@ SUMI_API bool sumi_dump(sumi_model *model, const sumi_options *options, const ch
 /* ── training ── */
 
 /* A run that trains a model: "autoencoder" (pictures to latents and back), "diffusion" (text encoder and denoiser, from
- * nothing or from a checkpoint), "lora" or "embedding" (a new word: textual inversion). Its options have the names of
+ * nothing or from a checkpoint), "lora", "embedding" (a new word: textual inversion) or "controlnet". Its options have the names of
  * diffusers' and kohya's scripts and take their values as text; `sumi train JOB --help` lists them, and
  * sumi_training_option_at() lists them for a program.
  *
@@ -448,7 +448,7 @@ typedef struct sumi_training_option { /* static texts */
 	bool heading, flag;               /* flag: its value is true or false */
 } sumi_training_option;
 
-/* A fourth job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and
+/* A further job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and
  * the captions by its text encoder) into the folder `output`, which other runs take as their train_data_dir. Its
  * progress counts pictures; steps is 0 where their number is not known.
  *

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 /* Of train; cache is a command of its own. */
-static const char *const jobs[] = { "autoencoder", "diffusion", "lora", "embedding" };
+static const char *const jobs[] = { "autoencoder", "diffusion", "lora", "embedding", "controlnet" };
 enum { JOBS = sizeof jobs / sizeof *jobs };
 static const char *job_name(int i) { return i < JOBS ? jobs[i] : NULL; }
 
@@ -21,7 +21,8 @@ static int help(void)
 	    "  autoencoder   pictures to latents and back\n"
 	    "  diffusion     text encoder and denoiser on latents, from nothing or from a checkpoint\n"
 	    "  lora          a small file that changes a checkpoint\n"
-	    "  embedding     a new word for a checkpoint (textual inversion)\n\n"
+	    "  embedding     a new word for a checkpoint (textual inversion)\n"
+	    "  controlnet    a network that makes a checkpoint follow pictures\n\n"
 	    "sumi train JOB --help lists a job's options. A JSON file (--config) holds the same names; the command line\n"
 	    "wins. SIGINT, SIGTERM, SIGHUP or SIGUSR1 saves a checkpoint and leaves; --resume_from_checkpoint latest goes\n"
 	    "on to the same bytes. mpirun -n N sumi train … trains on N processes, each with its share of every batch.\n\n"
@@ -146,12 +147,12 @@ static int read_arguments(sumi_training *run, const char *job, int argc, char **
 
 static int find_job(int argc, char **argv)
 {
-	if (argc < 2) return complain(2, "train what? autoencoder, diffusion, lora or embedding; see sumi train --help");
+	if (argc < 2) return complain(2, "train what? autoencoder, diffusion, lora, embedding or controlnet; see sumi train --help");
 	for (int i = 0; i < JOBS; i++)
 		if (!strcasecmp(argv[1], jobs[i])) return 0;
 	const char *near = nearest_name(job_name, argv[1]);
 	if (near) return complain(2, "no training job %.80s; did you mean %s?", argv[1], near);
-	return complain(2, "no training job %.80s: autoencoder, diffusion, lora or embedding", argv[1]);
+	return complain(2, "no training job %.80s: autoencoder, diffusion, lora, embedding or controlnet", argv[1]);
 }
 
 /* The result's path goes to standard output, for scripts, as with pictures. */

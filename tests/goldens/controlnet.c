@@ -4,6 +4,7 @@
 #include "checkpoint/control.h"
 #include "diffusion/guidance.h"
 #include "models/config.h"
+#include "train/run/stepper.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,13 @@ typedef struct bench {
 } bench;
 
 /* The weights of both networks: the U-Net's as they lie, the control network's through its dialect. */
-static bool bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+static bool bind(void *context, const char *name, shape s, dtype *d, const void **at, error *e)
 {
 	const bench *b = context;
 	shape found;
-	if (control_bind(b->control, name, s, d, data, e)) return true;
+	if (control_bind(b->control, name, s, d, at, e)) return true;
 	if (failed(e)) return false;
-	return (array_find(&b->unet, name, d, &found, data) && shape_same(s, found)) || fail(e, BAD_FILE, "no '%s'", name);
+	return (array_find(&b->unet, name, d, &found, at) && shape_same(s, found)) || fail(e, BAD_FILE, "no '%s'", name);
 }
 
 /* One case: the residuals once, and the outputs for each way to weight them. */
@@ -104,6 +105,137 @@ static void run_gradients(const bench *b, const char *dir)
 	arrays_close(&full);
 }
 
+/* ── steps of AdamW ── */
+
+typedef struct steps {
+	const bench *b;
+	arrays weights, full;
+	learner learner;
+	train_options options;
+	tensor out[MOST_RESIDUALS];
+} steps;
+
+static const char *const batch[] = { "x", "t", "context", "hint", "target" };
+
+/* [N,C,H,W] → [N,H,W,C] of the goldens' pictures. */
+static float *batch_values(const steps *y, int i, shape *s)
+{
+	dtype d;
+	const void *at;
+	char name[16];
+	snprintf(name, sizeof name, i < 4 ? "a.%s" : "%s", batch[i]);
+	if (!array_find(i < 4 ? &y->b->io : &y->full, name, &d, s, &at)) return NULL;
+	size_t n = shape_count(*s), area = s->n == 4 ? (size_t)s->d[2] * (size_t)s->d[3] : 1,
+	       c = s->n == 4 ? (size_t)s->d[1] : 1;
+	float *values = malloc(n * sizeof *values);
+	for (size_t k = 0; s->n != 4 && k < n; k++) convert(&values[k], F32, (const char *)at + k * dtype_size(d), d, 1);
+	for (size_t k = 0; s->n == 4 && k < n; k++)
+		values[k] = ((const float *)at)[k / (area * c) * area * c + k % c * area + k / c % area];
+	if (s->n == 4) *s = shape4(s->d[0], s->d[2], s->d[3], s->d[1]);
+	return values;
+}
+
+static tensor build_step(void *context, nn *n, int count, int height, int width)
+{
+	steps *y = context;
+	graph *g = n->g;
+	tensor in[5];
+	(void)count, (void)height, (void)width;
+	for (int i = 0; i < 5; i++) {
+		shape s;
+		free(batch_values(y, i, &s));
+		in[i] = input(g, batch[i], REAL, s);
+	}
+	denoiser_inputs inputs = { .x = in[0], .t = in[1], .context = in[2] };
+	push(g, "control_model");
+	controlnet(n, control_config(y->b->control), inputs, in[3], y->out);
+	pop(g);
+	inputs.controls = y->out;
+	inputs.control_count = controlnet_outputs(control_config(y->b->control));
+	return mean_squared_error(g, family_denoise(n, &y->b->f, inputs), in[4]);
+}
+
+static bool fill_step(void *context, graph *g, const data_batch *unused, error *e)
+{
+	const steps *y = context;
+	bool fine = true;
+	(void)unused;
+	for (int i = 0; fine && i < 5; i++) {
+		shape s;
+		float *values = batch_values(y, i, &s);
+		fine = graph_write(g, find(g, batch[i]), values, e);
+		free(values);
+	}
+	return fine;
+}
+
+static bool lookup(void *context, const char *key, dtype *d, shape *s, const void **at)
+{
+	const void *unused;
+	return array_find(context, key, d, s, at ? at : &unused);
+}
+
+static bool add_weights(steps *y, error *e)
+{
+	const char *key;
+	json_t *entry;
+	bool fine = learner_add_part(&y->learner, DENOISER, false, lookup, (void *)(uintptr_t)&y->b->unet, 0, e);
+	json_object_foreach(y->weights.header, key, entry)
+	{
+		dtype d;
+		shape s;
+		const void *values;
+		if (!fine || !array_find(&y->weights, key, &d, &s, &values)) continue;
+		fine = learner_add(&y->learner, key, s, 0, e);
+		if (fine) convert(y->learner.weights[y->learner.count - 1].value, F32, values, d, shape_count(s));
+	}
+	return fine;
+}
+
+static bool take_steps(steps *y, const task *job, const json_t *losses, double *worst, error *e)
+{
+	team *together = team_join(e);
+	stepper *s = together ? stepper_new(job, &y->options, together, 2, e) : NULL;
+	bool fine = s && stepper_prepare(s, 2, 8, 16, e);
+	for (size_t k = 0; fine && k < json_array_size(losses); k++) {
+		data_batch b = { .count = 2, .height = 8, .width = 16 };
+		step_result result = { 0 };
+		double expected = json_number_value(json_array_get(losses, k));
+		fine = stepper_gradients(s, &b, &result.loss, e) &&
+		       stepper_apply(s, (int64_t)k, y->options.learning_rate, 1, &result, e);
+		*worst = fmax(*worst, fabs(result.loss - expected) / expected);
+	}
+	stepper_free(s);
+	team_leave(together, true);
+	return fine;
+}
+
+static void run_steps(const bench *b, const char *dir)
+{
+	error e = { 0 };
+	double worst = 0;
+	json_t *summary = json_of(path_of(dir, "controlnet/%s.grad.json", b->name));
+	const json_t *adamw = json_object_get(summary, "adamw");
+	steps y = { .b = b, .learner = { .family = b->f, .backend = golden_backend() } };
+	task job = { .learner = &y.learner, .context = &y, .build = build_step, .fill = fill_step };
+	if (adamw) {
+		y.weights = arrays_open(path_of(dir, "controlnet/%s.safetensors", b->name));
+		y.full = arrays_open(path_of(dir, "controlnet/%s.grad.safetensors", b->name));
+		bool fine = train_options_make(&y.options, TRAIN_CONTROLNET, &e) && add_weights(&y, &e);
+		y.options.learning_rate = json_number_value(json_object_get(adamw, "lr"));
+		y.options.max_grad_norm = 0;
+		fine =
+		    fine && take_steps(&y, &job, json_object_get(adamw, "losses_before_each_step_and_after_last"), &worst, &e);
+		if (!fine) printf("      %s\n", e.text);
+		report_error(b->r, "controlnet/sd1 losses of 3 steps of AdamW", fine ? worst : INFINITY, 1e-5);
+		train_options_free(&y.options);
+		learner_free(&y.learner);
+		arrays_close(&y.full);
+		arrays_close(&y.weights);
+	}
+	json_decref(summary);
+}
+
 static void run(bench *b, const char *dir)
 {
 	error e = { 0 };
@@ -117,6 +249,7 @@ static void run(bench *b, const char *dir)
 		run_case(b, "b");
 		run_case(b, "guided");
 		run_gradients(b, dir);
+		run_steps(b, dir);
 	}
 	control_close(b->control);
 	arrays_close(&b->io);

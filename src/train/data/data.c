@@ -379,7 +379,7 @@ int64_t data_pictures(const data *d) { return d->stream ? -1 : d->set.pictures; 
 data_sample data_at(const data *d, int64_t index)
 {
 	const data_item *i = &d->set.items[index];
-	return (data_sample){ i->picture, i->caption, (const char *const *)i->keywords, i->keyword_count };
+	return (data_sample){ i->picture, i->path, i->caption, (const char *const *)i->keywords, i->keyword_count };
 }
 
 data_counts data_counted(const data *d)

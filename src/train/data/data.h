@@ -90,6 +90,7 @@ int64_t data_pictures(const data *d);    /* different ones among them; −1: a s
 /* A sample of a set; its texts live as long as the data. */
 typedef struct data_sample {
 	int64_t picture;
+	const char *path; /* of the picture */
 	const char *caption;
 	const char *const *keywords;
 	int keyword_count;

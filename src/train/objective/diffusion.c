@@ -28,6 +28,7 @@ tensor diffusion_build(void *context, nn *n, int count, int height, int width)
 	tensor importance = input(g, "weight", REAL, shape4(count, 1, 1, 1));
 	denoiser_inputs in = { .x = x, .t = t };
 	conditions_build(&d->conditions, f, n, count, &in);
+	if (d->extend) d->extend(d->extend_context, n, &in);
 	tensor out = family_denoise(n, f, in);
 	tensor squares = activate(g, sub(g, out, target), SQUARE);
 	return mean_all(g, mul(g, squares, importance));

@@ -14,6 +14,9 @@ typedef struct diffusion {
 	checkpoint *vae;
 	weights *given[TEXT_ENCODERS]; /* files of text encoders of their own */
 	conditions conditions;
+	/* Adds to what the denoiser reads, such as a control network's outputs; NULL: nothing. */
+	void (*extend)(void *context, nn *n, denoiser_inputs *in);
+	void *extend_context;
 	noise_schedule schedule;
 	noising noising;
 	cache *cache; /* NULL: pictures are encoded batch by batch */

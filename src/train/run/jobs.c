@@ -84,6 +84,7 @@ static bool run_job(training_job job, const train_options *o, const training_lis
 	case TRAIN_DIFFUSION: return train_diffusion(o, l, e);
 	case TRAIN_LORA: return train_lora(o, l, e);
 	case TRAIN_EMBEDDING: return train_embedding(o, l, e);
+	case TRAIN_CONTROLNET: return train_controlnet(o, l, e);
 	case TRAIN_CACHE: return train_cache(o, l, e);
 	default: return fail(e, BAD_USAGE, "no training job %d", (int)job);
 	}

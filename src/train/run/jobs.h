@@ -12,6 +12,7 @@ bool train_autoencoder(const train_options *o, const training_listener *l, error
 bool train_diffusion(const train_options *o, const training_listener *l, error *e);
 bool train_lora(const train_options *o, const training_listener *l, error *e);
 bool train_embedding(const train_options *o, const training_listener *l, error *e);
+bool train_controlnet(const train_options *o, const training_listener *l, error *e);
 bool train_cache(const train_options *o, const training_listener *l, error *e); /* trains nothing: cache.h */
 
 /* ── shared by the jobs ── */

@@ -14,7 +14,8 @@
 
 const char *training_job_name(training_job job)
 {
-	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora", "embedding", "cache" };
+	static const char *const names[TRAINING_JOBS] = { "autoencoder", "diffusion", "lora", "embedding", "controlnet",
+		"cache" };
 	return job < TRAINING_JOBS ? names[job] : "?";
 }
 
@@ -262,6 +263,10 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint whose latents are to be kept");
 	if (job == TRAIN_LORA && !*o->model)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that the LoRA is for");
+	if (job == TRAIN_CONTROLNET && !*o->model)
+		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that the control network is for");
+	if (job == TRAIN_CONTROLNET && !*o->conditioning_data_dir)
+		return fail(e, BAD_USAGE, "--conditioning_data_dir is missing: the folder of pictures that it reads");
 	if (job == TRAIN_EMBEDDING && !*o->model)
 		return fail(e, BAD_USAGE, "--model is missing: the checkpoint that learns the word");
 	if (job == TRAIN_EMBEDDING && !*o->placeholder_token)

@@ -11,6 +11,7 @@ typedef enum training_job {
 	TRAIN_DIFFUSION,
 	TRAIN_LORA,
 	TRAIN_EMBEDDING,
+	TRAIN_CONTROLNET,
 	TRAIN_CACHE,
 	TRAINING_JOBS
 } training_job;
@@ -54,6 +55,8 @@ typedef struct train_options {
 	char *instance_prompt, *class_data_dir, *class_prompt, *placeholder_token, *initializer_token;
 	double prior_loss_weight;
 	int64_t num_vectors;
+	/* ControlNet */
+	char *conditioning_data_dir, *controlnet;
 	/* the run */
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
 	    threads, profile, benchmark_loader;

@@ -8,7 +8,9 @@ enum { /* sets of jobs */
 	D = 1 << TRAIN_DIFFUSION,
 	L = 1 << TRAIN_LORA,
 	E = 1 << TRAIN_EMBEDDING,
-	WORDS = D | L | E, /* pictures from words */
+	N = 1 << TRAIN_CONTROLNET,
+	DRAWN = D | L | E, /* whose samples are drawn from words alone */
+	WORDS = DRAWN | N, /* pictures from words */
 	C = 1 << TRAIN_CACHE,
 	ALL = A | WORDS,
 	EVERY = ALL | C
@@ -62,12 +64,12 @@ static const train_option table[] = {
 	WHOLE(EVERY, resolution, "0", 0, 4096, REPORTED,
 	    "the shorter side of a picture after resizing (default: the model's size)"),
 	WHOLE(EVERY, crop, "0", 0, 4096, REPORTED, "side of the square cut from it (default: resolution)"),
-	FLAG(ALL, random_crop, "false", REPORTED, "cut at a random place, not from the centre"),
-	FLAG(ALL, random_flip, "false", REPORTED, "mirror half of the pictures"),
+	FLAG(A | DRAWN, random_crop, "false", REPORTED, "cut at a random place, not from the centre"),
+	FLAG(A | DRAWN, random_flip, "false", REPORTED, "mirror half of the pictures"),
 	FLAG(WORDS | C, require_captions, "false", FREE, "refuse a set in which a picture has no caption"),
 	FLAG(WORDS, vary_captions, "true", REPORTED,
 	    "where a picture has keywords: name (half of the time), name and keywords, or keywords"),
-	FLAG(WORDS, cache_latents, "true", FREE, "encode every picture once, before the first step, to NAME.cache"),
+	FLAG(DRAWN, cache_latents, "true", FREE, "encode every picture once, before the first step, to NAME.cache"),
 	FLAG(D | L | C, cache_text, "true", FREE,
 	    "keep the states of text encoders with the latents (not of one that is trained, nor of captions that vary)"),
 	CHOICE(D | L | C, cache_precision, "f32", "f32=fp32=float|f16=fp16=half|bf16", FREE,
@@ -159,6 +161,10 @@ static const train_option table[] = {
 	TEXT(E, placeholder_token, "", FIXED, "the new word, as captions and prompts will have it"),
 	TEXT(E, initializer_token, "", FREE, "a known word to begin from"),
 	WHOLE(E, num_vectors, "1", 1, 75, FIXED, "places that the new word takes in a prompt"),
+	HEADING("ControlNet"),
+	TEXT(N, conditioning_data_dir, "", REPORTED,
+	    "pictures that it learns to follow: of the same names as those in train_data_dir, with any ending"),
+	TEXT(N, controlnet, "", FREE, "a control network to go on with (default: a copy of the model's U-Net)"),
 	HEADING("The run"),
 	WHOLE(ALL, checkpointing_steps, "500", 1, 1e12, FREE, "steps from checkpoint to checkpoint"),
 	WHOLE(ALL, checkpoints_total_limit, "2", 0, 1e6, FREE, "the oldest are deleted beyond this (0: never)"),
@@ -167,12 +173,12 @@ static const train_option table[] = {
 	WHOLE(ALL, profile, "0", 0, 1e9, FREE,
 	    "after so many steps the time of each node is written to profile.txt (0: never)"),
 	WHOLE(ALL, benchmark_loader, "0", 0, 1e9, FREE, "read so many batches, report the speed, and train nothing"),
-	TEXT(WORDS, validation_prompts, "", FREE, "prompts that are drawn from time to time, separated by |"),
+	TEXT(DRAWN, validation_prompts, "", FREE, "prompts that are drawn from time to time, separated by |"),
 	WHOLE(
-	    WORDS, validation_steps, "500", 0, 1e12, FREE, "steps from drawing to drawing, and after the last (0: never)"),
-	WHOLE(WORDS, validation_inference_steps, "20", 1, 10000, FREE, "denoising steps of a drawing"),
+	    DRAWN, validation_steps, "500", 0, 1e12, FREE, "steps from drawing to drawing, and after the last (0: never)"),
+	WHOLE(DRAWN, validation_inference_steps, "20", 1, 10000, FREE, "denoising steps of a drawing"),
 	NUMBER(
-	    WORDS, validation_guidance, "-1", -1, 100, FREE, "how strongly the prompt leads there (-1: the model's own)"),
+	    DRAWN, validation_guidance, "-1", -1, 100, FREE, "how strongly the prompt leads there (-1: the model's own)"),
 	WHOLE(ALL, seed, "0", 0, 9e15, FIXED, "of everything random"),
 	WHOLE(EVERY, threads, "0", 0, 4096, FREE, "that compute (0: one for each CPU)"),
 };
@@ -185,7 +191,7 @@ static const struct own_default {
 	unsigned jobs;
 	const char *name, *value;
 } own_defaults[] = {
-	{ L | E, "train_batch_size", "1" }, { C, "cache_precision", "f16" },
+	{ L | E | N, "train_batch_size", "1" }, { N, "cache_latents", "false" }, { C, "cache_precision", "f16" },
 	{ E, "learning_rate", "5e-3" }, /* a word's vectors tolerate, and need, larger steps */
 };
 
@@ -216,6 +222,7 @@ static const train_synonym synonyms[] = {
 	{ "max_bucket_reso", "bucket_max", true },
 	{ "dataloader_num_workers", "dataloader_threads", true },
 	{ "max_data_loader_n_workers", "dataloader_threads", true },
+	{ "controlnet_model_name_or_path", "controlnet", true },
 	{ "token_string", "placeholder_token", true },
 	{ "init_word", "initializer_token", true },
 	{ "num_vectors_per_token", "num_vectors", true },

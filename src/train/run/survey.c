@@ -4,7 +4,7 @@
 
 static bool needs_captions(training_job job)
 {
-	return job == TRAIN_DIFFUSION || job == TRAIN_LORA || job == TRAIN_CACHE;
+	return job == TRAIN_DIFFUSION || job == TRAIN_LORA || job == TRAIN_CONTROLNET || job == TRAIN_CACHE;
 }
 
 static void tell_set(const train_options *o, const data_survey *s, const training_listener *l)

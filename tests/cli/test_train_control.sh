@@ -1,0 +1,54 @@
+# test_train_control.sh - sumi train controlnet: what is written is read, begins as no change at all, and learns.
+. "$(dirname "$0")/lib.sh"
+mkdir data hints
+for i in 1 2; do
+	expect 0 '' generate -m "$model" -p 'a red fox' --steps 1 -W 64 -H 64 -s $i --disable-image-metadata -o data/$i.png
+	expect 0 '' generate -m "$model" -p 'lines' --steps 1 -W 64 -H 64 -s 1$i --disable-image-metadata -o hints/$i.png
+	echo 'a red fox' >data/$i.txt
+done
+
+train() { # train OUTPUT OPTIONS…
+	to=$1
+	shift
+	expect 0 "$to" train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints --output "$to" \
+		--resolution 64 --train_batch_size 2 --mixed_precision no --seed 3 "$@"
+}
+
+draw() { # draw FILE OPTIONS…
+	file=$1
+	shift
+	expect 0 "$file" generate -m "$model" -p 'a red fox' --steps 2 -W 64 -H 64 --type f32 --disable-image-metadata -o "$file" "$@"
+}
+
+# Its last convolutions begin at zero: a network that has not learned changes nothing.
+train still.safetensors --max_train_steps 1 --learning_rate 0
+draw plain.png
+draw still.png --control-net still.safetensors --control-image hints/1.png
+same plain.png still.png
+# One that learns does, and its loss falls.
+train moved.safetensors --max_train_steps 14 --learning_rate 1e-3 --log_steps 1
+draw moved.png --control-net moved.safetensors --control-image hints/1.png
+differ plain.png moved.png
+awk -F, 'NR > 1 { if (NR <= 6) first += $2; last[NR % 5] = $2 } END { for (i in last) end += last[i]; exit !(end < first) }' \
+	moved.training/log.csv || wrong 'the loss did not fall'
+# It goes on from a file, and from a checkpoint to the same bytes.
+train on.safetensors --max_train_steps 1 --learning_rate 0 --controlnet moved.safetensors
+draw on.png --control-net on.safetensors --control-image hints/1.png
+same moved.png on.png
+train whole.safetensors --max_train_steps 4 --learning_rate 1e-3 --checkpointing_steps 2 --checkpoints_total_limit 0
+cp whole.safetensors before
+train whole.safetensors --max_train_steps 4 --learning_rate 1e-3 --checkpointing_steps 2 --resume_from_checkpoint \
+	whole.training/checkpoint-2.safetensors
+same before whole.safetensors
+
+expect 2 'conditioning_data_dir is missing' train controlnet --model "$model" --train_data_dir data --output x.safetensors
+expect 2 'model is missing' train controlnet --train_data_dir data --conditioning_data_dir hints --output x.safetensors
+expect 3 'not a control network' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints \
+	--output x.safetensors --controlnet "$model"
+mv hints/2.png .
+expect 3 'no picture 2.png (or .jpg, .webp) for data/2.png to follow' train controlnet --model "$model" --train_data_dir data \
+	--conditioning_data_dir hints --output x.safetensors
+expect 2 'random_flip' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints \
+	--output x.safetensors --random_flip true
+[ -e x.safetensors ] && wrong 'x.safetensors was written'
+finish
