@@ -22,45 +22,86 @@ static size_t word_length(const char *file, const char *const *ends)
 	return 0;
 }
 
-/* Vectors for this encoder; NULL, with the reason. */
-static const weight *vectors_in(const weights *file, int width, int most, char *reason, size_t size)
+/* What is said of a file that cannot be used. */
+typedef struct refusal {
+	char text[300];
+} refusal;
+
+/* Vectors of this width: the tensor `key`, or the first one that fits where that is NULL. NULL, with the reason. */
+static const weight *vectors_in(const weights *file, const char *key, int width, int most, refusal *why)
 {
-	snprintf(reason, size, "it holds no vectors");
-	if (weights_find(file, "clip_g") && weights_find(file, "clip_l")) {
-		snprintf(reason, size, "it is for two text encoders (SDXL), and words are read for the first alone");
-		return NULL;
-	}
+	snprintf(why->text, sizeof why->text, "it holds no vectors");
 	for (size_t i = 0; i < weights_count(file); i++) {
 		const weight *w = weights_at(file, i);
-		if ((w->ndims != 1 && w->ndims != 2) || !dtype_is_float(w->dtype)) continue;
+		if ((w->ndims != 1 && w->ndims != 2) || !dtype_is_float(w->dtype) || (key && strcmp(w->name, key))) continue;
 		long long count = w->ndims == 2 ? w->shape[0] : 1, columns = w->shape[w->ndims - 1];
 		if (columns != width)
-			snprintf(reason, size, "its vectors have %lld numbers, this model's text encoder takes %d", columns, width);
+			snprintf(why->text, sizeof why->text, "its vectors have %lld numbers, this model's text encoder takes %d",
+			    columns, width);
 		else if (count < 1 || count > most)
-			snprintf(reason, size, "it has %lld vectors, and a prompt has room for %d", count, most);
+			snprintf(why->text, sizeof why->text, "it has %lld vectors, and a prompt has room for %d", count, most);
 		else
 			return w;
 	}
 	return NULL;
 }
 
-static bool add_word(embeddings *y, const char *path, const char *name, size_t length, const weight *w, error *e)
+static int count_of(const weight *w) { return w->ndims == 2 ? (int)w->shape[0] : 1; }
+
+/* Vectors for every encoder, as many for each; false, with the reason. */
+static bool find_vectors(
+    const embeddings *y, const weights *file, int most, const weight *found[TEXT_ENCODERS], refusal *why)
 {
-	int count = w->ndims == 2 ? (int)w->shape[0] : 1;
-	size_t width = (size_t)y->width, all = (size_t)(y->row_count + count);
+	static const char *const keys[TEXT_ENCODERS] = { "clip_l", "clip_g", "t5xxl" };
+	bool two = weights_find(file, keys[0]) && weights_find(file, keys[1]);
+	int encoders = 0, count = 0;
+	for (int k = 0; k < TEXT_ENCODERS; k++) encoders += y->width[k] > 0;
+	snprintf(why->text, sizeof why->text,
+	    encoders > 1 ? "it is for one text encoder, this model has two: clip_l and clip_g"
+	                 : "it is for two text encoders (SDXL, Stable Diffusion 3), this model has one");
+	if (two != (encoders > 1)) return false;
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		if (!y->width[k]) continue;
+		found[k] = vectors_in(file, encoders > 1 ? keys[k] : NULL, y->width[k], most, why);
+		if (!found[k]) return false;
+		if (!count) count = count_of(found[k]);
+		snprintf(why->text, sizeof why->text, "it has %d vectors for one text encoder and %d for another", count,
+		    count_of(found[k]));
+		if (count_of(found[k]) != count) return false;
+	}
+	return true;
+}
+
+static bool add_rows(embeddings *y, int k, const weight *w, int count)
+{
+	size_t width = (size_t)y->width[k];
+	float *rows = realloc(y->rows[k], (size_t)(y->row_count + count) * width * sizeof *rows);
+	if (!rows) return false;
+	y->rows[k] = rows;
+	convert(rows + (size_t)y->row_count * width, F32, w->data, w->dtype, (size_t)count * width);
+	return true;
+}
+
+static bool add_word(embeddings *y, const char *path, const char *name, size_t length,
+    const weight *const found[TEXT_ENCODERS], error *e)
+{
+	int count = 0;
 	new_word *words = realloc(y->words, ((size_t)y->count + 1) * sizeof *words);
 	if (words) y->words = words;
 	char **paths = realloc(y->paths, ((size_t)y->count + 1) * sizeof *paths);
 	if (paths) y->paths = paths;
-	float *rows = realloc(y->rows, all * width * sizeof *rows);
-	if (rows) y->rows = rows;
 	char *own = strndup(name, length), *from = strdup(path);
-	if (!words || !paths || !rows || !own || !from) {
+	bool fine = words && paths && own && from;
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		if (!y->width[k]) continue;
+		count = count_of(found[k]);
+		fine = fine && add_rows(y, k, found[k], count);
+	}
+	if (!fine) {
 		free(own);
 		free(from);
 		return fail(e, NO_MEMORY, "no memory for the word '%s'", name);
 	}
-	convert(rows + (size_t)y->row_count * width, F32, w->data, w->dtype, (size_t)count * width);
 	paths[y->count] = from;
 	words[y->count++] = (new_word){ own, y->row_count, count };
 	y->row_count += count;
@@ -85,15 +126,17 @@ static int by_name(const struct dirent **a, const struct dirent **b) { return st
 
 static bool read_file(embeddings *y, const char *path, const char *name, size_t length, int most, error *e)
 {
-	char reason[300], line[LONGEST_PATH + 400];
+	char line[LONGEST_PATH + 400];
+	refusal why;
 	error own = { 0 };
 	weights *file = weights_open(path, &own);
-	const weight *w = file ? vectors_in(file, y->width, most, reason, sizeof reason) : NULL;
+	const weight *found[TEXT_ENCODERS] = { NULL };
+	bool usable = file && find_vectors(y, file, most, found, &why);
 	if (file)
-		snprintf(line, sizeof line, "%s: %s", path, reason);
+		snprintf(line, sizeof line, "%s: %s", path, why.text);
 	else
 		snprintf(line, sizeof line, "%s", own.text);
-	bool fine = w ? add_word(y, path, name, length, w, e) : add_unusable(y, name, length, line, e);
+	bool fine = usable ? add_word(y, path, name, length, found, e) : add_unusable(y, name, length, line, e);
 	weights_close(file);
 	return fine;
 }
@@ -131,10 +174,11 @@ static bool read_entry(embeddings *y, const char *folder, const char *name, bool
 	return add_unusable(y, name, length, line, e);
 }
 
-bool embeddings_read(embeddings *y, const char *folder, int width, int most, error *e)
+bool embeddings_read(embeddings *y, const char *folder, const int width[TEXT_ENCODERS], int most, error *e)
 {
 	struct dirent **names;
-	*y = (embeddings){ .width = width };
+	*y = (embeddings){ 0 };
+	memcpy(y->width, width, sizeof y->width);
 	int n = scandir(folder, &names, NULL, by_name);
 	if (n < 0) return fail(e, errno_status(), "%s: cannot be read as a folder: %s", folder, strerror(errno));
 	bool fine = true;
@@ -166,7 +210,7 @@ void embeddings_free(embeddings *y)
 	}
 	free(y->words);
 	free(y->paths);
-	free(y->rows);
+	for (int k = 0; k < TEXT_ENCODERS; k++) free(y->rows[k]);
 	free(y->unusable);
 	*y = (embeddings){ 0 };
 }

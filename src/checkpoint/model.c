@@ -45,7 +45,8 @@ bool model_bind(void *context, const char *name, shape s, dtype *d, const void *
 	size_t length = strlen(name);
 	if (length > 10 && !strcmp(name + length - 10, ".new_words")) {
 		*d = F32;
-		*data = m->words.rows;
+		role r = family_role_of(&m->family, name);
+		*data = r >= TEXT_ENCODER && r < FAMILY_ROLES ? m->words.rows[r - TEXT_ENCODER] : NULL;
 		return true;
 	}
 	if (m->bind) return m->bind(m->bind_context, name, s, d, data, e);
@@ -213,7 +214,10 @@ static bool read_words(model *m, const char *folder, error *e)
 {
 	if (!m->tokenizers[0]) return true;
 	int room = m->family.text[0].length - 2; /* begin and end */
-	if (!embeddings_read(&m->words, folder, text_width(&m->family.text[0]), room, e)) return false;
+	int width[TEXT_ENCODERS] = { 0 };
+	for (int k = 0; k < TEXT_ENCODERS; k++)
+		if (m->tokenizers[k] && !text_in_one_piece(&m->family.text[k])) width[k] = text_width(&m->family.text[k]);
+	if (!embeddings_read(&m->words, folder, width, room, e)) return false;
 	for (int i = 0; i < m->words.unusable_count; i++) model_note(m, SUMI_DETAIL, "%s", m->words.unusable[i].reason);
 	model_note(m, SUMI_DETAIL, "%s: %d learned words", folder, m->words.count);
 	return true;

@@ -28,7 +28,8 @@ static bool add_piece(
     token_run *r, const model *m, int encoder, const char *text, const prompt_piece *piece, size_t *lost, error *e)
 {
 	size_t left = r->room - r->count, count;
-	int words = encoder ? 0 : m->words.count; /* learned words belong to the first encoder */
+	bool none = text_in_one_piece(&m->family.text[encoder]); /* T5 has no learned words */
+	int words = none ? 0 : m->words.count;
 	if (!new_words_encode(m->words.words, words, m->tokenizers[encoder], text + piece->first, piece->length,
 	        r->ids + r->count, left, &count, e))
 		return false;

@@ -104,6 +104,8 @@ static void expect_unusable(const embeddings *y, const char *text, const char *r
 	if (!strstr(y->unusable[i].reason, reason)) fail_saying("%s\n", y->unusable[i].reason);
 }
 
+static const int one[TEXT_ENCODERS] = { WIDTH }, two[TEXT_ENCODERS] = { WIDTH, WIDTH / 2 };
+
 static void test_files_of_every_tool(void **state)
 {
 	(void)state;
@@ -120,7 +122,7 @@ static void test_files_of_every_tool(void **state)
 	scratch_write("hidden.png", "\x89PNG....IHDR....tEXtsd-ti-embedding\0eyJ", 39);
 	scratch_write("output.png", "\x89PNG....IHDR....IDAT", 20);
 	scratch_write("kohya.pt", "no model", 8);
-	assert_true(embeddings_read(&y, scratch, WIDTH, 6, &e));
+	assert_true(embeddings_read(&y, scratch, one, 6, &e));
 	expect_unusable(&y, "a Broken cup", "not a model");
 	expect_unusable(&y, "in the style of (other:1.2)", "numbers, this model's text encoder takes");
 	expect_unusable(&y, "long", "7 vectors");
@@ -137,11 +139,51 @@ static void test_files_of_every_tool(void **state)
 	assert_string_equal(y.words[1].name, "kohya");
 	assert_int_equal(y.words[1].first, 1);
 	assert_int_equal(y.words[1].count, 3);
-	for (int i = 0; i < WIDTH; i++) assert_true(y.rows[i] == (float)(i + 1));
-	for (int i = 0; i < 3 * WIDTH; i++) assert_true(y.rows[WIDTH + i] == (float)(i + 1));
+	for (int i = 0; i < WIDTH; i++) assert_true(y.rows[0][i] == (float)(i + 1));
+	for (int i = 0; i < 3 * WIDTH; i++) assert_true(y.rows[0][WIDTH + i] == (float)(i + 1));
 	embeddings_free(&y);
-	assert_false(embeddings_read(&y, scratch_path("none"), WIDTH, 6, &e));
+	assert_false(embeddings_read(&y, scratch_path("none"), one, 6, &e));
 	assert_says(e, "none");
+}
+
+/* A file for SDXL: vectors of each of its two encoders. */
+static void write_pair(const char *file, int l, int g, int width_g)
+{
+	error e = { 0 };
+	float values[64];
+	for (int i = 0; i < 64; i++) values[i] = (float)(i + 1);
+	int64_t of_l[] = { l, WIDTH }, of_g[] = { g, width_g };
+	weights_writer *w = weights_writer_new(scratch_path(file), &e);
+	assert_true(w && weights_writer_declare(w, "clip_g", F32, 2, of_g, &e) &&
+	            weights_writer_declare(w, "clip_l", F32, 2, of_l, &e) &&
+	            weights_writer_append(w, values, (size_t)(g * width_g) * sizeof *values, &e) &&
+	            weights_writer_append(w, values, (size_t)(l * WIDTH) * sizeof *values, &e) &&
+	            weights_writer_finish(w, &e));
+}
+
+static void test_files_for_two_encoders(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	embeddings y;
+	write_pair("good.safetensors", 2, 2, WIDTH / 2);
+	write_pair("uneven.safetensors", 2, 1, WIDTH / 2);
+	write_pair("wide.safetensors", 1, 1, WIDTH);
+	write_vectors("single.safetensors", "emb_params", F32, 2, 1, WIDTH);
+	assert_true(embeddings_read(&y, scratch, two, 6, &e));
+	assert_int_equal(y.count, 1);
+	assert_string_equal(y.words[0].name, "good");
+	assert_int_equal(y.words[0].count, 2);
+	for (int i = 0; i < 2 * WIDTH; i++) assert_true(y.rows[0][i] == (float)(i + 1));
+	for (int i = 0; i < WIDTH; i++) assert_true(y.rows[1][i] == (float)(i + 1));
+	expect_unusable(&y, "uneven", "2 vectors for one text encoder and 1 for another");
+	expect_unusable(&y, "wide", "numbers, this model's text encoder takes");
+	expect_unusable(&y, "single", "this model has two");
+	embeddings_free(&y);
+	assert_true(embeddings_read(&y, scratch, one, 6, &e));
+	assert_int_equal(y.count, 1);
+	expect_unusable(&y, "good", "this model has one");
+	embeddings_free(&y);
 }
 
 int main(void)
@@ -150,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_names_in_texts),
 		cmocka_unit_test(test_room_and_padding),
 		IN_SCRATCH(test_files_of_every_tool),
+		IN_SCRATCH(test_files_for_two_encoders),
 	};
 	return cmocka_run_group_tests(tests, open_tokens, close_tokens);
 }

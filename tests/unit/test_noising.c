@@ -108,6 +108,32 @@ static void times(void **state)
 	noise_schedule_free(&s);
 }
 
+/* Of flow: the mode density's distribution by its inverse, found by bisection (Esser et al., section 3.1), and the
+ * shift of times, under which P(shifted < t) = P(time < t / (shift − (shift − 1)·t)). */
+static double mode_time(double u, double scale) { return 1 - u - scale * (pow(cos(acos(-1) / 2 * u), 2) - 1 + u); }
+
+static void times_of_flow(void **state)
+{
+	(void)state;
+	noising n = { .prediction = PREDICT_FLOW, .scheme = MODE_TIMES, .mode_scale = 0.8 };
+	for (double time = 0.1; time < 1; time += 0.2) {
+		double low = 0, high = 1; /* the time falls with u */
+		for (int i = 0; i < 50; i++) *(mode_time((low + high) / 2, 0.8) > time ? &low : &high) = (low + high) / 2;
+		assert_true(fabs(share_below(&n, time) - (1 - low)) < 0.01);
+	}
+	n.mode_scale = 0;
+	for (double time = 0.1; time < 1; time += 0.2) assert_true(fabs(share_below(&n, time) - time) < 0.01);
+	n.scheme = UNIFORM_TIMES;
+	n.shift = 3;
+	for (double time = 0.1; time < 1; time += 0.2)
+		assert_true(fabs(share_below(&n, time) - time / (3 - 2 * time)) < 0.01);
+	n.scheme = COSMAP_WEIGHTS;
+	assert_true(fabs(expect_mixture(&n, 250, 0.75, 0.25, -1, 1) - 2 / (acos(-1) * 0.625)) < 1e-6);
+	n.scheme = SIGMA_ROOT_WEIGHTS;
+	assert_true(fabs(expect_mixture(&n, 250, 0.75, 0.25, -1, 1) - 16) < 1e-6);
+	assert_true(expect_mixture(&n, 0, 1, 0, -1, 1) == 1e6);
+}
+
 /* The offset is one number for a whole channel, N(0, offset²); the noise below it is torch.randn of [C,H,W]. */
 static void offset_noise(void **state)
 {
@@ -142,6 +168,7 @@ int main(void)
 		cmocka_unit_test(targets_and_weights),
 		cmocka_unit_test(the_last_step_is_noise_alone),
 		cmocka_unit_test(times),
+		cmocka_unit_test(times_of_flow),
 		cmocka_unit_test(offset_noise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

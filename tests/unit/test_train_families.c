@@ -89,7 +89,7 @@ static void try_lora(const char *base, const char *keys, const char *prefix)
 	snprintf(names, sizeof names, "network_keys=%s", keys);
 	write_squares("lora", "red", red, "a green thing");
 	RUN(TRAIN_LORA, from, names, "train_data_dir=lora", "output=lora.safetensors", "train_batch_size=8",
-	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_alpha=2", "train_text_encoder=true",
+	    "max_train_steps=40", "learning_rate=1e-2", "network_dim=4", "network_alpha=2", "train_text_encoder=true",
 	    "optimizer=adamw8bit", "gradient_checkpointing=true");
 	const char *model_path = scratch_path(base), *file = scratch_path("lora.safetensors");
 	double without = redness(drawn(model_path, "a green thing", NULL, NULL));
@@ -109,6 +109,36 @@ static void test_loras_change_the_picture(void **state)
 	try_lora("xl.safetensors", "peft", "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A");
 	try_lora("sd3.safetensors", "kohya", "lora_unet_joint_blocks_0_x_block_attn2_qkv.lora_up");
 	try_lora("sd3.safetensors", "peft", "transformer.transformer_blocks.1.norm1_context.linear.lora_B");
+}
+
+/* A word that both encoders learn, each in vectors of its own. */
+static void try_word(const char *base, const char *prompt_before)
+{
+	error e = { 0 };
+	char from[64];
+	snprintf(from, sizeof from, "model=%s", base);
+	write_squares("word", "red", red, "a zork thing");
+	mkdir(scratch_path("words"), 0777);
+	RUN(TRAIN_EMBEDDING, from, "train_data_dir=word", "output=words/zork.safetensors", "train_batch_size=8",
+	    "max_train_steps=60", "learning_rate=3e-2", "placeholder_token=zork", "initializer_token=green",
+	    "num_vectors=2", "adam_weight_decay=0");
+	const char *file = scratch_path(base), *folder = scratch_path("words");
+	double before = redness(drawn(file, prompt_before, NULL, NULL));
+	assert_true(redness(drawn(file, "a Zork thing", NULL, folder)) > before + 100);
+	double now = redness(drawn(file, prompt_before, NULL, folder));
+	assert_true(now < before + 1 && now > before - 1); /* other words mean what they meant */
+	weights *w = weights_open(scratch_path("words/zork.safetensors"), &e);
+	const weight *l = w ? weights_find(w, "clip_l") : NULL, *g = w ? weights_find(w, "clip_g") : NULL;
+	assert_true(l && g && weights_count(w) == 2);
+	assert_true(l->shape[0] == 2 && l->shape[1] == 16 && g->shape[0] == 2 && g->shape[1] == 32);
+	weights_close(w);
+}
+
+static void test_new_words(void **state)
+{
+	(void)state;
+	try_word("xl.safetensors", "a green green thing");
+	try_word("sd3.safetensors", "a green green thing");
 }
 
 /* ── conditions ── */
@@ -268,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words_are_learned),
 		cmocka_unit_test(test_loras_change_the_picture),
+		cmocka_unit_test(test_new_words),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_dropped_captions),
 		cmocka_unit_test(test_encoders_agree),

@@ -1,7 +1,8 @@
 /* embedding.c - `train embedding`: a new word for a checkpoint (textual inversion, Gal et al., arXiv 2208.01618). Only
- * the word's vectors learn, rows added to the text encoder's table; the file holds them [vectors,width] under the
- * word itself, from which diffusers takes its name; A1111, ComfyUI and kohya's scripts take the file's name and its
- * only tensor. */
+ * the word's vectors learn, rows added to the tables of the text encoders that read chunks (T5 reads the word as it is
+ * spelled). The file holds them [vectors,width]: of one encoder under the word itself, from which diffusers takes its
+ * name; A1111, ComfyUI and kohya's scripts take the file's name and its only tensor. Of two as clip_l and clip_g. */
+#include "base/text.h"
 #include "train/run/jobs.h"
 #include "train/run/validation.h"
 #include <stdlib.h>
@@ -11,49 +12,55 @@ enum { LONGEST_CAPTION = 4096 };
 
 typedef struct inversion {
 	diffusion diffusion;
-	char rows[200]; /* the name of the vectors among the weights; "": not built yet */
+	char rows[TEXT_ENCODERS][200]; /* the names of the vectors among the weights, for each encoder; "": not built yet */
 } inversion;
 
-/* The vector of the first token of --initializer_token. */
-static const float *first_vector(const diffusion *d, float *vector, int width, error *e)
+/* The vector of the first token of --initializer_token, as encoder k has it in its table. */
+static bool first_vector(const diffusion *d, int k, float *vector, int width, error *e)
 {
 	const char *word = d->options->initializer_token;
+	const learner *m = &d->learner;
 	int32_t id;
 	size_t count;
-	const learner *m = &d->learner;
-	if (!tokenizer_encode(d->conditions.texts.tokenizers[0], word, strlen(word), &id, 1, &count, e)) return NULL;
-	if (!count) return fail(e, BAD_USAGE, "--initializer_token '%s' has no token", word), NULL;
-	for (int i = 0; i < m->count; i++) {
-		const learner_weight *w = &m->weights[i];
-		bool table = strstr(w->name, "token_emb") && w->shape.n == 2 && w->shape.d[1] == width && id < w->shape.d[0];
-		if (!table) continue;
-		size_t at = (size_t)id * (size_t)width * dtype_size(w->dtype);
-		convert(vector, F32, (const char *)w->bytes + at, w->dtype, (size_t)width);
-		return vector;
-	}
-	return fail(e, BAD_FILE, "the text encoder has no table of tokens"), NULL;
+	char name[200];
+	if (!tokenizer_encode(d->conditions.texts.tokenizers[k], word, strlen(word), &id, 1, &count, e)) return false;
+	if (!count) return fail(e, BAD_USAGE, "--initializer_token '%s' has no token", word);
+	snprintf(name, sizeof name, "%s.%s", m->family.prefix[TEXT_ENCODER + k], text_table_name(&m->family.text[k]));
+	const learner_weight *w = learner_find(m, name);
+	if (!w || w->shape.n != 2 || w->shape.d[1] != width || id >= w->shape.d[0])
+		return fail(e, BAD_FILE, "the %s has no table of tokens '%s'", role_name((role)(TEXT_ENCODER + k)), name);
+	size_t at = (size_t)id * (size_t)width * dtype_size(w->dtype);
+	convert(vector, F32, (const char *)w->bytes + at, w->dtype, (size_t)width);
+	return true;
 }
 
-/* The graph names the parameter; it becomes one of the model's weights then. */
-static bool add_rows(inversion *j, graph *g, error *e)
+/* The graph names a parameter of rows; it becomes one of the model's weights then. */
+static bool add_rows(inversion *j, int k, const char *name, shape s, error *e)
 {
-	for (int i = 1; i <= node_count(g) && !*j->rows; i++) {
-		const node *n = node_of(g, (tensor)i);
-		if (n->op == PARAM && strstr(n->name, ".new_words")) snprintf(j->rows, sizeof j->rows, "%s", n->name);
-	}
-	tensor t = find(g, j->rows);
-	if (!t) return fail(e, BAD_USAGE, "this model reads no words");
-	if (learner_find(&j->diffusion.learner, j->rows)) return true;
-	shape s = shape_of(g, t);
+	learner *m = &j->diffusion.learner;
 	size_t width = (size_t)s.d[1];
+	snprintf(j->rows[k], sizeof j->rows[k], "%s", name);
+	if (learner_find(m, name)) return true;
 	float *vector = malloc(width * sizeof *vector);
-	bool fine = vector || fail(e, NO_MEMORY, "no memory for a vector");
-	fine =
-	    fine && first_vector(&j->diffusion, vector, s.d[1], e) && learner_add(&j->diffusion.learner, j->rows, s, 0, e);
-	learner_weight *w = fine ? learner_find(&j->diffusion.learner, j->rows) : NULL;
+	bool fine = (vector || fail(e, NO_MEMORY, "no memory for a vector")) &&
+	            first_vector(&j->diffusion, k, vector, s.d[1], e) && learner_add(m, name, s, 0, e);
+	learner_weight *w = fine ? learner_find(m, name) : NULL;
 	for (int i = 0; w && i < s.d[0]; i++) memcpy(w->value + (size_t)i * width, vector, width * sizeof *vector);
 	free(vector);
 	return fine;
+}
+
+static bool add_all_rows(inversion *j, graph *g, error *e)
+{
+	bool any = false;
+	for (int i = 1, last = node_count(g); i <= last; i++) {
+		const node *n = node_of(g, (tensor)i);
+		if (n->op != PARAM || !ends_in(n->name, ".new_words")) continue;
+		role r = family_role_of(&j->diffusion.learner.family, n->name);
+		if (!add_rows(j, (int)(r - TEXT_ENCODER), n->name, n->shape, e)) return false;
+		any = true;
+	}
+	return any || fail(e, BAD_USAGE, "this model reads no words");
 }
 
 static tensor build(void *context, nn *n, int count, int height, int width)
@@ -61,7 +68,7 @@ static tensor build(void *context, nn *n, int count, int height, int width)
 	inversion *j = context;
 	error e = { 0 };
 	tensor loss = diffusion_build(&j->diffusion, n, count, height, width);
-	if (!failed(graph_error(n->g)) && !add_rows(j, n->g, &e)) graph_fail(n->g, "%s", e.text);
+	if (!failed(graph_error(n->g)) && !add_all_rows(j, n->g, &e)) graph_fail(n->g, "%s", e.text);
 	return loss;
 }
 
@@ -96,16 +103,30 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	return fine;
 }
 
+/* What the vectors are called: of one encoder the word itself, of two what tools for SDXL expect. */
+static const char *key_of(const inversion *j, int k)
+{
+	static const char *const keys[TEXT_ENCODERS] = { "clip_l", "clip_g", "t5xxl" };
+	return *j->rows[1] ? keys[k] : j->diffusion.conditions.word.name;
+}
+
+static bool put(const inversion *j, weights_writer *out, int k, bool write, error *e)
+{
+	const learner_weight *w = *j->rows[k] ? learner_find(&j->diffusion.learner, j->rows[k]) : NULL;
+	if (!w) return true;
+	const float *values = j->diffusion.options->use_ema && w->average ? w->average : w->value;
+	int64_t dims[] = { w->shape.d[0], w->shape.d[1] };
+	return write ? weights_writer_append(out, values, shape_count(w->shape) * sizeof *values, e)
+	             : weights_writer_declare(out, key_of(j, k), F32, 2, dims, e);
+}
+
 static bool finish(void *context, const char *path, error *e)
 {
 	const inversion *j = context;
-	const learner_weight *w = learner_find(&j->diffusion.learner, j->rows);
-	const float *values = j->diffusion.options->use_ema && w->average ? w->average : w->value;
-	int64_t dims[] = { w->shape.d[0], w->shape.d[1] };
 	weights_writer *out = weights_writer_new(path, e);
-	if (out && weights_writer_declare(out, j->diffusion.conditions.word.name, F32, 2, dims, e) &&
-	    weights_writer_append(out, values, shape_count(w->shape) * sizeof *values, e))
-		return weights_writer_finish(out, e);
+	bool fine = out != NULL;
+	for (int i = 0; fine && i < 2 * TEXT_ENCODERS; i++) fine = put(j, out, i % TEXT_ENCODERS, i >= TEXT_ENCODERS, e);
+	if (fine) return weights_writer_finish(out, e);
 	weights_writer_abort(out);
 	return false;
 }

@@ -1,5 +1,6 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
 #include "backend/backend.h"
+#include "base/text.h"
 #include "train/run/validation.h"
 #include "io/picture.h"
 #include "pipeline/engine.h"
@@ -20,16 +21,16 @@ static bool bind_current(void *context, const char *name, shape s, dtype *d, con
 static embeddings words_of(const diffusion *d)
 {
 	const learner *m = &d->learner;
-	for (int i = 0; d->conditions.word.count && i < m->count; i++) {
+	embeddings y = { .words = (new_word *)&d->conditions.word, .count = d->conditions.word.count > 0 };
+	for (int i = 0; y.count && i < m->count; i++) {
 		const learner_weight *w = &m->weights[i];
-		if (!strstr(w->name, ".new_words")) continue;
-		return (embeddings){ .words = (new_word *)&d->conditions.word,
-			.count = 1,
-			.rows = w->average ? w->average : w->value,
-			.row_count = w->shape.d[0],
-			.width = w->shape.d[1] };
+		role r = family_role_of(&m->family, w->name);
+		if (!ends_in(w->name, ".new_words") || r < TEXT_ENCODER || r >= FAMILY_ROLES) continue;
+		y.rows[r - TEXT_ENCODER] = w->average ? w->average : w->value;
+		y.width[r - TEXT_ENCODER] = w->shape.d[1];
+		y.row_count = w->shape.d[0];
 	}
-	return (embeddings){ 0 };
+	return y;
 }
 
 /* One picture for each of the prompts, which are parted by '|'. */
