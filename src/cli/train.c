@@ -158,9 +158,11 @@ static int find_job(int argc, char **argv)
 /* The result's path goes to standard output, for scripts, as with pictures. */
 static int print_result(const sumi_training *run, const display *d)
 {
-	char path[4096], batches[32] = "0";
+	char path[4096], batches[32] = "0", plan[32] = "false";
 	if (!d->cache) sumi_training_get(run, "benchmark_loader", batches, sizeof batches, NULL);
-	if (d->first && !strcmp(batches, "0") && sumi_training_get(run, "output", path, sizeof path, NULL)) puts(path);
+	if (!d->cache) sumi_training_get(run, "plan", plan, sizeof plan, NULL);
+	bool wrote = !strcmp(batches, "0") && !strcmp(plan, "false");
+	if (d->first && wrote && sumi_training_get(run, "output", path, sizeof path, NULL)) puts(path);
 	return 0;
 }
 

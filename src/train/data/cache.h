@@ -34,9 +34,9 @@ void cache_key(char key[64], const char *what, int encoder);
 
 /* ── writing ── */
 typedef struct cache_options {
-	const char *folder; /* made where it is not there */
+	const char *folder;           /* made where it is not there */
 	const caption_readers *texts; /* the states of those that are not trained are kept; NULL: none */
-	dtype stored;       /* F32, F16 or BF16 */
+	dtype stored;                 /* F32, F16 or BF16 */
 	dtype compute;
 	int threads;
 	/* After each batch; of: −1 of a stream. False: leave with STOPPED. May be NULL. */

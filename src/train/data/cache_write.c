@@ -39,8 +39,8 @@ typedef struct writing {
 	encoder *encoders[MOST_ENCODERS]; /* one for each size */
 	int encoder_count;
 	caption_encoder *words[TEXT_ENCODERS]; /* NULL: its states are not kept */
-	int batch;                   /* pictures that are encoded together */
-	float *pixels;               /* of a whole batch */
+	int batch;                             /* pictures that are encoded together */
+	float *pixels;                         /* of a whole batch */
 	size_t pixel_room;
 	kept waiting[SAMPLES_OF_FILE];
 	int waiting_count, files;
@@ -287,7 +287,8 @@ static bool open_words(writing *w, int k, error *e)
 {
 	const cache_options *o = w->o;
 	const tokenizer *t = o->texts->tokenizers[k];
-	caption_encoder *made = w->words[k] = words_new(w->m, k, t, w->batch, o->texts->tokens[k], o->compute, o->threads, e);
+	caption_encoder *made = w->words[k] =
+	    words_new(w->m, k, t, w->batch, o->texts->tokens[k], o->compute, o->threads, e);
 	const float *states = made ? words_run(made, NULL, 0, e) : NULL;
 	return states && (w->empty[k] = stored(w, states, words_each(made), e));
 }

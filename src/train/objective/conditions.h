@@ -13,7 +13,7 @@ typedef struct conditions {
 	/* Of encoders that are not trained, one of the two: */
 	bool cached[TEXT_ENCODERS];
 	caption_encoder *at_work[TEXT_ENCODERS]; /* made for the first batch */
-	int batch;                     /* of which so many captions are read */
+	int batch;                               /* of which so many captions are read */
 	dtype compute;
 	int threads;
 } conditions;

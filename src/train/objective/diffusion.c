@@ -447,8 +447,7 @@ static bool make_own_cache(diffusion *d, const data_options *source, const train
 {
 	const train_options *o = d->options;
 	cache_origin wanted;
-	const caption_readers *t =
-	    o->cache_text && !source->varies && o->job != TRAIN_EMBEDDING ? &d->conditions.texts : NULL;
+	const caption_readers *t = d->keeps_texts ? &d->conditions.texts : NULL;
 	if (!path_next_to_output(o, ".cache", d->cache_folder, e) || !cache_origin_of(&d->learner, t, source, &wanted, e))
 		return false;
 	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
@@ -491,14 +490,29 @@ static bool find_class(diffusion *d, const data_options *source, error *e)
 	return set != NULL;
 }
 
+/* Whether the set is encoded once, before the first step. */
+static bool keeps_latents(const diffusion *d, const data_options *source)
+{
+	const train_options *o = d->options;
+	return o->cache_latents && !is_stream(source->path) && !o->random_crop && !o->random_flip;
+}
+
+/* A word that is learned changes captions, and with them what T5 reads. */
+static bool keeps_texts(const diffusion *d, const data_options *source)
+{
+	const train_options *o = d->options;
+	return keeps_latents(d, source) && o->cache_text && !source->varies && o->job != TRAIN_EMBEDDING;
+}
+
 bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e)
 {
 	const train_options *o = d->options;
 	family *f = &d->learner.family;
 	int side = data_side(source), factor = vae_factor(&f->autoencoder);
+	d->keeps_texts = keeps_texts(d, source);
 	if (!sides_fit(source, f, e)) return false;
 	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
-	bool wanted = given || (o->cache_latents && !streamed && !o->random_crop && !o->random_flip);
+	bool wanted = given || keeps_latents(d, source);
 	bool measure = !*o->model && o->latent_scale == 0;
 	if (measure && streamed) return fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
 	if (given && !open_given_cache(d, source, l, e)) return false;
@@ -530,17 +544,45 @@ static bool finish(void *context, const char *path, error *e)
 
 static bool validate(void *context, const char *path, error *e) { return validation_draw(context, NULL, path, e); }
 
+/* Their weights, in what they compute in: what more they need is little. */
+size_t diffusion_others(void *context)
+{
+	const diffusion *d = context;
+	const learner *m = &d->learner;
+	size_t numbers = 0;
+	for (int i = 0; i < m->count; i++) {
+		role r = family_role_of(&m->family, m->weights[i].name);
+		bool text = r >= TEXT_ENCODER && r < FAMILY_ROLES && !m->weights[i].buffer;
+		if (!text || d->conditions.texts.trained[r - TEXT_ENCODER] || d->conditions.cached[r - TEXT_ENCODER]) continue;
+		bool table = strstr(m->weights[i].name, "embed") != NULL; /* is read where it lies */
+		if (!table && !d->keeps_texts) numbers += shape_count(m->weights[i].shape);
+	}
+	return numbers * dtype_size(d->compute);
+}
+
+bool diffusion_train(diffusion *d, task *t, const training_listener *l, error *e)
+{
+	const train_options *o = d->options;
+	bool done = false;
+	data_options source = data_options_of(o, l, d->learner.family.size);
+	t->others = diffusion_others;
+	bool given = is_cache(source.path), fine = survey_source(o, &source, l, e);
+	d->keeps_texts = keeps_texts(d, &source);
+	fine = fine && sides_fit(&source, &d->learner.family, e) &&
+	       (!given || diffusion_prepare_latents(d, &source, l, e)) && train_plan(t, o, &source, l, &done, e);
+	if (done) return fine;
+	return fine && (given || diffusion_prepare_latents(d, &source, l, e)) && train(t, o, &source, l, e);
+}
+
 bool train_diffusion(const train_options *o, const training_listener *l, error *e)
 {
 	diffusion d;
 	bool fine = diffusion_open(&d, o, true, o->train_text_encoder, l, e);
-	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(&d, &source, l, e);
 	task t = {
 		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
 	};
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && train(&t, o, &source, l, e);
+	fine = fine && diffusion_train(&d, &t, l, e);
 	diffusion_close(&d);
 	return fine;
 }

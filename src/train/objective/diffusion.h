@@ -23,6 +23,7 @@ typedef struct diffusion {
 	char cache_folder[4096];
 	encoder *encoder;
 	dtype compute;
+	bool keeps_texts;    /* the states of frozen text encoders are kept with the latents before the first step */
 	bool pixel_sizes;    /* a batch's size is that of pictures; false: of latents */
 	int64_t class_first; /* pictures of the set from this index on keep the class as it is; −1: there are none */
 	float *scratch;      /* three latents and the moments of one */
@@ -38,6 +39,10 @@ void diffusion_close(diffusion *d);
  * *source is the cache: captions without pixels; and d->conditions says which text states it holds. */
 bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
 
+/* Of a task: the text encoders that work in each step, about. */
+size_t diffusion_others(void *d);
+/* The set surveyed, the memory planned, and, unless --plan asks for no more, latents prepared and steps made. */
+bool diffusion_train(diffusion *d, task *t, const training_listener *l, error *e);
 /* Of a task. Inputs of the graph: x, t, target, weight, and those of conditions.h. */
 tensor diffusion_build(void *d, nn *n, int count, int height, int width);
 bool diffusion_fill(void *d, graph *g, const data_batch *b, error *e);

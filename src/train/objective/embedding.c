@@ -143,11 +143,9 @@ bool train_embedding(const train_options *o, const training_listener *l, error *
 	diffusion *d = &j.diffusion;
 	bool fine = diffusion_open(d, o, false, true, l, e);
 	d->conditions.word = (new_word){ o->placeholder_token, 0, (int)o->num_vectors };
-	data_options source = data_options_of(o, l, d->learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(d, &source, l, e);
 	task t = { .learner = &d->learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && train(&t, o, &source, l, e);
+	fine = fine && diffusion_train(d, &t, l, e);
 	diffusion_close(d);
 	return fine;
 }

@@ -261,12 +261,10 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 	const family *f = &j.diffusion.learner.family;
 	if (fine && o->train_text_encoder && f->text[0].kind == TRANSFORMER_TEXT)
 		fine = fail(e, BAD_USAGE, "--train_text_encoder: LoRA files have no names for the text encoder of %s", f->name);
-	data_options source = data_options_of(o, l, j.diffusion.learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && diffusion_prepare_latents(&j.diffusion, &source, l, e);
 	task t = { .learner = &j.diffusion.learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	t.training = &j.paths;
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && train(&t, o, &source, l, e);
+	fine = fine && diffusion_train(&j.diffusion, &t, l, e);
 	diffusion_close(&j.diffusion);
 	return fine;
 }

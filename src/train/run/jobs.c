@@ -97,7 +97,7 @@ bool train_run(training_job job, const train_options *o, const training_listener
 	training_listener mine = l ? *l : (training_listener){ 0 };
 	if (team_rank(together)) mine.note = NULL; /* the others would say the same */
 	error own = { 0 };
-	bool writes = !team_rank(together) && !o->benchmark_loader;
+	bool writes = !team_rank(together) && !o->benchmark_loader && !o->plan;
 	run_place *place = writes ? run_place_take(o, &own) : NULL;
 	bool fine = !failed(&own) && team_wait(together, &own) && run_job(job, o, &mine, &own);
 	run_place_release(place);

@@ -78,25 +78,26 @@ static bool from_file(adding *a, learner_weight *w, error *e)
 	w->dtype = d;
 	if (!w->trained) return true;
 	if (!dtype_is_float(d)) return fail(e, BAD_FILE, "the weight '%s' is %s, no float", w->name, dtype_name(d));
-	size_t n = shape_count(s);
-	if (!(w->value = malloc(n * sizeof *w->value))) return fail(e, NO_MEMORY, "no memory for '%s'", w->name);
-	convert(w->value, F32, data, d, n);
-	w->bytes = NULL;
-	return true;
+	if (!(w->value = malloc(shape_count(s) * sizeof *w->value)))
+		return fail(e, NO_MEMORY, "no memory for '%s'", w->name);
+	return w->unfilled = true;
 }
 
 static bool from_seed(adding *a, learner_weight *w, const parameter *p, error *e)
 {
 	void *values = malloc(shape_count(p->shape) * dtype_size(p->dtype) + 1);
 	if (!values) return fail(e, NO_MEMORY, "no memory for '%s'", w->name);
-	parameter_fill(p, a->seed, true, values);
 	if (w->trained) {
 		w->value = values;
-	} else {
-		w->bytes = values;
-		w->dtype = p->dtype;
-		w->owned = true;
+		w->seed = a->seed;
+		w->start = p->start;
+		w->zero = p->zero;
+		return w->unfilled = true;
 	}
+	parameter_fill(p, a->seed, true, values);
+	w->bytes = values;
+	w->dtype = p->dtype;
+	w->owned = true;
 	return true;
 }
 
@@ -128,6 +129,23 @@ bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, v
 	return !failed(&own) || fail(e, own.status, "%s", own.text);
 }
 
+static void fill_weight(learner_weight *w)
+{
+	if (!w->unfilled) return;
+	parameter p = { .name = w->name, .shape = w->shape, .dtype = F32, .start = w->start, .zero = w->zero };
+	if (w->bytes)
+		convert(w->value, F32, w->bytes, w->dtype, shape_count(w->shape));
+	else
+		parameter_fill(&p, w->seed, true, w->value);
+	w->bytes = NULL;
+	w->unfilled = false;
+}
+
+void learner_fill(learner *m)
+{
+	for (int i = 0; i < m->count; i++) fill_weight(&m->weights[i]);
+}
+
 bool learner_add(learner *m, const char *name, shape s, float value, error *e)
 {
 	learner_weight *w = append(m, name, s, e);
@@ -154,6 +172,7 @@ void learner_freeze(learner *m, const char *beginning)
 	for (int i = 0; i < m->count; i++) {
 		learner_weight *w = &m->weights[i];
 		if (!w->trained || strncmp(w->name, beginning, strlen(beginning))) continue;
+		fill_weight(w);
 		w->trained = false;
 		w->bytes = w->value;
 		w->dtype = F32;
@@ -179,6 +198,7 @@ bool learner_settle(learner *m, error *e)
 	for (int i = 0; i < m->count; i++) {
 		learner_weight *w = &m->weights[i];
 		if (!w->trained) continue;
+		if (learner_backend(m)->device) fill_weight(w);
 		if (!settle(m, w, w->value, &w->own_value, e) || !settle(m, w, w->average, &w->own_average, e)) return false;
 	}
 	return true;
@@ -210,6 +230,7 @@ bool learner_start_average(learner *m, error *e)
 		size_t bytes = shape_count(w->shape) * sizeof(float);
 		if (!w->trained || w->group || w->average) continue;
 		if (!(w->average = malloc(bytes))) return fail(e, NO_MEMORY, "no memory for the average of '%s'", w->name);
+		fill_weight(w);
 		memcpy(w->average, w->value, bytes);
 	}
 	return learner_settle(m, e);
@@ -232,6 +253,13 @@ int64_t learner_parameters(const learner *m, bool trained_only)
 }
 
 bool learner_bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+{
+	learner_weight *w = learner_find(context, name);
+	if (w) fill_weight(w);
+	return learner_bind_unfilled(context, name, s, d, data, e);
+}
+
+bool learner_bind_unfilled(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
 {
 	const learner_weight *w = learner_find(context, name);
 	if (!w || !shape_same(w->shape, s)) return fail(e, BAD_FILE, "the model has no weight '%s' of that shape", name);

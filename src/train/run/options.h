@@ -60,7 +60,7 @@ typedef struct train_options {
 	/* the run */
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
 	    threads, profile, benchmark_loader;
-	bool tensorboard;
+	bool tensorboard, plan;
 	char *validation_prompts;   /* separated by "|" */
 	double validation_guidance; /* −1: the model's own */
 } train_options;

@@ -172,6 +172,7 @@ static const train_option table[] = {
 	FLAG(ALL, tensorboard, "true", FREE, "write the log for TensorBoard too, into output_dir"),
 	WHOLE(ALL, profile, "0", 0, 1e9, FREE,
 	    "after so many steps the time of each node is written to profile.txt (0: never)"),
+	FLAG(ALL, plan, "false", FREE, "report what memory the run takes, and train nothing"),
 	WHOLE(ALL, benchmark_loader, "0", 0, 1e9, FREE, "read so many batches, report the speed, and train nothing"),
 	TEXT(DRAWN, validation_prompts, "", FREE, "prompts that are drawn from time to time, separated by |"),
 	WHOLE(

@@ -17,6 +17,7 @@ typedef struct built { /* the graph for one shape of batch */
 	apply *apply;     /* changes the weights by the gradients, or by their sums */
 	int *owner;       /* [trained]: the first weight with the same gradient node, usually itself */
 	int *of_node;     /* [nodes]: the first weight of a gradient node, −1: it is none */
+	bool ready;       /* it is allocated */
 } built;
 
 struct stepper {
@@ -155,24 +156,41 @@ static size_t bytes_of(const graph *g)
 	return graph_constant_bytes(g) + (values > setup ? values : setup);
 }
 
-/* What does not fit is refused here, with the figure, and not killed after hours. */
+static memory_plan plan_of(const stepper *s, const built *b)
+{
+	const train_options *o = s->options;
+	const task *t = s->task;
+	optimizer_options how = how_to_optimize(s);
+	size_t constants = graph_constant_bytes(b->g), copies = 1 + (o->gradient_accumulation_steps > 1);
+	memory_plan p = { .frozen = constants, .values = bytes_of(b->g) - constants };
+	if (t->others) p.others = t->others(t->context);
+	for (int i = 0; i < s->trained; i++) {
+		const learner_weight *w = &t->learner->weights[s->indices[i]];
+		p.optimizer += optimizer_bytes(&how, 1, &w->shape);
+		p.weights += (copies + (o->use_ema && !w->group)) * shape_count(w->shape) * sizeof(float);
+	}
+	return p;
+}
+
+size_t memory_plan_total(const memory_plan *p) { return p->weights + p->optimizer + p->frozen + p->values + p->others; }
+
+/* What does not fit is refused here, with the figure, and not killed after hours. What of the plan is there already, as
+ * when a second shape of batches comes, is not needed once more. */
 static bool check_room(const stepper *s, const built *b, error *e)
 {
-	uint64_t needed = bytes_of(b->g), available = memory_available();
-	if (!s->optimizer) {
-		const train_options *o = s->options;
-		int copies = o->use_ema + (o->gradient_accumulation_steps > 1);
-		optimizer_options how = how_to_optimize(s);
-		for (int i = 0; i < s->trained; i++) {
-			shape one = s->task->learner->weights[s->indices[i]].shape;
-			needed += optimizer_bytes(&how, 1, &one) + (uint64_t)copies * shape_count(one) * sizeof(float);
-		}
-	}
+	memory_plan p = plan_of(s, b);
+	if (s->optimizer) p.weights = p.optimizer = p.others = 0;
+	double unit = 1 << 20;
+	uint64_t needed = memory_plan_total(&p), available = memory_available();
 	return needed <= available ||
 	       fail(e, NO_MEMORY,
-	           "%.0f MiB more are needed for batches of %d of %dx%d, the system has %.0f MiB: smaller batches, "
+	           "%.0f MiB %sare needed for batches of %d of %dx%d (%.0f of trained weights, %.0f of the optimizer, %.0f "
+	           "of "
+	           "frozen weights, %.0f of values and gradients%s), the system has %.0f MiB: smaller batches, "
 	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
-	           (double)needed / (1 << 20), b->count, b->width, b->height, (double)available / (1 << 20));
+	           (double)needed / unit, s->optimizer ? "more " : "", b->count, b->width, b->height,
+	           (double)p.weights / unit, (double)p.optimizer / unit, (double)p.frozen / unit, (double)p.values / unit,
+	           p.others ? ", and text encoders" : "", (double)available / unit);
 }
 
 static bool build(stepper *s, built *b, error *e)
@@ -187,8 +205,16 @@ static bool build(stepper *s, built *b, error *e)
 	keep(g, b->loss);
 	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
 	return add_paths(s, g, e) && learner_settle(t->learner, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
-	       graph_bind(g, learner_bind, t->learner, e) && graph_compile(g, learner_backend(t->learner), s->threads, e) &&
-	       check_room(s, b, e) && graph_allocate(g, NULL, NULL, e);
+	       graph_bind(g, learner_bind_unfilled, t->learner, e) &&
+	       graph_compile(g, learner_backend(t->learner), s->threads, e);
+}
+
+static bool make_ready(const stepper *s, built *b, error *e)
+{
+	if (b->ready) return true;
+	if (!check_room(s, b, e)) return false;
+	learner_fill(s->task->learner);
+	return b->ready = graph_allocate(b->g, NULL, NULL, e);
 }
 
 /* The graphs that use what b computes; the optimizer and the sums are there. */
@@ -216,7 +242,7 @@ static bool build_changes(stepper *s, built *b, error *e)
 	return fine;
 }
 
-static built *built_for(stepper *s, int count, int height, int width, error *e)
+static built *compiled_for(stepper *s, int count, int height, int width, error *e)
 {
 	for (int i = 0; i < s->graph_count; i++) {
 		built *b = &s->graphs[i];
@@ -229,6 +255,22 @@ static built *built_for(stepper *s, int count, int height, int width, error *e)
 	graph_profile(b->g, s->profiled);
 	s->graph_count++;
 	return b;
+}
+
+static built *built_for(stepper *s, int count, int height, int width, error *e)
+{
+	built *b = compiled_for(s, count, height, width, e);
+	if (!b || make_ready(s, b, e)) return b;
+	free_built(b); /* it is the last one, or its memory was never there */
+	s->graph_count -= b == &s->graphs[s->graph_count - 1];
+	return NULL;
+}
+
+bool stepper_plan(stepper *s, int count, int height, int width, memory_plan *p, error *e)
+{
+	const built *b = compiled_for(s, count, height, width, e);
+	if (b) *p = plan_of(s, b);
+	return b != NULL;
 }
 
 /* ── the team ── */

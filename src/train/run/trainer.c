@@ -1,5 +1,6 @@
 /* trainer.c - the loop: steps, averages, log, checkpoints, and an orderly end. */
 #include "train/run/trainer.h"
+#include "base/resources.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "train/run/benchmark.h"
@@ -162,6 +163,48 @@ static void tell_epochs(const run *r)
 	    epoch < 10 ? 1 : 0, epoch, (double)steps / epoch, (long long)steps);
 }
 
+/* The size of batches that steps are planned for; of buckets the square one. */
+static int planned_side(const data_options *source)
+{
+	int side = data_side(source);
+	return source->bucket_step ? side - side % source->bucket_step : side;
+}
+
+static bool report_plan(
+    const memory_plan *p, const data_options *source, const train_options *o, const training_listener *l, error *e)
+{
+	double unit = 1 << 20, total = (double)memory_plan_total(p) / unit, has = (double)memory_available() / unit;
+	char others[80] = "";
+	int side = planned_side(source);
+	if (p->others) snprintf(others, sizeof others, ", %.0f of text encoders", (double)p->others / unit);
+	training_note(l,
+	    "plan: %.0f MiB for batches of %d of %dx%d: %.0f of trained weights, %.0f of the optimizer, %.0f of frozen "
+	    "weights, "
+	    "%.0f of values and gradients%s; the system has %.0f MiB",
+	    total, source->batch, side, side, (double)p->weights / unit, (double)p->optimizer / unit,
+	    (double)p->frozen / unit, (double)p->values / unit, others, has);
+	return o->plan || total <= has ||
+	       fail(e, NO_MEMORY,
+	           "%.0f MiB are needed, the system has %.0f: smaller batches, --gradient_checkpointing, --optimizer "
+	           "adamw8bit or --mixed_precision bf16 need less",
+	           total, has);
+}
+
+bool train_plan(
+    const task *t, const train_options *o, const data_options *source, const training_listener *l, bool *done, error *e)
+{
+	memory_plan p;
+	*done = o->plan;
+	if (o->benchmark_loader) return true;
+	team *together = team_join(e);
+	stepper *s = together ? stepper_new(t, o, together, threads_of(o), e) : NULL;
+	int side = planned_side(source);
+	bool fine = s && stepper_plan(s, source->batch, side, side, &p, e) && report_plan(&p, source, o, l, e);
+	stepper_free(s);
+	if (together) team_leave(together, true);
+	return fine;
+}
+
 static bool start(run *r, const data_options *source, error *e)
 {
 	const train_options *o = r->options;
@@ -171,8 +214,7 @@ static bool start(run *r, const data_options *source, error *e)
 	r->rates.highest = o->learning_rate;
 	r->rates.warmup = o->lr_warmup_steps;
 	r->rates.steps = o->max_train_steps;
-	int side = data_side(source);
-	if (source->bucket_step) side -= side % source->bucket_step;
+	int side = planned_side(source);
 	char path[4200];
 	r->state = (training_state){ .seed = o->seed };
 	if (!(r->team = team_join(e)) || !check_folder(r, e) || !checkpoint_to_resume(r, path, e) ||

@@ -40,8 +40,14 @@ typedef struct task {
 	bool (*finish)(void *context, const char *path, error *e);
 	/* Draws samples to `path`, a PNG; NULL: there is nothing to see. */
 	bool (*validate)(void *context, const char *path, error *e);
-	const lora_training *training; /* low-rank paths; NULL: none */
+	const lora_training *training;   /* low-rank paths; NULL: none */
+	size_t (*others)(void *context); /* bytes that the task keeps besides while it trains; NULL: none */
 } task;
+
+/* Reports what memory the steps will take, before anything of it is allocated and any picture encoded; refuses what the
+ * system does not have, with the figures. With --plan that is all: *done is true then. */
+bool train_plan(const task *t, const train_options *o, const data_options *source, const training_listener *l,
+    bool *done, error *e);
 
 /* Runs o->max_train_steps in all, from the checkpoint that o names, if any. `source` gives the data options apart from
  * first_batch, rank and ranks. Fails with STOPPED after a stop that was asked for, when all is saved. A loss or a
