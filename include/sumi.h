@@ -280,6 +280,10 @@ typedef struct sumi_options {
 	 * CFG-Zero (Fan et al. 2025), and ComfyUI's. CFG norm: strength. Rescale CFG: share. Dynamic thresholding: mimic,
 	 * percentile. NULL: plain. */
 	const char *guidance_method;
+	/* The autoencoder works in tiles of about this side, in pixels, which bounds its memory and takes longer: 256 at
+	 * least, for most models. 0: in one piece, or, where that would take more than max_memory, in tiles as large as
+	 * fit; a note says so. */
+	int tile_size;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

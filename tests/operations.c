@@ -168,6 +168,17 @@ static tensor build_group_norm(graph *g, const int *s)
 	return group_norm(g, x, gamma, beta, groups, 1e-5f, a);
 }
 
+/* groups, activation, shape; the statistics are any numbers */
+static tensor build_given_norm(graph *g, const int *s)
+{
+	int groups = *s++;
+	activation a = (activation)*s++;
+	tensor x = values(g, "x", next_shape(&s));
+	int channels = dim(g, x, -1);
+	tensor gamma = full(g, "gamma", shape1(channels)), beta = full(g, "beta", shape1(channels));
+	return group_norm_given(g, x, gamma, beta, full(g, "statistics", shape3(dim(g, x, 0), 2, channels)), groups, a);
+}
+
 /* with gamma and beta, shape */
 static tensor build_layer_norm(graph *g, const int *s)
 {
@@ -337,6 +348,8 @@ const operation_case operation_cases[] = {
 	{ GROUP_NORM, build_group_norm, { 2, GELU, 4, 1, 1, 1, 6 } },
 	{ GROUP_NORM, build_group_norm, { 8, SILU, 4, 2, 21, 27, 32 } },
 	{ GROUP_NORM, build_group_norm, { 6, SILU, 4, 1, 18, 17, 72 } },
+	{ GROUP_NORM, build_given_norm, { 4, SILU, 4, 2, 5, 4, 12 } },
+	{ GROUP_NORM, build_given_norm, { 6, NO_ACTIVATION, 4, 1, 18, 17, 72 } },
 	{ LAYER_NORM, build_layer_norm, { 1, 3, 2, 7, 40 } },
 	{ LAYER_NORM, build_layer_norm, { 1, 2, 5, 33 } },
 	{ LAYER_NORM, build_layer_norm, { 0, 3, 3, 5, 24 } },
@@ -436,7 +449,7 @@ static bool lacks_gradient(const graph *g, tensor y)
 {
 	const node *n = node_of(g, y);
 	return (n->op == MATMUL && (n->in[3] || n->a[2])) || (n->op == CONV && (n->in[3] || n->a[5])) ||
-	       (n->op == ATTENTION && n->inputs > 3);
+	       (n->op == ATTENTION && n->inputs > 3) || (n->op == GROUP_NORM && n->inputs > 3);
 }
 
 case_graph build_case(const operation_case *c, dtype compute, bool differentiate)

@@ -20,7 +20,8 @@ typedef struct settings {
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
 	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, skip_layer_start, skip_layer_end;
-	bool zero_negative, no_metadata, verbose, quiet;
+	long long tile_size;
+	bool zero_negative, tiling, no_metadata, verbose, quiet;
 	char wanted_hash[16]; /* of the model that made the picture of --from; "": unknown */
 } settings;
 
@@ -145,7 +146,11 @@ static const option table[] = {
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
 	    .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
 	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL,
-	    "refuse to begin what would take more, e.g. 6G (what is free)" },
+	    "change the plan, and refuse, what would take more, e.g. 6G (what is free)" },
+	{ .name = "vae-tiling", .kind = FLAG, AT(tiling),
+	    .help = "decode and encode in tiles: less memory, more time (where --max-memory asks for it)" },
+	{ .name = "vae-tile-size", .alias = "tiles", .kind = INTEGER, AT(tile_size), 8, 65536, "PIXELS", NULL,
+	    "in tiles of this side (512)" },
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print memory, kernels and times" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
@@ -307,6 +312,7 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.blend = s->prompt_to ? s->blend : 0;
 	o.variation_seed = s->variation_seed < 0 ? 0 : s->variation_seed;
 	o.variation_strength = s->variation;
+	o.tile_size = s->tile_size ? (int)s->tile_size : s->tiling ? 512 : 0;
 	o.hashes = !s->no_metadata;
 	o.listener = l;
 	return o;

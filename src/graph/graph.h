@@ -66,7 +66,7 @@ typedef enum opcode {
 	CONV_DX, /* dy, w → dx; attributes as CONV */
 	CONV_DW, /* dy, x → dw, full precision */
 
-	GROUP_NORM,    /* x, gamma, beta; a[0] groups, a[1] activation, f[0] epsilon */
+	GROUP_NORM,    /* x, gamma, beta, statistics (0: x's own); a[0] groups, a[1] activation, f[0] epsilon */
 	GROUP_NORM_DX, /* x, dy, gamma, beta, sums → dx */
 	GROUP_NORM_SUMS, /* x, dy, gamma, beta → [N,4,C] full precision: Σ dz·x̂, Σ dz, and the mean and 1/σ of the channel's
 	                  * group, where y = act(z), z = γ·x̂ + β */
@@ -203,6 +203,12 @@ tensor linear(graph *g, tensor x, tensor w, tensor bias);
 tensor conv2d(graph *g, tensor x, tensor w, tensor bias, int stride, int top, int left, int bottom, int right);
 /* Group norm over (H, W, C/groups) or (T, C/groups), gamma and beta [C] full precision, then the activation. */
 tensor group_norm(graph *g, tensor x, tensor gamma, tensor beta, int groups, float epsilon, activation a);
+/* The same with given statistics [N,2,C] in full precision, of each channel's group: mean, and 1/√(variance + ε). It
+ * has no gradient. */
+tensor group_norm_given(graph *g, tensor x, tensor gamma, tensor beta, tensor statistics, int groups, activation a);
+/* → [N,4,C] full precision: for each channel Σ dy·x̂ and Σ dy, where x̂ is x normalised in its groups, then mean and
+ * 1/√(variance + ε) of its group. */
+tensor group_norm_sums(graph *g, tensor x, tensor dy, tensor gamma, tensor beta, int groups, float epsilon);
 tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon); /* gamma and beta may both be 0 */
 tensor rms_norm(graph *g, tensor x, tensor gamma, float epsilon); /* Zhang and Sennrich 2019; gamma may be 0 */
 /* softmax(scale·q·kᵀ)·v for each head; q [N,Tq,heads·d], k and v [N,Tk,heads·d]; causal: query i sees keys 0…i. */

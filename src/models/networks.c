@@ -22,21 +22,22 @@ tensor family_denoise(nn *n, const family *f, denoiser_inputs in)
 	return out;
 }
 
-tensor family_encode_image(nn *n, const family *f, tensor image)
+typedef tensor part_of_vae(nn *n, const vae_config *c, tensor x);
+
+static tensor autoencoder_part(nn *n, const family *f, part_of_vae *part, tensor x)
 {
 	push(n->g, "%s", f->prefix[AUTOENCODER]);
-	tensor moments = vae_encode(n, &f->autoencoder, image);
+	x = part(n, &f->autoencoder, x);
 	pop(n->g);
-	return moments;
+	return x;
 }
 
-tensor family_decode_latent(nn *n, const family *f, tensor latent)
-{
-	push(n->g, "%s", f->prefix[AUTOENCODER]);
-	tensor image = vae_decode(n, &f->autoencoder, latent);
-	pop(n->g);
-	return image;
-}
+tensor family_encode_image(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_encode, x); }
+tensor family_decode_latent(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_decode, x); }
+tensor family_encode_shallow(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_encode_shallow, x); }
+tensor family_encode_deep(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_encode_deep, x); }
+tensor family_decode_deep(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_decode_deep, x); }
+tensor family_decode_shallow(nn *n, const family *f, tensor x) { return autoencoder_part(n, f, vae_decode_shallow, x); }
 
 /* ── the dry builds: one of all that a file holds, and one of what pictures need ── */
 typedef struct listing {

@@ -67,18 +67,52 @@ static tensor level_block(nn *n, const vae_config *c, int level, int i, tensor x
 	return x;
 }
 
-tensor vae_encode(nn *n, const vae_config *c, tensor image)
+/* From a level to the next shallower one. */
+static tensor enlarged(nn *n, int level, tensor x)
 {
 	graph *g = n->g;
-	push(g, "encoder");
-	tensor x = nn_conv2d(n, "conv_in", cast(g, image, graph_compute(g)), c->channels, 3);
-	for (int level = 0; level < c->levels; level++) {
+	push(g, "up.%d", level);
+	x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
+	x = nn_conv2d(n, "upsample.conv", x, dim(g, x, -1), 3);
+	pop(g);
+	return x;
+}
+
+int vae_shallow_levels(const vae_config *c)
+{
+	int level = 0;
+	while (level < c->levels - 1 && !c->attends[level]) level++;
+	return level;
+}
+
+static tensor down(nn *n, const vae_config *c, tensor x, int first, int end)
+{
+	graph *g = n->g;
+	for (int level = first; level < end; level++) {
 		push(g, "down.%d", level);
 		for (int i = 0; i < c->blocks; i++) x = level_block(n, c, level, i, x);
 		/* zeros below and on the right only */
 		if (level < c->levels - 1) x = nn_conv2d_strided(n, "downsample.conv", x, dim(g, x, -1), 3, 2, 0, 1, true);
 		pop(g);
 	}
+	return x;
+}
+
+tensor vae_encode_shallow(nn *n, const vae_config *c, tensor image)
+{
+	graph *g = n->g;
+	push(g, "encoder");
+	tensor x = nn_conv2d(n, "conv_in", cast(g, image, graph_compute(g)), c->channels, 3);
+	x = down(n, c, x, 0, vae_shallow_levels(c));
+	pop(g);
+	return x;
+}
+
+tensor vae_encode_deep(nn *n, const vae_config *c, tensor x)
+{
+	graph *g = n->g;
+	push(g, "encoder");
+	x = down(n, c, cast(g, x, graph_compute(g)), vae_shallow_levels(c), c->levels);
 	x = nn_group_norm(n, "norm_out", middle(n, c, x), c->groups, epsilon, SILU);
 	x = nn_conv2d(n, "conv_out", x, 2 * c->z_channels, 3);
 	nn_block(n, x);
@@ -87,7 +121,25 @@ tensor vae_encode(nn *n, const vae_config *c, tensor image)
 	return cast(g, x, REAL);
 }
 
-tensor vae_decode(nn *n, const vae_config *c, tensor latent)
+tensor vae_encode(nn *n, const vae_config *c, tensor image)
+{
+	return vae_encode_deep(n, c, vae_encode_shallow(n, c, image));
+}
+
+/* Levels from the deepest up to `last`; each but `last` with what makes it twice as large. */
+static tensor up(nn *n, const vae_config *c, tensor x, int first, int last)
+{
+	graph *g = n->g;
+	for (int level = first; level >= last; level--) {
+		push(g, "up.%d", level);
+		for (int i = 0; i <= c->blocks; i++) x = level_block(n, c, level, i, x);
+		pop(g);
+		if (level > last) x = enlarged(n, level, x);
+	}
+	return x;
+}
+
+tensor vae_decode_deep(nn *n, const vae_config *c, tensor latent)
 {
 	graph *g = n->g;
 	tensor x = cast(g, latent, graph_compute(g));
@@ -95,19 +147,26 @@ tensor vae_decode(nn *n, const vae_config *c, tensor latent)
 	push(g, "decoder");
 	nn_block(n, x);
 	x = nn_conv2d(n, "conv_in", x, c->multiplier[c->levels - 1] * c->channels, 3);
-	x = middle(n, c, x);
-	for (int level = c->levels - 1; level >= 0; level--) {
-		push(g, "up.%d", level);
-		for (int i = 0; i <= c->blocks; i++) x = level_block(n, c, level, i, x);
-		if (level) {
-			x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2));
-			x = nn_conv2d(n, "upsample.conv", x, dim(g, x, -1), 3);
-		}
-		pop(g);
-	}
+	x = up(n, c, middle(n, c, x), c->levels - 1, vae_shallow_levels(c));
+	pop(g);
+	return x;
+}
+
+tensor vae_decode_shallow(nn *n, const vae_config *c, tensor x)
+{
+	graph *g = n->g;
+	int level = vae_shallow_levels(c);
+	push(g, "decoder");
+	x = cast(g, x, graph_compute(g));
+	if (level) x = up(n, c, enlarged(n, level, x), level - 1, 0);
 	x = nn_conv2d(n, "conv_out", nn_group_norm(n, "norm_out", x, c->groups, epsilon, SILU), c->out_channels, 3);
 	pop(g);
 	return cast(g, x, REAL);
+}
+
+tensor vae_decode(nn *n, const vae_config *c, tensor latent)
+{
+	return vae_decode_shallow(n, c, vae_decode_deep(n, c, latent));
 }
 
 tensor vae_mean(graph *g, tensor moments) { return slice(g, moments, -1, 0, dim(g, moments, -1) / 2); }

@@ -104,13 +104,45 @@ tensor nn_conv2d(nn *n, const char *name, tensor x, int out, int size)
 	return nn_conv2d_strided(n, name, x, out, size, 1, size / 2, size / 2, true);
 }
 
+/* [1,2,C] of `given`: mean and deviation as they are, or relative to those of the input, rows 2 and 3 of sums. */
+static tensor given_statistics(graph *g, tensor given, tensor sums, tensor relative)
+{
+	tensor absolute = affine(g, relative, -1, 1), own[2], of[2];
+	for (int row = 0; row < 2; row++) {
+		own[row] = mul(g, slice(g, sums, 1, 2 + row, 1), relative);
+		of[row] = slice(g, given, 1, row, 1);
+	}
+	tensor deviation = mul(g, of[1], add(g, own[1], absolute));
+	tensor unit = add(g, mul(g, activate(g, deviation, RECIPROCAL), relative), absolute);
+	return concat(g, add(g, own[0], mul(g, of[0], unit)), deviation, 1);
+}
+
+static tensor shared_group_norm(nn *n, tensor x, tensor gamma, tensor beta, int groups, float epsilon, activation a)
+{
+	graph *g = n->g;
+	shared_norms *all = n->shared;
+	shape s = shape_of(g, x);
+	if (all->count == MOST_SHARED_NORMS || s.n != 4) {
+		graph_fail(g, "%s: too many group norms for tiles, or not of a picture", scope_of(g));
+		return 0;
+	}
+	tensor own = cast(g, resize_nearest(g, all->own, s.d[1], s.d[2]), dtype_of(g, x));
+	tensor sums = group_norm_sums(g, x, mul(g, x, own), gamma, beta, groups, epsilon);
+	tensor given = input(g, "statistics", REAL, shape3(1, 2, s.d[3]));
+	double places = (double)s.d[1] * s.d[2] / ((double)dim(g, all->own, 1) * dim(g, all->own, 2));
+	keep(g, sums);
+	all->of[all->count++] = (shared_norm){ given, sums, groups, places, epsilon };
+	return group_norm_given(g, x, gamma, beta, given_statistics(g, given, sums, all->relative), groups, a);
+}
+
 tensor nn_group_norm(nn *n, const char *name, tensor x, int groups, float epsilon, activation a)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1);
 	push(g, "%s", name);
 	tensor gamma = nn_vector(n, "weight", width, ones), beta = nn_vector(n, "bias", width, zeros);
-	tensor y = group_norm(g, x, gamma, beta, groups, epsilon, a);
+	tensor y = n->shared ? shared_group_norm(n, x, gamma, beta, groups, epsilon, a)
+	                     : group_norm(g, x, gamma, beta, groups, epsilon, a);
 	pop(g);
 	return y;
 }

@@ -22,12 +22,33 @@ typedef struct row_piece {
 } row_piece;
 enum { NN_PIECES = 3 };
 
+/* A network that is run over a picture in tiles normalises by the statistics of the whole picture, which its caller
+ * collects (pipeline/tiles.h): in channel c, over the tile's own places, the sums of x are sums[1], and of x²
+ * sums[0]/sums[3] + sums[1]·sums[2]. */
+enum { MOST_SHARED_NORMS = 96 };
+typedef struct shared_norm {
+	/* Input [1,2,C], of the channel's group: mean, and 1/√(variance + ε). Or, where `relative` is 1, how both differ
+	 * from the input's own: by how many standard deviations the mean is off, and the factor of the other. */
+	tensor given;
+	tensor sums; /* kept: group_norm_sums() [1,4,C] */
+	int groups;
+	double places; /* its places for one of the tile's */
+	float epsilon;
+} shared_norm;
+typedef struct shared_norms {
+	tensor own;      /* input [1,h,w,1]: 1 at the tile's own places, 0 where it overlaps with a neighbour's */
+	tensor relative; /* input [1]: 1 or 0 */
+	int count;
+	shared_norm of[MOST_SHARED_NORMS];
+} shared_norms;
+
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */
 	graph *g;
 	const adapted *adapters; /* merged into the weights in this order */
 	int adapter_count;
 	bool wide_sums;                /* keeps residual sums in full precision: guidance multiplies their rounding */
 	const lora_training *training; /* adds trainable low-rank paths; NULL: none */
+	shared_norms *shared;          /* group norms enter themselves here; NULL: each by its input's statistics */
 	/* Words learned later (text/new_words.h): rows added to a table of tokens, the parameter "<table>.new_words"
 	 * [new_words,width]. new_word_ids I32, of the ids' shape: 1 + row, or 0 where the id is the table's own. 0: none.
 	 */

@@ -132,6 +132,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 		parameters_number(p, "Guidance skip from", o->guidance_skip_from);
 		parameters_number(p, "Guidance skip to", o->guidance_skip_to);
 	}
+	if (j->tile) parameters_integer(p, "VAE tile size", j->tile);
 	if (m->type_given) parameters_text(p, "Compute type", dtype_name(m->compute));
 	if (j->skip_layers.layers) put_skip_layers(j, p);
 	for (int i = 0; i < j->control_count; i++) put_control(p, i, &j->controls[i]);

@@ -3,6 +3,7 @@
 #include "pipeline/finite.h"
 #include "pipeline/latent.h"
 #include "pipeline/picture.h"
+#include "pipeline/tiles.h"
 #include <stdlib.h>
 
 /* ── prompts ── */
@@ -24,26 +25,97 @@ bool encode_prompts(session *s, job *const *jobs, int count, const watcher *w, e
 
 /* ── pictures ── */
 
-static void build(nn *n, const model *m, stage *s, const void *shapes)
+/* What turns moments into a latent; its noise is the stage's second input. */
+static void build_latent(nn *n, stage *s, const job *j, tensor moments)
 {
-	const job *j = shapes;
-	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.autoencoder.in_channels));
-	tensor moments = family_encode_image(n, &m->family, s->in[0]);
 	shape latent = shape4(1, j->latent_height, j->latent_width, j->channels);
 	s->in[1] = j->own_scheduler ? input(n->g, "noise", REAL, latent) : 0;
 	s->out = s->in[1] ? vae_sample(n->g, moments, s->in[1]) : vae_mean(n->g, moments);
 }
 
-static network_key key_of(const job *j)
+static void build(nn *n, const model *m, stage *s, const void *shapes)
 {
-	return (network_key){ ENCODER_NETWORK, { j->width, j->height, j->own_scheduler }, .adapters = j->adapters };
+	const job *j = shapes;
+	s->in[0] = input(n->g, "image", REAL, shape4(1, j->height, j->width, m->family.autoencoder.in_channels));
+	build_latent(n, s, j, family_encode_image(n, &m->family, s->in[0]));
 }
 
-stage *encoder_network(session *s, const job *j, error *e)
+/* ── in tiles: the picture to features, and these to the latent ── */
+
+typedef struct encoder_shapes {
+	tiles rows, columns; /* units: places of the features between the two parts */
+	int scale;           /* pixels of a unit's side */
+	int channels;        /* of the features */
+} encoder_shapes;
+
+static encoder_shapes shapes_of(const job *j)
 {
-	network_key key = key_of(j);
-	return session_network(s, &key, build, j, e);
+	const vae_config *c = &j->m->family.autoencoder;
+	int shallow = vae_shallow_levels(c), scale = 1 << shallow;
+	return (encoder_shapes){ tiles_of(j->height / scale, j->tile / scale), tiles_of(j->width / scale, j->tile / scale),
+		scale, c->channels * (shallow ? c->multiplier[shallow - 1] : 1) };
 }
+
+static void build_tile(nn *n, const model *m, stage *s, const void *shapes)
+{
+	const encoder_shapes y = shapes_of(shapes);
+	int height = y.rows.tile * y.scale, width = y.columns.tile * y.scale;
+	s->in[0] = input(n->g, "image", REAL, shape4(1, height, width, m->family.autoencoder.in_channels));
+	tile_inputs(n, s, y.rows.tile, y.columns.tile);
+	s->out = cast(n->g, family_encode_shallow(n, &m->family, s->in[0]), REAL);
+}
+
+static void build_deep(nn *n, const model *m, stage *s, const void *shapes)
+{
+	const job *j = shapes;
+	const encoder_shapes y = shapes_of(j);
+	s->in[0] = input(n->g, "features", REAL, shape4(1, y.rows.length, y.columns.length, y.channels));
+	build_latent(n, s, j, family_encode_deep(n, &m->family, s->in[0]));
+}
+
+static network_key tile_key(const job *j)
+{
+	encoder_shapes y = shapes_of(j);
+	return (network_key){ ENCODER_TILE_NETWORK, { y.rows.tile, y.columns.tile }, .adapters = j->adapters };
+}
+
+/* The network that gives the latent. */
+static network_key key_of(const job *j)
+{
+	return (network_key){ j->tile ? ENCODER_DEEP_NETWORK : ENCODER_NETWORK, { j->width, j->height, j->own_scheduler },
+		.adapters = j->adapters };
+}
+
+static build_fn *build_of(const job *j) { return j->tile ? build_deep : build; }
+
+int encoder_networks(session *s, const job *j, stage *list[AUTOENCODER_NETWORKS], error *e)
+{
+	network_key key = key_of(j), tile = tile_key(j);
+	int n = 0;
+	if (j->tile) list[n++] = session_network(s, &tile, build_tile, j, e);
+	if (!failed(e)) list[n++] = session_network(s, &key, build_of(j), j, e);
+	return failed(e) ? 0 : n;
+}
+
+/* What the network that gives the latent reads: the image itself, or the features of its tiles, which are to be freed.
+ * NULL: failed. */
+static float *features_of(session *s, const job *j, const float *image, const watcher *w, error *e)
+{
+	encoder_shapes y = shapes_of(j);
+	network_key key = tile_key(j);
+	stage *network = session_ready(s, &key, build_tile, j, 0, w, e);
+	size_t n = (size_t)y.rows.length * (size_t)y.columns.length * (size_t)y.channels;
+	float *features = network ? malloc(n * sizeof *features) : NULL;
+	if (network && !features) fail(e, NO_MEMORY, "out of memory for the features of tiles");
+	tiled_network t = { network, y.rows, y.columns, y.scale, 1, j->m->family.autoencoder.in_channels, y.channels };
+	bool fine = features && run_tiles(&t, image, features, "encode", w, e);
+	if (network) session_done(s, network);
+	if (fine) return features;
+	free(features);
+	return NULL;
+}
+
+/* ── a latent ── */
 
 /* The noise by which a latent is drawn from its distribution, the first that the seed gives, as diffusers' pipelines
  * draw it; zeros for the mean. */
@@ -61,15 +133,20 @@ static bool write_noise(stage *network, job *j, bool drawn, error *e)
 
 /* The scaled latent [positions][C], the mean of its distribution or, for a folder's own scheduler, drawn from it; for
  * the caller to free. */
-static float *encode(stage *network, job *j, const float *image, bool drawn, error *e)
+static float *encode(session *s, job *j, const float *image, bool drawn, const watcher *w, error *e)
 {
 	const family *f = &j->m->family;
 	size_t n = j->positions * (size_t)j->channels;
-	float *latent = malloc(n * sizeof *latent);
-	if (!latent) return fail(e, NO_MEMORY, "out of memory for a latent"), NULL;
-	bool fine = (!network->in[1] || write_noise(network, j, drawn, e)) &&
-	            stage_write(network, network->in[0], image, e) && stage_run(network, e) &&
+	network_key key = key_of(j);
+	float *features = j->tile ? features_of(s, j, image, w, e) : NULL;
+	stage *network = failed(e) ? NULL : session_ready(s, &key, build_of(j), j, 0, w, e);
+	float *latent = network ? malloc(n * sizeof *latent) : NULL;
+	if (network && !latent) fail(e, NO_MEMORY, "out of memory for a latent");
+	bool fine = latent && (!network->in[1] || write_noise(network, j, drawn, e)) &&
+	            stage_write(network, network->in[0], features ? features : image, e) && stage_run(network, e) &&
 	            stage_read(network, latent, e);
+	if (network) session_done(s, network);
+	free(features);
 	for (size_t i = 0; fine && i < n; i++) latent[i] = (latent[i] - f->latent_shift) * f->latent_scale;
 	if (fine && all_finite(latent, n, "the encoded picture", e)) return latent;
 	free(latent);
@@ -78,11 +155,11 @@ static float *encode(stage *network, job *j, const float *image, bool drawn, err
 
 /* The inpainting input at each latent position: the mask, and the latent of the picture with what is to be painted
  * grey. Without a picture all is to be painted. */
-static bool encode_inpainting_input(stage *network, job *j, float *image, error *e)
+static bool encode_inpainting_input(session *s, job *j, float *image, const watcher *w, error *e)
 {
 	size_t channels = (size_t)j->channels;
 	if (!grey_masked(image, j->o->init ? j->o->mask : NULL, j->width, j->height, e)) return false;
-	float *latent = encode(network, j, image, false, e);
+	float *latent = encode(s, j, image, false, w, e);
 	if (latent && !(j->inpainting_input = malloc(j->positions * (1 + channels) * sizeof(float))))
 		fail(e, NO_MEMORY, "out of memory for a latent");
 	for (size_t i = 0; j->inpainting_input && i < j->positions; i++) {
@@ -98,15 +175,11 @@ bool encode_pictures(session *s, job *j, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
 	if (!o->init && !j->extra) return true;
-	network_key key = key_of(j);
-	stage *network = session_ready(s, &key, build, j, 0, w, e);
-	if (!network) return false;
 	float *image = watcher_progress(w, "encode", 0, 1, e) ? picture_of(o->init, j->width, j->height, e) : NULL;
 	bool fine = image != NULL;
-	if (fine && o->init) fine = (j->original = encode(network, j, image, true, e)) != NULL;
+	if (fine && o->init) fine = (j->original = encode(s, j, image, true, w, e)) != NULL;
 	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;
-	if (fine && j->extra) fine = encode_inpainting_input(network, j, image, e);
+	if (fine && j->extra) fine = encode_inpainting_input(s, j, image, w, e);
 	free(image);
-	session_done(s, network);
 	return fine && watcher_progress(w, "encode", 1, 1, e);
 }

@@ -30,15 +30,17 @@ int engine_batch(const model *m, int width, int height, int branches)
 
 /* ── memory ── */
 
-/* Apart from the networks: latents, the sampler's buffers, contexts; and the pictures as floats. */
+/* Apart from the networks: latents, the sampler's buffers, contexts; and the pictures, and what lies between the parts
+ * of a tiled autoencoder, as floats. */
 static uint64_t host_bytes(const job *j, int count)
 {
 	uint64_t outputs = j->skip_layers.layers ? 2 : 1;
 	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + (2 + outputs) * (uint64_t)j->text.branches;
 	uint64_t contexts = (uint64_t)(j->text.text_count + j->text.branches) * (uint64_t)j->text.tokens;
 	uint64_t pictures = (uint64_t)j->width * (uint64_t)j->height * 3;
+	uint64_t features = j->tile ? tile_features(j) : 0;
 	return sizeof(float) * (uint64_t)count *
-	       (latents * (uint64_t)values_of(j) + contexts * (uint64_t)j->text.width + pictures);
+	       (features + latents * (uint64_t)values_of(j) + contexts * (uint64_t)j->text.width + pictures);
 }
 
 static void note_stage(const watcher *w, const stage *s)
@@ -107,8 +109,10 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 	job *refiners[MOST_AT_ONCE];
 	if (!plan_denoising(s, jobs, count, &most, w, e)) return false;
 	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, &most, w, e)) return false;
-	if (j->o->init || j->extra) count_stage(encoder_network(s, j, e), 0, &most, w);
-	count_stage(decoder_network(s, j, count, e), 0, &most, w);
+	stage *all[2 * AUTOENCODER_NETWORKS];
+	int n = j->o->init || j->extra ? encoder_networks(s, j, all, e) : 0;
+	if (!failed(e)) n += decoder_networks(s, j, count, all + n, e);
+	for (int i = 0; !failed(e) && i < n; i++) count_stage(all[i], 0, &most, w);
 	if (failed(e)) return false;
 	if (count > 1)
 		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);
@@ -118,6 +122,28 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 	watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned; the process takes %.1f MiB, the system has %.1f MiB",
 	    (double)*planned / (1 << 20), (double)memory_resident() / (1 << 20), (double)memory_available() / (1 << 20));
 	return fine;
+}
+
+/* Where a picture's autoencoder does not fit in one piece: the largest tiles that do, if any do. */
+static bool plan_tiles(session *s, job *j, uint64_t *planned, const watcher *w, error *e)
+{
+	static const int sides[] = { 2048, 1536, 1024, 768, 512, 384, 256 };
+	for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+		error own = { 0 };
+		j->tile = sides[i];
+		if (sides[i] < smallest_tile(j) || (sides[i] >= j->width && sides[i] >= j->height)) continue;
+		if (plan(s, &j, 1, planned, w, &own)) {
+			watcher_note(w, SUMI_WARNING,
+			    "memory: %d×%d in one piece would not fit: the autoencoder works in tiles of %d pixels, which takes "
+			    "longer",
+			    j->width, j->height, j->tile);
+			return true;
+		}
+		session_forget_plans(s);
+		if (own.status != NO_MEMORY) return fail(e, own.status, "%s", own.text);
+	}
+	j->tile = 0;
+	return false;
 }
 
 /* ── encode ── */
@@ -309,19 +335,18 @@ static int gather(job *jobs, int count, const bool *done, int most, job **list, 
 	return n;
 }
 
-/* As many of the group as there is memory for. */
+/* As many of the group as there is memory for; one, in tiles, where it is not enough for that. */
 static int plan_group(session *s, job *const *list, int n, uint64_t *planned, const watcher *w, error *e)
 {
-	for (; n > 1; n = (n + 1) / 2) {
+	for (;; n = (n + 1) / 2) {
 		error small = { 0 };
 		if (plan(s, list, n, planned, w, &small)) return n;
 		session_forget_plans(s);
-		if (small.status != NO_MEMORY) {
-			*e = small;
-			return 0;
-		}
+		if (n > 1 && small.status == NO_MEMORY) continue;
+		bool tiled = small.status == NO_MEMORY && !list[0]->tile && plan_tiles(s, list[0], planned, w, e);
+		if (!tiled && !failed(e)) *e = small;
+		return tiled;
 	}
-	return plan(s, list, 1, planned, w, e) ? 1 : 0;
 }
 
 static int first_of(const bool *done, int count)

@@ -33,6 +33,7 @@ typedef struct job {
 	int width, height;               /* of the picture */
 	int latent_width, latent_height; /* … and of the latent */
 	size_t positions;                /* of the latent */
+	int tile;                        /* side of the autoencoder's tiles in pixels; 0: in one piece */
 	int channels, extra;             /* of the latent; of the inpainting input, 0: none */
 	int embedded;                    /* width of the guidance embedding of a distilled model; 0: it has none */
 	int64_t seed;

@@ -1,5 +1,6 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/control.h"
+#include "pipeline/decode.h"
 #include "pipeline/preview.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
@@ -42,7 +43,9 @@ static bool choose_size(job *j, error *e)
 	j->latent_height = j->height / pixels;
 	j->positions = (size_t)j->latent_width * (size_t)j->latent_height;
 	j->channels = f->autoencoder.latent_channels;
-	return true;
+	j->tile = o->tile_size;
+	if (!j->tile || (j->tile >= smallest_tile(j) && j->tile <= 65536)) return true;
+	return fail(e, BAD_USAGE, "tiles of %d pixels: this model's are between %d and 65536", j->tile, smallest_tile(j));
 }
 
 /* ── numbers ── */
@@ -467,7 +470,7 @@ static bool same_refiner(const job *a, const job *b)
 bool jobs_alike(const job *a, const job *b)
 {
 	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
-	       a->prediction == b->prediction && a->skipped == b->skipped && !a->o->init == !b->o->init &&
-	       !memcmp(&a->settings, &b->settings, sizeof a->settings) && same_path(&a->path, &b->path) &&
-	       same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b);
+	       a->prediction == b->prediction && a->tile == b->tile && a->skipped == b->skipped &&
+	       !a->o->init == !b->o->init && !memcmp(&a->settings, &b->settings, sizeof a->settings) &&
+	       same_path(&a->path, &b->path) && same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b);
 }

@@ -100,7 +100,7 @@ static bool preview_fit(session *s, const adapter_set *a, const watcher *w, erro
 	if (channels > MOST_COLOUR_CHANNELS)
 		return fail(
 		    e, BAD_USAGE, "linear previews of latents with %d channels: at most %d", channels, MOST_COLOUR_CHANNELS);
-	decoding d = { FIT_PICTURES, FIT_SIDE, FIT_SIDE, m->given[TINY_AUTOENCODER] && !m->tiny_previews };
+	decoding d = { FIT_PICTURES, FIT_SIDE, FIT_SIDE, m->given[TINY_AUTOENCODER] && !m->tiny_previews, 0 };
 	float *latents = malloc((size_t)(FIT_PLACES * channels) * sizeof *latents);
 	float *pictures = malloc((size_t)(FIT_PLACES * factor * factor * 3) * sizeof *pictures);
 	bool fine = (latents && pictures) || fail(e, NO_MEMORY, "out of memory for a preview");
@@ -133,7 +133,7 @@ bool preview_check(const job *j, error *e)
 
 static decoding decoding_by(preview_kind kind, const job *j)
 {
-	return (decoding){ 1, j->latent_width, j->latent_height, kind == TINY_PREVIEW };
+	return (decoding){ 1, j->latent_width, j->latent_height, kind == TINY_PREVIEW, j->tile };
 }
 
 stage *preview_network(session *s, const job *j, const watcher *w, error *e)

@@ -295,7 +295,8 @@ void session_hold(session *s, bool on)
 
 static const char *name_of(network_kind k)
 {
-	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode", "control" };
+	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode", "control", "encode",
+		"encode", "decode", "decode", "decode" };
 	return names[k];
 }
 

@@ -36,7 +36,13 @@ typedef enum network_kind {
 	DENOISER_NETWORK,
 	DECODER_NETWORK,
 	TINY_NETWORK,
-	CONTROL_NETWORK
+	CONTROL_NETWORK,
+	/* An autoencoder in tiles: the part that sees all places, and the one that is run for each tile. */
+	ENCODER_TILE_NETWORK,
+	ENCODER_DEEP_NETWORK,
+	DECODER_DEEP_NETWORK,
+	DECODER_TILE_NETWORK,
+	TINY_TILE_NETWORK
 } network_kind;
 
 enum { NETWORK_SIZES = 7 };

@@ -18,6 +18,7 @@ typedef struct stage {
 	const control_file *control; /* whose network it is; NULL: the model's */
 	graph *g;                    /* NULL: this stage is not needed */
 	tensor in[STAGE_INPUTS], out;
+	shared_norms norms; /* of a network that is run over tiles (tiles.h) */
 } stage;
 
 /* A build hands the stage's shapes to a network. `nn` has the graph and the adapters. */

@@ -33,6 +33,7 @@ static bool fits(const call *c)
 	const node *x = c->x[0], *gamma = c->y->op == GROUP_NORM ? c->x[1] : c->x[2];
 	return vector_fits(c) && x->shape.d[x->shape.n - 1] <= BLOCK && gamma->dtype == F32 &&
 	       (c->y->op != GROUP_NORM_SUMS || c->y->dtype == F32) &&
+	       (c->y->op != GROUP_NORM || !c->x[3] || c->x[3]->dtype == F32) &&
 	       (c->y->op != GROUP_NORM_DX || c->x[4]->dtype == F32) && (c->y->a[1] == NO_ACTIVATION || c->y->a[1] == SILU);
 }
 
@@ -177,9 +178,21 @@ static bool moments_of_parts(const void *context, size_t first, size_t end, int 
 	return true;
 }
 
+/* Given statistics are [batch,2,channels]: mean and deviation. */
+static bool take_statistics(const norm_job *job, const float *given)
+{
+	size_t row = job->g.channels;
+	for (size_t n = 0; n < job->g.batch; n++, given += 2 * row) {
+		memcpy(job->w.mean + n * row, given, row * sizeof *given);
+		memcpy(job->w.deviation + n * row, given + row, row * sizeof *given);
+	}
+	return true;
+}
+
 static bool find_statistics(const norm_job *job)
 {
 	const geometry *g = &job->g;
+	if (job->c->y->op == GROUP_NORM && job->c->x[3]) return take_statistics(job, job->c->in[3]);
 	for (size_t n = 0; n < g->batch; n++) find_near(job->c, g, n, job->w.near + n * g->channels);
 	if (!for_parts(job, moments_of_parts)) return false;
 	for (size_t n = 0; n < g->batch; n++)

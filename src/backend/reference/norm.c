@@ -12,6 +12,7 @@ typedef struct norm {
 	double epsilon;
 	activation activation;
 	const real *x, *dy, *gamma, *beta; /* NULL: absent */
+	const real *given;                 /* [items,2,channels] mean and rstd; NULL: x's own */
 } norm;
 
 static norm norm_of(const call *c)
@@ -31,6 +32,7 @@ static norm norm_of(const call *c)
 	m.dy = affine == 2 ? c->in[1] : NULL;
 	m.gamma = c->x[affine] ? c->in[affine] : NULL;
 	m.beta = c->x[affine + 1] ? c->in[affine + 1] : NULL;
+	m.given = y->op == GROUP_NORM && c->x[3] ? c->in[3] : NULL;
 	return m;
 }
 
@@ -54,6 +56,12 @@ static statistics statistics_of(const norm *m, size_t i, size_t g)
 			squares += d * d;
 		}
 	return (statistics){ mean, 1 / sqrt(squares / count + m->epsilon) };
+}
+
+static statistics given_statistics(const norm *m, size_t i, size_t channel)
+{
+	const real *given = m->given + 2 * i * m->channels + channel;
+	return (statistics){ (double)given[0], (double)given[m->channels] };
 }
 
 static double normalised(statistics s, real x) { return ((double)x - s.mean) * s.rstd; }
@@ -83,10 +91,12 @@ static bool norm_part(const void *context, size_t first, size_t end, int worker)
 	norm m = norm_of(c);
 	for (size_t task = first; task < end; task++) {
 		size_t i = task / m.groups, g = task % m.groups, start = group_start(&m, i, g);
-		statistics s = statistics_of(&m, i, g);
+		statistics s = { 0 };
+		if (!m.given) s = statistics_of(&m, i, g);
 		for (size_t p = 0; p < m.pixels; p++)
 			for (size_t k = 0; k < m.width; k++) {
 				size_t at = start + p * m.channels + k;
+				if (m.given) s = given_statistics(&m, i, g * m.width + k);
 				double z = scaled(&m, g * m.width + k, normalised(s, m.x[at]));
 				((real *)c->out)[at] = activation_value(m.activation, (real)z);
 			}

@@ -22,6 +22,22 @@ tensor group_norm(graph *g, tensor x, tensor gamma, tensor beta, int groups, flo
 	    (node){ .op = GROUP_NORM, .inputs = 3, .in = { x, gamma, beta }, .a = { groups, (int)a }, .f = { epsilon } });
 }
 
+tensor group_norm_given(graph *g, tensor x, tensor gamma, tensor beta, tensor statistics, int groups, activation a)
+{
+	tensor y = statistics ? group_norm(g, x, gamma, beta, groups, 0, a) : 0;
+	if (!y) return 0;
+	if (!shape_same(shape_of(g, statistics), shape3(dim(g, x, 0), 2, dim(g, x, -1))) ||
+	    dtype_of(g, statistics) != REAL) {
+		graph_fail(g, "group norm: statistics of %d × %d × %d, expected %d × 2 × %d in full precision",
+		    dim(g, statistics, 0), dim(g, statistics, 1), dim(g, statistics, -1), dim(g, x, 0), dim(g, x, -1));
+		return 0;
+	}
+	node n = *node_of(g, y);
+	n.inputs = 4;
+	n.in[3] = statistics;
+	return emit(g, 4, n);
+}
+
 tensor layer_norm(graph *g, tensor x, tensor gamma, tensor beta, float epsilon)
 {
 	if (!x || !fits_channels(g, x, gamma, beta, "layer norm")) return 0;
@@ -44,9 +60,26 @@ static tensor of_norm(graph *g, const node *n, opcode op, dtype d, shape s, int 
 	return emit(g, needed, y);
 }
 
+tensor group_norm_sums(graph *g, tensor x, tensor dy, tensor gamma, tensor beta, int groups, float epsilon)
+{
+	tensor y = dy ? group_norm(g, x, gamma, beta, groups, epsilon, NO_ACTIVATION) : 0;
+	if (!y) return 0;
+	node n = *node_of(g, y);
+	if (!shape_same(shape_of(g, dy), n.shape)) {
+		graph_fail(g, "sums of a group norm: x and dy have other shapes");
+		return 0;
+	}
+	return of_norm(
+	    g, &n, GROUP_NORM_SUMS, REAL, shape3(n.shape.d[0], 4, dim(g, x, -1)), 4, 4, (tensor[]){ x, dy, gamma, beta });
+}
+
 void gradient_of_group_norm(graph *g, tensor y, tensor dy)
 {
 	node n = *node_of(g, y);
+	if (n.in[3]) {
+		graph_fail(g, "a group norm with given statistics has no gradient");
+		return;
+	}
 	tensor in[] = { n.in[0], dy, n.in[1], n.in[2], 0 };
 	shape sums = shape3(n.shape.d[0], 4, n.shape.d[n.shape.n - 1]);
 	in[4] = of_norm(g, &n, GROUP_NORM_SUMS, REAL, sums, 4, 4, in);

@@ -1,0 +1,161 @@
+/* test_tiles.c - the autoencoder in tiles gives the picture that it gives in one piece, in less memory; it is taken
+ * where the memory asks for it, and said. */
+#include "scratch.h"
+#include <sumi.h>
+
+static sumi_model *open_model(const char *path, const char *taesd, uint64_t max_memory)
+{
+	sumi_error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.type = "f32";
+	how.threads = 2;
+	how.taesd = taesd;
+	how.max_memory = max_memory;
+	sumi_model *m = sumi_open(path, &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	return m;
+}
+
+/* The share of pixels of which a channel is off by 2 of 255 or more. */
+static double share_off(const sumi_image *a, const sumi_image *b)
+{
+	size_t n = (size_t)a->width * (size_t)a->height, off = 0;
+	assert_int_equal(a->width, b->width);
+	assert_int_equal(a->height, b->height);
+	for (size_t i = 0; i < n; i++) {
+		bool far = false;
+		for (size_t c = 0; c < 3; c++) far |= abs(a->pixels[3 * i + c] - b->pixels[3 * i + c]) >= 2;
+		off += far;
+	}
+	return (double)off / (double)n;
+}
+
+static sumi_image *draw(const sumi_model *m, const sumi_options *o)
+{
+	sumi_error e = { 0 };
+	sumi_image *p = sumi_generate((sumi_model *)(uintptr_t)m, o, &e);
+	if (!p) fail_saying("%s\n", e.text);
+	return p;
+}
+
+static sumi_options one_step(int width, int height)
+{
+	sumi_options o = sumi_defaults();
+	o.prompt = "a cat";
+	o.steps = 1;
+	o.guidance = 1;
+	o.width = width;
+	o.height = height;
+	return o;
+}
+
+/* As pictures are: something everywhere, and not the same in all parts. */
+static sumi_image *scene(int width, int height)
+{
+	sumi_error e = { 0 };
+	sumi_image *p = sumi_image_new(width, height, NULL, &e);
+	assert_non_null(p);
+	for (int y = 0; y < height; y++)
+		for (int x = 0; x < width; x++) {
+			unsigned char *to = p->pixels + 3 * (y * width + x);
+			bool ring = (x - width / 3) * (x - width / 3) + (y - height / 2) * (y - height / 2) < height * height / 9;
+			to[0] = (unsigned char)(255 * x / width);
+			to[1] = ring ? 220 : (unsigned char)(255 * y / height);
+			to[2] = x * 2 > width ? (unsigned char)(x * y / 7 % 256) : 40;
+		}
+	return p;
+}
+
+static void tiles_decode_alike(void **state)
+{
+	(void)state;
+	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, 0);
+	sumi_options o = one_step(448, 384);
+	sumi_image *whole = draw(m, &o);
+	o.tile_size = 256;
+	sumi_image *tiled = draw(m, &o);
+	double off = share_off(whole, tiled);
+	print_message("448×384 decoded in tiles of 256: %g of the pixels are off by 2 or more\n", off);
+	assert_true(off < 1e-3);
+	assert_non_null(strstr(tiled->parameters, "VAE tile size: 256"));
+	assert_null(strstr(whole->parameters, "VAE tile size"));
+	sumi_image_free(whole);
+	sumi_image_free(tiled);
+	sumi_close(m);
+}
+
+/* There and back, of the model that ships: its norms are far more sensitive than those of random weights. */
+static void tiles_encode_alike(void **state)
+{
+	(void)state;
+	sumi_model *m = open_model(SOURCE_DIR "/models/emoji.safetensors", NULL, 0);
+	sumi_options o = one_step(0, 0);
+	sumi_image *from = scene(448, 256);
+	o.init = from;
+	o.strength = 0;
+	sumi_image *whole = draw(m, &o);
+	o.tile_size = 256;
+	sumi_image *tiled = draw(m, &o);
+	double off = share_off(whole, tiled);
+	print_message("448×256 there and back in tiles of 256: %g of the pixels are off by 2 or more\n", off);
+	assert_true(off < 1e-3);
+	sumi_image_free(whole);
+	sumi_image_free(tiled);
+	sumi_image_free(from);
+	sumi_close(m);
+}
+
+static int warnings;
+static char last_warning[300];
+
+static void note(void *context, sumi_level level, const char *line)
+{
+	(void)context;
+	if (level != SUMI_WARNING) return;
+	warnings++;
+	snprintf(last_warning, sizeof last_warning, "%s", line);
+}
+
+/* What would not fit in one piece is drawn in tiles, and said; what does not fit in tiles either is refused. */
+static void little_memory_means_tiles(void **state)
+{
+	(void)state;
+	sumi_listener l = sumi_listener_defaults();
+	l.note = note;
+	sumi_options o = one_step(640, 640);
+	o.listener = &l;
+	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, (uint64_t)230 << 20);
+	sumi_image *p = draw(m, &o);
+	assert_int_equal(warnings, 1);
+	assert_non_null(strstr(last_warning, "tiles of "));
+	assert_non_null(strstr(p->parameters, "VAE tile size: "));
+	sumi_image_free(p);
+	sumi_close(m);
+	m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, (uint64_t)20 << 20);
+	sumi_error e = { 0 };
+	assert_null(sumi_generate(m, &o, &e));
+	assert_int_equal(e.status, SUMI_NO_MEMORY);
+	sumi_close(m);
+}
+
+static void odd_tiles_are_refused(void **state)
+{
+	(void)state;
+	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, 0);
+	sumi_options o = one_step(64, 64);
+	static const int sizes[] = { 1, -1, 255, 65537 };
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		sumi_error e = { 0 };
+		o.tile_size = sizes[i];
+		assert_null(sumi_generate(m, &o, &e));
+		assert_int_equal(e.status, SUMI_BAD_USAGE);
+	}
+	sumi_close(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(tiles_decode_alike), cmocka_unit_test(tiles_encode_alike),
+		cmocka_unit_test(little_memory_means_tiles), cmocka_unit_test(odd_tiles_are_refused) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
