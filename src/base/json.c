@@ -75,3 +75,8 @@ json_t *json_from_python(const char *text, size_t length, json_error_t *why)
 	free(standard);
 	return json;
 }
+
+void json_set_int(json_t *j, const char *key, int value) { json_object_set_new(j, key, json_integer(value)); }
+void json_set_real(json_t *j, const char *key, double value) { json_object_set_new(j, key, json_real(value)); }
+void json_set_flag(json_t *j, const char *key, bool value) { json_object_set_new(j, key, json_boolean(value)); }
+void json_set_text(json_t *j, const char *key, const char *value) { json_object_set_new(j, key, json_string(value)); }

@@ -70,6 +70,20 @@ static bool open_one(adapter_file *a, const family *f, const char *path, float s
 	return fine;
 }
 
+/* Layers that read the context are as wide as it: where they do not fit, the file was made for a model of another kind,
+ * of which the rest that would fit means nothing here (SD 1's on SDXL). The name of one; NULL: it was not. */
+static const char *misfit(const lora *set)
+{
+	enum { ENOUGH = 2 };
+	int count = 0;
+	for (int i = 0; i < lora_unmatched(set); i++) {
+		const char *name = lora_unmatched_name(set, i), *at = strstr(name, "attn2");
+		if (!at || strncmp(at + 6, "to_", 3) || (at[9] != 'k' && at[9] != 'v') || !strstr(name, "do not fit")) continue;
+		if (++count == ENOUGH) return name;
+	}
+	return NULL;
+}
+
 const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e)
 {
 	adapter_file *more = realloc(l->files, ((size_t)l->count + 1) * sizeof *more);
@@ -82,6 +96,11 @@ const adapter_file *adapters_add(adapter_list *l, const family *f, const char *p
 		fine = fail(e, BAD_FILE, "%s: not a LoRA for %s: none of its modules can be used%s%s", path, f->name,
 		    any ? ", such as " : "", any ? lora_unmatched_name(a->set, 0) : "");
 	}
+	const char *wrong = fine ? misfit(a->set) : NULL;
+	if (wrong)
+		fine =
+		    fail(e, BAD_FILE, "%s: a LoRA for a model of another kind than %s, whose text states are not as wide: %s",
+		        path, f->name, wrong);
 	if (!fine) {
 		close_one(a);
 		return NULL;

@@ -11,9 +11,15 @@
 
 /* ── tables ── */
 
-static int by_key(const void *a, const void *b) { return strcmp((*(entry *const *)a)->key, (*(entry *const *)b)->key); }
+/* Where a file has a tensor under two names, the one that a network reads goes before the other. */
+static int by_key(const void *a, const void *b)
+{
+	const entry *x = *(entry *const *)a, *y = *(entry *const *)b;
+	int order = strcmp(x->key, y->key);
+	return order ? order : y->known - x->known;
+}
 
-bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e)
+static bool add_entry(checkpoint *c, const char *key, const weight *w, bool is_known, error *e)
 {
 	if (c->count == c->room) {
 		size_t room = c->room ? 2 * c->room : 1024;
@@ -24,7 +30,7 @@ bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e)
 	}
 	char *own = strdup(key);
 	if (!own) return fail(e, NO_MEMORY, "out of memory");
-	c->entries[c->count++] = (entry){ own, w };
+	c->entries[c->count++] = (entry){ own, w, is_known };
 	return true;
 }
 
@@ -109,7 +115,7 @@ static bool add_tensors(checkpoint *c, const known_list *l, error *e)
 			const known wanted = { .weight = weights_at(c->files[r], i) };
 			const known *found = l->count ? bsearch(&wanted, l->list, l->count, sizeof *l->list, by_weight) : NULL;
 			if (!found) own_name(c, r, wanted.weight->name, key, sizeof key);
-			if (!checkpoint_add(c, found ? found->key : key, wanted.weight, e)) return false;
+			if (!add_entry(c, found ? found->key : key, wanted.weight, found != NULL, e)) return false;
 		}
 	return true;
 }
@@ -141,14 +147,12 @@ const weight *checkpoint_find(const checkpoint *c, const char *key)
 	size_t low = 0, high = c->count;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		int order = strcmp(key, c->sorted[middle]->key);
-		if (!order) return c->sorted[middle]->weight;
-		if (order < 0)
+		if (strcmp(key, c->sorted[middle]->key) <= 0)
 			high = middle;
 		else
 			low = middle + 1;
 	}
-	return NULL;
+	return low < c->count && !strcmp(c->sorted[low]->key, key) ? c->sorted[low]->weight : NULL;
 }
 
 const char *checkpoint_first_piece(const checkpoint *c)

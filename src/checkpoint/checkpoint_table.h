@@ -6,6 +6,7 @@
 typedef struct entry {
 	char *key; /* owned: of the single-file layout */
 	const weight *weight;
+	bool known; /* a network reads it */
 } entry;
 
 struct checkpoint {
@@ -20,7 +21,6 @@ struct checkpoint {
 	json_t *scheduler; /* of a folder; NULL: none */
 };
 
-bool checkpoint_add(checkpoint *c, const char *key, const weight *w, error *e);
 /* Opens the files of a diffusers folder and reads its configuration. */
 bool checkpoint_read_folder(checkpoint *c, const char *path, error *e);
 

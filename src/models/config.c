@@ -94,6 +94,55 @@ static bool spread_list(const char *key, int *list, int given, int levels, int a
 }
 
 /* ── the U-Net ── */
+
+/* The depths of a level's blocks: one number for all, or one for each. */
+static bool read_level(const char *key, const json_t *v, int *depths, int blocks, error *e)
+{
+	if (json_is_array(v) && (int)json_array_size(v) != blocks)
+		return fail(e, BAD_FILE, "configuration: '%s' has %zu numbers for %d blocks", key, json_array_size(v), blocks);
+	for (int i = 0; i < blocks; i++) {
+		depths[i] = to_int(json_is_array(v) ? json_array_get(v, (size_t)i) : v, key, e);
+		if (failed(e) || !in_range(key, depths[i], json_is_array(v) ? 1 : 0, 64, e)) return false;
+	}
+	return true;
+}
+
+/* A list of the levels, of which some have a list of their own. */
+static bool read_levels_of(const json_t *v, const char *key, unet_config *c, bool up, error *e)
+{
+	if (json_array_size(v) != (size_t)c->levels)
+		return fail(e, BAD_FILE, "configuration: '%s' has %zu parts for %d levels", key, json_array_size(v), c->levels);
+	for (int level = 0; level < c->levels; level++) {
+		int blocks = c->blocks[level] + up;
+		int *to = up ? c->depth_up[level] : c->depth_down[level];
+		if (blocks > UNET_BLOCKS + up || !read_level(key, json_array_get(v, (size_t)level), to, blocks, e))
+			return false;
+		if (!up) c->depth[level] = to[0];
+	}
+	return true;
+}
+
+/* "transformer_depth_output": of the blocks on the way up, where they have others; levels from the top. */
+static bool read_depths(const json_t *j, unet_config *c, error *e)
+{
+	const json_t *down = field(j, "transformer_depth"), *up = field(j, "transformer_depth_output");
+	bool nested = false;
+	for (size_t i = 0; i < json_array_size(down); i++) nested |= json_is_array(json_array_get(down, i));
+	if (nested) {
+		if (!read_levels_of(down, "transformer_depth", c, false, e)) return false;
+	} else {
+		int n = json_list(j, "transformer_depth", c->depth, UNET_LEVELS, e);
+		if (!spread_list("transformer_depth", c->depth, n, c->levels, 1, e)) return false;
+	}
+	if (up && !read_levels_of(up, "transformer_depth_output", c, true, e)) return false;
+	for (int i = 0; i < c->levels; i++) /* as `depth` says: nothing of their own */
+		for (int k = 0; k <= UNET_BLOCKS; k++) {
+			if (k < UNET_BLOCKS && c->depth_down[i][k] == c->depth[i]) c->depth_down[i][k] = 0;
+			if (c->depth_up[i][k] == c->depth[i]) c->depth_up[i][k] = 0;
+		}
+	return !failed(e);
+}
+
 static bool read_levels(const json_t *j, unet_config *c, error *e)
 {
 	c->levels = json_list(j, "channel_mult", c->multiplier, UNET_LEVELS, e);
@@ -107,9 +156,12 @@ static bool read_levels(const json_t *j, unet_config *c, error *e)
 		for (int i = 0; i < n; i++) c->attends[level] |= factors[i] == 1 << level;
 	n = json_list(j, "num_res_blocks", c->blocks, UNET_LEVELS, e);
 	if (!spread_list("num_res_blocks", c->blocks, n, c->levels, 2, e)) return false;
-	n = json_list(j, "transformer_depth", c->depth, UNET_LEVELS, e);
-	if (!spread_list("transformer_depth", c->depth, n, c->levels, 1, e)) return false;
+	if (!read_depths(j, c, e)) return false;
 	c->middle_depth = json_int(j, "transformer_depth_middle", c->depth[c->levels - 1], e);
+	if (c->middle_depth == -1 || c->middle_depth == -2) {
+		c->middle = c->middle_depth == -1 ? MIDDLE_RESIDUAL : NO_MIDDLE;
+		c->middle_depth = 0;
+	}
 	for (int i = 0; i < c->levels; i++)
 		if (!in_range("channel_mult", c->multiplier[i], 1, 64, e) ||
 		    !in_range("num_res_blocks", c->blocks[i], 1, 16, e) ||

@@ -24,6 +24,9 @@ bool conditioning_is_sound(const family *f, error *e);
 bool config_keys_known(const json_t *j, error *e);
 
 json_t *unet_config_to_json(const unet_config *c);
+/* The depths of all blocks, levels from the top: one number for a level, or a list where its blocks differ. */
+json_t *unet_depths_to_json(const unet_config *c, bool up);
+bool unet_depths_differ(const unet_config *c, bool up); /* from what `depth` says of each level */
 json_t *mmdit_config_to_json(const mmdit_config *c);
 json_t *vae_config_to_json(const vae_config *c);
 json_t *text_config_to_json(const text_config *c);

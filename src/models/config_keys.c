@@ -11,11 +11,11 @@ static const char *const family_keys[] = { "name", "unet", "mmdit", "dd", "vae",
 
 static const char *const unet_keys[] = { "image_size", "in_channels", "out_channels", "model_channels", "channel_mult",
 	"num_res_blocks", "attention_resolutions", "num_heads", "num_head_channels", "num_heads_upsample", "context_dim",
-	"transformer_depth", "transformer_depth_middle", "use_spatial_transformer", "use_linear_in_transformer", "legacy",
-	"use_new_attention_order", "use_scale_shift_norm", "resblock_updown", "conv_resample", "norm_num_groups",
-	"num_classes", "adm_in_channels", "pooled_context", "time_cond_proj_dim", "disable_middle_self_attn",
-	"disable_self_attentions", "num_attention_blocks", "use_checkpoint", "use_fp16", "use_bf16", "dropout", "dims",
-	"n_embed", NULL };
+	"transformer_depth", "transformer_depth_output", "transformer_depth_middle", "use_spatial_transformer",
+	"use_linear_in_transformer", "legacy", "use_new_attention_order", "use_scale_shift_norm", "resblock_updown",
+	"conv_resample", "norm_num_groups", "num_classes", "adm_in_channels", "pooled_context", "time_cond_proj_dim",
+	"disable_middle_self_attn", "disable_self_attentions", "num_attention_blocks", "use_checkpoint", "use_fp16",
+	"use_bf16", "dropout", "dims", "n_embed", NULL };
 
 static const char *const mmdit_keys[] = { "in_channels", "patch_size", "depth", "pos_embed_max_size", "pos_spacing",
 	"context_dim", "adm_in_channels", "hidden_size", "num_heads", "qk_norm", "x_block_self_attn_layers", NULL };

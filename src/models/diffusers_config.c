@@ -66,6 +66,29 @@ static bool expect_text(const json_t *j, const char *key, const char *expected, 
 	       fail(e, BAD_FILE, "configuration: '%s' is '%s', Sumi builds '%s' alone", key, found, expected);
 }
 
+/* Those of the way up are listed from the bottom there. */
+static void take_output_depths(json_t *out, const json_t *j)
+{
+	const json_t *depths = json_object_get(j, "reverse_transformer_layers_per_block");
+	if (!json_is_array(depths)) return;
+	json_t *list = json_array();
+	for (size_t i = json_array_size(depths); i-- > 0;) json_array_append(list, json_array_get(depths, i));
+	json_object_set_new(out, "transformer_depth_output", list);
+}
+
+/* Null: there is no middle block; absent: a whole one. */
+static bool take_middle(json_t *out, const json_t *j, error *e)
+{
+	const json_t *type = json_object_get(j, "mid_block_type");
+	const char *name = json_string_value(type);
+	if (json_is_null(type)) json_object_set_new(out, "transformer_depth_middle", json_integer(-2));
+	if (name && !strcmp(name, "UNetMidBlock2D"))
+		json_object_set_new(out, "transformer_depth_middle", json_integer(-1));
+	else if (name)
+		return expect_text(j, "mid_block_type", "UNetMidBlock2DCrossAttn", e);
+	return true;
+}
+
 static bool read_unet(const json_t *j, unet_config *c, error *e)
 {
 	int channels, multiplier[UNET_LEVELS], levels = multiples(j, &channels, multiplier, UNET_LEVELS, e);
@@ -79,6 +102,8 @@ static bool read_unet(const json_t *j, unet_config *c, error *e)
 	take(out, "out_channels", j, "out_channels");
 	take(out, "num_res_blocks", j, "layers_per_block");
 	take(out, "transformer_depth", j, "transformer_layers_per_block");
+	take_output_depths(out, j);
+	if (!take_middle(out, j, e)) return json_decref(out), false;
 	take(out, "context_dim", j, "cross_attention_dim");
 	take(out, "use_linear_in_transformer", j, "use_linear_projection");
 	take(out, "norm_num_groups", j, "norm_num_groups");

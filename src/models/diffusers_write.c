@@ -1,6 +1,7 @@
 /* diffusers_write.c - the configurations of a diffusers folder, from a family: the other direction of
  * diffusers_config.c, by which they are proved. */
 #include "models/config.h"
+#include "base/json.h"
 #include "models/diffusers.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,23 +10,19 @@
 /* The version whose names and fields these are. */
 #define WRITTEN_FOR "0.32.2"
 
-static void set_int(json_t *j, const char *key, int value) { json_object_set_new(j, key, json_integer(value)); }
-static void set_real(json_t *j, const char *key, double value) { json_object_set_new(j, key, json_real(value)); }
 /* A float as a person wrote it: 0.18215, and not 0.182150006. */
 static void set_float(json_t *j, const char *key, float value)
 {
 	char text[32];
 	snprintf(text, sizeof text, "%.7g", (double)value);
-	set_real(j, key, strtod(text, NULL));
+	json_set_real(j, key, strtod(text, NULL));
 }
-static void set_flag(json_t *j, const char *key, bool value) { json_object_set_new(j, key, json_boolean(value)); }
-static void set_text(json_t *j, const char *key, const char *value) { json_object_set_new(j, key, json_string(value)); }
 
 static json_t *begin(const char *class_name)
 {
 	json_t *j = json_object();
-	set_text(j, "_class_name", class_name);
-	set_text(j, "_diffusers_version", WRITTEN_FOR);
+	json_set_text(j, "_class_name", class_name);
+	json_set_text(j, "_diffusers_version", WRITTEN_FOR);
 	return j;
 }
 
@@ -68,40 +65,57 @@ static void set_blocks(json_t *j, const unet_config *c)
 	json_object_set_new(j, "up_block_types", up);
 }
 
+static json_t *reversed(json_t *list)
+{
+	json_t *out = json_array();
+	for (size_t i = json_array_size(list); i-- > 0;) json_array_append(out, json_array_get(list, i));
+	json_decref(list);
+	return out;
+}
+
 static json_t *unet_json(const family *f)
 {
 	const unet_config *c = &f->denoiser.unet;
 	int heads[UNET_LEVELS] = { c->heads };
 	for (int i = 0; c->head_width && i < c->levels; i++) heads[i] = c->channels * c->multiplier[i] / c->head_width;
 	json_t *j = begin("UNet2DConditionModel");
-	set_int(j, "sample_size", f->size / vae_factor(&f->autoencoder));
-	set_int(j, "in_channels", c->in_channels);
-	set_int(j, "out_channels", c->out_channels);
+	json_set_int(j, "sample_size", f->size / vae_factor(&f->autoencoder));
+	json_set_int(j, "in_channels", c->in_channels);
+	json_set_int(j, "out_channels", c->out_channels);
 	json_object_set_new(j, "block_out_channels", widths(c->channels, c->multiplier, c->levels));
 	set_blocks(j, c);
 	set_each(j, "layers_per_block", c->blocks, c->levels);
-	set_each(j, "transformer_layers_per_block", c->depth, c->levels);
-	set_int(j, "cross_attention_dim", c->context);
-	if (c->guidance) set_int(j, "time_cond_proj_dim", c->guidance);
+	if (unet_depths_differ(c, false) || unet_depths_differ(c, true)) {
+		json_object_set_new(j, "transformer_layers_per_block", unet_depths_to_json(c, false));
+		json_object_set_new(j, "reverse_transformer_layers_per_block", reversed(unet_depths_to_json(c, true)));
+	} else
+		set_each(j, "transformer_layers_per_block", c->depth, c->levels);
+	static const char *const middles[] = {
+		[MIDDLE_WHOLE] = "UNetMidBlock2DCrossAttn", [MIDDLE_RESIDUAL] = "UNetMidBlock2D", [NO_MIDDLE] = NULL
+	};
+	const char *middle = middles[c->middle];
+	json_object_set_new(j, "mid_block_type", middle ? json_string(middle) : json_null());
+	json_set_int(j, "cross_attention_dim", c->context);
+	if (c->guidance) json_set_int(j, "time_cond_proj_dim", c->guidance);
 	if (c->vector) {
-		set_text(j, "addition_embed_type", "text_time");
-		set_int(j, "addition_time_embed_dim", SIZE_SINUSOIDS);
-		set_int(j, "projection_class_embeddings_input_dim", c->vector);
+		json_set_text(j, "addition_embed_type", "text_time");
+		json_set_int(j, "addition_time_embed_dim", SIZE_SINUSOIDS);
+		json_set_int(j, "projection_class_embeddings_input_dim", c->vector);
 	}
 	if (c->head_width) /* a list, also where all are the same: diffusers then reads a fixed width */
 		json_object_set_new(j, "attention_head_dim", widths(1, heads, c->levels));
 	else
-		set_int(j, "attention_head_dim", c->heads);
-	set_flag(j, "use_linear_projection", c->linear_projection);
-	set_int(j, "norm_num_groups", c->groups);
-	set_text(j, "resnet_time_scale_shift", c->scale_shift ? "scale_shift" : "default");
-	set_text(j, "act_fn", "silu");
-	set_flag(j, "center_input_sample", false);
-	set_int(j, "downsample_padding", 1);
-	set_flag(j, "flip_sin_to_cos", true);
-	set_int(j, "freq_shift", 0);
-	set_int(j, "mid_block_scale_factor", 1);
-	set_real(j, "norm_eps", 1e-5);
+		json_set_int(j, "attention_head_dim", c->heads);
+	json_set_flag(j, "use_linear_projection", c->linear_projection);
+	json_set_int(j, "norm_num_groups", c->groups);
+	json_set_text(j, "resnet_time_scale_shift", c->scale_shift ? "scale_shift" : "default");
+	json_set_text(j, "act_fn", "silu");
+	json_set_flag(j, "center_input_sample", false);
+	json_set_int(j, "downsample_padding", 1);
+	json_set_flag(j, "flip_sin_to_cos", true);
+	json_set_int(j, "freq_shift", 0);
+	json_set_int(j, "mid_block_scale_factor", 1);
+	json_set_real(j, "norm_eps", 1e-5);
 	return j;
 }
 
@@ -111,17 +125,17 @@ static json_t *transformer_json(const family *f)
 	json_t *j = begin("SD3Transformer2DModel"), *twice = json_array();
 	for (int i = 0; i < c->depth; i++)
 		if (c->twice[i]) json_array_append_new(twice, json_integer(i));
-	set_int(j, "sample_size", f->size / vae_factor(&f->autoencoder));
-	set_int(j, "patch_size", c->patch);
-	set_int(j, "in_channels", c->channels);
-	set_int(j, "out_channels", c->channels);
-	set_int(j, "num_layers", c->depth);
-	set_int(j, "num_attention_heads", c->heads);
-	set_int(j, "attention_head_dim", c->width / c->heads);
-	set_int(j, "joint_attention_dim", c->context);
-	set_int(j, "caption_projection_dim", c->width);
-	set_int(j, "pooled_projection_dim", c->vector);
-	set_int(j, "pos_embed_max_size", c->positions);
+	json_set_int(j, "sample_size", f->size / vae_factor(&f->autoencoder));
+	json_set_int(j, "patch_size", c->patch);
+	json_set_int(j, "in_channels", c->channels);
+	json_set_int(j, "out_channels", c->channels);
+	json_set_int(j, "num_layers", c->depth);
+	json_set_int(j, "num_attention_heads", c->heads);
+	json_set_int(j, "attention_head_dim", c->width / c->heads);
+	json_set_int(j, "joint_attention_dim", c->context);
+	json_set_int(j, "caption_projection_dim", c->width);
+	json_set_int(j, "pooled_projection_dim", c->vector);
+	json_set_int(j, "pos_embed_max_size", c->positions);
 	json_object_set_new(j, "dual_attention_layers", twice);
 	json_object_set_new(j, "qk_norm", c->qk_norm ? json_string("rms_norm") : json_null());
 	return j;
@@ -131,18 +145,18 @@ static json_t *vae_json(const family *f)
 {
 	const vae_config *c = &f->autoencoder;
 	json_t *j = begin("AutoencoderKL");
-	set_int(j, "sample_size", f->size);
-	set_int(j, "in_channels", c->in_channels);
-	set_int(j, "out_channels", c->out_channels);
+	json_set_int(j, "sample_size", f->size);
+	json_set_int(j, "in_channels", c->in_channels);
+	json_set_int(j, "out_channels", c->out_channels);
 	json_object_set_new(j, "block_out_channels", widths(c->channels, c->multiplier, c->levels));
 	json_object_set_new(j, "down_block_types", repeated("DownEncoderBlock2D", c->levels));
 	json_object_set_new(j, "up_block_types", repeated("UpDecoderBlock2D", c->levels));
-	set_int(j, "layers_per_block", c->blocks);
-	set_int(j, "latent_channels", c->latent_channels);
-	set_int(j, "norm_num_groups", c->groups);
-	set_flag(j, "use_quant_conv", c->quant);
-	set_flag(j, "use_post_quant_conv", c->quant);
-	set_text(j, "act_fn", "silu");
+	json_set_int(j, "layers_per_block", c->blocks);
+	json_set_int(j, "latent_channels", c->latent_channels);
+	json_set_int(j, "norm_num_groups", c->groups);
+	json_set_flag(j, "use_quant_conv", c->quant);
+	json_set_flag(j, "use_post_quant_conv", c->quant);
+	json_set_text(j, "act_fn", "silu");
 	set_float(j, "scaling_factor", f->latent_scale);
 	if (f->latent_shift != 0) set_float(j, "shift_factor", f->latent_shift);
 	return j;
@@ -154,19 +168,19 @@ static json_t *clip_json(const text_config *t)
 	json_t *j = json_object();
 	json_object_set_new(
 	    j, "architectures", json_pack("[s]", t->pooled ? "CLIPTextModelWithProjection" : "CLIPTextModel"));
-	set_text(j, "model_type", "clip_text_model");
-	set_int(j, "vocab_size", c->vocabulary);
-	set_int(j, "hidden_size", c->width);
-	set_int(j, "intermediate_size", c->inner);
-	set_int(j, "num_hidden_layers", c->layers);
-	set_int(j, "num_attention_heads", c->heads);
-	set_int(j, "max_position_embeddings", c->positions);
-	set_text(j, "hidden_act", hidden_act_name(c->activation));
+	json_set_text(j, "model_type", "clip_text_model");
+	json_set_int(j, "vocab_size", c->vocabulary);
+	json_set_int(j, "hidden_size", c->width);
+	json_set_int(j, "intermediate_size", c->inner);
+	json_set_int(j, "num_hidden_layers", c->layers);
+	json_set_int(j, "num_attention_heads", c->heads);
+	json_set_int(j, "max_position_embeddings", c->positions);
+	json_set_text(j, "hidden_act", hidden_act_name(c->activation));
 	set_float(j, "layer_norm_eps", c->epsilon);
-	set_int(j, "projection_dim", c->projection ? c->projection : c->width);
-	set_int(j, "bos_token_id", t->begin);
-	set_int(j, "eos_token_id", t->end);
-	set_int(j, "pad_token_id", t->padding);
+	json_set_int(j, "projection_dim", c->projection ? c->projection : c->width);
+	json_set_int(j, "bos_token_id", t->begin);
+	json_set_int(j, "eos_token_id", t->end);
+	json_set_int(j, "pad_token_id", t->padding);
 	return j;
 }
 
@@ -175,26 +189,26 @@ static json_t *t5_json(const text_config *t)
 	const t5_config *c = &t->t5;
 	json_t *j = json_object();
 	json_object_set_new(j, "architectures", json_pack("[s]", "T5EncoderModel"));
-	set_text(j, "model_type", "t5");
-	set_int(j, "vocab_size", c->vocabulary);
-	set_int(j, "d_model", c->width);
-	set_int(j, "num_layers", c->layers);
-	set_int(j, "num_decoder_layers", c->layers);
-	set_int(j, "d_ff", c->inner);
-	set_int(j, "num_heads", c->heads);
-	set_int(j, "d_kv", c->head_width);
-	set_int(j, "relative_attention_num_buckets", c->buckets);
-	set_int(j, "relative_attention_max_distance", c->distance);
+	json_set_text(j, "model_type", "t5");
+	json_set_int(j, "vocab_size", c->vocabulary);
+	json_set_int(j, "d_model", c->width);
+	json_set_int(j, "num_layers", c->layers);
+	json_set_int(j, "num_decoder_layers", c->layers);
+	json_set_int(j, "d_ff", c->inner);
+	json_set_int(j, "num_heads", c->heads);
+	json_set_int(j, "d_kv", c->head_width);
+	json_set_int(j, "relative_attention_num_buckets", c->buckets);
+	json_set_int(j, "relative_attention_max_distance", c->distance);
 	set_float(j, "layer_norm_epsilon", c->epsilon);
-	set_text(j, "feed_forward_proj", "gated-gelu");
-	set_text(j, "dense_act_fn", "gelu_new");
-	set_flag(j, "is_gated_act", true);
-	set_flag(j, "is_encoder_decoder", true);
-	set_flag(j, "tie_word_embeddings", false);
-	set_real(j, "dropout_rate", 0.1);
-	set_int(j, "eos_token_id", t->end);
-	set_int(j, "pad_token_id", t->padding);
-	set_int(j, "decoder_start_token_id", t->padding);
+	json_set_text(j, "feed_forward_proj", "gated-gelu");
+	json_set_text(j, "dense_act_fn", "gelu_new");
+	json_set_flag(j, "is_gated_act", true);
+	json_set_flag(j, "is_encoder_decoder", true);
+	json_set_flag(j, "tie_word_embeddings", false);
+	json_set_real(j, "dropout_rate", 0.1);
+	json_set_int(j, "eos_token_id", t->end);
+	json_set_int(j, "pad_token_id", t->padding);
+	json_set_int(j, "decoder_start_token_id", t->padding);
 	return j;
 }
 
@@ -202,23 +216,23 @@ static json_t *scheduler_json(const family *f)
 {
 	bool flow = f->conditioning == STACKED, sdxl = f->conditioning == SIDE_BY_SIDE;
 	json_t *j = begin(flow ? "FlowMatchEulerDiscreteScheduler" : sdxl ? "EulerDiscreteScheduler" : "DDIMScheduler");
-	set_int(j, "num_train_timesteps", f->betas.count);
+	json_set_int(j, "num_train_timesteps", f->betas.count);
 	if (flow) {
 		set_float(j, "shift", f->flow_shift > 0 ? f->flow_shift : 1);
 		return j;
 	}
-	set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
-	set_real(j, "beta_start", f->betas.start);
-	set_real(j, "beta_end", f->betas.end);
-	set_text(j, "prediction_type", prediction_name(f->prediction));
-	set_flag(j, "rescale_betas_zero_snr", f->betas.zero_terminal_snr);
+	json_set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
+	json_set_real(j, "beta_start", f->betas.start);
+	json_set_real(j, "beta_end", f->betas.end);
+	json_set_text(j, "prediction_type", prediction_name(f->prediction));
+	json_set_flag(j, "rescale_betas_zero_snr", f->betas.zero_terminal_snr);
 	if (sdxl) {
-		set_text(j, "timestep_spacing", "leading");
+		json_set_text(j, "timestep_spacing", "leading");
 	} else {
-		set_flag(j, "clip_sample", false);
-		set_flag(j, "set_alpha_to_one", false);
+		json_set_flag(j, "clip_sample", false);
+		json_set_flag(j, "set_alpha_to_one", false);
 	}
-	set_int(j, "steps_offset", 1);
+	json_set_int(j, "steps_offset", 1);
 	return j;
 }
 
@@ -226,15 +240,15 @@ static json_t *special_json(const text_config *t)
 {
 	json_t *j = json_object();
 	if (t->kind == T5_TEXT) {
-		set_text(j, "eos_token", "</s>");
-		set_text(j, "unk_token", "<unk>");
-		set_text(j, "pad_token", "<pad>");
+		json_set_text(j, "eos_token", "</s>");
+		json_set_text(j, "unk_token", "<unk>");
+		json_set_text(j, "pad_token", "<pad>");
 		return j;
 	}
-	set_text(j, "bos_token", "<|startoftext|>");
-	set_text(j, "eos_token", "<|endoftext|>");
-	set_text(j, "unk_token", "<|endoftext|>");
-	set_text(j, "pad_token", t->padding == 0 ? "!" : "<|endoftext|>");
+	json_set_text(j, "bos_token", "<|startoftext|>");
+	json_set_text(j, "eos_token", "<|endoftext|>");
+	json_set_text(j, "unk_token", "<|endoftext|>");
+	json_set_text(j, "pad_token", t->padding == 0 ? "!" : "<|endoftext|>");
 	return j;
 }
 
@@ -242,16 +256,16 @@ static json_t *tokenizer_json(const text_config *t)
 {
 	json_t *j = special_json(t);
 	if (t->kind == T5_TEXT) {
-		set_text(j, "tokenizer_class", "T5Tokenizer");
-		set_int(j, "model_max_length", T5_TOKENS);
-		set_int(j, "extra_ids", 100);
+		json_set_text(j, "tokenizer_class", "T5Tokenizer");
+		json_set_int(j, "model_max_length", T5_TOKENS);
+		json_set_int(j, "extra_ids", 100);
 		return j;
 	}
-	set_text(j, "tokenizer_class", "CLIPTokenizer");
-	set_int(j, "model_max_length", t->length);
-	set_flag(j, "do_lower_case", true);
-	set_flag(j, "add_prefix_space", false);
-	set_text(j, "errors", "replace");
+	json_set_text(j, "tokenizer_class", "CLIPTokenizer");
+	json_set_int(j, "model_max_length", t->length);
+	json_set_flag(j, "do_lower_case", true);
+	json_set_flag(j, "add_prefix_space", false);
+	json_set_text(j, "errors", "replace");
 	return j;
 }
 
@@ -312,12 +326,12 @@ static json_t *index_json(const family *f, const json_t *scheduler, const bool *
 	if (f->conditioning == ONE_CONTEXT) {
 		json_object_set_new(j, "safety_checker", json_pack("[n,n]"));
 		json_object_set_new(j, "feature_extractor", json_pack("[n,n]"));
-		set_flag(j, "requires_safety_checker", false);
+		json_set_flag(j, "requires_safety_checker", false);
 	}
 	if (f->conditioning == SIDE_BY_SIDE) {
 		bool scored = family_size_numbers(f) == 5;
-		set_flag(j, "force_zeros_for_empty_prompt", !scored);
-		if (scored || inpainting) set_flag(j, "requires_aesthetics_score", scored);
+		json_set_flag(j, "force_zeros_for_empty_prompt", !scored);
+		if (scored || inpainting) json_set_flag(j, "requires_aesthetics_score", scored);
 	}
 	return j;
 }

@@ -73,10 +73,20 @@
 		}                                                                                                       \
 	}
 
-#define SDXL_UNET                                                                                             \
-	.out_channels = 4, .channels = 320, .levels = 3, .multiplier = { 1, 2, 4 }, .blocks = { 2, 2, 2 },        \
-	.attends = { false, true, true }, .depth = { 1, 2, 10 }, .middle_depth = 10, .spatial_transformer = true, \
-	.head_width = 64, .linear_projection = true, .context = 2048, .vector = 2816, .groups = 32
+#define SDXL_SIZES                                                                                              \
+	.out_channels = 4, .channels = 320, .levels = 3, .multiplier = { 1, 2, 4 }, .blocks = { 2, 2, 2 },          \
+	.attends = { false, true, true }, .spatial_transformer = true, .head_width = 64, .linear_projection = true, \
+	.context = 2048, .vector = 2816, .groups = 32
+#define SDXL_UNET SDXL_SIZES, .depth = { 1, 2, 10 }, .middle_depth = 10
+/* Segmind's distillations: fewer transformers, and a middle of one residual block. */
+#define SSD_1B_UNET                                                                                            \
+	SDXL_SIZES, .in_channels = 4, .depth = { 1, 2, 4 }, .depth_up = { [1] = { 0, 1, 1 }, [2] = { 0, 0, 10 } }, \
+	            .middle = MIDDLE_RESIDUAL
+#define VEGA_UNET SDXL_SIZES, .in_channels = 4, .depth = { 1, 1, 2 }, .middle = MIDDLE_RESIDUAL
+#define SMALL_SD                                                                                                     \
+	.in_channels = 4, .out_channels = 4, .channels = 320, .blocks = { 1, 1, 1, 1 }, .attends = { true, true, true }, \
+	.depth = { 1, 1, 1, 1 }, .spatial_transformer = true, .groups = 32, .heads = 8, .context = 768
+
 #define REFINER_UNET                                                                                               \
 	.in_channels = 4, .out_channels = 4, .channels = 384, .levels = 4, .multiplier = { 1, 2, 4, 4 },               \
 	.blocks = { 2, 2, 2, 2 }, .attends = { false, true, true, false }, .depth = { 4, 4, 4, 4 }, .middle_depth = 4, \
@@ -136,9 +146,10 @@
 #define TRAINED(what, pixels) TRAINED_FOR(what, pixels, 7)
 #define HUGGING_FACE [TEXT_ENCODER] = "cond_stage_model.transformer"
 #define OPEN_CLIP [TEXT_ENCODER] = "cond_stage_model.model"
-#define SD1(what, ...)                                                                                  \
-	.name = what, .denoiser.unet = { SD1_UNET, __VA_ARGS__ }, .autoencoder = KL_F8, .text = { CLIP_L }, \
-	PREFIXES(HUGGING_FACE), TRAINED(PREDICT_NOISE, 512)
+#define SD1(what, ...) SD1_OF(what, SD1_UNET, __VA_ARGS__)
+#define SD1_OF(what, ...)                                                                                             \
+	.name = what, .denoiser.unet = { __VA_ARGS__ }, .autoencoder = KL_F8, .text = { CLIP_L }, PREFIXES(HUGGING_FACE), \
+	TRAINED(PREDICT_NOISE, 512)
 #define SD2(what, channels)                                                                     \
 	.name = what, .denoiser.unet = { SD2_UNET, .in_channels = channels }, .autoencoder = KL_F8, \
 	.text = { OPEN_CLIP_H }, PREFIXES(OPEN_CLIP)
@@ -146,9 +157,10 @@
 #define SDXL_NOISE                                                                             \
 	BETAS, .prediction = PREDICT_NOISE, .guidance = 7, .latent_scale = 0.13025f, .size = 1024, \
 	       .conditioning = SIDE_BY_SIDE, .autoencoder = KL_F8
-#define SDXL(what, ...)                                                                                              \
-	.name = what, .denoiser.unet = { SDXL_UNET, __VA_ARGS__ }, SDXL_NOISE, .text = { SDXL_CLIP_L, OPEN_CLIP_BIG_G }, \
-	PREFIXES([TEXT_ENCODER] = "conditioner.embedders.0.transformer",                                                 \
+#define SDXL(what, ...) SDXL_OF(what, SDXL_UNET, __VA_ARGS__)
+#define SDXL_OF(what, ...)                                                                                \
+	.name = what, .denoiser.unet = { __VA_ARGS__ }, SDXL_NOISE, .text = { SDXL_CLIP_L, OPEN_CLIP_BIG_G }, \
+	PREFIXES([TEXT_ENCODER] = "conditioner.embedders.0.transformer",                                      \
 	    [TEXT_ENCODER + 1] = "conditioner.embedders.1.model")
 
 #define SD3(what, blocks, table, apart, strength, ...)                                                    \
@@ -176,6 +188,8 @@ static const family families[] = {
 	{ SD1("sd1", .in_channels = 4) },
 	{ SD1("sd1-inpainting", .in_channels = 9) },
 	{ SD1("sd1-lcm", .in_channels = 4, .guidance = 256) },
+	{ SD1_OF("small-sd", SMALL_SD, .levels = 4, .multiplier = { 1, 2, 4, 4 }, .middle_depth = 1) },
+	{ SD1_OF("tiny-sd", SMALL_SD, .levels = 3, .multiplier = { 1, 2, 4 }, .middle = NO_MIDDLE) },
 	{ SD2("sd2.1", 4), TRAINED(PREDICT_VELOCITY, 768) },
 	{ SD2("sd2.1-base", 4), TRAINED(PREDICT_NOISE, 512) },
 	{ SD2("sd2-inpainting", 9), TRAINED(PREDICT_NOISE, 512) },
@@ -188,6 +202,8 @@ static const family families[] = {
 	{ SDXL("sdxl", .in_channels = 4) },
 	{ SDXL("sdxl-inpainting", .in_channels = 9) },
 	{ SDXL("sdxl-lcm", .in_channels = 4, .guidance = 256) },
+	{ SDXL_OF("ssd-1b", SSD_1B_UNET) },
+	{ SDXL_OF("segmind-vega", VEGA_UNET) },
 	{ .name = "sdxl-refiner",
 	    .denoiser.unet = { REFINER_UNET },
 	    .text = { OPEN_CLIP_BIG_G },
@@ -244,12 +260,16 @@ const char *family_kohya_name(const family *f)
 		{ "sd1", "sd_v1" },
 		{ "sd1-inpainting", "sd_v1" },
 		{ "sd1-lcm", "sd_v1" },
+		{ "small-sd", "sd_v1" },
+		{ "tiny-sd", "sd_v1" },
 		{ "sd2.1", "sd_v2" },
 		{ "sd2.1-base", "sd_v2" },
 		{ "sd2-inpainting", "sd_v2" },
 		{ "sdxl", "sdxl_base_v1-0" },
 		{ "sdxl-inpainting", "sdxl_base_v1-0" },
 		{ "sdxl-lcm", "sdxl_base_v1-0" },
+		{ "ssd-1b", "sdxl_base_v1-0" },
+		{ "segmind-vega", "sdxl_base_v1-0" },
 		{ "sdxl-refiner", "sdxl_refiner_v1-0" },
 		{ "sd3-medium", "sd3_m" },
 		{ "sd3.5-medium", "sd3.5-medium" },

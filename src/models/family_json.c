@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_text(json_t *j, const char *key, const char *value) { json_object_set_new(j, key, json_string(value)); }
-static void set_real(json_t *j, const char *key, double value) { json_object_set_new(j, key, json_real(value)); }
-static void set_int(json_t *j, const char *key, int value) { json_object_set_new(j, key, json_integer(value)); }
-
 static const struct {
 	const char *config, *prefix;
 } text_keys[TEXT_ENCODERS] = { { "text", "text_prefix" }, { "text_2", "text_2_prefix" },
@@ -20,7 +16,7 @@ static const char *const rule_names[] = {
 char *family_to_json(const family *f)
 {
 	json_t *j = json_object();
-	set_text(j, "name", f->name);
+	json_set_text(j, "name", f->name);
 	if (f->denoiser.kind == MMDIT)
 		json_object_set_new(j, "mmdit", mmdit_config_to_json(&f->denoiser.mmdit));
 	else
@@ -29,22 +25,22 @@ char *family_to_json(const family *f)
 	for (int i = 0; i < TEXT_ENCODERS; i++)
 		if (family_has(f, TEXT_ENCODER + i))
 			json_object_set_new(j, text_keys[i].config, text_config_to_json(&f->text[i]));
-	set_text(j, "unet_prefix", f->prefix[DENOISER]);
-	set_text(j, "vae_prefix", f->prefix[AUTOENCODER]);
+	json_set_text(j, "unet_prefix", f->prefix[DENOISER]);
+	json_set_text(j, "vae_prefix", f->prefix[AUTOENCODER]);
 	for (int i = 0; i < TEXT_ENCODERS; i++)
-		if (!i || family_has(f, TEXT_ENCODER + i)) set_text(j, text_keys[i].prefix, f->prefix[TEXT_ENCODER + i]);
-	if (f->conditioning != ONE_CONTEXT) set_text(j, "conditioning", rule_names[f->conditioning]);
-	set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
-	set_real(j, "beta_start", f->betas.start);
-	set_real(j, "beta_end", f->betas.end);
-	set_int(j, "num_train_timesteps", f->betas.count);
+		if (!i || family_has(f, TEXT_ENCODER + i)) json_set_text(j, text_keys[i].prefix, f->prefix[TEXT_ENCODER + i]);
+	if (f->conditioning != ONE_CONTEXT) json_set_text(j, "conditioning", rule_names[f->conditioning]);
+	json_set_text(j, "beta_schedule", beta_curve_name(f->betas.curve));
+	json_set_real(j, "beta_start", f->betas.start);
+	json_set_real(j, "beta_end", f->betas.end);
+	json_set_int(j, "num_train_timesteps", f->betas.count);
 	json_object_set_new(j, "rescale_betas_zero_snr", json_boolean(f->betas.zero_terminal_snr));
-	set_text(j, "prediction_type", prediction_name(f->prediction));
-	set_real(j, "scale_factor", (double)f->latent_scale);
-	set_real(j, "shift_factor", (double)f->latent_shift);
-	if (f->flow_shift > 0) set_real(j, "shift", (double)f->flow_shift);
-	set_real(j, "guidance_scale", (double)f->guidance);
-	set_int(j, "size", f->size);
+	json_set_text(j, "prediction_type", prediction_name(f->prediction));
+	json_set_real(j, "scale_factor", (double)f->latent_scale);
+	json_set_real(j, "shift_factor", (double)f->latent_shift);
+	if (f->flow_shift > 0) json_set_real(j, "shift", (double)f->flow_shift);
+	json_set_real(j, "guidance_scale", (double)f->guidance);
+	json_set_int(j, "size", f->size);
 	char *text = json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	return text;

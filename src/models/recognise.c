@@ -7,6 +7,7 @@
 typedef struct file {
 	tensor_lookup *lookup;
 	void *context;
+	bool exactly; /* with the family's blocks and no others; otherwise what is missing is said later */
 } file;
 
 /* Whether the file has this parameter of a component with this shape, but for axes of length 1 at its end. */
@@ -32,6 +33,38 @@ static bool is_there(const file *y, const family *f, const dialect *d, const cha
 	snprintf(key, sizeof key, "%s.%s", f->prefix[DENOISER], name);
 	return dialect_pieces(d, f, DENOISER, key, shape2(1, 1), p) == 1 &&
 	       y->lookup(y->context, p[0].name, &type, &s, NULL);
+}
+
+/* Whether a transformer of the block at this place has so many blocks and no more. */
+static bool has_depth(const file *y, const family *f, const dialect *d, const char *block, int depth)
+{
+	char key[96];
+	snprintf(key, sizeof key, "%s.1.transformer_blocks.%d.norm1.weight", block, depth);
+	if (is_there(y, f, d, key)) return false;
+	snprintf(key, sizeof key, "%s.1.transformer_blocks.%d.norm1.weight", block, depth - 1);
+	return depth < 1 || is_there(y, f, d, key);
+}
+
+/* How many blocks there are, and how deep: distilled models differ from their teachers in this alone. */
+static bool unet_has_structure(const file *y, const family *f, const dialect *d)
+{
+	const unet_config *u = &f->denoiser.unet;
+	char block[64];
+	int in = 1, out = 0;
+	for (int level = 0; level < u->levels; level++, in++)
+		for (int i = 0; i < u->blocks[level]; i++, in++) {
+			snprintf(block, sizeof block, "input_blocks.%d", in);
+			if (u->attends[level] && !has_depth(y, f, d, block, unet_depth_down(u, level, i))) return false;
+		}
+	for (int level = u->levels - 1; level >= 0; level--)
+		for (int i = 0; i <= u->blocks[level]; i++, out++) {
+			snprintf(block, sizeof block, "output_blocks.%d", out);
+			if (u->attends[level] && !has_depth(y, f, d, block, unet_depth_up(u, level, i))) return false;
+		}
+	snprintf(block, sizeof block, "input_blocks.%d.0.in_layers.0.weight", in - 2); /* of the last level */
+	return is_there(y, f, d, block) &&
+	       is_there(y, f, d, "middle_block.0.in_layers.0.weight") == (u->middle != NO_MIDDLE) &&
+	       is_there(y, f, d, "middle_block.2.in_layers.0.weight") == (u->middle == MIDDLE_WHOLE);
 }
 
 static bool unet_matches(const file *y, const family *f, const dialect *d)
@@ -70,7 +103,7 @@ static bool denoiser_matches(const file *y, family *f)
 	if (!dialect_find(f, DENOISER, y->lookup, y->context, &d)) return false;
 	if (!dialect_matches(f, DENOISER, &d, y->lookup, y->context)) return false;
 	switch (f->denoiser.kind) {
-	case UNET: return unet_matches(y, f, &d);
+	case UNET: return unet_matches(y, f, &d) && (!y->exactly || unet_has_structure(y, f, &d));
 	case MMDIT: return mmdit_matches(y, f, &d);
 	}
 	return false;
@@ -133,11 +166,11 @@ static double spread_of_bias(const file *y, const family *known)
 
 const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 {
-	const file y = { lookup, context };
 	const family *found = NULL, *f;
-	for (int laxity = 0; laxity < 3 && !found; laxity++)
+	for (int laxity = 0; laxity < 6 && !found; laxity++)
 		for (int i = 0; (f = family_at(i)); i++) {
-			if (!matches(&y, f, laxity)) continue;
+			const file y = { lookup, context, laxity % 2 == 0 };
+			if (!matches(&y, f, laxity / 2)) continue;
 			if (f->prediction != PREDICT_VELOCITY || spread_of_bias(&y, f) > 0.09) return f;
 			if (!found) found = f; /* unless there is one of the same shapes that predicts noise */
 		}

@@ -114,7 +114,7 @@ static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_ha
 		for (int i = 0; i < c->blocks[level]; i++) {
 			push(g, "input_blocks.%d", h->count);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, h->context, c->depth[level]);
+			if (c->attends[level]) x = attend(n, c, "1", x, h->context, unet_depth_down(c, level, i));
 			nn_block(n, h->skips[h->count++] = x);
 			pop(g);
 		}
@@ -130,13 +130,28 @@ static tensor middle(nn *n, const unet_config *c, tensor x, const unet_half *h)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1);
+	if (c->middle == NO_MIDDLE) return x;
 	push(g, "middle_block");
 	x = residual(n, c, "0", x, h->embedding, width);
-	if (c->middle_depth >= 0) x = attend(n, c, "1", x, h->context, c->middle_depth);
-	x = residual(n, c, "2", x, h->embedding, width);
+	if (c->middle == MIDDLE_WHOLE) {
+		if (c->middle_depth >= 0) x = attend(n, c, "1", x, h->context, c->middle_depth);
+		x = residual(n, c, "2", x, h->embedding, width);
+	}
 	nn_block(n, x);
 	pop(g);
 	return x;
+}
+
+int unet_depth_down(const unet_config *c, int level, int j)
+{
+	int own = j < UNET_BLOCKS ? c->depth_down[level][j] : 0;
+	return own ? own : c->depth[level];
+}
+
+int unet_depth_up(const unet_config *c, int level, int j)
+{
+	int own = j <= UNET_BLOCKS ? c->depth_up[level][j] : 0;
+	return own ? own : c->depth[level];
 }
 
 int unet_skips(const unet_config *c)
@@ -186,7 +201,7 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, const unet_half *h)
 			push(g, "output_blocks.%d", block++);
 			x = join(g, x, h->skips[--count]);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, h->context, c->depth[level]);
+			if (c->attends[level]) x = attend(n, c, "1", x, h->context, unet_depth_up(c, level, i));
 			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, h->embedding);
 			nn_block(n, x);
 			pop(g);

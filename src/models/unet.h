@@ -5,13 +5,19 @@
 #include "models/denoiser_inputs.h"
 #include "nn/nn.h"
 
-enum { UNET_LEVELS = 8, UNET_SKIPS = 256 };
+enum { UNET_LEVELS = 8, UNET_SKIPS = 256, UNET_BLOCKS = 16 };
 
 typedef enum resampling { /* how a map of another size is made */
 	BY_CONVOLUTION,       /* a strided convolution; nearest neighbours and a convolution */
 	BY_POOLING,           /* the mean of 2×2; nearest neighbours: conv_resample is false */
 	BY_RESIDUAL_BLOCK,    /* either within a residual block: resblock_updown */
 } resampling;
+
+typedef enum unet_middle { /* what the middle block is */
+	MIDDLE_WHOLE,          /* a residual block, a transformer, a residual block */
+	MIDDLE_RESIDUAL,       /* the first residual block alone: SSD-1B */
+	NO_MIDDLE,             /* nothing: tiny-sd */
+} unet_middle;
 
 typedef struct unet_config { /* the arguments of UNetModel, by their names there where they are good */
 	int in_channels, out_channels;
@@ -20,14 +26,16 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	int multiplier[UNET_LEVELS]; /* channel_mult: of level i */
 	int blocks[UNET_LEVELS];     /* num_res_blocks of level i on the way down; one more on the way up */
 	bool attends[UNET_LEVELS];   /* 2^i is one of the attention_resolutions */
-	int depth[UNET_LEVELS];      /* transformer_depth of level i */
-	int middle_depth;            /* of the middle block; −1: it has no transformer */
-	int heads, head_width;       /* one of the two is given, the other 0 */
-	bool legacy;                 /* head width is what the number of heads leaves, even where head_width is given */
-	bool spatial_transformer;    /* else the attention block of the unconditional models */
-	bool new_order;              /* that block's qkv lies [q k v] and not [q k v] for each head */
-	bool linear_projection;      /* proj_in and proj_out are linear layers, not 1×1 convolutions */
-	bool scale_shift;            /* use_scale_shift_norm: the time embedding scales and shifts the second norm */
+	int depth[UNET_LEVELS];      /* transformer_depth of level i, but for blocks that these name: */
+	int depth_down[UNET_LEVELS][UNET_BLOCKS], depth_up[UNET_LEVELS][UNET_BLOCKS + 1]; /* of its block j; 0: `depth` */
+	unet_middle middle;
+	int middle_depth;         /* of the middle block; −1: it has no transformer */
+	int heads, head_width;    /* one of the two is given, the other 0 */
+	bool legacy;              /* head width is what the number of heads leaves, even where head_width is given */
+	bool spatial_transformer; /* else the attention block of the unconditional models */
+	bool new_order;           /* that block's qkv lies [q k v] and not [q k v] for each head */
+	bool linear_projection;   /* proj_in and proj_out are linear layers, not 1×1 convolutions */
+	bool scale_shift;         /* use_scale_shift_norm: the time embedding scales and shifts the second norm */
 	resampling resampling;
 	int context;         /* width of the context; 0: none, the transformer attends to itself twice */
 	int vector;          /* width of the vector condition (adm_in_channels); 0: none */
@@ -35,6 +43,10 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 	int guidance; /* width of the embedded guidance scale that a distilled model reads (time_cond_proj_dim); 0: none */
 	int groups;   /* of the norms */
 } unet_config;
+
+/* Transformers of block j of a level, on the way down or up. */
+int unet_depth_down(const unet_config *c, int level, int j);
+int unet_depth_up(const unet_config *c, int level, int j);
 
 /* → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size, the map that comes up is fitted to its
  * skip. */

@@ -142,6 +142,16 @@ static bool fit(adapter *a, lora_target t)
 	return a->kind || of_bias;
 }
 
+/* An earlier module that changes these rows too: files may hold one layer under two names. */
+static const adapter *same_rows(const lora *l, const adapter *a)
+{
+	for (const adapter *x = l->list; a->weight && x < a; x++)
+		if (x->weight && x->first < a->first + a->rows && a->first < x->first + x->rows &&
+		    !strcmp(x->weight, a->weight))
+			return x;
+	return NULL;
+}
+
 static bool resolve_one(lora *l, adapter *a, lora_target t, error *e)
 {
 	bool bias_given = a->part[DIFF_BIAS].data != NULL;
@@ -151,6 +161,14 @@ static bool resolve_one(lora *l, adapter *a, lora_target t, error *e)
 	if (bias_given && !bias && !set_aside(l, e, "%s.diff_b: the layer has no such bias", a->module)) return false;
 	if (a->kind && !(a->weight = copy(t.weight, strlen(t.weight)))) return out_of_memory(e);
 	if (bias && !(a->bias = bias_of(t.weight))) return out_of_memory(e);
+	const adapter *other = same_rows(l, a);
+	if (other) {
+		free(a->weight);
+		free(a->bias);
+		a->weight = a->bias = NULL;
+		a->kind = NULL;
+		return set_aside(l, e, "%s: the same layer as %s, which is used", a->module, other->module);
+	}
 	l->matched++;
 	return !lora_turns(a->kind) || lora_rotate(a, e);
 }

@@ -125,6 +125,21 @@ static void warn_of_unusable(const model *m, const watcher *w, const char *promp
 		    w, SUMI_WARNING, "'%s' is read as plain words: %s", m->words.unusable[i].name, m->words.unusable[i].reason);
 }
 
+/* Stable Diffusion 3's CLIP was trained on texts of one chunk; longer ones were T5's to read. */
+static void warn_of_missing(const conditioning *c, const model *m, const watcher *w)
+{
+	bool missing = false;
+	for (int i = 0; i < TEXT_ENCODERS; i++) missing |= text_in_one_piece(&m->family.text[i]) && !m->tokenizers[i];
+	for (int i = 0; missing && i < c->text_count; i++) {
+		if (chunks_of(&c->texts[i]) < 2) continue;
+		watcher_note(w, SUMI_WARNING,
+		    "the prompt is longer than the %d tokens that CLIP reads at once, and T5, which reads the rest best, is "
+		    "missing (--t5xxl FILE)",
+		    chunk_length(&m->family) - 2);
+		return;
+	}
+}
+
 bool conditioning_read(conditioning *c, const model *m, const watcher *w, const prompt_request *p, error *e)
 {
 	prompt_branch list[MOST_BRANCHES - 1];
@@ -136,6 +151,7 @@ bool conditioning_read(conditioning *c, const model *m, const watcher *w, const 
 	c->branches = count + p->guided;
 	c->unconditional = p->guided;
 	bool fine = read_branches(c, m, w, list, p, e);
+	if (fine) warn_of_missing(c, m, w);
 	for (int i = 0; i < count; i++) free(list[i].text);
 	return fine;
 }

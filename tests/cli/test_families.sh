@@ -46,7 +46,7 @@ encoder() { # encoder WIDTH REST
 	printf '"pooled":true,"final_norm":false,"skip":1,"projection":%d,%s}' "$1" "$2"
 }
 printf '{"mmdit":{"depth":2,"hidden_size":32,"num_heads":2,"pos_embed_max_size":32,"context_dim":64,"adm_in_channels":48},
-"dd":{"ch":32,"ch_mult":[1,2],"num_res_blocks":1,"z_channels":16,"quant":false},"text":%s,"text_2":%s,
+"dd":{"ch":32,"ch_mult":[1,1,1,1],"num_res_blocks":1,"z_channels":16,"quant":false},"text":%s,"text_2":%s,
 "text_3":{"d_model":64,"num_layers":1,"d_ff":64,"num_heads":2,"d_kv":16},"text_prefix":"text_encoders.clip_l.transformer",
 "conditioning":"stacked","prediction_type":"flow","shift":3,"size":64}' "$(encoder 16 '"hidden_act":"quick_gelu"')" \
 	"$(encoder 32 '"hidden_act":"gelu","tokenizer":"openclip","pad_id":0')" >sd3.json
@@ -60,6 +60,24 @@ for option in clip_l clip_g t5xxl; do
 	differ sd3.png changed.png
 done
 expect 2 'no such text encoder' generate -m sd1.safetensors --t5xxl sd3.safetensors -p x
+# What does not go together is said in one line.
+expect 2 'width 40 is not a multiple of 16' generate -m sd3.safetensors -p x -W 40
+long='a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox on a
+hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox'
+expect 0 '' convert sd3.safetensors sd3/
+draw folder.png sd3
+same sd3.png folder.png
+rm -r sd3/text_encoder_3
+draw without.png sd3
+differ sd3.png without.png
+grep -q 'no t5xxl text encoder' err || wrong 'T5 is missing, and nothing says so'
+grep -q 'longer than the 75 tokens' err && wrong 'a short prompt needs no T5'
+draw without.png sd3 -p "$long"
+grep -q 'longer than the 75 tokens' err || wrong 'a long prompt needs T5, and nothing says so'
+draw given.png sd3 --t5xxl sd3.safetensors
+same sd3.png given.png
+rm -r sd3/text_encoder sd3/text_encoder_2
+expect 3 'without text encoders.*--clip_l FILE' generate -m sd3 -p x
 expect 3 'latents with 4 channels' generate -m sd3.safetensors --vae sd1.safetensors -p x
 
 # Velocity and noise are not the same.

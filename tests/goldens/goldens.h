@@ -30,6 +30,7 @@ void golden_schedules(const char *dir, report *r);  /* schedules/ */
 void golden_samplers(const char *dir, report *r);   /* samplers/ */
 void golden_guidance(const char *dir, report *r);   /* guidance/ */
 void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
+void golden_sd3_words(const char *dir, report *r);  /* tokenizers/sd3_weighted.json */
 void golden_text(const char *dir, report *r);       /* text/ */
 void golden_t5(const char *dir, report *r);         /* text/, T5's */
 void golden_mmdit(const char *dir, report *r);      /* sd3/, but for its autoencoder */

@@ -21,6 +21,7 @@ static const struct {
 	{ "samplers", golden_samplers, false },
 	{ "guidance", golden_guidance, false },
 	{ "tokenizers", golden_tokenizers, false },
+	{ "sd3-words", golden_sd3_words, false },
 	{ "text", golden_text, true },
 	{ "t5", golden_t5, false },
 	{ "unet", golden_unet, true },

@@ -185,6 +185,19 @@ static void sdxl_comes_back(void **unused)
 	    "logit_scale"); /* the refiner */
 }
 
+/* Fewer transformers on one side, a middle of one block or none: SSD-1B, tiny-sd. */
+static void distilled_come_back(void **unused)
+{
+	(void)unused;
+	families_come_back(
+	    XL("\"context_dim\":48,\"adm_in_channels\":1568,\"transformer_depth_middle\":-1,\"transformer_depth_output\":"
+	       "[1,[2,1,1],[2,2,3]]",
+	        XL_TEXTS),
+	    "logit_scale");
+	families_come_back(
+	    TINY("\"num_heads\":4,\"transformer_depth_middle\":-2", HUGGING, "\"scale_factor\":0.18215"), "nothing");
+}
+
 static void sd3_comes_back(void **unused)
 {
 	(void)unused;
@@ -616,6 +629,7 @@ int main(void)
 		IN_SCRATCH(inpainting_comes_back),
 		IN_SCRATCH(sdxl_comes_back),
 		IN_SCRATCH(sd3_comes_back),
+		IN_SCRATCH(distilled_come_back),
 		IN_SCRATCH(a_folder_of_sd3_draws_the_same),
 		IN_SCRATCH(a_projection_is_transposed),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),

@@ -425,6 +425,44 @@ static void types_that_are_not_computed_with(void **unused)
 	assert_says(e, "F8_E8M0");
 }
 
+/* A tensor that a file holds under two names: the original one is read, and the other said not to be used. */
+static void under_two_names(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char original[160], twice[160], notes[1000] = "";
+	strcpy(original, new_model(FIRST, "original.safetensors"));
+	strcpy(twice, scratch_path("twice.safetensors"));
+	weights *in = weights_open(original, &e);
+	weights_writer *out = weights_writer_new(twice, &e);
+	assert_true(in && out && weights_writer_metadata(out, "sumi.config", weights_metadata(in, "sumi.config"), &e));
+	const char *key = "model.diffusion_model.out.2.bias", *other = "unet.conv_out.bias";
+	const weight *w = weights_find(in, key);
+	char *zeros = calloc(1, w->bytes);
+	assert_true(weights_writer_declare(out, other, w->dtype, w->ndims, w->shape, &e));
+	for (size_t i = 0; i < weights_count(in); i++) {
+		const weight *x = weights_at(in, i);
+		assert_true(weights_writer_declare(out, x->name, x->dtype, x->ndims, x->shape, &e));
+	}
+	assert_true(weights_writer_append(out, zeros, w->bytes, &e));
+	for (size_t i = 0; i < weights_count(in); i++)
+		assert_true(weights_writer_append(out, weights_at(in, i)->data, weights_at(in, i)->bytes, &e));
+	assert_true(weights_writer_finish(out, &e));
+	free(zeros);
+	checkpoint *c = checkpoint_open(twice, &e);
+	if (!c) fail_saying("%s\n", e.text);
+	assert_string_equal(checkpoint_find(c, key)->name, key);
+	checkpoint_close(c);
+	sumi_listener l = sumi_listener_defaults();
+	l.note = count_warnings;
+	l.context = notes;
+	model *m = opened_with(twice, (texts){ 0 }, &l, &e);
+	assert_non_null(m);
+	assert_non_null(strstr(notes, other));
+	model_close(m);
+	weights_close(in);
+}
+
 /* Empty tensors by which tools mark what shapes cannot show. */
 static void markers(void **unused)
 {
@@ -486,6 +524,7 @@ int main(void)
 		IN_SCRATCH(other_layouts_of_encoders),
 		IN_SCRATCH(refused_encoders),
 		IN_SCRATCH(types_that_are_not_computed_with),
+		IN_SCRATCH(under_two_names),
 		IN_SCRATCH(markers),
 		IN_SCRATCH(prediction_by_hand),
 	};

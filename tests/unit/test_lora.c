@@ -368,6 +368,84 @@ static void alphas_beside_the_weights(void **state)
 	adapters_close(&list);
 }
 
+/* Expressions of anyone's: those that could take long, or much memory, are not used, and said. */
+static void costly_patterns(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "((a*)*)*b", "(((x{99}){99}){99})", "(a)\\\\1to_q", "(a|aa)+to_q" };
+	char metadata[1000], deep[700];
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(metadata, sizeof metadata, "{\"unet.lora_alpha\": 1, \"unet.alpha_pattern\": {\"%s\": 8}}", bad[i]);
+		expect_scales(write_lora("a.safetensors", "lora_adapter_metadata", metadata), 0.5, 0.5, "too costly");
+	}
+	memset(deep, '(', 600);
+	deep[600] = 0;
+	snprintf(metadata, sizeof metadata, "{\"unet.lora_alpha\": 1, \"unet.alpha_pattern\": {\"%s\": 8}}", deep);
+	expect_scales(write_lora("b.safetensors", "lora_adapter_metadata", metadata), 0.5, 0.5, "too long");
+	expect_scales(write_lora("c.safetensors", "lora_adapter_metadata",
+	                  "{\"unet.lora_alpha\": 1, \"unet.alpha_pattern\": {\"attn1.to_(q|k)\": 8}}"),
+	    4, 4, NULL);
+}
+
+typedef struct factors {
+	const char *module;
+	int out, in;
+} factors;
+
+static const char *write_modules(const factors *list, int count)
+{
+	static float values[2 * 2048];
+	error e = { 0 };
+	char name[200];
+	weights_writer *w = weights_writer_new(scratch_path("modules.safetensors"), &e);
+	for (int write = 0; write < 2; write++)
+		for (int i = 0; i < 2 * count; i++) {
+			const factors *f = &list[i / 2];
+			int64_t down[] = { 2, f->in }, up[] = { f->out, 2 };
+			snprintf(name, sizeof name, "%s.%s.weight", f->module, i % 2 ? "lora_up" : "lora_down");
+			size_t bytes = sizeof(float) * 2 * (size_t)(i % 2 ? f->out : f->in);
+			assert_true(write ? weights_writer_append(w, values, bytes, &e)
+			                  : weights_writer_declare(w, name, F32, 2, i % 2 ? up : down, &e));
+		}
+	assert_true(weights_writer_finish(w, &e));
+	return scratch_path("modules.safetensors");
+}
+
+/* Much of a Stable Diffusion 1 LoRA has the shapes of SDXL's layers; those that read the words have not. */
+static void a_lora_of_another_kind_of_model(void **state)
+{
+	(void)state;
+	static const factors list[] = { { "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", 640,
+		                                640 },
+		{ "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k", 640, 768 },
+		{ "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_v", 640, 768 } };
+	error e = { 0 };
+	adapter_list files = { 0 };
+	assert_null(adapters_add(&files, family_by_name("sdxl", NULL), write_modules(list, 3), 1, &e));
+	assert_says(e, "a model of another kind");
+	e = (error){ 0 };
+	assert_non_null(adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), 1, &e));
+	adapters_close(&files);
+}
+
+/* One layer under two names is changed once, by the first. */
+static void one_layer_under_two_names(void **state)
+{
+	(void)state;
+	static const factors list[] = { { "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320,
+		                                320 },
+		{ "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", 320, 320 },
+		{ "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k", 320, 320 } };
+	error e = { 0 };
+	adapter_list files = { 0 };
+	const adapter_file *a = adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), 1, &e);
+	if (!a) fail_saying("%s\n", e.text);
+	assert_int_equal(lora_matched(a->set), 2);
+	assert_int_equal(lora_unmatched(a->set), 1);
+	assert_non_null(strstr(lora_unmatched_name(a->set, 0), "the same layer as lora_unet_"));
+	adapters_close(&files);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +457,9 @@ int main(void)
 		cmocka_unit_test(changes_only_its_rows),
 		IN_SCRATCH(alphas_in_metadata),
 		IN_SCRATCH(alphas_beside_the_weights),
+		IN_SCRATCH(costly_patterns),
+		IN_SCRATCH(a_lora_of_another_kind_of_model),
+		IN_SCRATCH(one_layer_under_two_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
