@@ -3,7 +3,6 @@
 #include "models/diffusers.h"
 #include "checkpoint/checkpoint_table.h"
 #include "checkpoint/folder.h"
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,9 +52,7 @@ static bool read_configuration(checkpoint *c, const char *path, error *e)
 /* Of Stable Diffusion 3 a text encoder may lie elsewhere. */
 static bool lies_elsewhere(const checkpoint *c, const char *path, role r)
 {
-	char inner[PATH_MAX];
-	snprintf(inner, sizeof inner, "%s/%s", path, diffusers_folder(&c->family, r));
-	return family_apart(&c->family, r) && !is_folder(inner);
+	return family_apart(&c->family, r) && !folder_has_weights(path, diffusers_folder(&c->family, r));
 }
 
 bool checkpoint_read_folder(checkpoint *c, const char *path, error *e)

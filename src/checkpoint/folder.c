@@ -49,18 +49,32 @@ bool is_folder(const char *path)
 	return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+/* The name of the best file; "" if there is none. False: there is no such folder. */
+static bool find_best(const char *folder, char best[NAME_MAX + 1])
+{
+	DIR *dir = opendir(folder);
+	*best = 0;
+	if (!dir) return false;
+	for (struct dirent *d; (d = readdir(dir));)
+		if (preference(d->d_name) > preference(best)) snprintf(best, NAME_MAX + 1, "%s", d->d_name);
+	closedir(dir);
+	return true;
+}
+
+bool folder_has_weights(const char *folder, const char *inner)
+{
+	char whole[PATH_MAX], best[NAME_MAX + 1];
+	return snprintf(whole, sizeof whole, "%s/%s", folder, inner) < (int)sizeof whole && find_best(whole, best) && *best;
+}
+
 weights *folder_weights(const char *folder, const char *inner, error *e)
 {
-	char whole[PATH_MAX], path[PATH_MAX + NAME_MAX + 2], best[NAME_MAX + 1] = "";
+	char whole[PATH_MAX], path[PATH_MAX + NAME_MAX + 2], best[NAME_MAX + 1];
 	snprintf(whole, sizeof whole, "%s%s%s", folder, *inner ? "/" : "", inner);
-	DIR *dir = opendir(whole);
-	if (!dir) {
+	if (!find_best(whole, best)) {
 		fail(e, BAD_FILE, "%s: no folder of that name, which a diffusers model has", whole);
 		return NULL;
 	}
-	for (struct dirent *d; (d = readdir(dir));)
-		if (preference(d->d_name) > preference(best)) snprintf(best, sizeof best, "%s", d->d_name);
-	closedir(dir);
 	if (!*best) {
 		fail(e, BAD_FILE, "%s: no weights, such as diffusion_pytorch_model.safetensors", whole);
 		return NULL;

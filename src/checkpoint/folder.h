@@ -14,6 +14,8 @@ json_t *folder_json(const char *folder, const char *name, bool needed, error *e)
  * variant (".fp16."). NULL with BAD_FILE where there are none. */
 weights *folder_weights(const char *folder, const char *inner, error *e);
 
+bool folder_has_weights(const char *folder, const char *inner);
+
 /* A file of weights; or a folder of them, or one that has them in `inner`. */
 weights *weights_open_folder(const char *path, const char *inner, error *e);
 

@@ -226,7 +226,7 @@ static bool read_text(const json_t *j, text_config *t, bool alone, error *e)
 	                         fail(e, BAD_FILE, "configuration: 'projection_dim' is %d", t->clip.projection));
 }
 
-/* Without a file, Stable Diffusion 3's T5 is as large as the context is wide, or there is none. */
+/* Without a file, one of Stable Diffusion 3's is as large as published, if that fits the denoiser. */
 static bool read_texts(const diffusers_files *files, family *f, error *e)
 {
 	for (int i = 0; i < TEXT_ENCODERS; i++) {
@@ -235,9 +235,9 @@ static bool read_texts(const diffusers_files *files, family *f, error *e)
 		int number = diffusers_number(f, r);
 		const json_t *j = number < TEXT_ENCODERS ? files->text[number] : NULL;
 		if (t->kind == NO_TEXT) continue;
-		if (!j && (f->conditioning != STACKED || t->kind != T5_TEXT ||
-		              t->t5.width != denoiser_sizes_of(&f->denoiser).context))
-			t->kind = NO_TEXT;
+		bool sized = f->conditioning == STACKED &&
+		             (t->kind != T5_TEXT || t->t5.width == denoiser_sizes_of(&f->denoiser).context);
+		if (!j && !sized) t->kind = NO_TEXT;
 		hugging_face_layout(f, r);
 		if (j && !read_text(j, t, f->conditioning == ONE_CONTEXT, e)) return false;
 	}

@@ -67,7 +67,7 @@ hill, a red fox on a hill, a red fox on a hill, a red fox on a hill, a red fox o
 expect 0 '' convert sd3.safetensors sd3/
 draw folder.png sd3
 same sd3.png folder.png
-rm -r sd3/text_encoder_3
+rm sd3/text_encoder_3/model.safetensors
 draw without.png sd3
 differ sd3.png without.png
 grep -q 'no t5xxl text encoder' err || wrong 'T5 is missing, and nothing says so'
@@ -76,7 +76,7 @@ draw without.png sd3 -p "$long"
 grep -q 'longer than the 75 tokens' err || wrong 'a long prompt needs T5, and nothing says so'
 draw given.png sd3 --t5xxl sd3.safetensors
 same sd3.png given.png
-rm -r sd3/text_encoder sd3/text_encoder_2
+rm sd3/text_encoder/model.safetensors sd3/text_encoder_2/model.safetensors
 expect 3 'without text encoders.*--clip_l FILE' generate -m sd3 -p x
 expect 3 'latents with 4 channels' generate -m sd3.safetensors --vae sd1.safetensors -p x
 
