@@ -27,9 +27,9 @@ static bool is_true(const json_t *j)
 
 /* ── patterns ──
  *
- * A key of "alpha_pattern" is a regular expression for the end of a module's name, from a dot on. It comes from a file
- * of anyone's: what could take long (repetitions that are counted or nested, references back) or much memory is not
- * used. Nearly all are names. */
+ * A key of "alpha_pattern" is a regular expression for the end of a module's name, from a dot on. The file may be
+ * anyone's: patterns that could take long (counted or nested repetitions, references back) or much memory are not used.
+ * Nearly all are plain names. */
 
 enum { LONGEST_PATTERN = 200, MOST_EXPRESSIONS = 256 };
 

@@ -298,7 +298,7 @@ const char *family_text_option(const family *f, int i)
 	const text_config *t = &f->text[i];
 	if (t->kind == T5_TEXT) return "t5xxl";
 	if (t->kind != CLIP_TEXT) return NULL;
-	return t->tokenizer == OPENCLIP ? "clip_g" : "clip_l";
+	return t->clip.activation == GELU_QUICK ? "clip_l" : "clip_g";
 }
 
 bool family_apart(const family *f, role r) { return f->conditioning == STACKED && r >= TEXT_ENCODER; }

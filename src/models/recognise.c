@@ -164,6 +164,21 @@ static double spread_of_bias(const file *y, const family *known)
 	return sqrt(fmax(0, squares / (double)n - mean * mean));
 }
 
+/* The option that takes a file of a text encoder alone; NULL: the file is none. */
+static const char *option_for(const file *y)
+{
+	const family *known;
+	for (int i = 0; (known = family_at(i)); i++)
+		for (role r = TEXT_ENCODER; r < FAMILY_ROLES; r++) {
+			family f = *known;
+			dialect d;
+			if (family_has(&f, r) && dialect_find(&f, r, y->lookup, y->context, &d) &&
+			    dialect_matches(&f, r, &d, y->lookup, y->context) && family_text_option(&f, (int)(r - TEXT_ENCODER)))
+				return family_text_option(&f, (int)(r - TEXT_ENCODER));
+		}
+	return NULL;
+}
+
 const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 {
 	const family *found = NULL, *f;
@@ -174,6 +189,9 @@ const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 			if (f->prediction != PREDICT_VELOCITY || spread_of_bias(&y, f) > 0.09) return f;
 			if (!found) found = f; /* unless there is one of the same shapes that predicts noise */
 		}
+	const file y = { lookup, context, false };
+	const char *option = found ? NULL : option_for(&y);
+	if (option) return fail(e, BAD_FILE, "a text encoder alone, which --%s takes, and no model", option), NULL;
 	if (!found) fail(e, BAD_FILE, "not a model that Sumi knows: no family's denoiser and text encoder are in it");
 	return found;
 }

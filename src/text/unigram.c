@@ -105,6 +105,15 @@ const char *unigram_piece(const unigram *u, int id, size_t *length, double *scor
 	return string_table_get(&u->pieces, (uint32_t)id, length);
 }
 
+size_t unigram_forms(const unigram *u) { return u->forms.count; }
+
+const char *unigram_form(const unigram *u, size_t i, size_t *length, const uint32_t **form, size_t *count)
+{
+	*form = u->values.at + u->starts[i];
+	*count = u->starts[i + 1] - u->starts[i];
+	return string_table_get(&u->forms, (uint32_t)i, length);
+}
+
 /* ── normal forms ── */
 
 /* The form of the shortest beginning of these characters that has one; UINT32_MAX: none has. */

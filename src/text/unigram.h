@@ -20,5 +20,8 @@ bool unigram_encode(const unigram *u, const codepoints *text, token_sink *out, e
 char *unigram_json(error *e);
 /* A piece by its id, below UNIGRAM_PIECES, and its score. */
 const char *unigram_piece(const unigram *u, int id, size_t *length, double *score);
+size_t unigram_forms(const unigram *u); /* what has a normal form */
+/* The i-th of them in UTF-8, and its form. */
+const char *unigram_form(const unigram *u, size_t i, size_t *length, const uint32_t **form, size_t *count);
 
 #endif

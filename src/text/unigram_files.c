@@ -1,8 +1,10 @@
-/* unigram_files.c - T5's tokenizer as Hugging Face's tokenizer.json. Its normal forms are named there by the rules that
- * they were made of: sentencepiece's nmt_nfkc is NMT's and NFKC. */
+/* unigram_files.c - T5's tokenizer as Hugging Face's tokenizer.json. */
+#include "text/charsmap.h"
 #include "text/unigram.h"
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { EXTRA = 100 };
 
@@ -59,12 +61,49 @@ static json_t *ending(void)
 	    "</s>");
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const char_form *x = a, *y = b;
+	size_t n = x->key_length < y->key_length ? x->key_length : y->key_length;
+	int order = memcmp(x->key, y->key, n);
+	return order ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
+}
+
+/* Characters that have a normal form, as sentencepiece's table of them. */
+static char *normal_forms(const unigram *u, error *e)
+{
+	size_t count = unigram_forms(u), room = 1, length, n;
+	const uint32_t *form;
+	for (size_t i = 0; i < count; i++) {
+		unigram_form(u, i, &length, &form, &n);
+		room += 4 * n;
+	}
+	char_form *list = malloc((count + 1) * sizeof *list);
+	uint8_t *bytes = malloc(room), *at = bytes;
+	for (size_t i = 0; list && bytes && i < count; i++) {
+		list[i].key = unigram_form(u, i, &list[i].key_length, &form, &n);
+		list[i].form = (const char *)at;
+		for (size_t k = 0; k < n; k++) at += utf8_encode(form[k], at);
+		list[i].form_length = (size_t)(at - (const uint8_t *)list[i].form);
+	}
+	char *text = NULL;
+	if (list && bytes) {
+		qsort(list, count, sizeof *list, by_key);
+		text = charsmap_base64(list, count, e);
+	} else
+		fail(e, NO_MEMORY, "no memory for a table of normal forms");
+	free(list);
+	free(bytes);
+	return text;
+}
+
 char *unigram_json(error *e)
 {
 	unigram *u = unigram_open(e);
-	if (!u) return NULL;
-	json_t *normalizer = json_pack("{s:s,s:[{s:s},{s:s},{s:s,s:{s:s},s:s}]}", "type", "Sequence", "normalizers", "type",
-	    "Nmt", "type", "NFKC", "type", "Replace", "pattern", "Regex", " {2,}", "content", " ");
+	char *forms = u ? normal_forms(u, e) : NULL;
+	if (!forms) return unigram_close(u), NULL;
+	json_t *normalizer = json_pack("{s:s,s:s}", "type", "Precompiled", "precompiled_charsmap", forms);
+	free(forms);
 	json_t *model = json_pack(
 	    "{s:s,s:i,s:o,s:b}", "type", "Unigram", "unk_id", UNIGRAM_UNKNOWN, "vocab", vocabulary(u), "byte_fallback", 0);
 	json_t *cut =

@@ -73,6 +73,28 @@ static void counts_parameters(void **state)
 	}
 }
 
+static void add_elements(void *context, const parameter *p)
+{
+	if (!p->buffer) *(double *)context += (double)shape_count(p->shape);
+}
+
+/* Denoisers of distilled models; the counts are those of diffusers' classes. */
+static void counts_of_distilled(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		double elements;
+	} known[] = { { "small-sd", 579384964 }, { "tiny-sd", 323384964 }, { "sdxl", 2567463684 }, { "ssd-1b", 1331334404 },
+		{ "segmind-vega", 745225604 } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		error e = { 0 };
+		double elements = 0;
+		assert_true(family_parameters(family_by_name(known[i].name, &e), DENOISER, add_elements, &elements, &e));
+		assert_true(elements == known[i].elements);
+	}
+}
+
 static void recognises_each(void **state)
 {
 	(void)state;
@@ -88,9 +110,16 @@ static void recognises_each(void **state)
 		free(l.list);
 	}
 	listing none = { 0 };
-	error e = { 0 };
+	error e = { 0 }, alone = { 0 };
 	assert_null(family_recognise(look_up, &none, &e));
 	assert_int_equal(e.status, BAD_FILE);
+	family t5 = *family_by_name("sd3-medium", NULL);
+	listing encoder = { 0 };
+	error own = { 0 };
+	assert_true(family_parameters(&t5, TEXT_ENCODER + 2, add_parameter, &encoder, &own));
+	assert_null(family_recognise(look_up, &encoder, &alone));
+	assert_non_null(strstr(alone.text, "--t5xxl"));
+	free(encoder.list);
 }
 
 typedef struct sd2_file {
@@ -339,6 +368,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_parameters),
+		cmocka_unit_test(counts_of_distilled),
 		cmocka_unit_test(recognises_each),
 		cmocka_unit_test(tells_velocity_from_noise),
 		cmocka_unit_test(names_unknown_families),

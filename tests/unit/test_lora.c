@@ -368,7 +368,7 @@ static void alphas_beside_the_weights(void **state)
 	adapters_close(&list);
 }
 
-/* Expressions of anyone's: those that could take long, or much memory, are not used, and said. */
+/* Patterns that could take long, or much memory, are not used, and a warning says so. */
 static void costly_patterns(void **state)
 {
 	(void)state;

@@ -1,5 +1,7 @@
 /* test_unigram.c - T5's tokenizer beyond the goldens: special tokens, padding, spaces, and time that grows linearly. */
 #include "text/tokenizer.h"
+#include "text/unigram.h"
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -115,6 +117,73 @@ static void time_is_linear(void **state)
 	assert_true(large < 64 * (small + 0.002)); /* quadratic would be 256 times as long */
 }
 
+static int digit(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	return (int)(strchr(digits, c) - digits);
+}
+
+static unsigned char *from_base64(const char *text)
+{
+	size_t n = strlen(text);
+	unsigned char *bytes = malloc(n), *at = bytes;
+	assert_int_equal(n % 4, 0);
+	for (size_t i = 0; i < n; i += 4) {
+		int four = digit(text[i]) << 18 | digit(text[i + 1]) << 12;
+		if (text[i + 2] != '=') four |= digit(text[i + 2]) << 6;
+		if (text[i + 3] != '=') four |= digit(text[i + 3]);
+		*at++ = (unsigned char)(four >> 16);
+		*at++ = (unsigned char)(four >> 8);
+		*at++ = (unsigned char)four;
+	}
+	return bytes;
+}
+
+static uint32_t unit_at(const unsigned char *map, size_t i)
+{
+	const unsigned char *p = map + 4 + 4 * i;
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* As Darts-clone looks up a whole key; NULL: it has no normal form. */
+static const char *form_of(const unsigned char *map, const char *key)
+{
+	uint32_t size = map[0] | (uint32_t)map[1] << 8 | (uint32_t)map[2] << 16, unit = unit_at(map, 0);
+	size_t at = 0;
+	for (; *key; key++) {
+		at ^= unit >> 10 << ((unit & 1 << 9) >> 6) ^ (unsigned char)*key;
+		unit = unit_at(map, at);
+		if ((unit & 0x800000ffu) != (unsigned char)*key) return NULL;
+	}
+	if (!(unit & 1 << 8)) return NULL;
+	at ^= unit >> 10 << ((unit & 1 << 9) >> 6);
+	return (const char *)map + 4 + size + (unit_at(map, at) & 0x7fffffff);
+}
+
+/* tokenizer.json: every piece, and the normal forms that Python's tokenizers look up. */
+static void as_a_file(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	char *text = unigram_json(&e);
+	json_t *j = text ? json_loads(text, 0, NULL) : NULL;
+	assert_non_null(j);
+	const json_t *vocabulary = json_object_get(json_object_get(j, "model"), "vocab");
+	assert_int_equal(json_array_size(vocabulary), 32100);
+	assert_string_equal(json_string_value(json_array_get(json_array_get(vocabulary, 32099), 0)), "<extra_id_0>");
+	const json_t *normalizer = json_object_get(j, "normalizer");
+	unsigned char *map = from_base64(json_string_value(json_object_get(normalizer, "precompiled_charsmap")));
+	assert_string_equal(form_of(map, "\xe2\x85\xa7"), "VIII"); /* Ⅷ */
+	assert_string_equal(form_of(map, "\xc2\xb2"), "2");        /* ² */
+	assert_string_equal(form_of(map, "\xef\xbc\xa1"), "A");    /* Ａ */
+	assert_string_equal(form_of(map, "\t"), " ");
+	assert_null(form_of(map, "a"));
+	assert_null(form_of(map, "\xe2\x85"));
+	free(map);
+	json_decref(j);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +193,7 @@ int main(void)
 		cmocka_unit_test(unknown_characters_are_one_token),
 		cmocka_unit_test(bad_text_is_an_error),
 		cmocka_unit_test(time_is_linear),
+		cmocka_unit_test(as_a_file),
 	};
 	return cmocka_run_group_tests(tests, open_it, close_it);
 }
