@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEPT = 64, KEPT_SECONDS = 3600, CONNECTIONS = 128, PATIENCE = 30, BODY_SECONDS = 300 };
+enum { KEPT = 64, KEPT_SECONDS = 3600, CONNECTIONS = 128, PATIENCE = 30, BODY_SECONDS = 300, LAST_SECONDS = 10 };
 
 typedef struct kept {
 	char name[48];
@@ -30,7 +30,8 @@ struct server {
 	bool loopback;
 	int port;
 	double started;
-	pthread_mutex_t lock; /* of what is kept, and of the log's lines */
+	pthread_mutex_t lock; /* of the rest */
+	int requests;         /* that are being received or answered */
 	kept kept[KEPT];
 	int next;
 };
@@ -184,6 +185,13 @@ static enum MHD_Result take_part(void *context, enum MHD_ValueKind kind, const c
 	return p->data.failed ? MHD_NO : MHD_YES;
 }
 
+static void count_requests(server *s, int more)
+{
+	pthread_mutex_lock(&s->lock);
+	s->requests += more;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static request *begin(server *s, struct MHD_Connection *c, const char *url, const char *method)
 {
 	request *r = calloc(1, sizeof *r);
@@ -195,6 +203,7 @@ static request *begin(server *s, struct MHD_Connection *c, const char *url, cons
 		free(r);
 		return NULL;
 	}
+	count_requests(s, 1);
 	r->path = r->url;
 	check(s, r);
 	const char *type = header(r, "Content-Type");
@@ -307,10 +316,10 @@ static enum MHD_Result access_handler(void *context, struct MHD_Connection *c, c
 static void forget(void *context, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
 	request *r = *state;
-	(void)context;
 	(void)c;
 	(void)why;
 	if (!r) return;
+	count_requests(context, -1);
 	if (r->form) MHD_destroy_post_processor(r->form);
 	for (int i = 0; i < r->part_count; i++) {
 		free(r->parts[i].name);
@@ -431,7 +440,7 @@ static bool listen_at(server *s, const char *address, sumi_error *e)
 	    MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ITC,
 	        0, NULL, NULL, access_handler, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
 	        (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE, MHD_OPTION_NOTIFY_COMPLETED,
-	        forget, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)131072, MHD_OPTION_END);
+	        forget, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)131072, MHD_OPTION_END);
 	if (s->daemon) return true;
 	close(fd);
 	return failure(e, SUMI_NO_MEMORY, address, "the server could not be started");
@@ -460,6 +469,13 @@ void server_refuse(server *s)
 void server_stop(server *s)
 {
 	if (!s) return;
+	double since = seconds_now();
+	for (bool open = true; open && seconds_now() - since < LAST_SECONDS;) { /* answers that are on their way */
+		pthread_mutex_lock(&s->lock);
+		open = s->requests > 0;
+		pthread_mutex_unlock(&s->lock);
+		if (open) usleep(10000);
+	}
 	if (s->daemon) MHD_stop_daemon(s->daemon);
 	for (int i = 0; i < KEPT; i++) free(s->kept[i].data.data);
 	pthread_mutex_destroy(&s->lock);
