@@ -249,13 +249,13 @@ static void release(void *state)
 	M(h##0)             \
 	M(h##1)             \
 	M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e) M(h##f)
-#define ALL(M)                                                                                                      \
-	ROW_OF_16(M, 0)                                                                                                 \
-	ROW_OF_16(M, 1)                                                                                                 \
-	ROW_OF_16(M, 2)                                                                                                 \
-	ROW_OF_16(M, 3)                                                                                                 \
-	ROW_OF_16(M, 4) ROW_OF_16(M, 5) ROW_OF_16(M, 6) ROW_OF_16(M, 7) ROW_OF_16(M, 8) ROW_OF_16(M, 9) ROW_OF_16(M, a) \
-	    ROW_OF_16(M, b)
+#define ALL(M)      \
+	ROW_OF_16(M, 0) \
+	ROW_OF_16(M, 1) \
+	ROW_OF_16(M, 2) \
+	ROW_OF_16(M, 3) \
+	ROW_OF_16(M, 4) \
+	ROW_OF_16(M, 5) ROW_OF_16(M, 6) ROW_OF_16(M, 7) ROW_OF_16(M, 8) ROW_OF_16(M, 9) ROW_OF_16(M, a) ROW_OF_16(M, b)
 ALL(ONE)
 static bool (*const prepares[ROWS])(call *, error *) = { ALL(NAME) };
 
@@ -281,6 +281,7 @@ static void fill_table(void)
 		}
 	made.fallback = backend_cpu();
 	made.threads = backend_cpu()->threads;
+	made.casts = backend_cpu()->casts;
 }
 
 const backend *backend_protected(void)

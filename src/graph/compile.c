@@ -296,7 +296,7 @@ bool graph_compile(graph *g, const backend *b, int threads, error *e)
 	g->device = b->device;
 	settle_dtypes(g);
 	mark_alive(g);
-	fuse(g);
+	fuse(g, b);
 	mark_alive(g);
 	find_places(g);
 	size_t n = (size_t)g->count;

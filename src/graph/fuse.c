@@ -1,4 +1,5 @@
-/* fuse.c - what nobody keeps is dropped, and residuals and activations move into the product before them.
+/* fuse.c - what nobody keeps is dropped, residuals and activations move into the product before them, and casts into
+ * the operation before them.
  *
  * A fused node takes the place of the last node of its pattern, so that everything it reads is there already. In a
  * training graph an activation's input is read by its gradient too: then it stays, without being asked. */
@@ -25,6 +26,7 @@ static bool takes(graph *g, const node *y, int k, const int *uses)
 	       p->dtype == y->dtype && shape_same(p->shape, y->shape);
 }
 
+/* y takes the place of what it alone reads, with its own type and shape. */
 static void become(graph *g, node *y, tensor product)
 {
 	node p = g->nodes[product];
@@ -32,13 +34,29 @@ static void become(graph *g, node *y, tensor product)
 	y->inputs = p.inputs;
 	for (int i = 0; i < MAX_INPUTS; i++) y->in[i] = p.in[i];
 	for (int i = 0; i < MAX_ATTRIBUTES; i++) y->a[i] = p.a[i];
+	for (int i = 0; i < 2; i++) y->f[i] = p.f[i];
 	g->places[product].alive = false;
 }
 
-static void fuse_node(graph *g, int i, const int *uses)
+/* A result is rounded once, to the type that is wanted of it; a residual has the result's type and would not fit. */
+static void fuse_cast(graph *g, node *y, const backend *b, const int *uses)
+{
+	tensor t = y->in[0];
+	const node *x = &g->nodes[t];
+	if (!b->casts || uses[t] != 1 || x->keep || x->watch || x->dtype == y->dtype || (is_product(x) && x->in[3])) return;
+	node cast = *x;
+	cast.dtype = y->dtype;
+	call c = { .y = &cast };
+	for (int k = 0; k < x->inputs; k++) c.x[k] = x->in[k] ? &g->nodes[x->in[k]] : NULL;
+	if (b->casts(&c)) become(g, y, t);
+}
+
+static void fuse_node(graph *g, int i, const backend *b, const int *uses)
 {
 	node *y = &g->nodes[i];
-	if (y->op == ADD && shape_same(g->nodes[y->in[0]].shape, g->nodes[y->in[1]].shape)) {
+	if (y->op == CAST)
+		fuse_cast(g, y, b, uses);
+	else if (y->op == ADD && shape_same(g->nodes[y->in[0]].shape, g->nodes[y->in[1]].shape)) {
 		for (int k = 0; k < 2; k++) {
 			tensor product = y->in[k], residual = y->in[1 - k];
 			if (!takes(g, y, k, uses) || g->nodes[product].in[3] || residual == product) continue;
@@ -54,7 +72,7 @@ static void fuse_node(graph *g, int i, const int *uses)
 	}
 }
 
-void fuse(graph *g)
+void fuse(graph *g, const backend *b)
 {
 	int *uses = calloc((size_t)g->count, sizeof *uses);
 	if (!uses) {
@@ -64,6 +82,6 @@ void fuse(graph *g)
 	for (int i = 1; i < g->count; i++)
 		for (int k = 0; g->places[i].alive && k < g->nodes[i].inputs; k++) uses[g->nodes[i].in[k]]++;
 	for (int i = 1; i < g->count; i++)
-		if (g->places[i].alive) fuse_node(g, i, uses);
+		if (g->places[i].alive) fuse_node(g, i, b, uses);
 	free(uses);
 }

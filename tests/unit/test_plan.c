@@ -90,6 +90,45 @@ static void test_fusion_changes_no_value(void **state)
 	free_weights(&w);
 }
 
+static int casts_in(const graph *g)
+{
+	int n = 0;
+	for (int s = 0; s < g->step_count; s++) n += g->steps[s].call.y->op == CAST;
+	return n;
+}
+
+/* A block as sampling builds it: sums in full precision, products in bf16. Values that are kept are rounded where they
+ * stand; those that are not go from sum to sum unrounded, so that the two differ by what bf16 rounds off. */
+static void test_casts_move_into_what_is_before_them(void **state)
+{
+	(void)state;
+	weights w = { .dtype = F32 };
+	graph *g[2];
+	tensor y[2];
+	for (int whole = 0; whole < 2; whole++) {
+		graph *h = g[whole] = graph_new(BF16);
+		tensor x = input(h, "x", REAL, shape3(2, 40, 64));
+		tensor gamma = cast(h, param(h, "gamma", shape1(64)), REAL), beta = cast(h, param(h, "beta", shape1(64)), REAL);
+		tensor linear_in = cast(h, layer_norm(h, x, gamma, beta, 1e-5f), BF16);
+		tensor sum = add(h, cast(h, linear(h, linear_in, weight(h, "w", shape2(64, 64)), beta), REAL), x);
+		tensor both = cast(h, add(h, sum, x), BF16);
+		y[whole] = cast(h, linear(h, both, weight(h, "v", shape2(64, 64)), 0), REAL);
+		keep(h, y[whole]);
+		for (int i = 1; whole && i <= node_count(h); i++) keep(h, (tensor)i);
+		make_ready(h, &w, backend_cpu());
+		run(h);
+	}
+	if (backend_cpu()->casts) {
+		assert_int_equal(casts_in(g[0]), 0);
+		assert_int_equal(g[0]->step_count, 4); /* norm, product + residual, sum, product */
+		check_plan(g[0]);
+	}
+	assert_true(difference(g[0], y[0], g[1], y[1]) < 1e-2);
+	graph_free(g[0]);
+	graph_free(g[1]);
+	free_weights(&w);
+}
+
 /* LoRA as layers write it: w + scale·B·A is computed once, with frozen weights, and in every run where A trains. */
 static tensor merged(graph *g, bool train)
 {
@@ -259,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_views_cost_nothing),
 		cmocka_unit_test(test_dead_nodes_are_dropped),
 		cmocka_unit_test(test_fusion_changes_no_value),
+		cmocka_unit_test(test_casts_move_into_what_is_before_them),
 		cmocka_unit_test(test_constants_are_folded),
 		cmocka_unit_test(test_weights_are_packed_one_by_one),
 		cmocka_unit_test(test_random_graphs),

@@ -53,7 +53,7 @@ static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul,
 	&vector_activation_grad, &vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm,
 	&vector_group_norm_sums, &vector_group_norm_dx, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
 	NULL };
-static const kernel *const wide[] = { &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
+static const kernel *const wide[] = { &wide_geglu, &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 
 static const kernel *const tiled[] = { &tiles_conv, &tiles_matmul, &tiled_attention, NULL };
 static const kernel *const fused[] = { &fused_attention, &fused_attention_grad, NULL };
@@ -77,6 +77,17 @@ static int worth(const call *c, int most)
 	return call_flop(c) + PER_ELEMENT * elements < WORTH_SHARING ? 1 : most;
 }
 
+/* Rows that read and write blocks of either type, and products that are summed in f32. */
+static bool casts(const call *c)
+{
+	opcode op = c->y->op;
+	bool product = (op == MATMUL || op == CONV) && c->y->dtype == F32;
+	if (!product && op != GROUP_NORM && op != LAYER_NORM && op != ADD) return false;
+	for (int i = 0; i < cpu.count; i++)
+		if (rows[i].op == op && rows[i].fits(c)) return true;
+	return false;
+}
+
 /* oneDNN uses AVX-512 to the full; with less, our own tiles are as fast and faster on small pictures. */
 static void fill_table(void)
 {
@@ -89,6 +100,7 @@ static void fill_table(void)
 	append(fused);
 	cpu.fallback = backend_reference();
 	cpu.threads = worth;
+	cpu.casts = casts;
 }
 
 /* The table is filled once and never changes. */
