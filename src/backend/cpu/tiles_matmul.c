@@ -17,13 +17,20 @@ typedef struct product {
 static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
+/* Rows enough for a packed weight to pay. It must not depend on how many pictures there are: so rows are counted in
+ * each item, the first of three axes or more, and a matrix of few rows is one of items, as embedded timesteps are. */
+static bool has_rows(const node *y)
+{
+	enum { ITEMS = 64, ROWS = 16 };
+	size_t rows = count_of(y) / last_axis(y);
+	return y->shape.n < 3 ? rows > ITEMS : rows / (size_t)y->shape.d[0] >= ROWS;
+}
+
 static bool fits(const call *c)
 {
-	enum { FEW = 16 }; /* rows for which a packed weight does not pay */
 	const node *y = c->y;
-	return (!c->x[3] || c->x[3]->dtype == c->y->dtype) && !y->a[0] && c->x[0]->dtype == BF16 &&
-	       c->x[1]->dtype == BF16 && (y->dtype == BF16 || y->dtype == F32) && tiles_activate((activation)y->a[2]) &&
-	       count_of(y) / last_axis(y) >= FEW;
+	return !y->a[0] && c->x[0]->dtype == BF16 && c->x[1]->dtype == BF16 && (y->dtype == BF16 || y->dtype == F32) &&
+	       (!c->x[3] || c->x[3]->dtype == y->dtype) && tiles_activate((activation)y->a[2]) && has_rows(y);
 }
 
 static void release(void *state)
