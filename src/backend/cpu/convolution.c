@@ -235,11 +235,12 @@ static bool pack_weights(const void *context, size_t first, size_t end, int work
 {
 	const pieces_job *j = context;
 	size_t each = j->p->count / (size_t)j->p->channel_cuts;
+	char *room = (char *)j->c->scratch + (size_t)worker * (j->p->scratch_bytes + j->p->result_bytes);
 	int failure = 0;
-	(void)worker;
 	for (size_t k = first; k < end && !failure; k++) {
 		const piece *q = &j->p->list[k * each];
-		failure = onednn_pack(q->by, (const char *)j->c->in[1] + q->weight * j->size, (char *)j->c->packed + q->packed);
+		failure =
+		    onednn_pack(q->by, (const char *)j->c->in[1] + q->weight * j->size, (char *)j->c->packed + q->packed, room);
 	}
 	if (failure) atomic_store(j->failure, failure);
 	return !failure;

@@ -113,7 +113,8 @@ static bool run_by_weight(const call *c, error *e)
 	enum { BLOCK = 4096 };
 	if (!parallel_for(c->threads, (size_t)s->count, 1, sum_shares, &j)) return onednn_went_well(failure, c, e);
 	parallel_for(c->threads, s->sum_bytes / sizeof(float), BLOCK, add_sums, &j);
-	if (onednn_packed_bytes(s->whole)) return onednn_went_well(onednn_unpack(s->whole, c->scratch, c->out), c, e);
+	char *room = (char *)c->scratch + (size_t)s->count * s->sum_bytes;
+	if (onednn_packed_bytes(s->whole)) return onednn_went_well(onednn_unpack(s->whole, c->scratch, c->out, room), c, e);
 	memcpy(c->out, c->scratch, count_of(c->y) * sizeof(float));
 	return true;
 }

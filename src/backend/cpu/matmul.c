@@ -148,11 +148,11 @@ static bool pack_columns(const void *context, size_t first, size_t end, int work
 {
 	const tile_job *job = context;
 	const tiles *t = job->t;
+	char *room = (char *)job->c->scratch + (size_t)worker * t->scratch_bytes;
 	int failure = 0;
-	(void)worker;
 	for (size_t j = first; j < end && !failure; j++)
 		failure = onednn_pack(
-		    primitive_of(t, 0, j), columns_at(job->c, t, j), (char *)job->c->packed + j * t->packed_bytes[0]);
+		    primitive_of(t, 0, j), columns_at(job->c, t, j), (char *)job->c->packed + j * t->packed_bytes[0], room);
 	if (failure) atomic_store(job->failure, failure);
 	return !failure;
 }

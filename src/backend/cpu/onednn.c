@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { SRC, WEIGHT, OUT, BIAS, SCRATCH, ROLES };
+enum { SRC, WEIGHT, OUT, BIAS, SCRATCH, REORDER_SCRATCH, ROLES };
 
 struct onednn {
 	dnnl_engine_t engine;
@@ -125,20 +125,31 @@ void onednn_free(onednn *p)
 	free(p);
 }
 
-static bool make_reorder(onednn *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
-{
-	dnnl_primitive_desc_t d;
-	if (dnnl_reorder_primitive_desc_create(&d, from, p->engine, to, p->engine, NULL) != dnnl_success) return false;
-	bool fine = dnnl_primitive_create(&p->reorder, d) == dnnl_success;
-	dnnl_primitive_desc_destroy(d);
-	return fine;
-}
-
 static bool take_role(onednn *p, const_dnnl_primitive_desc_t d, int role, int argument)
 {
 	p->argument[role] = argument;
 	const_dnnl_memory_desc_t its = dnnl_primitive_desc_query_md(d, dnnl_query_exec_arg_md, argument);
 	return dnnl_memory_desc_clone(&p->role[role], its) == dnnl_success;
+}
+
+/* Memory that a primitive needs while it runs: the caller's, for oneDNN's own would be shared among threads. */
+static bool take_scratch(onednn *p, const_dnnl_primitive_desc_t d, int role)
+{
+	const_dnnl_memory_desc_t scratch = dnnl_primitive_desc_query_md(d, dnnl_query_scratchpad_md, 0);
+	size_t bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+	if (bytes > p->scratch_bytes) p->scratch_bytes = bytes;
+	return !bytes || take_role(p, d, role, DNNL_ARG_SCRATCHPAD);
+}
+
+static bool make_reorder(onednn *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
+{
+	dnnl_primitive_desc_t d = NULL;
+	dnnl_primitive_attr_t attr = attributes(NULL);
+	bool fine = attr && dnnl_reorder_primitive_desc_create(&d, from, p->engine, to, p->engine, attr) == dnnl_success &&
+	            dnnl_primitive_create(&p->reorder, d) == dnnl_success && take_scratch(p, d, REORDER_SCRATCH);
+	if (d) dnnl_primitive_desc_destroy(d);
+	if (attr) dnnl_primitive_attr_destroy(attr);
+	return fine;
 }
 
 /* The primitive, the memory descriptors of its arguments, and the reorder between its weight's layout and ours. */
@@ -149,9 +160,7 @@ static bool finish(
 	for (int i = 0; i <= OUT; i++)
 		if (!take_role(p, d, i, arguments[i])) return false;
 	if (bias && !take_role(p, d, BIAS, DNNL_ARG_BIAS)) return false;
-	const_dnnl_memory_desc_t scratch = dnnl_primitive_desc_query_md(d, dnnl_query_scratchpad_md, 0);
-	p->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-	if (p->scratch_bytes && !take_role(p, d, SCRATCH, DNNL_ARG_SCRATCHPAD)) return false;
+	if (!take_scratch(p, d, SCRATCH)) return false;
 	if (dnnl_memory_desc_equal(p->role[weight], p->plain_weight)) return true;
 	p->packed_bytes = dnnl_memory_desc_get_size(p->role[weight]);
 	return gradient ? make_reorder(p, p->role[weight], p->plain_weight)
@@ -313,23 +322,23 @@ static int execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t 
 	return (int)failure;
 }
 
-static int reorder(
-    const onednn *p, const_dnnl_memory_desc_t from, const void *src, const_dnnl_memory_desc_t to, void *dst)
+static int reorder(const onednn *p, const_dnnl_memory_desc_t from, const void *src, const_dnnl_memory_desc_t to,
+    void *dst, void *scratch)
 {
-	dnnl_exec_arg_t list[] = { { DNNL_ARG_FROM, NULL }, { DNNL_ARG_TO, NULL } };
-	const_dnnl_memory_desc_t descriptors[] = { from, to };
-	void *data[] = { (void *)src, dst };
-	return execute(p, p->reorder, list, descriptors, data, 2);
+	dnnl_exec_arg_t list[] = { { DNNL_ARG_FROM, NULL }, { DNNL_ARG_TO, NULL }, { DNNL_ARG_SCRATCHPAD, NULL } };
+	const_dnnl_memory_desc_t descriptors[] = { from, to, p->role[REORDER_SCRATCH] };
+	void *data[] = { (void *)src, dst, scratch };
+	return execute(p, p->reorder, list, descriptors, data, p->argument[REORDER_SCRATCH] ? 3 : 2);
 }
 
-int onednn_pack(const onednn *p, const void *weight, void *packed)
+int onednn_pack(const onednn *p, const void *weight, void *packed, void *scratch)
 {
-	return reorder(p, p->plain_weight, weight, p->role[WEIGHT], packed);
+	return reorder(p, p->plain_weight, weight, p->role[WEIGHT], packed, scratch);
 }
 
-int onednn_unpack(const onednn *p, const void *packed, void *gradient)
+int onednn_unpack(const onednn *p, const void *packed, void *gradient, void *scratch)
 {
-	return reorder(p, p->role[OUT], packed, p->plain_weight, gradient);
+	return reorder(p, p->role[OUT], packed, p->plain_weight, gradient, scratch);
 }
 
 int onednn_run(const onednn *p, const void *src, const void *weight, const float *bias, void *out, void *scratch)
@@ -340,7 +349,7 @@ int onednn_run(const onednn *p, const void *src, const void *weight, const float
 	const_dnnl_memory_desc_t descriptors[ROLES];
 	dnnl_exec_arg_t list[ROLES];
 	int n = 0;
-	for (int i = 0; i < ROLES; i++) {
+	for (int i = 0; i <= SCRATCH; i++) {
 		if (!p->argument[i]) continue;
 		descriptors[n] = p->role[i];
 		data[n] = data[i];

@@ -60,8 +60,9 @@ size_t onednn_packed_bytes(const onednn *p);  /* the weight, or a weight's gradi
 /* The three below give oneDNN's status, 0 where all went well: tasks side by side keep one, and their caller words it.
  */
 bool onednn_went_well(int failure, const call *c, error *e);
-int onednn_pack(const onednn *p, const void *weight, void *packed);
-int onednn_unpack(const onednn *p, const void *packed, void *gradient); /* a weight's gradient into its own layout */
+int onednn_pack(const onednn *p, const void *weight, void *packed, void *scratch);
+/* A weight's gradient into its own layout. */
+int onednn_unpack(const onednn *p, const void *packed, void *gradient, void *scratch);
 
 /* src: the picture, dy where the gradient by data is wanted, or a. weight: packed where packed_bytes is not 0.
  * out: the result, dx, or the packed gradient of the weight, for which `weight` is dy. */
