@@ -1,4 +1,5 @@
-/* geglu_avx512.c - GEGLU with AVX-512: an activation of many operations on the widest rows of a transformer. */
+/* geglu_avx512.c - GEGLU on bf16 with AVX-512: an activation of many operations on the widest rows of a transformer. In
+ * f32 it stays with AVX2, whose bits are other ones. */
 #include "backend/cpu/vector.h"
 #include "backend/cpu/vector_math.h"
 
@@ -21,6 +22,8 @@ static bool geglu_rows(const void *context, size_t first, size_t end, int worker
 	return true;
 }
 
+static bool fits(const call *c) { return c->y->dtype == BF16 && vector_fits(c); }
+
 static bool run(const call *c, error *e)
 {
 	(void)e;
@@ -28,4 +31,4 @@ static bool run(const call *c, error *e)
 	return share(c, count_of(c->y) / width, width, geglu_rows, c);
 }
 
-const kernel wide_geglu = { GEGLU, "vector 512", vector_fits, NULL, NULL, NULL, NULL, run, NULL };
+const kernel wide_geglu = { GEGLU, "vector 512", fits, NULL, NULL, NULL, NULL, run, NULL };
