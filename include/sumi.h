@@ -284,6 +284,26 @@ typedef struct sumi_options {
 	 * least, for most models. 0: in one piece, or, where that would take more than max_memory, in tiles as large as
 	 * fit; a note says so. */
 	int tile_size;
+	/* How init and mask are used, as in A1111. Without a mask the last four do nothing. */
+	const char *resize_mode; /* init of another shape: "resize" (NULL) stretches it, "crop" cuts off, "pad" adds edges */
+	int extend_left, extend_right, extend_up, extend_down; /* pixels around init that are painted too */
+	double mask_blur;      /* standard deviation in pixels of a Gaussian blur of the mask; 0: none */
+	bool mask_inverted;    /* black is painted and white stays */
+	/* Grey is not rounded to black or white, but says how late in the steps a place may begin to change (differential
+	 * diffusion, Levin and Fried 2023): white at once, black never. */
+	bool mask_soft;
+	/* What the mask covers, with mask_padding pixels (32) around it, is cut out, drawn at width × height, and put back:
+	 * the picture has init's size. */
+	bool only_masked;
+	int mask_padding;
+	const char *mask_fill; /* what is begun from under the mask: "original" (NULL), "fill": the colours around it,
+	                        * "latent noise", "latent nothing" */
+	/* A second pass: the picture is made so many times larger to a side, above 1 and at most 8, and drawn again from
+	 * there, hires_strength of the way (0.7) in hires_steps. 0: none. */
+	double hires_scale, hires_strength;
+	int hires_steps;            /* 0: as many as `steps` */
+	const char *hires_upscaler; /* "latent" (NULL), "latent (nearest-exact)", "lanczos", or a file that
+	                             * sumi_upscaler_open() takes */
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

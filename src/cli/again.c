@@ -19,7 +19,16 @@ static const struct {
 	{ "Variation seed strength", "variation-strength" },
 	{ "Prompt to", "prompt-to" },
 	{ "Blend", "blend" },
-	{ "Denoising strength", "strength" },
+	{ "Hires upscale", "hires-scale" },
+	{ "Hires steps", "hires-steps" },
+	{ "Hires upscaler", "hires-upscaler" },
+	{ "Mask blur", "mask-blur" },
+	{ "Masked area padding", "mask-padding" },
+	{ "Masked content", "mask-fill" },
+	{ "Extend", "extend" },
+	{ "Resize mode", "resize-mode" },
+	{ "Soft mask", "soft-mask" },
+	{ "VAE tile size", "vae-tile-size" },
 	{ "Clip skip", "clip-skip" },
 	{ "Eta", "eta" },
 	{ "Guidance method", "guidance-method" },
@@ -80,6 +89,13 @@ static bool add_special(again *a, const char *name, const char *value)
 		add(a, "rng", strcasecmp(value, "CPU") ? "cuda" : "cpu"); /* NV and GPU are one generator */
 	} else if (!strcmp(name, "Zero negative"))
 		add(a, "zero-negative", "true");
+	else if (!strcmp(name, "Denoising strength")) { /* of image to image, or of a second pass */
+		add(a, "strength", value);
+		add(a, "hires-denoise", value);
+	} else if (!strcmp(name, "Inpaint area"))
+		add(a, "only-masked", strcasecmp(value, "Only masked") ? "false" : "true");
+	else if (!strcmp(name, "Mask mode"))
+		add(a, "invert-mask", strcasecmp(value, "Inpaint not masked") ? "false" : "true");
 	else if (!strcmp(name, "Model hash"))
 		snprintf(a->model_hash, sizeof a->model_hash, "%.10s", value);
 	else

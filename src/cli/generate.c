@@ -21,6 +21,13 @@ typedef struct settings {
 	double guidance, rescale, skip_from, skip_to, eta, strength;
 	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, skip_layer_start, skip_layer_end;
 	long long tile_size;
+	const char *mask_fill, *extend, *resize_mode;
+	double mask_blur;
+	long long mask_padding;
+	const char *hires_upscaler;
+	double hires_scale, hires_strength;
+	long long hires_steps;
+	bool hires, invert_mask, soft_mask, only_masked;
 	bool zero_negative, tiling, no_metadata, verbose, quiet;
 	char wanted_hash[16]; /* of the model that made the picture of --from; "": unknown */
 } settings;
@@ -129,6 +136,20 @@ static const option table[] = {
 	{ .name = "init-img", .letter = 'i', .kind = TEXT, AT(init), .argument = "FILE",
 	    .help = "begin from this picture" },
 	{ .name = "mask", .kind = TEXT, AT(mask), .argument = "FILE", .help = "paint anew where this is white; what is transparent stays" },
+	{ .name = "mask-blur", .kind = NUMBER, AT(mask_blur), 0, 256, "PIXELS", NULL,
+	    "blur the mask, so that no seam is seen; 4 is usual" },
+	{ .name = "invert-mask", .kind = FLAG, AT(invert_mask), .help = "paint where it is black" },
+	{ .name = "soft-mask", .kind = FLAG, AT(soft_mask),
+	    .help = "grey in it says how much may change (differential diffusion)" },
+	{ .name = "only-masked", .kind = FLAG, AT(only_masked),
+	    .help = "cut out what is masked, draw it at full size, and put it back" },
+	{ .name = "mask-padding", .kind = INTEGER, AT(mask_padding), 0, 65535, "PIXELS", "32", "… with this much around it" },
+	{ .name = "mask-fill", .kind = TEXT, AT(mask_fill), .argument = "original|fill|latent noise|latent nothing",
+	    .help = "what to begin from under it (original)" },
+	{ .name = "extend", .kind = TEXT, AT(extend), .argument = "LEFT,RIGHT,UP,DOWN",
+	    .help = "make the picture larger by so many pixels, and paint there" },
+	{ .name = "resize-mode", .kind = TEXT, AT(resize_mode), .argument = "resize|crop|pad",
+	    .help = "how a picture of another shape comes to the size (resize)" },
 	{ .name = "strength", .kind = NUMBER, AT(strength), 0, 1, "X", "0.75", "how much of it may change" },
 
 	{ .name = "Following a picture (ControlNet)", .kind = HEADING },
@@ -138,6 +159,15 @@ static const option table[] = {
 	    .help = "what it reads; canny:FILE or canny:LOW:HIGH:FILE: the edges of that picture (the picture to begin from)" },
 	{ .name = "control-mode", .kind = TEXTS, AT(control_modes), .argument = "MODE", .help =
 	    "balanced; prompt or control: which is more important; guess: for no prompt (balanced)" },
+
+	{ .name = "A second pass", .kind = HEADING },
+	{ .name = "hires", .kind = FLAG, AT(hires), .help = "make the picture larger, and draw it again from there" },
+	{ .name = "hires-scale", .kind = NUMBER, AT(hires_scale), 1, 8, "X", NULL, "by how much to a side (2)" },
+	{ .name = "hires-upscaler", .kind = TEXT, AT(hires_upscaler), .argument = "NAME|FILE",
+	    .help = "latent, latent (nearest-exact), lanczos, or a network's file (latent)" },
+	{ .name = "hires-steps", .kind = INTEGER, AT(hires_steps), 1, 10000, "N", NULL, "its steps (as many as --steps)" },
+	{ .name = "hires-denoise", .alias = "hires-denoising-strength", .kind = NUMBER, AT(hires_strength), 0, 1, "X", "0.7",
+	    "how much of it may change" },
 
 	{ .name = "Machine", .kind = HEADING },
 	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
@@ -271,8 +301,19 @@ static int read_pair(const char *name, const char *text, int *first, int *second
 	return complain(2, "--%s \"%.40s\": two numbers, as in 1024x768", name, text);
 }
 
+/* "128,128,0,0": pixels on the left, on the right, above and below. */
+static int read_extend(const char *text, sumi_options *o)
+{
+	char end;
+	int n = text ? sscanf(text, "%d,%d,%d,%d%c", &o->extend_left, &o->extend_right, &o->extend_up, &o->extend_down, &end)
+	             : 4;
+	if (n == 4 && o->extend_left >= 0 && o->extend_right >= 0 && o->extend_up >= 0 && o->extend_down >= 0) return 0;
+	return complain(2, "--extend \"%.40s\": four numbers of pixels, LEFT,RIGHT,UP,DOWN", text);
+}
+
 static int read_sizes(const settings *s, sumi_options *o)
 {
+	if (read_extend(s->extend, o)) return 2;
 	int code = read_pair("original-size", s->original, &o->original_width, &o->original_height);
 	if (!code) code = read_pair("crop", s->crop, &o->crop_left, &o->crop_top);
 	return code ? code : read_pair("target-size", s->target, &o->target_width, &o->target_height);
@@ -312,6 +353,18 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.blend = s->prompt_to ? s->blend : 0;
 	o.variation_seed = s->variation_seed < 0 ? 0 : s->variation_seed;
 	o.variation_strength = s->variation;
+	bool hires = s->hires || s->hires_scale > 0 || s->hires_upscaler || s->hires_steps;
+	o.hires_scale = s->hires_scale > 0 ? s->hires_scale : hires ? 2 : 0;
+	o.hires_strength = s->hires_strength;
+	o.hires_steps = (int)s->hires_steps;
+	o.hires_upscaler = s->hires_upscaler;
+	o.mask_blur = s->mask_blur;
+	o.mask_inverted = s->invert_mask;
+	o.mask_soft = s->soft_mask;
+	o.only_masked = s->only_masked;
+	o.mask_padding = (int)s->mask_padding;
+	o.mask_fill = s->mask_fill;
+	o.resize_mode = s->resize_mode;
 	o.tile_size = s->tile_size ? (int)s->tile_size : s->tiling ? 512 : 0;
 	o.hashes = !s->no_metadata;
 	o.listener = l;

@@ -27,8 +27,9 @@ typedef struct sampling {
 	progress_fn *progress; /* may be NULL */
 	void *denoise_context, *noise_context, *progress_context;
 	prediction prediction;
-	/* What of the result is known (inpainting): where the mask is 0 the network is taken to have recognised `known`,
-	 * whatever it says. Both [n] and borrowed; NULL: nothing is. */
+	/* What of the result is known (inpainting): there the network is taken to have recognised `known`, whatever it says,
+	 * in the first 1 − mask of the steps: where the mask is 0 in all of them, where it is 1 in none (differential
+	 * diffusion, Levin and Fried 2023). Both [n] and borrowed; NULL: nothing is. */
 	const float *known, *mask;
 } sampling;
 

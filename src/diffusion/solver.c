@@ -37,12 +37,10 @@ bool reach(solver *s, double sigma)
 static void restore_known(const solver *s, path_point at, const float *x, float *out)
 {
 	const sampling *h = s->hooks;
-	for (size_t i = 0; i < s->n; i++) {
-		double kept = 1 - (double)h->mask[i];
-		if (kept <= 0) continue;
-		double known = output_of(h->prediction, at, (double)x[i], (double)h->known[i]);
-		out[i] = (float)(kept * known + (1 - kept) * (double)out[i]);
-	}
+	double done = (double)step_index(s) / s->path->count;
+	for (size_t i = 0; i < s->n; i++)
+		if (done < 1 - (double)h->mask[i])
+			out[i] = (float)output_of(h->prediction, at, (double)x[i], (double)h->known[i]);
 }
 
 static void call(solver *s, path_point at, const float *x, float *out, float *unconditional)

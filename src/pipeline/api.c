@@ -235,6 +235,8 @@ void sumi_options_init(sumi_options *options, size_t size)
 		.strength = 0.75,
 		.aesthetic_score = 6,
 		.negative_aesthetic_score = 2.5,
+		.mask_padding = 32,
+		.hires_strength = 0.7,
 		.refiner_start = 0.8,
 		.slg_scale = -1,
 		.skip_layer_start = 0.01,

@@ -1,9 +1,11 @@
 /* describe.c - the parameters of a job, in A1111's order. */
 #include "pipeline/describe.h"
+#include "pipeline/hires.h"
 #include "pipeline/parameters.h"
 #include "pipeline/traces.h"
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static void put_hash(parameters *p, const char *name, const char *hex)
 {
@@ -87,6 +89,36 @@ static void put_sizes(const job *j, parameters *p)
 		parameters_number(p, "Negative aesthetic score", o->negative_aesthetic_score);
 }
 
+/* As A1111 names what it did with the mask; what it has no name for comes last. */
+static void put_mask(const job *j, parameters *p)
+{
+	static const char *const fills[] = { "original", "fill", "latent noise", "latent nothing" };
+	const sumi_options *o = j->o;
+	if (o->resize_mode && strcasecmp(o->resize_mode, "resize")) parameters_text(p, "Resize mode", o->resize_mode);
+	if (o->mask_blur > 0 && o->mask) parameters_number(p, "Mask blur", o->mask_blur);
+	if (o->only_masked) {
+		parameters_text(p, "Inpaint area", "Only masked");
+		parameters_integer(p, "Masked area padding", o->mask_padding);
+	}
+	if (o->mask_inverted) parameters_text(p, "Mask mode", "Inpaint not masked");
+	if (j->fill) parameters_text(p, "Masked content", fills[j->fill]);
+	if (o->mask_soft) parameters_text(p, "Soft mask", "true");
+	if (o->extend_left || o->extend_right || o->extend_up || o->extend_down) {
+		char text[64];
+		snprintf(text, sizeof text, "%d,%d,%d,%d", o->extend_left, o->extend_right, o->extend_up, o->extend_down);
+		parameters_text(p, "Extend", text);
+	}
+}
+
+/* As A1111 names it. */
+static void put_hires(const job *j, parameters *p)
+{
+	parameters_number(p, "Denoising strength", j->o->hires_strength);
+	parameters_number(p, "Hires upscale", j->o->hires_scale);
+	if (j->o->hires_steps) parameters_integer(p, "Hires steps", j->o->hires_steps);
+	parameters_text(p, "Hires upscaler", hires_upscaler_name(j));
+}
+
 static void put_values(const job *j, hashing *h, parameters *p)
 {
 	const sumi_options *o = j->o;
@@ -120,6 +152,8 @@ static void put_values(const job *j, hashing *h, parameters *p)
 		put_file(p, "TAESD", m->given_path[TINY_AUTOENCODER], h);
 	}
 	if (o->init) parameters_number(p, "Denoising strength", o->strength);
+	if (o->init) put_mask(j, p);
+	if (j->hires) put_hires(j, p);
 	if (o->clip_skip > 1) parameters_integer(p, "Clip skip", o->clip_skip);
 	put_sizes(j, p);
 	if (o->zero_negative && j->text.unconditional) parameters_text(p, "Zero negative", "True");

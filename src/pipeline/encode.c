@@ -164,21 +164,42 @@ static bool encode_inpainting_input(session *s, job *j, float *image, const watc
 		fail(e, NO_MEMORY, "out of memory for a latent");
 	for (size_t i = 0; j->inpainting_input && i < j->positions; i++) {
 		float *to = j->inpainting_input + i * (1 + channels);
-		to[0] = j->mask ? j->mask[i] : j->o->init ? 0 : 1;
+		to[0] = j->mask ? j->mask[i] >= 0.5f : j->o->init ? 0 : 1;
 		for (size_t c = 0; c < channels; c++) to[1 + c] = latent[i * channels + c];
 	}
 	free(latent);
 	return j->inpainting_input != NULL;
 }
 
+/* Under the mask, noise or nothing in place of the picture. The noise is the seed's first, as in A1111. */
+static bool fill_latent(job *j, error *e)
+{
+	size_t n = j->positions * (size_t)j->channels;
+	if (j->fill != LATENT_NOISE_FILL && j->fill != LATENT_NOTHING_FILL) return true;
+	float *both = calloc(2 * n, sizeof *both);
+	if (!both) return fail(e, NO_MEMORY, "out of memory for a latent");
+	noise source;
+	noise_seed(&source, j->cuda, (uint64_t)j->seed);
+	if (j->fill == LATENT_NOISE_FILL) noise_draw(&source, both + n, n);
+	channels_last(both, both + n, j->channels, j->positions);
+	for (size_t i = 0; i < n; i++)
+		if (j->mask[i / (size_t)j->channels] > 0) j->original[i] = both[i];
+	free(both);
+	return true;
+}
+
+bool encodes(const job *j) { return (j->o->init && !j->latent_comes) || j->extra; }
+
 bool encode_pictures(session *s, job *j, const watcher *w, error *e)
 {
 	const sumi_options *o = j->o;
-	if (!o->init && !j->extra) return true;
+	if (!encodes(j)) return true;
 	float *image = watcher_progress(w, "encode", 0, 1, e) ? picture_of(o->init, j->width, j->height, e) : NULL;
 	bool fine = image != NULL;
-	if (fine && o->init) fine = (j->original = encode(s, j, image, true, w, e)) != NULL;
-	if (fine && o->mask) fine = (j->mask = mask_of(o->mask, j->latent_width, j->latent_height, e)) != NULL;
+	if (fine && o->init && !j->latent_comes) fine = (j->original = encode(s, j, image, true, w, e)) != NULL;
+	if (fine && o->mask)
+		fine = (j->mask = mask_of(o->mask, o->mask_soft, j->latent_width, j->latent_height, e)) != NULL;
+	if (fine && o->mask) fine = fill_latent(j, e);
 	if (fine && j->extra) fine = encode_inpainting_input(s, j, image, w, e);
 	free(image);
 	return fine && watcher_progress(w, "encode", 1, 1, e);

@@ -9,6 +9,7 @@ bool encode_prompts(session *s, job *const *jobs, int count, const watcher *w, e
 /* The networks of the autoencoder's encoder for one picture, compiled, in the order of their use: how many; 0: failed.
  */
 int encoder_networks(session *s, const job *j, stage *list[AUTOENCODER_NETWORKS], error *e);
+bool encodes(const job *j); /* whether it has anything for the encoder */
 /* Sets the job's original, mask and inpainting_input, as far as it needs them. */
 bool encode_pictures(session *s, job *j, const watcher *w, error *e);
 

@@ -5,6 +5,7 @@
 #include "pipeline/denoise.h"
 #include "pipeline/describe.h"
 #include "pipeline/encode.h"
+#include "pipeline/hires.h"
 #include "pipeline/finite.h"
 #include "pipeline/latent.h"
 #include "pipeline/picture.h"
@@ -100,19 +101,36 @@ static bool refiners_of(job *const *jobs, int count, job **refiners)
 	return refiners[0] != NULL;
 }
 
-/* Compiles the networks of a group, and sees whether there is room for each. */
+/* All networks of a group, compiled. */
+static bool plan_networks(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+{
+	job *refiners[MOST_AT_ONCE];
+	stage *all[2 * AUTOENCODER_NETWORKS];
+	if (!plan_denoising(s, jobs, count, most, w, e)) return false;
+	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, most, w, e)) return false;
+	int n = encodes(jobs[0]) ? encoder_networks(s, jobs[0], all, e) : 0;
+	if (!failed(e)) n += decoder_networks(s, jobs[0], count, all + n, e);
+	for (int i = 0; !failed(e) && i < n; i++) count_stage(all[i], 0, most, w);
+	return !failed(e);
+}
+
+/* The jobs of the second pass; false: there is none. */
+static bool seconds_of(job *const *jobs, int count, job **seconds)
+{
+	for (int i = 0; i < count; i++) seconds[i] = hires_job(jobs[i]);
+	return seconds[0] != NULL;
+}
+
+/* Compiles the networks of a group, of both passes where there are two, and sees whether there is room for each. */
 static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, const watcher *w, error *e)
 {
-	const job *j = jobs[0];
+	job *seconds[MOST_AT_ONCE];
 	uint64_t most = 0;
 	char what[64];
-	job *refiners[MOST_AT_ONCE];
-	if (!plan_denoising(s, jobs, count, &most, w, e)) return false;
-	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, &most, w, e)) return false;
-	stage *all[2 * AUTOENCODER_NETWORKS];
-	int n = j->o->init || j->extra ? encoder_networks(s, j, all, e) : 0;
-	if (!failed(e)) n += decoder_networks(s, j, count, all + n, e);
-	for (int i = 0; !failed(e) && i < n; i++) count_stage(all[i], 0, &most, w);
+	bool twice = seconds_of(jobs, count, seconds);
+	const job *j = twice ? seconds[0] : jobs[0]; /* the larger */
+	plan_networks(s, jobs, count, &most, w, e);
+	if (!failed(e) && twice) plan_networks(s, seconds, count, &most, w, e);
 	if (failed(e)) return false;
 	if (count > 1)
 		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);
@@ -128,21 +146,23 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 static bool plan_tiles(session *s, job *j, uint64_t *planned, const watcher *w, error *e)
 {
 	static const int sides[] = { 2048, 1536, 1024, 768, 512, 384, 256 };
+	job *last = hires_job(j) ? hires_job(j) : j; /* the larger pass */
 	for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
 		error own = { 0 };
+		last->tile = sides[i];
+		if (sides[i] < smallest_tile(last) || (sides[i] >= last->width && sides[i] >= last->height)) continue;
 		j->tile = sides[i];
-		if (sides[i] < smallest_tile(j) || (sides[i] >= j->width && sides[i] >= j->height)) continue;
 		if (plan(s, &j, 1, planned, w, &own)) {
 			watcher_note(w, SUMI_WARNING,
 			    "memory: %d×%d in one piece would not fit: the autoencoder works in tiles of %d pixels, which takes "
 			    "longer",
-			    j->width, j->height, j->tile);
+			    last->width, last->height, last->tile);
 			return true;
 		}
 		session_forget_plans(s);
 		if (own.status != NO_MEMORY) return fail(e, own.status, "%s", own.text);
 	}
-	j->tile = 0;
+	j->tile = last->tile = 0;
 	return false;
 }
 
@@ -266,7 +286,7 @@ static bool sample_group(group *g, session *s, float *latents, error *e)
 	            sample(j->sampler, &j->settings, &j->path, &hooks, latents, n, e);
 	denoiser_end(&g->denoiser);
 	for (size_t i = 0; fine && known && i < n; i++)
-		latents[i] = known[n + i] * latents[i] + (1 - known[n + i]) * known[i];
+		if (known[n + i] <= 0) latents[i] = known[i];
 	free(known);
 	return fine && all_finite(latents, n, "the last latent", e);
 }
@@ -306,16 +326,38 @@ float *engine_decode(session *s, job *const *jobs, int count, const float *laten
 
 /* ── the whole ── */
 
+/* The first pass to where the second begins. */
+static bool begin_seconds(session *s, job *const *jobs, int count, const float *latents, const watcher *w, error *e)
+{
+	bool pixels = hires_in_pixels(jobs[0]);
+	size_t each = (size_t)jobs[0]->width * (size_t)jobs[0]->height * 3;
+	float *values = pixels ? engine_decode(s, jobs, count, latents, w, e) : NULL;
+	for (int k = 0; !failed(e) && k < count; k++)
+		hires_begin(jobs[k], latents + (size_t)k * values_of(jobs[k]), pixels ? values + (size_t)k * each : NULL, w, e);
+	free(values);
+	return !failed(e);
+}
+
+static float *draw_latents(session *s, job *const *jobs, int count, const watcher *w, error *e)
+{
+	return engine_encode(s, jobs, count, w, e) ? engine_denoise(s, jobs, count, w, e) : NULL;
+}
+
 static bool draw_group(session *s, job *const *jobs, int count, sumi_image **pictures, const watcher *w, error *e)
 {
+	job *seconds[MOST_AT_ONCE];
+	float *latents = draw_latents(s, jobs, count, w, e);
+	if (latents && seconds_of(jobs, count, seconds)) {
+		bool begun = begin_seconds(s, jobs, count, latents, w, e);
+		free(latents);
+		latents = begun ? draw_latents(s, seconds, count, w, e) : NULL;
+		jobs = seconds;
+	}
 	size_t each = (size_t)jobs[0]->width * (size_t)jobs[0]->height * 3;
-	bool fine = engine_encode(s, jobs, count, w, e);
-	float *latents = fine ? engine_denoise(s, jobs, count, w, e) : NULL;
 	float *values = latents ? engine_decode(s, jobs, count, latents, w, e) : NULL;
-	fine = values != NULL;
+	bool fine = values != NULL;
 	for (int k = 0; fine && k < count; k++) {
-		const job *j = jobs[k];
-		pictures[k] = picture_from(values + (size_t)k * each, j->width, j->height, j->o->init, j->o->mask, e);
+		pictures[k] = first_picture_finish(jobs[k], values + (size_t)k * each, e);
 		fine = pictures[k] != NULL;
 	}
 	free(latents);

@@ -6,6 +6,7 @@
 #include "diffusion/diffusers.h"
 #include "diffusion/guidance.h"
 #include "pipeline/conditioning.h"
+#include "pipeline/first_picture.h"
 #include "pipeline/noise.h"
 #include "pipeline/session.h"
 
@@ -30,6 +31,10 @@ typedef struct job {
 	sumi_options options; /* the caller's, checked; texts and pixels are borrowed */
 	const sumi_options *o;
 	sumi_image init_image, mask_image;
+	struct first_picture *first; /* NULL: both are used as they are */
+	mask_filling fill;
+	bool latent_comes;   /* `original` is set by who draws the job, not encoded: of a second pass on latents */
+	struct hires *hires; /* the second pass; NULL: there is none */
 	int width, height;               /* of the picture */
 	int latent_width, latent_height; /* … and of the latent */
 	size_t positions;                /* of the latent */

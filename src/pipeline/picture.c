@@ -88,17 +88,17 @@ static float *greys(const sumi_image *p, int width, int height, error *e)
 	return out;
 }
 
-float *mask_of(const sumi_image *p, int width, int height, error *e)
+float *mask_of(const sumi_image *p, bool soft, int width, int height, error *e)
 {
 	float *out = greys(p, width, height, e);
-	for (size_t i = 0; out && i < (size_t)width * (size_t)height; i++) out[i] = out[i] >= 127.5f;
+	for (size_t i = 0; out && i < (size_t)width * (size_t)height; i++) out[i] = soft ? out[i] / 255 : out[i] >= 127.5f;
 	return out;
 }
 
 bool grey_masked(float *image, const sumi_image *mask, int width, int height, error *e)
 {
 	size_t n = (size_t)width * (size_t)height;
-	float *covers = mask ? mask_of(mask, width, height, e) : NULL;
+	float *covers = mask ? mask_of(mask, false, width, height, e) : NULL;
 	if (mask && !covers) return false;
 	for (size_t i = 0; i < n; i++)
 		if (!covers || covers[i] > 0) image[3 * i] = image[3 * i + 1] = image[3 * i + 2] = 0;

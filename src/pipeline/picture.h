@@ -12,8 +12,9 @@ bool hint_of(const sumi_image *p, int width, int height, int low, int high, floa
 /* A mask is painted where it is white; what is transparent in it is not painted, or, where all that was drawn on it is
  * dark, what is not transparent is (A1111 takes such a mask's transparency alone).
  *
- * [height][width], 1 where the mask is white on average and 0 elsewhere. The caller frees. */
-float *mask_of(const sumi_image *p, int width, int height, error *e);
+ * [height][width], how white the mask is there, 0 … 1, or, where it is not soft, 1 where it is white on average and 0
+ * elsewhere. The caller frees. */
+float *mask_of(const sumi_image *p, bool soft, int width, int height, error *e);
 /* Sets what the mask covers to grey; a NULL mask covers all. */
 bool grey_masked(float *image, const sumi_image *mask, int width, int height, error *e);
 /* −1 … 1 to bytes, rounded, as a picture without parameters; where there is a mask, `original` is kept where it is

@@ -1,6 +1,7 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/control.h"
 #include "pipeline/decode.h"
+#include "pipeline/hires.h"
 #include "pipeline/preview.h"
 #include "pipeline/traces.h"
 #include "text/prompt.h"
@@ -30,9 +31,11 @@ static bool choose_size(job *j, error *e)
 	const family *f = &j->m->family;
 	int pixels = vae_factor(&f->autoencoder), factor = pixels * denoiser_patch(&f->denoiser);
 	int width = f->size, height = f->size;
-	if (o->init && !o->width && !o->height) {
-		width = (o->init->width + factor / 2) / factor * factor;
-		height = (o->init->height + factor / 2) / factor * factor;
+	if (o->init && !o->width && !o->height && !o->only_masked) {
+		int sides[2];
+		bool extended = first_picture_size(o, sides);
+		width = (sides[0] + (extended ? factor - 1 : factor / 2)) / factor * factor;
+		height = (sides[1] + (extended ? factor - 1 : factor / 2)) / factor * factor;
 		if (width < factor) width = factor;
 		if (height < factor) height = factor;
 	}
@@ -274,9 +277,7 @@ static bool read_blend(job *j, const watcher *w, error *e)
 
 static bool check_pictures(job *j, error *e)
 {
-	const sumi_options *o = j->o;
 	const family *f = &j->m->family;
-	if (o->mask && !o->init) return fail(e, BAD_USAGE, "a mask needs a picture to begin from");
 	if (f->autoencoder.in_channels != 3 || f->autoencoder.out_channels != 3)
 		return fail(e, BAD_FILE, "%s: its pictures do not have three channels", j->m->path);
 	return true;
@@ -419,10 +420,11 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	j->o = &j->options;
 	j->prediction = j->m->family.prediction;
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
-	       check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) && check_begin(j, e) &&
-	       choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) && make_schedule(j, e) &&
-	       make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) && preview_check(j, e) &&
-	       prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e);
+	       first_picture_prepare(j, w, e) && check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) &&
+	       check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) &&
+	       make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) &&
+	       preview_check(j, e) && prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e) &&
+	       hires_prepare(j, s, w, e);
 }
 
 void job_free(job *j)
@@ -438,6 +440,8 @@ void job_free(job *j)
 	free(j->original);
 	free(j->mask);
 	free(j->inpainting_input);
+	first_picture_free(j);
+	hires_free(j);
 	*j = (job){ 0 };
 }
 
@@ -472,5 +476,6 @@ bool jobs_alike(const job *a, const job *b)
 	return a->width == b->width && a->height == b->height && a->sampler == b->sampler &&
 	       a->prediction == b->prediction && a->tile == b->tile && a->skipped == b->skipped &&
 	       !a->o->init == !b->o->init && !memcmp(&a->settings, &b->settings, sizeof a->settings) &&
-	       same_path(&a->path, &b->path) && same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b);
+	       same_path(&a->path, &b->path) && same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b) &&
+	       a->latent_comes == b->latent_comes && hires_alike(a, b);
 }

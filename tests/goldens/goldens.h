@@ -38,6 +38,7 @@ void golden_unet(const char *dir, report *r);       /* unet/ and sd1/unet.* */
 void golden_timesteps(const char *dir, report *r);  /* unet/timestep_embedding.safetensors */
 void golden_controlnet(const char *dir, report *r); /* controlnet/ */
 void golden_canny(const char *dir, report *r);      /* resample/, edges */
+void golden_resample(const char *dir, report *r);   /* resample/, resizing and blurs */
 void golden_upscale(const char *dir, report *r);    /* upscale/ */
 void golden_vae(const char *dir, report *r);        /* sd1/vae.*, taesd/ */
 void golden_lora(const char *dir, report *r);       /* lora/ */

@@ -27,6 +27,7 @@ static const struct {
 	{ "unet", golden_unet, true },
 	{ "controlnet", golden_controlnet, true },
 	{ "canny", golden_canny, false },
+	{ "resample", golden_resample, false },
 	{ "upscale", golden_upscale, true },
 	{ "mmdit", golden_mmdit, true },
 	{ "timesteps", golden_timesteps, false },

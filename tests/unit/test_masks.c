@@ -13,7 +13,7 @@ static void expect(const int greys[4], const int alphas[4], const float painted[
 	}
 	sumi_image mask = { .size = sizeof mask, .width = 4, .height = 1, .pixels = pixels, .alpha = alpha };
 	error e = { 0 };
-	float *found = mask_of(&mask, 4, 1, &e);
+	float *found = mask_of(&mask, false, 4, 1, &e);
 	assert_non_null(found);
 	for (int i = 0; i < 4; i++)
 		if (found[i] != painted[i]) fail_saying("column %d: %g\n", i, (double)found[i]);
