@@ -95,7 +95,7 @@ static void put_mask(const job *j, parameters *p)
 	static const char *const fills[] = { "original", "fill", "latent noise", "latent nothing" };
 	const sumi_options *o = j->o;
 	if (o->resize_mode && strcasecmp(o->resize_mode, "resize")) parameters_text(p, "Resize mode", o->resize_mode);
-	if (o->mask_blur > 0 && o->mask) parameters_number(p, "Mask blur", o->mask_blur);
+	if (o->mask_blur > 0) parameters_number(p, "Mask blur", o->mask_blur);
 	if (o->only_masked) {
 		parameters_text(p, "Inpaint area", "Only masked");
 		parameters_integer(p, "Masked area padding", o->mask_padding);

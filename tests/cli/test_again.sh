@@ -51,6 +51,14 @@ expect 0 "" generate -q -p 'red heart' --steps 4 -i base.jpg --strength 0.5 -o i
 expect 0 "" generate -q --from init.png -i base.jpg -o init-again.png
 same init.png init-again.png
 
+# A second pass, and a mask's options.
+expect 0 "" generate -q -p 'red heart' --steps 2 --hires-scale 1.5 --hires-steps 3 --hires-denoise 0.5 --hires-upscaler lanczos -o hires.png
+expect 0 "" generate -q --from hires.png -o hires-again.png
+same hires.png hires-again.png
+expect 0 "" generate -q -p 'red heart' --steps 2 -i base.jpg --extend 8,0,0,16 --mask-blur 2 --mask-fill 'latent noise' -o extend.png
+expect 0 "" generate -q --from extend.png -i base.jpg -o extend-again.png
+same extend.png extend-again.png
+
 # info says it.
 expect 0 'Prompt: red heart' info init.png
 expect 0 'Denoising strength: 0.5' info init.png
