@@ -56,7 +56,8 @@ static const float *known_states(const encoding *y, const int32_t *ids)
 	return session_states(y->session, ids, h->length, h->encoder, h->skip, y->adapters);
 }
 
-/* A chunk is encoded alone or in a pair, so that few networks serve all prompts. */
+/* A chunk is encoded alone or in a pair. In a session alone: the next picture has one new prompt, whose encoding would
+ * cost twice as much in a pair. */
 static encoding encoding_of(
     session *s, const prompt_text *texts, int count, int encoder, const adapter_set *a, int skip)
 {
@@ -75,7 +76,7 @@ static encoding encoding_of(
 		}
 	}
 	y.one = text_states_count(&m->family, encoder, y.shapes.length);
-	y.shapes.batch = session_keeps(s) || y.missing >= MOST_AT_ONCE ? MOST_AT_ONCE : 1;
+	y.shapes.batch = !session_keeps(s) && y.missing >= MOST_AT_ONCE ? MOST_AT_ONCE : 1;
 	return y;
 }
 

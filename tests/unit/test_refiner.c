@@ -131,6 +131,45 @@ static void a_batch_of_some_that_are_refined(void **state)
 	sumi_close(m);
 }
 
+/* Where there is room for one of both at a time, one makes room for the other. */
+static void a_small_budget_holds_one_at_a_time(void **state)
+{
+	(void)state;
+	sumi_error e = { 0 };
+	sumi_model *m = tiny_open(tiny_file("sdxl", TINY_SDXL));
+	sumi_options o = tiny_options(3);
+	o.width = o.height = 128;
+	o.refiner = tiny_file("refiner", TINY_REFINER);
+	o.refiner_start = 0.5;
+	sumi_image *expected = tiny_picture(m, &o);
+	sumi_session *s = sumi_session_open(m, NULL, &e);
+	sumi_image_free(sumi_session_draw(s, &o, &e));
+	uint64_t all = sumi_session_bytes(s);
+	sumi_session_close(s);
+	/* the least that is enough, found by what is refused */
+	sumi_session_options budget = sumi_session_defaults();
+	budget.max_memory = 1 << 20;
+	s = sumi_session_open(m, &budget, &e);
+	assert_null(sumi_session_draw(s, &o, &e));
+	assert_int_equal(e.status, SUMI_NO_MEMORY);
+	double mib = 0;
+	assert_int_equal(sscanf(e.text, "memory: %lf MiB are needed", &mib), 1);
+	sumi_session_close(s);
+	e = (sumi_error){ 0 };
+	budget.max_memory = (uint64_t)((mib + 1) * (1 << 20));
+	s = sumi_session_open(m, &budget, &e);
+	for (int i = 0; i < 2; i++) {
+		sumi_image *p = sumi_session_draw(s, &o, &e);
+		if (!p) fail_saying("%s\n", e.text);
+		assert_true(tiny_same(expected, p));
+		assert_true(sumi_session_bytes(s) < all);
+		sumi_image_free(p);
+	}
+	sumi_session_close(s);
+	sumi_image_free(expected);
+	sumi_close(m);
+}
+
 /* ── what cannot be ── */
 
 static void refused(sumi_model *m, const sumi_options *o, const char *words)
@@ -174,6 +213,7 @@ int main(void)
 		IN_SCRATCH(it_takes_over_and_reads_its_score),
 		IN_SCRATCH(it_begins_by_the_training_times),
 		IN_SCRATCH(a_batch_of_some_that_are_refined),
+		IN_SCRATCH(a_small_budget_holds_one_at_a_time),
 		IN_SCRATCH(wrong_pairs_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
