@@ -119,8 +119,9 @@ static char *utf8_from_latin1(const char *text, size_t n)
 	return out;
 }
 
-/* A text that stands before the pixels; the caller frees it. NULL: there is none of this name. */
-static char *text_named(const source *s, const char *key)
+/* A text that stands before the pixels, by the first of two names that is there; the caller frees it.
+ * NULL: there is none. */
+static char *text_named(const source *s, const char *key, const char *other)
 {
 	error ignored = { 0 };
 	codec c = { .source = s, .e = &ignored };
@@ -130,10 +131,11 @@ static char *text_named(const source *s, const char *key)
 		int n = 0;
 		png_read_info(c.png, c.info);
 		png_get_text(c.png, c.info, &texts, &n);
-		for (int i = 0; i < n && !found; i++) {
-			if (strcmp(texts[i].key, key)) continue;
-			bool international = texts[i].compression >= PNG_ITXT_COMPRESSION_NONE;
-			const char *text = texts[i].text ? texts[i].text : "";
+		for (int i = 0; i < 2 * n && !found; i++) {
+			const png_text *t = &texts[i % n];
+			if (strcmp(t->key, i < n ? key : other)) continue;
+			bool international = t->compression >= PNG_ITXT_COMPRESSION_NONE;
+			const char *text = t->text ? t->text : "";
 			found = international ? strdup(text) : utf8_from_latin1(text, strlen(text));
 		}
 	}
@@ -142,11 +144,7 @@ static char *text_named(const source *s, const char *key)
 }
 
 /* ComfyUI writes the graph that it ran, JSON, under "prompt". */
-char *text_of_png(const source *s)
-{
-	char *text = text_named(s, "parameters");
-	return text ? text : text_named(s, "prompt");
-}
+char *text_of_png(const source *s) { return text_named(s, "parameters", "prompt"); }
 
 /* ── which way up ── */
 
@@ -188,8 +186,7 @@ int png_orientation(const source *s)
 {
 	exif x;
 	if (find_exif(s, &x)) return exif_orientation(&x);
-	char *text = text_named(s, "Raw profile type exif");
-	if (!text) text = text_named(s, "Raw profile type APP1");
+	char *text = text_named(s, "Raw profile type exif", "Raw profile type APP1");
 	size_t n = text ? bytes_of_profile(text) : 0, first = n >= 6 && !memcmp(text, "Exif\0\0", 6) ? 6 : 0;
 	x = (exif){ (const uint8_t *)text + first, n - first };
 	int orientation = n ? exif_orientation(&x) : 1;

@@ -101,7 +101,8 @@ static void repeat_edges(picture *p, rectangle r)
 /* In the middle of a picture of this size; what is left over is cut off, or continued. */
 static bool fit(picture *out, const picture *p, int width, int height, fitting how, error *e)
 {
-	double x = (double)width / p->width, y = (double)height / p->height, scale = how == CROPPED ? fmax(x, y) : fmin(x, y);
+	double x = (double)width / p->width, y = (double)height / p->height,
+	       scale = how == CROPPED ? fmax(x, y) : fmin(x, y);
 	int w = how == STRETCHED ? width : (int)fmax(1, lrint(p->width * scale));
 	int h = how == STRETCHED ? height : (int)fmax(1, lrint(p->height * scale));
 	picture sized;
@@ -118,10 +119,13 @@ static bool fit(picture *out, const picture *p, int width, int height, fitting h
 static bool extend(const sumi_options *o, const job *j, picture *canvas, picture *mask, error *e)
 {
 	int sides[2];
-	bool extended = first_picture_size(o, sides), to_size = extended && !o->only_masked && !o->width && !o->height;
+	int step = vae_factor(&j->m->family.autoencoder) * denoiser_patch(&j->m->family.denoiser);
+	bool extended = first_picture_size(o, sides);
+	bool rounded = j->width - sides[0] >= 0 && j->width - sides[0] < step && j->height - sides[1] >= 0 &&
+	               j->height - sides[1] < step;
 	picture init = { .width = o->init->width, .height = o->init->height, .rgb = o->init->pixels };
 	rectangle r = { o->extend_left, o->extend_up, init.width, init.height };
-	if (to_size) sides[0] = j->width, sides[1] = j->height; /* rounded up to what the model takes */
+	if (extended && !o->only_masked && rounded) sides[0] = j->width, sides[1] = j->height; /* to what the model takes */
 	if (!picture_new(canvas, sides[0], sides[1], e)) return false;
 	put(canvas, &init, r.left, r.top);
 	if (extended) repeat_edges(canvas, r);

@@ -55,7 +55,7 @@ same init.png init-again.png
 expect 0 "" generate -q -p 'red heart' --steps 2 --hires-scale 1.5 --hires-steps 3 --hires-denoise 0.5 --hires-upscaler lanczos -o hires.png
 expect 0 "" generate -q --from hires.png -o hires-again.png
 same hires.png hires-again.png
-expect 0 "" generate -q -p 'red heart' --steps 2 -i base.jpg --extend 8,0,0,16 --mask-blur 2 --mask-fill 'latent noise' -o extend.png
+expect 0 "" generate -q -p 'red heart' --steps 2 -i base.jpg --extend 8,0,0,13 --mask-blur 2 --mask-fill 'latent noise' -o extend.png
 expect 0 "" generate -q --from extend.png -i base.jpg -o extend-again.png
 same extend.png extend-again.png
 
