@@ -52,12 +52,12 @@ SUMI_API const char *sumi_devices(void);
 
 typedef enum sumi_status { /* the program's exit codes are the same */
 	SUMI_OK = 0,
-	SUMI_BAD_USAGE = 2,  /* an argument: a size, a name, a number out of its range */
-	SUMI_BAD_FILE = 3,   /* a model, a picture or any other file: not there, not readable, not what it should be */
-	SUMI_NO_MEMORY = 4,  /* would not fit; found before the work starts wherever it can be known */
-	SUMI_NOT_FINITE = 5, /* a number that is NaN or infinite where none may be: a training run that diverges */
+	SUMI_BAD_USAGE = 2,     /* an argument: a size, a name, a number out of its range */
+	SUMI_BAD_FILE = 3,      /* a model, a picture or any other file: not there, not readable, not what it should be */
+	SUMI_NO_MEMORY = 4,     /* would not fit; found before the work starts wherever it can be known */
+	SUMI_NOT_FINITE = 5,    /* a number that is NaN or infinite where none may be: a training run that diverges */
 	SUMI_DEVICE_FAILED = 6, /* a GPU, its driver or one of its libraries failed at work */
-	SUMI_STOPPED = 130   /* stopped by a listener or a sumi_cancel */
+	SUMI_STOPPED = 130      /* stopped by a listener or a sumi_cancel */
 } sumi_status;
 
 typedef struct sumi_error {
@@ -186,9 +186,10 @@ SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_e
 SUMI_API bool sumi_image_encode(
     const sumi_image *image, const char *format, int quality, unsigned char **bytes, size_t *count, sumi_error *e);
 SUMI_API void sumi_image_free(sumi_image *image);
-/* Takes a picture's parameters apart: calls `each` with "Prompt", "Negative prompt" where there is one, and A1111's names
- * of the values ("Steps", "Sampler", …) with their texts, which are valid during the call. Reads A1111's text, whichever
- * tool wrote it, and ComfyUI's graph as far as it is one KSampler; SUMI_BAD_FILE for what says nothing of the kind. */
+/* Takes a picture's parameters apart: calls `each` with "Prompt", "Negative prompt" where there is one, and A1111's
+ * names of the values ("Steps", "Sampler", …) with their texts, which are valid during the call. Reads A1111's text,
+ * whichever tool wrote it, and ComfyUI's graph as far as it is one KSampler; SUMI_BAD_FILE for what says nothing of the
+ * kind. */
 typedef void sumi_parameter_fn(void *context, const char *name, const char *value);
 SUMI_API bool sumi_parameters_read(const char *text, sumi_parameter_fn *each, void *context, sumi_error *e);
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
@@ -423,8 +424,8 @@ SUMI_API bool sumi_dump(sumi_model *model, const sumi_options *options, const ch
 /* ── training ── */
 
 /* A run that trains a model: "autoencoder" (pictures to latents and back), "diffusion" (text encoder and denoiser, from
- * nothing or from a checkpoint), "lora", "embedding" (a new word: textual inversion) or "controlnet". Its options have the names of
- * diffusers' and kohya's scripts and take their values as text; `sumi train JOB --help` lists them, and
+ * nothing or from a checkpoint), "lora", "embedding" (a new word: textual inversion) or "controlnet". Its options have
+ * the names of diffusers' and kohya's scripts and take their values as text; `sumi train JOB --help` lists them, and
  * sumi_training_option_at() lists them for a program.
  *
  *     sumi_training *run = sumi_training_new("diffusion", &e);
@@ -565,6 +566,11 @@ SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
  * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
     const sumi_listener *listener, sumi_error *e);
+
+/* The same, with LoRA files of any kind worked into the weights for good: each is "FILE" or "FILE:WEIGHT". What they
+ * change is held in memory. */
+SUMI_API bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
+    const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e);
 
 SUMI_API void sumi_free(void *memory);
 

@@ -109,6 +109,19 @@ const adapter_file *adapters_add(adapter_list *l, const family *f, const char *p
 	return a;
 }
 
+bool adapter_argument(const char *text, char *path, size_t size, float *strength, error *e)
+{
+	char *end;
+	const char *colon = strrchr(text, ':');
+	*strength = colon ? strtof(colon + 1, &end) : 1;
+	if (colon && (end == colon + 1 || *end)) colon = NULL, *strength = 1;
+	int length = colon ? (int)(colon - text) : (int)strlen(text);
+	if (snprintf(path, size, "%.*s", length, text) >= (int)size)
+		return fail(e, BAD_USAGE, "LoRA %.200s…: the path is too long", text);
+	return (*strength >= -100 && *strength <= 100) ||
+	       fail(e, BAD_USAGE, "LoRA %.200s: the weight is not between -100 and 100", text);
+}
+
 void adapters_close(adapter_list *l)
 {
 	for (int i = 0; i < l->count; i++) close_one(&l->files[i]);

@@ -22,6 +22,8 @@ typedef struct adapter_list {
  * say what of it will be used. NULL: failed; a file of which nothing can be used is BAD_FILE. The pointer is valid
  * until the next call. */
 const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e);
+/* "FILE" or "FILE:WEIGHT" taken apart; the weight is 1 where there is none. */
+bool adapter_argument(const char *text, char *path, size_t size, float *strength, error *e);
 void adapters_close(adapter_list *l);
 
 /* Both lists as one array for nn.h, which the caller frees; NULL with *count 0 where both are empty. */

@@ -261,6 +261,10 @@ void checkpoint_close(checkpoint *c)
 	if (!c) return;
 	for (int i = 0; i < FAMILY_ROLES; i++) weights_close(c->files[i]);
 	for (size_t i = 0; i < c->count; i++) free(c->entries[i].key);
+	for (merged_weight *m = c->merged, *next; m; m = next) {
+		next = m->next;
+		free(m);
+	}
 	json_decref(c->scheduler);
 	free(c->entries);
 	free(c->sorted);

@@ -9,6 +9,12 @@ typedef struct entry {
 	bool known; /* a network reads it */
 } entry;
 
+typedef struct merged_weight { /* in the place of a file's (merge.h) */
+	weight weight;
+	struct merged_weight *next;
+	unsigned char values[];
+} merged_weight;
+
 struct checkpoint {
 	weights *files[FAMILY_ROLES]; /* a single file (or its shards) is the first; a folder has one for each role */
 	component components[FAMILY_ROLES];
@@ -19,6 +25,7 @@ struct checkpoint {
 	const char *evidence;
 	bool folder;
 	json_t *scheduler; /* of a folder; NULL: none */
+	merged_weight *merged;
 };
 
 /* Opens the files of a diffusers folder and reads its configuration. */

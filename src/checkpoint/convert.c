@@ -1,6 +1,7 @@
 /* convert.c - sumi_convert, and a model as one file: which of its tensors go where. */
 #include "checkpoint/conversion.h"
 #include "checkpoint/files.h"
+#include "checkpoint/merge.h"
 #include "checkpoint/types.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,8 +135,8 @@ static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 	return fine;
 }
 
-bool file_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
-    const sumi_listener *listener, error *e)
+bool file_convert(const char *from, const char *to, const char *const *loras, int lora_count, const char *type,
+    const char *layout, bool clamp, const sumi_listener *listener, error *e)
 {
 	dtype wanted = NO_DTYPE;
 	bool folder = layout ? !strcasecmp(layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
@@ -144,6 +145,10 @@ bool file_convert(const char *from, const char *to, const char *type, const char
 	if (type && !type_from_name(type, &wanted, e)) return false;
 	checkpoint *in = checkpoint_open(from, e);
 	if (!in) return false;
+	if (lora_count && !checkpoint_merge(in, loras, lora_count, wanted == F32, listener, e)) {
+		checkpoint_close(in);
+		return false;
+	}
 	conversion c = {
 		.from = in, .to = to, .clamp = clamp, .used = calloc(checkpoint_count(in) + 1, sizeof(bool)), .e = e
 	};

@@ -145,21 +145,12 @@ static bool open_tokenizers(model *m, error *e)
 	return true;
 }
 
-/* "FILE" or "FILE:WEIGHT". */
 static bool add_lora(model *m, const char *text, error *e)
 {
-	char path[PATH_MAX], *end;
-	float strength = 1;
-	const char *colon = strrchr(text, ':');
-	if (colon) {
-		strength = strtof(colon + 1, &end);
-		if (end == colon + 1 || *end) colon = NULL;
-	}
-	int length = colon ? (int)(colon - text) : (int)strlen(text);
-	snprintf(path, sizeof path, "%.*s", length, text);
-	if (colon && !(strength >= -100 && strength <= 100))
-		return fail(e, BAD_USAGE, "LoRA %.200s: the weight is not between -100 and 100", text);
-	return model_add_lora(m, &m->watcher, &m->lasting, path, colon ? strength : 1, e);
+	char path[PATH_MAX];
+	float strength;
+	return adapter_argument(text, path, sizeof path, &strength, e) &&
+	       model_add_lora(m, &m->watcher, &m->lasting, path, strength, e);
 }
 
 bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e)

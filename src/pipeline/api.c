@@ -362,12 +362,23 @@ bool sumi_info(const char *path, char **report, sumi_error *e)
 	return tell_caller(e, &own);
 }
 
-bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
-    const sumi_listener *listener, sumi_error *e)
+bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
+    const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e)
 {
 	error own = error_of_caller(e);
 	sumi_listener l;
 	if (!failed(&own) && (!from || !to)) fail(&own, BAD_USAGE, "a conversion needs two paths");
-	if (!failed(&own) && adopt_listener(&l, listener, &own)) file_convert(from, to, type, layout, clamp, &l, &own);
+	if (!failed(&own) && (count < 0 || (count && !loras)))
+		fail(&own, BAD_USAGE, "%d LoRA files, and no list of them", count);
+	for (int i = 0; !failed(&own) && i < count; i++)
+		if (!loras[i]) fail(&own, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, count);
+	if (!failed(&own) && adopt_listener(&l, listener, &own))
+		file_convert(from, to, loras, count, type, layout, clamp, &l, &own);
 	return tell_caller(e, &own);
+}
+
+bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
+    const sumi_listener *listener, sumi_error *e)
+{
+	return sumi_merge(from, to, NULL, 0, type, layout, clamp, listener, e);
 }

@@ -72,4 +72,15 @@ grep -q "note: 'zork' is read as plain words" err || wrong "an unusable word is 
 grep -q blub err && wrong "a word that the prompt does not hold is reported: $(cat err)"
 draw lfs.png -p 'a cup' -n 'blub' --embd-dir useless
 grep -q "note: 'blub' .*Git LFS pointer" err || wrong "a pointer is not reported: $(cat err)"
+
+# Worked into the weights: the copy draws it without the file.
+expect 0 'merged.safetensors' convert "$model" merged.safetensors --type f32 --lora "$golden/lycoris/loha.safetensors:0.8" \
+	--lora "$golden/lycoris/boft.safetensors"
+expect 0 'merged.png' generate -m merged.safetensors -p 'a red fox' --steps 1 -W 64 -H 64 --disable-image-metadata -o merged.png
+differ plain.png merged.png
+expect 0 'folder' convert "$model" folder/ --lora "$golden/lycoris/loha.safetensors"
+expect 0 'known by' info folder
+expect 3 'not a LoRA for' convert "$model" x.safetensors --lora "$golden/sd1/vae.io.safetensors"
+expect 2 'weight is not between' convert "$model" x.safetensors --lora "$golden/lycoris/loha.safetensors:1000"
+[ -e x.safetensors ] && wrong 'x.safetensors was written'
 finish

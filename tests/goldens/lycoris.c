@@ -1,6 +1,7 @@
 /* lycoris.c - every kind of adapter on the sd1 model, read from files as a user gives them and merged. */
 #include "trial.h"
 #include "checkpoint/adapters.h"
+#include "checkpoint/merge.h"
 #include "models/config.h"
 #include <math.h>
 #include <stdio.h>
@@ -59,6 +60,43 @@ static void one(const bench *b, const arrays *inputs, const char *name)
 		text(b, inputs, topic, &set, expected);
 	}
 	adapters_close(&list);
+}
+
+/* The weights of a checkpoint into which the file was merged, for the modules that the golden lists. */
+static void merged(const bench *b, const arrays *inputs, const char *name, const char *strength)
+{
+	error e = { 0 };
+	char file[4200], begin[64], topic[128];
+	const char *key, *one_file = file;
+	double worst = INFINITY;
+	int compared = 0;
+	json_t *entry, *index = json_of(path_of(b->dir, "lycoris/index.json"));
+	snprintf(file, sizeof file, "%s:%s", path_of(b->dir, "lycoris/%s.safetensors", name), strength);
+	snprintf(begin, sizeof begin, "%s.merged_%s.", name, strength);
+	checkpoint *c = checkpoint_open(path_of(b->dir, "sd1/model.safetensors"), &e);
+	if (c && checkpoint_merge(c, &one_file, 1, true, NULL, &e)) worst = 0;
+	if (failed(&e)) printf("      %s\n", e.text);
+	json_object_foreach(inputs->header, key, entry)
+	{
+		char module[128], weight_key[256];
+		size_t n;
+		if (strncmp(key, begin, strlen(begin)) || !c) continue;
+		snprintf(module, sizeof module, "%.*s", (int)strcspn(key + strlen(begin), "."), key + strlen(begin));
+		const json_t *known = json_object_get(json_object_get(index, "module_key"), module);
+		snprintf(weight_key, sizeof weight_key, "%s%s", json_string_value(json_object_get(known, "checkpoint")),
+		    strrchr(key, '.')); /* .weight or .bias */
+		const weight *w = checkpoint_find(c, weight_key);
+		const float *expected = array_of(inputs, &n, "%s", key);
+		if (!w || weight_elements(w) != n)
+			worst = INFINITY;
+		else if (w->dtype == F32) /* a text encoder's stay in the file's type */
+			worst = fmax(worst, relative_max(w->data, expected, n)), compared++;
+	}
+	if (!compared) worst = INFINITY;
+	snprintf(topic, sizeof topic, "lycoris/%s merged into the checkpoint at %s", name, strength);
+	report_error(b->r, topic, worst, 1e-5);
+	checkpoint_close(c);
+	json_decref(index);
 }
 
 /* A PEFT folder, whose alpha stands in adapter_config.json. */
@@ -127,7 +165,11 @@ void golden_lycoris(const char *dir, report *r)
 	json_t *config = json_of(path_of(dir, "sd1/config.json"));
 	char *json = json_dumps(config, 0);
 	if (b.weights.header && json && family_from_json(json, &b.f, &e)) {
-		for (size_t i = 0; i < sizeof names / sizeof *names; i++) one(&b, &inputs, names[i]);
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+			one(&b, &inputs, names[i]);
+			merged(&b, &inputs, names[i], "1.0");
+			if (strncmp(names[i], "do", 2)) merged(&b, &inputs, names[i], "0.7"); /* not DoRA's, as above */
+		}
 		peft(&b, &inputs);
 		if (exists(path_of(dir, "e2e/sd3.safetensors"))) stable_diffusion_3(dir, r);
 	} else {

@@ -16,7 +16,7 @@
 static void converted(const char *from, const char *to, const char *type, const char *layout)
 {
 	error e = { 0 };
-	if (!file_convert(from, to, type, layout, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(from, to, NULL, 0, type, layout, false, NULL, &e)) fail_saying("%s\n", e.text);
 }
 
 /* Whether b has all that a has, but for names that hold `but`; returns how many it lacks. */
@@ -372,7 +372,7 @@ static void refused(const char *json, const char *words)
 	error e = { 0 }, wrong = { 0 };
 	const char *config = scratch_write("x.json", json, strlen(json)), *model = scratch_path("model.safetensors");
 	if (!file_init(config, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
-	assert_false(file_convert(model, scratch_path("folder"), NULL, "diffusers", false, NULL, &wrong));
+	assert_false(file_convert(model, scratch_path("folder"), NULL, 0, NULL, "diffusers", false, NULL, &wrong));
 	assert_int_equal(wrong.status, BAD_USAGE);
 	assert_says(wrong, words);
 	assert_int_equal(access(scratch_path("folder"), F_OK), -1);
@@ -422,18 +422,18 @@ static void counts_what_overflows(void **unused)
 	strcpy(model, golden_model());
 	strcpy(narrow, scratch_path("narrow.safetensors"));
 	const char *large = copy_with(model, "large.safetensors", "large", values, count);
-	assert_false(file_convert(large, narrow, "f16", NULL, false, NULL, &wrong));
+	assert_false(file_convert(large, narrow, NULL, 0, "f16", NULL, false, NULL, &wrong));
 	assert_int_equal(wrong.status, BAD_FILE);
 	assert_says(wrong, "3 values of 1 tensors");
 	assert_says(wrong, "-70000 in 'large'");
 	assert_int_equal(access(narrow, F_OK), -1);
-	if (!file_convert(large, narrow, "f16", NULL, true, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(large, narrow, NULL, 0, "f16", NULL, true, NULL, &e)) fail_saying("%s\n", e.text);
 	weights *a = weights_open(narrow, &e);
 	const weight *w = weights_find(a, "large");
 	assert_int_equal(w->dtype, F16);
 	assert_memory_equal(w->data, clamped, sizeof clamped);
 	weights_close(a);
-	assert_true(file_convert(large, narrow, "bf16", NULL, false, NULL, &e)); /* which is as wide as f32 */
+	assert_true(file_convert(large, narrow, NULL, 0, "bf16", NULL, false, NULL, &e)); /* which is as wide as f32 */
 }
 
 /* Eight bits: half the size; matrices in it, vectors in f16, and what is widened again has the values of the small
@@ -446,8 +446,8 @@ static void eight_bits(void **unused)
 	strcpy(model, golden_model());
 	strcpy(small, scratch_path("small.safetensors"));
 	strcpy(wide, scratch_path("wide.safetensors"));
-	if (!file_convert(model, small, "F8_E4M3", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
-	if (!file_convert(small, wide, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(model, small, NULL, 0, "F8_E4M3", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!file_convert(small, wide, NULL, 0, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
 	weights *from = weights_open(model, &e), *a = weights_open(small, &e), *b = weights_open(wide, &e);
 	assert_true(from && a && b);
 	int matrices = 0;

@@ -518,6 +518,17 @@ static bool try_convert(void)
 	REFUSED(!sumi_convert(tiny, path, NULL, NULL, false, &l, e));
 	return true;
 }
+static bool try_merge(void)
+{
+	char path[128];
+	static const char *const nothing[] = { NULL };
+	snprintf(path, sizeof path, "%s/m.safetensors", scratch);
+	REFUSED(!sumi_merge(NULL, path, NULL, 0, NULL, NULL, false, NULL, e));
+	REFUSED(!sumi_merge(tiny, path, NULL, 1, NULL, NULL, false, NULL, e));
+	REFUSED(!sumi_merge(tiny, path, nothing, 1, NULL, NULL, false, NULL, e));
+	REFUSED(!sumi_merge(tiny, path, nothing, -1, NULL, NULL, false, NULL, e));
+	return true;
+}
 static bool try_free(void) { return sumi_free(NULL), true; }
 
 static const struct row {
@@ -569,6 +580,7 @@ static const struct row {
 	{ "sumi_init", try_init },
 	{ "sumi_info", try_info },
 	{ "sumi_convert", try_convert },
+	{ "sumi_merge", try_merge },
 	{ "sumi_free", try_free },
 };
 
