@@ -274,6 +274,13 @@ typedef struct sumi_options {
 	const char *skip_layers; /* "7,8,9" (NULL) */
 	double slg_scale;        /* 0: off; negative (the default): 2.5 where skip_layers is given, else off */
 	double skip_layer_start, skip_layer_end;
+	/* Perturbed-attention guidance, for U-Nets: pag_scale times what self-attention in these places adds to the
+	 * conditional output (Ahn et al. 2024). It takes skip-layer guidance's place there. */
+	double pag_scale;       /* 0: off */
+	const char *pag_layers; /* "mid" (NULL), "down_1", "up_0", … as diffusers numbers blocks, with commas */
+	/* FreeU (Si et al. 2023), for U-Nets: "b1,b2,s1,s2"; "v2:" or "blocks:" in front: version 2, diffusers' rule. NULL:
+	 * off. */
+	const char *free_u;
 	const sumi_control *const *controls; /* at most 8 */
 	int control_count;
 	/* Another form of classifier-free guidance and what it takes, "apg:eta=0,norm=15,momentum=-0.5"; any spelling of

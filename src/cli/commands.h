@@ -13,6 +13,7 @@ int command_cache(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_serve(int argc, char **argv);
 int command_grid(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_upscale(int argc, char **argv);
 
 /* The model of -m, or the one that ships with Sumi. False: there is none, and a message was printed. */

@@ -2,12 +2,18 @@
 #include "cli/again.h"
 #include "cli/commands.h"
 #include "cli/controls.h"
+#include "cli/numbering.h"
 #include "cli/options.h"
+#include "cli/prompt_list.h"
+#include "cli/sweep.h"
+#include "cli/viewer.h"
+#include "cli/wildcards.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 typedef struct settings {
 	const char *model, *from, *prompt, *prompt_file, *negative, *output;
@@ -19,7 +25,8 @@ typedef struct settings {
 	long long variation_seed, frames;
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
-	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, skip_layer_start, skip_layer_end;
+	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, pag_scale, skip_layer_start, skip_layer_end;
+	const char *pag_layers, *free_u;
 	long long tile_size;
 	const char *mask_fill, *extend, *resize_mode;
 	double mask_blur;
@@ -28,7 +35,9 @@ typedef struct settings {
 	double hires_scale, hires_strength;
 	long long hires_steps;
 	bool hires, invert_mask, soft_mask, only_masked;
-	bool zero_negative, tiling, no_metadata, verbose, quiet;
+	const char *preview, *preview_by, *show_as, *prompts, *wildcards;
+	text_list grid;
+	bool show, zero_negative, tiling, no_metadata, verbose, quiet;
 	char wanted_hash[16]; /* of the model that made the picture of --from; "": unknown */
 } settings;
 
@@ -52,8 +61,21 @@ static const option table[] = {
 	    "the same seed draws the same picture; -1: random" },
 	{ .name = "batch-count", .letter = 'b', .kind = INTEGER, AT(count), 1, 100000, "N", "1",
 	    "pictures, with seeds one apart" },
+	{ .name = "prompts", .kind = TEXT, AT(prompts), .argument = "FILE",
+	    .help = "a picture for each line, a prompt or JSON of options; those that are there are left out" },
+	{ .name = "grid", .kind = TEXTS, AT(grid), .argument = "NAME=A,B,…",
+	    .help = "one labelled picture of several, e.g. steps=10,20,30; with a second cfg-scale=4,7: in rows" },
+	{ .name = "wildcards", .kind = TEXT, AT(wildcards), .argument = "DIR",
+	    .help = "__name__ in a prompt is a line of DIR/name.txt, chosen by the seed" },
 	{ .name = "output", .letter = 'o', .kind = TEXT, AT(output), .argument = "FILE", .standard = "output.png",
 	    .help = "PNG, JPEG or WebP by its ending; %03d is the picture's number" },
+	{ .name = "preview", .kind = TEXT, AT(preview), .argument = "N[:FILE]",
+	    .help = "every N steps write what the picture will be; %03d in FILE is the step (OUTPUT-preview)" },
+	{ .name = "preview-by", .kind = TEXT, AT(preview_by), .argument = "linear|taesd|decoder",
+	    .help = "how previews are made: by a projection (free), --taesd, or the decoder (linear)" },
+	{ .name = "show", .kind = FLAG, AT(show), .help = "draw the picture in the terminal, from its first preview on" },
+	{ .name = "show-as", .kind = TEXT, AT(show_as), .argument = "NAME",
+	    .help = "… by kitty, iterm2, sixel or blocks (what the terminal has)" },
 	{ .name = "disable-image-metadata", .kind = FLAG, AT(no_metadata),
 	    .help = "do not write into it how it was made" },
 
@@ -101,6 +123,12 @@ static const option table[] = {
 	{ .name = "guidance-skip-from", .kind = NUMBER, AT(skip_from), 0, 1, "X", "0",
 	    "leave guidance out from this share of the steps" },
 	{ .name = "guidance-skip-to", .kind = NUMBER, AT(skip_to), 0, 1, "X", NULL, "… to this one" },
+	{ .name = "pag-scale", .kind = NUMBER, AT(pag_scale), 0, 100, "X", NULL,
+	    "perturbed-attention guidance of a U-Net: away from a picture whose parts do not see each other, e.g. 3 (off)" },
+	{ .name = "pag-layers", .kind = TEXT, AT(pag_layers), .argument = "NAME,…",
+	    .help = "… in these blocks: mid, down_1, up_0, … (mid)" },
+	{ .name = "freeu", .kind = TEXT, AT(free_u), .argument = "B1,B2,S1,S2",
+	    .help = "FreeU of a U-Net, e.g. 1.5,1.6,0.9,0.2; v2: or blocks: in front (off)" },
 	{ .name = "skip-layers", .kind = TEXT, AT(skip_layers), .argument = "N,N,…",
 	    .help = "skip-layer guidance, for Stable Diffusion 3.5 medium: away from a picture without these blocks (7,8,9)" },
 	{ .name = "slg-scale", .kind = NUMBER, AT(slg_scale), 0, 100, "X", NULL, "how strong it is (2.5 with --skip-layers)" },
@@ -212,41 +240,6 @@ static int help(void)
 
 /* ── paths ── */
 
-/* Where a pattern holds its number ("%d", "%03d"); NULL: nowhere. */
-static const char *number_in(const char *pattern, int *digits, size_t *length)
-{
-	for (const char *c = strchr(pattern, '%'); c; c = strchr(c + 1, '%')) {
-		const char *end = c + 1;
-		*digits = 0;
-		while (*end >= '0' && *end <= '9' && *digits < 10) *digits = *digits * 10 + *end++ - '0';
-		if (*end != 'd' || *digits > 9) continue;
-		*length = (size_t)(end - c + 1);
-		return c;
-	}
-	return NULL;
-}
-
-/* The path of picture `number` of `count`: "fox.png" is "fox_002.png" where there are many. */
-static bool output_path(char *path, size_t size, const char *pattern, int number, int count)
-{
-	int digits = 3, n;
-	size_t length = 0;
-	const char *at = number_in(pattern, &digits, &length), *between = "";
-	if (!at && count == 1) {
-		n = snprintf(path, size, "%s", pattern);
-	} else {
-		if (!at) {
-			const char *name = strrchr(pattern, '/'), *dot = strrchr(name ? name + 1 : pattern, '.');
-			at = dot ? dot : strchr(pattern, 0);
-			between = "_";
-			digits = 3;
-		}
-		n = snprintf(path, size, "%.*s%s%0*d%s", (int)(at - pattern), pattern, between, digits ? digits : 1, number,
-		    at + length);
-	}
-	return n >= 0 && (size_t)n < size;
-}
-
 /* A prompt from a file, for prompts too long for a command line. NULL: it failed, and a message was printed. */
 static char *read_prompt(const char *path)
 {
@@ -338,6 +331,9 @@ static sumi_options picture_options(const settings *s, const sumi_listener *l)
 	o.refiner_start = s->refiner_start;
 	o.skip_layers = s->skip_layers;
 	o.slg_scale = s->slg_scale;
+	o.pag_scale = s->pag_scale;
+	o.pag_layers = s->pag_layers;
+	o.free_u = s->free_u;
 	o.skip_layer_start = s->skip_layer_start;
 	o.skip_layer_end = s->skip_layer_end;
 	o.guidance_skip_from = s->skip_from;
@@ -387,12 +383,13 @@ static void go_on(sumi_options *o, const settings *s, int i)
 }
 
 /* Writes pictures first … first + count − 1, and prints their paths. */
-static void write_pictures(sumi_image **pictures, int first, int count, const settings *s, sumi_error *e)
+static void write_pictures(sumi_image **pictures, int first, int count, const settings *s, viewer *v, sumi_error *e)
 {
 	char path[4096];
 	for (int i = 0; i < count; i++) {
 		if (s->no_metadata) forget_parameters(pictures[i]);
-		output_path(path, sizeof path, s->output, first + i + 1, (int)s->count);
+		viewer_finish(v, pictures[i]);
+		numbered_path(path, sizeof path, s->output, first + i + 1, (int)s->count);
 		if (sumi_image_write(pictures[i], path, e)) puts(path);
 		fflush(stdout);
 		sumi_image_free(pictures[i]);
@@ -400,12 +397,31 @@ static void write_pictures(sumi_image **pictures, int first, int count, const se
 	}
 }
 
-static void draw_one(sumi_model *model, const settings *s, const sumi_options *o, progress *p, sumi_error *e)
+/* ── wildcards ── */
+
+/* Texts that options point to, until the pictures are drawn. */
+typedef struct kept_texts {
+	char *list[128];
+	int count;
+} kept_texts;
+
+static void free_texts(kept_texts *k)
 {
-	sumi_image *picture = sumi_generate(model, o, e);
-	progress_end(p);
-	if (picture && o->seed < 0) fprintf(stderr, "seed %lld\n", (long long)picture->seed);
-	write_pictures(&picture, 0, 1, s, e);
+	for (int i = 0; i < k->count; i++) free(k->list[i]);
+	k->count = 0;
+}
+
+/* Fills the wildcards of both prompts, by the options' seed. */
+static bool fill_prompts(const settings *s, sumi_options *o, kept_texts *k, sumi_error *e)
+{
+	const char **prompts[] = { &o->prompt, &o->negative_prompt };
+	for (int i = 0; s->wildcards && i < 2; i++) {
+		if (!*prompts[i]) continue;
+		char *text = k->count < 128 ? wildcards_fill(*prompts[i], s->wildcards, o->seed + i * 1000003) : NULL;
+		if (!text) return e->status = SUMI_BAD_FILE, e->text[0] = 0, false;
+		*prompts[i] = k->list[k->count++] = text;
+	}
+	return true;
 }
 
 /* A random seed for the first of many, whose seeds follow one another. */
@@ -417,13 +433,26 @@ static int64_t choose_seed(int64_t seed)
 	return random;
 }
 
+static void draw_one(sumi_model *model, const settings *s, const sumi_options *o, viewer *v, sumi_error *e)
+{
+	kept_texts texts = { 0 };
+	sumi_options own = *o;
+	if (s->wildcards) own.seed = choose_seed(own.seed);
+	sumi_image *picture = !e->status && fill_prompts(s, &own, &texts, e) ? sumi_generate(model, &own, e) : NULL;
+	free_texts(&texts);
+	progress_end(&v->progress);
+	if (picture && o->seed < 0) fprintf(stderr, "seed %lld\n", (long long)picture->seed);
+	write_pictures(&picture, 0, 1, s, v, e);
+}
+
 /* As many at a time as the session draws at once, so that what is finished is written. */
-static void draw_many(sumi_model *model, const settings *s, sumi_options o, progress *p, sumi_error *e)
+static void draw_many(sumi_model *model, const settings *s, sumi_options o, viewer *v, sumi_error *e)
 {
 	enum { MOST = 64 };
 	sumi_options each[MOST];
 	const sumi_options *list[MOST];
 	sumi_image *pictures[MOST];
+	kept_texts texts = { 0 };
 	sumi_session *session = sumi_session_open(model, NULL, e);
 	int at_once = sumi_session_at_once(session, &o), n;
 	if (at_once > MOST) at_once = MOST;
@@ -437,24 +466,178 @@ static void draw_many(sumi_model *model, const settings *s, sumi_options o, prog
 				go_on(&each[i], s, first + i);
 			else
 				each[i].seed = o.seed + first + i;
+			fill_prompts(s, &each[i], &texts, e);
 		}
-		sumi_session_draw_batch(session, list, n, pictures, e);
-		progress_end(p);
-		if (!e->status) write_pictures(pictures, first, n, s, e);
+		if (!e->status) sumi_session_draw_batch(session, list, n, pictures, e);
+		free_texts(&texts);
+		progress_end(&v->progress);
+		if (!e->status) write_pictures(pictures, first, n, s, v, e);
 	}
+	sumi_session_close(session);
+}
+
+/* ── sweeps and lists of prompts ── */
+
+/* What may differ from picture to picture: what the model's opening does not depend on, nor files that are read once.
+ */
+static bool may_differ(const char *name)
+{
+	static const char *const names[] = { "prompt", "negative-prompt", "width", "height", "seed", "steps", "cfg-scale",
+		"guidance-rescale", "guidance-method", "guidance-skip-from", "guidance-skip-to", "sampling-method", "sampler",
+		"scheduler", "schedule", "shift", "eta", "rng", "clip-skip", "strength", "prompt-to", "blend", "variation-seed",
+		"variation-strength", "subseed", "subseed-strength", "slg-scale", "skip-layers", "pag-scale", "pag-layers",
+		"freeu", "zero-negative", "aesthetic-score", "negative-aesthetic-score", "refiner-start", "output" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(name, names[i])) return true;
+	return false;
+}
+
+typedef struct variation {
+	settings *s;
+	const char *origin;
+} variation;
+
+static int set_variation(void *context, const char *name, const char *value)
+{
+	variation *v = context;
+	if (!strcmp(name, "cfg")) name = "cfg-scale";
+	if (!may_differ(name)) {
+		settings unused = { 0 };
+		int code = set_option(table, ROWS, &unused, v->origin, name, value);
+		return code ? code
+		            : complain(2, "%s: %.60s is the same for all pictures: give it as an option", v->origin, name);
+	}
+	return set_option(table, ROWS, v->s, v->origin, name, value);
+}
+
+/* The options of a picture that differs from the others in its settings. */
+static sumi_options varied_options(const settings *s, const sumi_options *common)
+{
+	sumi_options o = picture_options(s, common->listener);
+	o.preview = common->preview;
+	o.init = common->init;
+	o.mask = common->mask;
+	o.controls = common->controls;
+	o.control_count = common->control_count;
+	o.original_width = common->original_width, o.original_height = common->original_height;
+	o.crop_left = common->crop_left, o.crop_top = common->crop_top;
+	o.target_width = common->target_width, o.target_height = common->target_height;
+	return o;
+}
+
+/* Reads --grid into two axes and tries each value. */
+static int read_axes(const settings *s, axis axes[2])
+{
+	if (s->grid.count > 2) return complain(2, "--grid: at most two options, in columns and rows");
+	for (int k = 0; k < s->grid.count; k++) {
+		int code = axis_read(&axes[k], s->grid.item[k]);
+		for (int i = 0; !code && i < axes[k].count; i++) {
+			settings one = *s;
+			code = set_variation(&(variation){ &one, "--grid" }, axes[k].name, axes[k].value[i]);
+		}
+		if (code) return code;
+	}
+	return 0;
+}
+
+/* All pictures of a sweep, in one batch as far as they are alike. */
+static void draw_grid(
+    sumi_model *model, const settings *s, const sumi_options *common, axis axes[2], viewer *v, sumi_error *e)
+{
+	int rows = axes[1].count ? axes[1].count : 1, count = axes[0].count * rows;
+	sumi_options *each = calloc((size_t)count, sizeof *each);
+	const sumi_options **list = calloc((size_t)count, sizeof *list);
+	sumi_image **pictures = calloc((size_t)count, sizeof *pictures);
+	kept_texts texts = { 0 };
+	sumi_session *session = sumi_session_open(model, NULL, e);
+	settings seeded = *s;
+	seeded.seed = choose_seed(s->seed);
+	if (!each || !list || !pictures) complain(4, "out of memory"), e->status = SUMI_NO_MEMORY;
+	for (int i = 0; !e->status && i < count; i++) {
+		settings one = seeded;
+		set_variation(&(variation){ &one, "--grid" }, axes[0].name, axes[0].value[i % axes[0].count]);
+		if (axes[1].count)
+			set_variation(&(variation){ &one, "--grid" }, axes[1].name, axes[1].value[i / axes[0].count]);
+		each[i] = varied_options(&one, common);
+		list[i] = &each[i];
+		fill_prompts(s, &each[i], &texts, e);
+	}
+	if (!e->status) sumi_session_draw_batch(session, list, count, pictures, e);
+	progress_end(&v->progress);
+	sumi_image *grid = e->status ? NULL : labelled_grid(pictures, &axes[0], &axes[1], e);
+	if (grid && !s->no_metadata && pictures[0]->parameters) grid->parameters = strdup(pictures[0]->parameters);
+	for (int i = 0; pictures && i < count; i++) sumi_image_free(pictures[i]);
+	if (grid) write_pictures(&grid, 0, 1, s, v, e);
+	sumi_session_close(session);
+	free_texts(&texts);
+	free(each);
+	free(list);
+	free(pictures);
+}
+
+/* The settings and the path of line i. */
+static int line_settings(prompt_list *p, int i, const settings *s, settings *one, char *path, size_t size)
+{
+	char origin[48];
+	snprintf(origin, sizeof origin, "--prompts: line %d", i + 1);
+	*one = *s;
+	int code = prompt_list_options(p, i, set_variation, &(variation){ one, origin });
+	if (code) return code;
+	bool own = one->output != s->output;
+	bool fits = own ? numbered_path(path, size, one->output, 1, 1)
+	                : numbered_path(path, size, s->output, i + 1, p->count > 1 ? p->count : 2);
+	return fits ? 0 : complain(2, "%s: the path is too long", origin);
+}
+
+/* Line by line, those of this process whose pictures are not there yet. */
+static void draw_lines(
+    sumi_model *model, const settings *s, const sumi_options *common, prompt_list *p, viewer *v, sumi_error *e)
+{
+	int rank, processes, left_out = 0;
+	sumi_session *session = sumi_session_open(model, NULL, e);
+	process_share(&rank, &processes);
+	for (int i = rank; i < p->count && !e->status; i += processes) {
+		settings one;
+		char path[4096];
+		kept_texts texts = { 0 };
+		int code = line_settings(p, i, s, &one, path, sizeof path);
+		if (code) {
+			e->status = (sumi_status)code, e->text[0] = 0; /* the message is printed */
+			break;
+		}
+		if (!access(path, F_OK)) {
+			left_out++;
+			continue;
+		}
+		sumi_options o = varied_options(&one, common);
+		if (s->wildcards) o.seed += i; /* other words in each */
+		sumi_image *picture = fill_prompts(s, &o, &texts, e) ? sumi_session_draw(session, &o, e) : NULL;
+		progress_end(&v->progress);
+		one.output = path;
+		one.count = 1;
+		if (picture) write_pictures(&picture, 0, 1, &one, v, e);
+		free_texts(&texts);
+	}
+	if (left_out && !s->quiet) fprintf(stderr, "%d of %d pictures were there already\n", left_out, p->count);
 	sumi_session_close(session);
 }
 
 static int generate(const settings *s, const char *model_path)
 {
 	sumi_error e = { 0 };
-	progress p;
-	progress_begin(&p, s->verbose, s->quiet);
-	sumi_listener l = progress_listener(&p);
+	viewer v = { 0 };
+	int code = viewer_begin(&v, s->preview, s->output, s->show, s->show_as);
+	if (code) return code;
+	progress_begin(&v.progress, s->verbose, s->quiet);
+	sumi_listener l = viewer_listener(&v);
 	sumi_options o = picture_options(s, &l);
 	sumi_model_options m = model_options(s, &l);
-	int code = read_sizes(s, &o);
+	o.preview = s->preview_by;
+	m.taesd_for_previews = s->preview_by && !strcmp(s->preview_by, "taesd");
+	code = read_sizes(s, &o);
 	if (code) return code;
+	prompt_list lines = { 0 };
+	axis axes[2] = { 0 };
 	sumi_image *init = s->init ? sumi_image_read(s->init, &e) : NULL;
 	sumi_image *mask = s->mask ? sumi_image_read(s->mask, &e) : NULL;
 	o.init = init;
@@ -464,18 +647,28 @@ static int generate(const settings *s, const char *model_path)
 	o.controls = controls.list;
 	o.control_count = controls.count;
 	sumi_model *model = code ? NULL : sumi_open(model_path, &m, &e);
+	if (!code && s->prompts) code = prompt_list_read(&lines, s->prompts);
+	if (!code) code = read_axes(s, axes);
 	if (code)
 		e.status = SUMI_OK;
+	else if (s->prompts)
+		draw_lines(model, s, &o, &lines, &v, &e);
+	else if (s->grid.count)
+		draw_grid(model, s, &o, axes, &v, &e);
 	else if (s->count == 1)
-		draw_one(model, s, &o, &p, &e);
+		draw_one(model, s, &o, &v, &e);
 	else
-		draw_many(model, s, o, &p, &e);
-	progress_end(&p);
+		draw_many(model, s, o, &v, &e);
+	progress_end(&v.progress);
 	sumi_close(model);
 	sumi_image_free(init);
 	sumi_image_free(mask);
 	controls_free(&controls);
+	prompt_list_free(&lines);
+	axis_free(&axes[0]);
+	axis_free(&axes[1]);
 	if (code) return code;
+	if (e.status && !e.text[0]) return e.status; /* its message is printed */
 	if (e.status == SUMI_STOPPED) return complain(e.status, "stopped");
 	return e.status ? complain(e.status, "%s", e.text) : 0;
 }
@@ -489,24 +682,37 @@ static void compare_hash(const char *wanted, const char *model)
 		    0, "the picture was made with another model, of hash %s; this is %.10s: -m names a model", wanted, hex);
 }
 
+/* --grid "steps=10,20" "cfg=4,7": the second axis is a word of its own. */
+static void take_second_axis(settings *s, text_list *words)
+{
+	if (s->grid.count != 1 || !words->count || !strchr(words->item[words->count - 1], '=')) return;
+	if (!s->prompt && !s->prompts && words->count == 1) return; /* it is the prompt */
+	s->grid.item[s->grid.count++] = words->item[--words->count];
+}
+
 /* Checks what belongs together, and draws. */
-static int generate_with(settings *s, const text_list *words)
+static int generate_with(settings *s, text_list *words)
 {
 	char model[4096], path[4096], *from_file = NULL;
+	if (s->prompts && (s->grid.count || s->count > 1 || s->frames || s->prompt_file))
+		return complain(
+		    2, "--prompts draws one picture a line: not with --grid, --batch-count, --frames or --prompt-file");
+	if (s->grid.count && (s->count > 1 || s->frames))
+		return complain(2, "--grid draws one picture: not with --batch-count or --frames");
 	if (words->count > 1)
 		return complain(
 		    2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words->item[1]);
 	if (words->count + !!s->prompt_file + (s->prompt && !words->count) > 1)
 		return complain(2, "two prompts: give one of -p and --prompt-file");
 	if (words->count) s->prompt = words->item[0];
-	if (!s->prompt && !s->prompt_file) return complain(2, "no prompt: say what to draw with -p \"…\"");
+	if (!s->prompt && !s->prompt_file && !s->prompts) return complain(2, "no prompt: say what to draw with -p \"…\"");
 	if (s->frames && !s->prompt_to && s->variation_seed < 0)
 		return complain(2, "--frames needs --prompt-to or --variation-seed: where to go");
 	if (s->frames && s->count > 1)
 		return complain(2, "--frames is the number of pictures: it cannot be combined with --batch-count");
 	if (s->frames) s->count = s->frames;
 	if (s->mask && !s->init) return complain(2, "--mask needs --init-img");
-	if (!output_path(path, sizeof path, s->output, 1, (int)s->count))
+	if (!numbered_path(path, sizeof path, s->output, 1, (int)s->count))
 		return complain(2, "--output: the path is too long");
 	sumi_error e = { 0 };
 	if (!sumi_image_writable(path, &e)) return complain(e.status, "%s", e.text);
@@ -533,6 +739,7 @@ static int generate_again(const settings *first, int argc, char **argv)
 	if (!code) code = parse_options(table, ROWS, &s, &words, count, all);
 	if (!code && s.prompt_file && !first->prompt) s.prompt = NULL;
 	if (!code) snprintf(s.wanted_hash, sizeof s.wanted_hash, "%s", a.model_hash);
+	if (!code) take_second_axis(&s, &words);
 	if (!code) code = generate_with(&s, &words);
 	free(all);
 	again_free(&a);
@@ -554,6 +761,7 @@ int command_generate(int argc, char **argv)
 	if (wants_help(argc, argv)) return help();
 	int code = parse_options(table, ROWS, &s, &words, argc, argv);
 	if (code) return code;
+	take_second_axis(&s, &words);
 	if (words.count && was_typed(s.prompt, argc, argv))
 		return complain(2, "unexpected \"%.80s\": a prompt of several words is one argument, in quotes", words.item[0]);
 	if (s.from) return generate_again(&s, argc, argv);

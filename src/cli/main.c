@@ -18,6 +18,7 @@ static const struct command {
 	{ "cache", command_cache, "encode a training set once: latents and text states" },
 	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
 	{ "serve", command_serve, "answer requests for pictures over HTTP" },
+	{ "explain", command_explain, "a page that shows how a picture comes about" },
 	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
 	{ "upscale", command_upscale, "make a picture larger by a network" },
 	{ "info", command_info, "say what a model file is, and what is wrong with it" },

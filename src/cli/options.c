@@ -254,6 +254,19 @@ int parse_options(const option *table, int rows, void *fields, text_list *words,
 	return code;
 }
 
+int set_option(const option *table, int rows, void *fields, const char *origin, const char *name, const char *text)
+{
+	char label[160];
+	const option *o = by_name(table, rows, name, strlen(name));
+	if (!o) {
+		const char *near = nearest_option(table, rows, name);
+		return complain(
+		    2, near ? "%s: unknown option %.60s; did you mean %s?" : "%s: unknown option %.60s", origin, name, near);
+	}
+	snprintf(label, sizeof label, "%.80s: %.60s", origin, name);
+	return set(o, fields, label, text);
+}
+
 bool wants_help(int argc, char **argv)
 {
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)

@@ -39,6 +39,8 @@ typedef struct option {
  * Words that are not options go to `words` (NULL: there may be none). "--" ends the options. Failing, it has printed
  * one line to stderr and returns the exit code 2; 0: fine. -h and --help are no concern of it: see wants_help(). */
 int parse_options(const option *table, int rows, void *fields, text_list *words, int argc, char **argv);
+/* Sets one option by its name; `origin` begins the message of a failure. The exit code, 0: fine. */
+int set_option(const option *table, int rows, void *fields, const char *origin, const char *name, const char *text);
 bool wants_help(int argc, char **argv);
 void print_options(const option *table, int rows);
 

@@ -1,6 +1,7 @@
 /* unet.c - the denoiser. */
 #include "models/unet.h"
 #include "models/transformer2d.h"
+#include "models/unet_changes.h"
 #include <string.h>
 
 bool unet_starts_at_zero(const char *name)
@@ -69,10 +70,14 @@ static tensor upsample(nn *n, const unet_config *c, const char *name, tensor x, 
 	return x;
 }
 
-static tensor attend(nn *n, const unet_config *c, const char *name, tensor x, tensor context, int depth)
+/* place: a bit of unet_changes.perturbed */
+static tensor attend(nn *n, const unet_config *c, const unet_half *h, int place, const char *name, tensor x, int depth)
 {
 	if (!c->spatial_transformer) return attention_block(n, c, name, x);
-	return spatial_transformer(n, c, name, x, context, depth);
+	n->keep_attention = h->changes && h->changes->perturbed >> place & 1 ? h->keep : 0;
+	x = spatial_transformer(n, c, name, x, h->context, depth);
+	n->keep_attention = 0;
+	return x;
 }
 
 /* The first token of the context, as the vector condition. */
@@ -101,24 +106,25 @@ static tensor time_embedding(nn *n, const unet_config *c, denoiser_inputs in)
 	return activate(g, e, SILU);
 }
 
-/* The input blocks. */
+/* The input blocks; a shallow network's alone. */
 static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_half *h)
 {
 	graph *g = n->g;
+	int last = h->changes && h->changes->shallow ? h->changes->branch : UNET_SKIPS;
 	push(g, "input_blocks.0");
 	x = nn_conv2d(n, "0", x, c->channels, 3);
 	if (added) x = add(g, x, cast(g, added, dtype_of(g, x)));
 	nn_block(n, h->skips[h->count++] = x);
 	pop(g);
 	for (int level = 0; level < c->levels; level++) {
-		for (int i = 0; i < c->blocks[level]; i++) {
+		for (int i = 0; i < c->blocks[level] && h->count <= last; i++) {
 			push(g, "input_blocks.%d", h->count);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, h->context, unet_depth_down(c, level, i));
+			if (c->attends[level]) x = attend(n, c, h, level, "1", x, unet_depth_down(c, level, i));
 			nn_block(n, h->skips[h->count++] = x);
 			pop(g);
 		}
-		if (level == c->levels - 1) break;
+		if (level == c->levels - 1 || h->count > last) break;
 		push(g, "input_blocks.%d", h->count);
 		x = downsample(n, c, x, h->embedding);
 		nn_block(n, h->skips[h->count++] = x);
@@ -134,7 +140,7 @@ static tensor middle(nn *n, const unet_config *c, tensor x, const unet_half *h)
 	push(g, "middle_block");
 	x = residual(n, c, "0", x, h->embedding, width);
 	if (c->middle == MIDDLE_WHOLE) {
-		if (c->middle_depth >= 0) x = attend(n, c, "1", x, h->context, c->middle_depth);
+		if (c->middle_depth >= 0) x = attend(n, c, h, PERTURBED_MIDDLE, "1", x, c->middle_depth);
 		x = residual(n, c, "2", x, h->embedding, width);
 	}
 	nn_block(n, x);
@@ -181,27 +187,40 @@ bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, 
 	if (count > UNET_SKIPS || c->levels < 1)
 		return graph_fail(g, "a U-Net of %d levels with %d input blocks, at most %d", c->levels, count, UNET_SKIPS);
 	h->embedding = time_embedding(n, c, in);
+	h->changes = in.changes;
+	h->keep = in.keep;
 	h->context = in.context ? cast(g, in.context, graph_compute(g)) : 0;
 	go_down(n, c, cast(g, in.x, nn_sums(n)), added, h);
-	h->middle = middle(n, c, h->skips[h->count - 1], h);
+	if (!in.changes || !in.changes->shallow) h->middle = middle(n, c, h->skips[h->count - 1], h);
 	return true;
 }
 
-static tensor join(graph *g, tensor x, tensor skip)
+/* Which pair of FreeU's numbers is for what comes from below to a level, with so many channels; −1: none. */
+static int free_u_pair(const unet_config *c, free_u kind, int level, int channels)
 {
-	return concat(g, resize_nearest(g, x, dim(g, skip, 1), dim(g, skip, 2)), skip, -1);
+	if (kind == NO_FREE_U) return -1;
+	if (kind == FREE_U_BY_BLOCK) return level >= c->levels - 2 ? c->levels - 1 - level : -1;
+	return channels == 4 * c->channels ? 0 : channels == 2 * c->channels ? 1 : -1;
 }
 
 static tensor go_up(nn *n, const unet_config *c, tensor x, const unet_half *h)
 {
 	graph *g = n->g;
-	int block = 0, count = h->count;
+	const unet_changes *changes = h->changes;
+	int block = 0, count = unet_skips(c), cached = changes ? count - 1 - changes->branch : -1;
 	for (int level = c->levels - 1; level >= 0; level--)
-		for (int i = 0; i <= c->blocks[level]; i++) {
-			push(g, "output_blocks.%d", block++);
-			x = join(g, x, h->skips[--count]);
+		for (int i = 0; i <= c->blocks[level]; i++, block++) {
+			count--;
+			if (changes && changes->shallow && block < cached) continue;
+			if (changes && block == cached && changes->feature) *changes->feature = x;
+			push(g, "output_blocks.%d", block);
+			tensor skip = h->skips[count];
+			x = resize_nearest(g, x, dim(g, skip, 1), dim(g, skip, 2));
+			int which = changes ? free_u_pair(c, changes->free_u, level, dim(g, x, 3)) : -1;
+			if (which >= 0) free_u_apply(g, changes, which, &x, &skip);
+			x = concat(g, x, skip, -1);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, "1", x, h->context, unet_depth_up(c, level, i));
+			if (c->attends[level]) x = attend(n, c, h, PERTURBED_UP + level, "1", x, unet_depth_up(c, level, i));
 			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, h->embedding);
 			nn_block(n, x);
 			pop(g);
@@ -226,7 +245,8 @@ tensor unet(nn *n, const unet_config *c, denoiser_inputs in)
 	unet_half h;
 	if (!unet_encode(n, c, in, 0, &h)) return 0;
 	add_controls(g, in, &h);
-	tensor x = go_up(n, c, h.middle, &h);
+	bool shallow = in.changes && in.changes->shallow;
+	tensor x = go_up(n, c, shallow ? cast(g, in.changes->cached, nn_sums(n)) : h.middle, &h);
 	x = nn_group_norm(n, "out.0", x, c->groups, 1e-5f, SILU);
 	return cast(g, nn_conv2d(n, "out.2", x, c->out_channels, 3), REAL);
 }

@@ -58,6 +58,8 @@ typedef struct unet_half {
 	tensor context;   /* as the blocks read it; 0: none */
 	tensor skips[UNET_SKIPS];
 	int count;     /* of skips: one for each input block */
+	const struct unet_changes *changes; /* the inputs', and keep; NULL, 0: none */
+	tensor keep;
 	tensor middle; /* the middle block's result */
 } unet_half;
 int unet_skips(const unet_config *c); /* how many skips there are */

@@ -204,12 +204,14 @@ tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1), inner = heads * head_width;
+	tensor keep_attention = context ? 0 : n->keep_attention;
 	if (!context) context = x;
 	push(g, "%s", name);
 	tensor q = nn_linear(n, "to_q", x, inner, false);
 	tensor k = nn_linear(n, "to_k", context, inner, false);
 	tensor v = nn_linear(n, "to_v", context, inner, false);
 	tensor y = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
+	if (keep_attention) y = add(g, v, mul(g, sub(g, y, v), cast(g, keep_attention, dtype_of(g, y))));
 	y = nn_linear(n, out_name, y, width, true);
 	pop(g);
 	return y;

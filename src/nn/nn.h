@@ -54,6 +54,8 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	 */
 	int new_words;
 	tensor new_word_ids;
+	/* [1,1,1]: this share of what self-attention gives, and the rest of its values as they are. 0: all of it. */
+	tensor keep_attention;
 	/* Says in how many pieces the file has the parameter of this whole name, and what each is, one behind the other; 0:
 	 * it is whole. Piece i is read as the parameter "<name>#i". May be NULL. */
 	int (*pieces)(const void *file, const char *name, shape s, row_piece pieces[NN_PIECES]);

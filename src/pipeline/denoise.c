@@ -32,6 +32,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 		.guidance = s->in[3],
 		.vector = s->in[4],
 		.keep = s->in[6],
+		.changes = m->family.denoiser.kind == UNET ? &j->changes : NULL,
 		.controls = residuals };
 	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
 	family f = m->family;
@@ -40,13 +41,21 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->out = family_denoise(n, &f, in);
 }
 
+static int bits_of(float x)
+{
+	int bits;
+	memcpy(&bits, &x, sizeof bits);
+	return bits;
+}
+
 static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
 	uint64_t skips = j->skip_layers.layers;
 	return (network_key){ .kind = DENOISER_NETWORK,
 		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
-		    (int)(skips & UINT32_MAX), j->control_count > 0 },
+		    (int)(skips & UINT32_MAX), j->control_count > 0, (int)j->changes.free_u, bits_of(j->changes.b[0]),
+		    bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]) },
 		.adapters = j->adapters };
 }
 

@@ -168,7 +168,12 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	}
 	if (j->tile) parameters_integer(p, "VAE tile size", j->tile);
 	if (m->type_given) parameters_text(p, "Compute type", dtype_name(m->compute));
-	if (j->skip_layers.layers) put_skip_layers(j, p);
+	if (o->free_u) parameters_text(p, "FreeU", o->free_u);
+	if (j->changes.perturbed) {
+		parameters_number(p, "PAG scale", o->pag_scale);
+		parameters_text(p, "PAG layers", o->pag_layers ? o->pag_layers : "mid");
+	} else if (j->skip_layers.layers)
+		put_skip_layers(j, p);
 	for (int i = 0; i < j->control_count; i++) put_control(p, i, &j->controls[i]);
 	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);

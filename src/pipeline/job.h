@@ -5,6 +5,7 @@
 #include "diffusion/brownian.h"
 #include "diffusion/diffusers.h"
 #include "diffusion/guidance.h"
+#include "models/unet_changes.h"
 #include "pipeline/conditioning.h"
 #include "pipeline/first_picture.h"
 #include "pipeline/noise.h"
@@ -51,6 +52,7 @@ typedef struct job {
 	prediction prediction;
 	guidance guidance;
 	skip_layer_guidance skip_layers;
+	unet_changes changes; /* of a U-Net: PAG, FreeU */
 	noise_schedule schedule;
 	trajectory path;
 	int skipped;      /* steps of the path that image to image leaves out */

@@ -77,6 +77,7 @@ static bool check_numbers(const sumi_options *o, error *e)
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
 	       within("flow shift", o->flow_shift, 0, 100, e) &&
 	       within("start of the refiner", o->refiner_start, 0, 1, e) && check_sizes(o, e) &&
+	       within("perturbed-attention guidance", o->pag_scale, 0, 100, e) &&
 	       within("skip-layer guidance", o->slg_scale, -HUGE_VAL, 100, e) &&
 	       within("start of the skip of layers", o->skip_layer_start, 0, 1, e) &&
 	       within("end of the skip of layers", o->skip_layer_end, 0, 1, e) && within("eta", o->eta, -HUGE_VAL, 1, e) &&
@@ -389,6 +390,24 @@ static bool read_layers(const char *text, int depth, uint64_t *layers, error *e)
 	return true;
 }
 
+/* PAG goes the way of skip-layer guidance, in all steps; and FreeU. */
+static bool read_unet_changes(job *j, error *e)
+{
+	const sumi_options *o = j->o;
+	const denoiser_config *c = &j->m->family.denoiser;
+	j->changes = (unet_changes){ .branch = -1 };
+	if (o->pag_scale == 0 && !o->free_u) return true;
+	if (c->kind != UNET || !c->unet.spatial_transformer)
+		return fail(e, BAD_USAGE, "%s is for U-Nets with transformers; %s has none",
+		    o->free_u ? "FreeU" : "perturbed attention", j->m->family.name);
+	if (o->free_u && !free_u_from_text(o->free_u, &j->changes, e)) return false;
+	if (o->pag_scale == 0) return true;
+	const char *layers = o->pag_layers ? o->pag_layers : "mid";
+	if (!perturbed_from_text(layers, c->unet.levels, &j->changes.perturbed, e)) return false;
+	j->skip_layers = (skip_layer_guidance){ j->changes.perturbed, o->pag_scale, -1, 2 };
+	return true;
+}
+
 static bool read_skip_layers(job *j, error *e)
 {
 	enum { MOST_LAYERS = 64 };
@@ -398,7 +417,8 @@ static bool read_skip_layers(job *j, error *e)
 	skip_layer_guidance *g = &j->skip_layers;
 	*g = (skip_layer_guidance){ 0, o->slg_scale, o->skip_layer_start, o->skip_layer_end };
 	if (g->scale < 0) g->scale = o->skip_layers ? 2.5 : 0;
-	if (g->scale == 0) return true;
+	if (!read_unet_changes(j, e)) return false;
+	if (g->scale == 0 || j->changes.perturbed) return true;
 	if (c->kind != MMDIT)
 		return fail(e, BAD_USAGE, "skip-layer guidance needs a transformer (Stable Diffusion 3); %s has a U-Net",
 		    j->m->family.name);
@@ -461,7 +481,9 @@ static bool same_inputs(const job *a, const job *b)
 {
 	const skip_layer_guidance *g = &a->skip_layers, *h = &b->skip_layers;
 	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens &&
-	       g->layers == h->layers && g->from == h->from && g->to == h->to;
+	       g->layers == h->layers && g->from == h->from && g->to == h->to && a->changes.free_u == b->changes.free_u &&
+	       !memcmp(a->changes.b, b->changes.b, sizeof a->changes.b) &&
+	       !memcmp(a->changes.s, b->changes.s, sizeof a->changes.s);
 }
 
 static bool same_refiner(const job *a, const job *b)

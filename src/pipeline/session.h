@@ -45,7 +45,7 @@ typedef enum network_kind {
 	TINY_TILE_NETWORK
 } network_kind;
 
-enum { NETWORK_SIZES = 7 };
+enum { NETWORK_SIZES = 12 };
 
 typedef struct network_key {
 	network_kind kind;

@@ -21,7 +21,9 @@ bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, cons
 	binding b = { m, a, s->control };
 	s->g = graph_new(m->compute);
 	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
-	nn n = { .g = s->g, .adapters = a.list, .adapter_count = a.count, .wide_sums = true, .pieces = model_pieces, .file = m };
+	nn n = {
+		.g = s->g, .adapters = a.list, .adapter_count = a.count, .wide_sums = true, .pieces = model_pieces, .file = m
+	};
 	build(&n, m, s, shapes);
 	keep(s->g, s->out);
 	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, m->backend, m->threads, e);

@@ -28,7 +28,8 @@ const struct backend *golden_backend(void); /* that networks are to run on */
 void golden_rng(const char *dir, report *r);        /* rng/ */
 void golden_schedules(const char *dir, report *r);  /* schedules/ */
 void golden_samplers(const char *dir, report *r);   /* samplers/ */
-void golden_guidance(const char *dir, report *r);   /* guidance/ */
+void golden_guidance(const char *dir, report *r);
+void golden_unet_changes(const char *dir, report *r);   /* guidance/ */
 void golden_tokenizers(const char *dir, report *r); /* tokenizers/ */
 void golden_sd3_words(const char *dir, report *r);  /* tokenizers/sd3_weighted.json */
 void golden_text(const char *dir, report *r);       /* text/ */

@@ -20,6 +20,7 @@ static const struct {
 	{ "schedules", golden_schedules, false },
 	{ "samplers", golden_samplers, false },
 	{ "guidance", golden_guidance, false },
+	{ "guidance", golden_unet_changes, true },
 	{ "tokenizers", golden_tokenizers, false },
 	{ "sd3-words", golden_sd3_words, false },
 	{ "text", golden_text, true },
