@@ -1,6 +1,7 @@
 /* compile.c - from nodes to steps: which are computed once and which in every run, in what order, by which kernel. */
 #include "graph/internal.h"
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_leaf(const node *n) { return n->op == INPUT || n->op == PARAM; }
 
@@ -211,6 +212,32 @@ static bool settle_changes(maker *m, const step *s)
 	return true;
 }
 
+static bool same_operand(const node *a, const node *b)
+{
+	return (!a && !b) || (a && b && a->dtype == b->dtype && shape_same(a->shape, b->shape));
+}
+
+/* Whether two steps pack one weight into the same form: the same kernel on the same shapes, as where a block of the
+ * forward pass is recomputed in the backward pass. */
+static bool packs_alike(const step *a, const step *b)
+{
+	const node *x = a->call.y, *y = b->call.y;
+	bool alike = a->kernel == b->kernel && a->memory == b->memory && a->packed_bytes == b->packed_bytes &&
+	             x->op == y->op && same_operand(x, y) && !memcmp(x->a, y->a, sizeof x->a);
+	for (int k = 0; alike && k < MAX_INPUTS; k++) alike = same_operand(a->call.x[k], b->call.x[k]);
+	return alike;
+}
+
+/* Finds an earlier step that packs the weight as this one does, and adds it to those that do. */
+static void share_pack(graph *g, step *s, int index)
+{
+	place *p = &g->places[s->reads[1]];
+	for (int i = p->packs; i && !s->packed_like; i = g->steps[i - 1].packed_before)
+		if (!g->steps[i - 1].packed_like && packs_alike(&g->steps[i - 1], s)) s->packed_like = i;
+	s->packed_before = p->packs;
+	p->packs = index + 1;
+}
+
 static bool make_step(maker *m, tensor t, bool constant)
 {
 	graph *g = m->g;
@@ -219,8 +246,9 @@ static bool make_step(maker *m, tensor t, bool constant)
 	for (int k = 0; k < s.call.y->inputs; k++)
 		if (!reach(m, &s, k)) return release(&s), false;
 	bool packs = !constant && s.packed_bytes && g->places[s.reads[1]].constant;
+	if (packs) share_pack(g, &s, g->step_count);
 	if (!add_step(m, &s, constant)) return false;
-	return (!packs || add_fold(m, true, g->step_count - 1)) && settle_changes(m, &s);
+	return (!packs || s.packed_like || add_fold(m, true, g->step_count - 1)) && settle_changes(m, &s);
 }
 
 /* Constants are folded just before the first step that needs them, so that a weight's unpacked form lives shortly. */

@@ -21,6 +21,7 @@ typedef struct place {
 	bool fresh;      /* the twin has its value, as far as steps are made */
 	bool told;       /* watched, or seen through a watched view: never constant */
 	const void *bound;
+	int packs;           /* 1 + the last step that packs it, of a constant; 0: none does */
 	int step;            /* that computes it, where it is not constant */
 	tensor next_watched; /* of the same step; 0: none */
 	size_t at;           /* byte offset in its memory's arena, constants or set-up memory */
@@ -35,7 +36,9 @@ typedef struct step { /* one node to compute, or to copy between memories */
 	tensor reads[MAX_INPUTS]; /* bases of the inputs in that memory: those of the call's node, or their twins */
 	call call;
 	size_t scratch_bytes, scratch_at, packed_bytes, packed_at;
-	tensor watched; /* the first of those that this step completes; 0: none */
+	int packed_like,
+	    packed_before; /* 1 + a step whose packed weight is its own too; and that packs the same; 0: none */
+	tensor watched;    /* the first of those that this step completes; 0: none */
 	double seconds;
 } step;
 

@@ -156,6 +156,10 @@ static void plan_constants(graph *g)
 			if (y->reads[k] && g->places[y->reads[k]].constant && !packed) g->places[y->reads[k]].persistent = true;
 		}
 		if (y->packed_bytes && g->places[y->reads[1]].constant) {
+			if (y->packed_like) {
+				y->packed_at = g->steps[y->packed_like - 1].packed_at;
+				continue;
+			}
 			y->packed_at = top[y->memory];
 			top[y->memory] += rounded(y->packed_bytes);
 		}

@@ -260,6 +260,39 @@ static void test_weights_are_packed_one_by_one(void **state)
 	free_weights(&w);
 }
 
+/* A block that is recomputed reads the weights as the forward pass packed them: it keeps no copy of its own. */
+static void test_recomputed_blocks_share_packed_weights(void **state)
+{
+	(void)state;
+	enum { LAYERS = 6, WIDTH = 256 };
+	weights w = { .dtype = F16 };
+	graph *g[2];
+	tensor dx[2];
+	for (int i = 0; i < 2; i++) {
+		g[i] = graph_new(BF16);
+		graph_recompute(g[i], i == 1);
+		tensor x = input(g[i], "x", BF16, shape2(64, WIDTH)), y = x;
+		for (int k = 0; k < LAYERS; k++) {
+			char name[32];
+			block_begin(g[i]);
+			for (int n = 0; n < 2; n++) {
+				snprintf(name, sizeof name, "w%d.%d", k, n);
+				y = linear(g[i], y, cast(g[i], param(g[i], name, shape2(WIDTH, WIDTH)), BF16), 0);
+				y = layer_norm(g[i], y, 0, 0, 1e-5f);
+			}
+			block_end(g[i]);
+		}
+		assert_true(gradients(g[i], mean_all(g[i], activate(g[i], y, SQUARE)), &x, 1, &dx[i]));
+		make_ready(g[i], &w, backend_cpu());
+		run(g[i]);
+	}
+	assert_true(node_count(g[1]) > node_count(g[0]));
+	assert_int_equal(graph_constant_bytes(g[1]), graph_constant_bytes(g[0]));
+	assert_memory_equal(graph_address(g[1], dx[1]), graph_address(g[0], dx[0]), 64 * WIDTH * dtype_size(BF16));
+	for (int i = 0; i < 2; i++) graph_free(g[i]);
+	free_weights(&w);
+}
+
 static void test_random_graphs(void **state)
 {
 	(void)state;
@@ -301,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_casts_move_into_what_is_before_them),
 		cmocka_unit_test(test_constants_are_folded),
 		cmocka_unit_test(test_weights_are_packed_one_by_one),
+		cmocka_unit_test(test_recomputed_blocks_share_packed_weights),
 		cmocka_unit_test(test_random_graphs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
