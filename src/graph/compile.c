@@ -217,13 +217,13 @@ static bool same_operand(const node *a, const node *b)
 	return (!a && !b) || (a && b && a->dtype == b->dtype && shape_same(a->shape, b->shape));
 }
 
-/* Whether two steps pack one weight into the same form: the same kernel on the same shapes, as where a block of the
- * forward pass is recomputed in the backward pass. */
+/* Whether two steps pack one weight, or the same view of it, into the same form: the same kernel on the same shapes, as
+ * where a block of the forward pass is recomputed in the backward pass. */
 static bool packs_alike(const step *a, const step *b)
 {
 	const node *x = a->call.y, *y = b->call.y;
 	bool alike = a->kernel == b->kernel && a->memory == b->memory && a->packed_bytes == b->packed_bytes &&
-	             x->op == y->op && same_operand(x, y) && !memcmp(x->a, y->a, sizeof x->a);
+	             x->op == y->op && x->in[1] == y->in[1] && same_operand(x, y) && !memcmp(x->a, y->a, sizeof x->a);
 	for (int k = 0; alike && k < MAX_INPUTS; k++) alike = same_operand(a->call.x[k], b->call.x[k]);
 	return alike;
 }
