@@ -374,6 +374,8 @@ const operation_case operation_cases[] = {
 	{ ATTENTION, build_attention, { 1, 300, 300, 1, 64, 1 } },
 	{ ATTENTION, build_attention, { 2, 131, 257, 1, 48 } },
 	{ ATTENTION, build_attention, { 1, 33, 513, 2, 33 } },
+	{ ATTENTION, build_attention, { 1, 137, 40, 1, 80 } },
+	{ ATTENTION, build_attention, { 1, 70, 70, 1, 160 } },
 	{ ATTENTION, build_biased_attention, { 1, 1, 1, 1, 1, 1 } },
 	{ ATTENTION, build_biased_attention, { 2, 77, 77, 4, 64, 1 } },
 	{ ATTENTION, build_biased_attention, { 3, 50, 130, 3, 12, 3 } },

@@ -25,7 +25,7 @@
 	static shim::registration name##_registration(#name, name##_entry, sizeof(type)); \
 	static void name(const type &p)
 
-#define KERNEL_OF(threads, name, type) KERNEL(name, type)
+#define KERNEL_OF(threads, blocks, name, type) KERNEL(name, type)
 
 struct dim3 {
 	uint32_t x, y, z;

@@ -4,6 +4,7 @@
  *
  *     test_operations                      checks and prints the worst error of each row
  *     test_operations NAME [N]             the cases of one operation only, or the first N of them
+ *     test_operations --each N [EXCEPT…]   the first N cases of each operation but these
  *     test_operations --bench [NAME [T]]   times the rows that fit on sizes of models, with T threads */
 #include "../operations.h"
 #include "backend/backend.h"
@@ -498,14 +499,23 @@ static int bench(const char *only, int threads)
 	return 0;
 }
 
+static bool is_among(const char *name, char **names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(name, names[i])) return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "--bench")) return bench(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 1);
-	int bad = 0, left = argc > 2 ? atoi(argv[2]) : operation_case_count;
-	for (int i = 0; i < operation_case_count && left; i++) {
+	bool each = argc > 1 && !strcmp(argv[1], "--each");
+	int bad = 0, most = argc > 2 ? atoi(argv[2]) : operation_case_count, tried[OPS] = { 0 };
+	for (int i = 0; i < operation_case_count; i++) {
 		const operation_case *c = &operation_cases[i];
-		if (argc > 1 && strcmp(operations[c->op].name, argv[1])) continue;
-		left--;
+		const char *name = operations[c->op].name;
+		bool left_out = each ? is_among(name, argv + 3, argc - 3) : argc > 1 && strcmp(name, argv[1]);
+		if (left_out || tried[c->op]++ >= most) continue;
 		bad += !check_case(c, REAL);
 		bad += !check_case(c, BF16);
 	}

@@ -39,8 +39,8 @@ static const struct mma_size { /* the instances of attention_mma.cu and attentio
 	uint32_t columns;
 	uint32_t rows, threads, keys;  /* forward: rows and threads of a block, keys of a tile */
 	uint32_t dq_keys, dkv_queries; /* of a tile, whose blocks have 64 rows and 128 threads */
-} mma_sizes[] = { { 32, 128, 128, 64, 64, 32 }, { 48, 128, 128, 64, 64, 32 }, { 64, 128, 128, 64, 64, 32 },
-	{ 80, 128, 128, 64, 64, 32 }, { 128, 128, 256, 64, 32, 32 }, { 160, 128, 256, 64, 32, 16 } };
+} mma_sizes[] = { { 32, 128, 128, 64, 64, 32 }, { 48, 256, 256, 64, 64, 32 }, { 64, 128, 256, 64, 64, 32 },
+	{ 80, 128, 256, 64, 64, 32 }, { 128, 128, 256, 64, 32, 32 }, { 160, 64, 128, 64, 32, 16 } };
 enum { GRADIENT_ROWS = 64, GRADIENT_THREADS = 128 };
 
 static const struct mma_size *mma_size_for(uint32_t width)

@@ -162,12 +162,13 @@ template <int D, int M, int WARPS, int KEYS> DEVICE void attend(const attention_
 	UNROLL for (int m = 0; m < M; m++) put_results<D>(p, first + 16 * m, sum[m], most[m], total[m]);
 }
 
-/* columns, M, warps, keys of a tile: attention.c has the same */
-#define ATTENTION_KERNEL(D, M, WARPS, KEYS) \
-	KERNEL_OF(32 * WARPS, attention_mma_##D, attention_params) { attend<D, M, WARPS, KEYS>(p); }
-ATTENTION_KERNEL(32, 2, 4, 64)
-ATTENTION_KERNEL(48, 2, 4, 64)
-ATTENTION_KERNEL(64, 2, 4, 64)
-ATTENTION_KERNEL(80, 2, 4, 64)
-ATTENTION_KERNEL(128, 1, 8, 64)
-ATTENTION_KERNEL(160, 1, 8, 64)
+/* Columns, M, warps, keys of a tile, blocks of a multiprocessor, as they were fastest on an H200 (docs/performance.md);
+ * attention.c has the same. */
+#define ATTENTION_KERNEL(D, M, WARPS, KEYS, BLOCKS) \
+	KERNEL_OF(32 * WARPS, BLOCKS, attention_mma_##D, attention_params) { attend<D, M, WARPS, KEYS>(p); }
+ATTENTION_KERNEL(32, 2, 4, 64, 1)
+ATTENTION_KERNEL(48, 2, 8, 64, 1)
+ATTENTION_KERNEL(64, 1, 8, 64, 2)
+ATTENTION_KERNEL(80, 1, 8, 64, 1)
+ATTENTION_KERNEL(128, 1, 8, 64, 1)
+ATTENTION_KERNEL(160, 1, 4, 64, 1)

@@ -132,8 +132,8 @@ template <int D, int QUERIES> DEVICE void differentiate_keys(const attention_par
 
 /* columns, keys of a tile for dq, queries of a tile for dk and dv: attention.c has the same */
 #define ATTENTION_KERNELS(D, KEYS, QUERIES)                                                           \
-	KERNEL_OF(THREADS, attention_mma_dq_##D, attention_params) { differentiate_queries<D, KEYS>(p); } \
-	KERNEL_OF(THREADS, attention_mma_dkv_##D, attention_params) { differentiate_keys<D, QUERIES>(p); }
+	KERNEL_OF(THREADS, 1, attention_mma_dq_##D, attention_params) { differentiate_queries<D, KEYS>(p); } \
+	KERNEL_OF(THREADS, 1, attention_mma_dkv_##D, attention_params) { differentiate_keys<D, QUERIES>(p); }
 ATTENTION_KERNELS(32, 64, 32)
 ATTENTION_KERNELS(48, 64, 32)
 ATTENTION_KERNELS(64, 64, 32)

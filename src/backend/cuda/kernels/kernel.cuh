@@ -12,9 +12,10 @@
 
 #ifdef __CUDACC__
 #define DEVICE static __device__ __forceinline__
-#define KERNEL_OF(threads, name, type) \
-	extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ type p)
-#define KERNEL(name, type) KERNEL_OF(MAX_BLOCK, name, type)
+/* blocks: that fit a multiprocessor at once at least; registers are kept to so few. 1: as many as the kernel likes */
+#define KERNEL_OF(threads, blocks, name, type) \
+	extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ type p)
+#define KERNEL(name, type) KERNEL_OF(MAX_BLOCK, 1, name, type)
 extern __shared__ __align__(16) char shared_bytes[];
 #define SHARED(type, name) type *name = (type *)shared_bytes
 #define DEVICE_METHOD __device__ __forceinline__
