@@ -1,6 +1,7 @@
 /* protected.c - the CPU's kernels on memory that nobody else may touch. */
 #include "protected.h"
 #include "backend/backend.h"
+#include "base/resources.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,12 +163,15 @@ static bool within(void *context, void *to, const void *from, size_t bytes, erro
 	return move(to, from, bytes, e);
 }
 
+static uint64_t left(void *context) { return (void)context, memory_available(); } /* it is the host's in truth */
+
 static bool wait(void *context, error *e) { return (void)context, (void)e, true; }
 
 static const device memory = { .name = "protected",
 	.context = &counts,
 	.alloc = take,
 	.free = give_back,
+	.available = left,
 	.upload = up,
 	.download = down,
 	.copy = within,

@@ -195,8 +195,9 @@ static bool set_up(model *m, const char *path, const sumi_model_options *o, erro
 	for (int i = 0; i < o->lora_count; i++)
 		if (!o->loras[i]) return fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o->lora_count);
 	m->backend = backend_named(o->device, e);
-	return m->backend && adopt_listener(&m->watcher.listener, o->listener, e) &&
-	       compute_type_from_name(o->type, m->backend, &m->compute, e) && copy_text(&m->path, path, e) &&
+	if (!m->backend || !adopt_listener(&m->watcher.listener, o->listener, e)) return false;
+	if (m->backend->device && m->backend->device->doubt) model_note(m, SUMI_WARNING, "%s", m->backend->device->doubt);
+	return compute_type_from_name(o->type, m->backend, &m->compute, e) && copy_text(&m->path, path, e) &&
 	       copy_text(&m->given_path[AUTOENCODER], o->vae, e) &&
 	       copy_text(&m->given_path[TINY_AUTOENCODER], o->taesd, e) && copy_text(&m->lora_folder, o->lora_folder, e);
 }

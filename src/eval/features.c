@@ -42,9 +42,13 @@ feature_encoder *features_new(const model *m, error *e)
 	            fail(e, BAD_FILE, "%s: its pictures do not have three channels", m->path);
 	fine = fine && stage_compile(&y->encoder, m, all, build_encoder, y, e) &&
 	       stage_compile(&y->decoder, m, all, build_decoder, y, e);
-	if (fine && stage_bytes(&y->encoder) + stage_bytes(&y->decoder) > memory_available())
-		fine = fail(
-		    e, NO_MEMORY, "memory: not enough for the autoencoder on %d pictures of %d×%d", y->batch, y->side, y->side);
+	uint64_t needed = stage_bytes(&y->encoder) + stage_bytes(&y->decoder);
+	uint64_t available = device_available(m->backend->device);
+	if (fine && needed > available)
+		fine = fail(e, NO_MEMORY,
+		    "memory: %.1f MiB more are needed for the autoencoder on %d pictures of %d×%d, %s has %.1f MiB",
+		    (double)needed / (1 << 20), y->batch, y->side, y->side, device_owner(m->backend->device),
+		    (double)available / (1 << 20));
 	y->pictures = calloc((size_t)y->batch * features_pixels(y), sizeof(float));
 	y->latents = calloc((size_t)y->batch * features_values(y), sizeof(float));
 	if (fine && (!y->pictures || !y->latents)) fine = fail(e, NO_MEMORY, "out of memory for pictures");

@@ -1,5 +1,6 @@
 /* device.c - memory of a device, or of the host where there is none. */
 #include "base/memory.h"
+#include "base/resources.h"
 #include "graph/graph.h"
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,9 @@ void device_free(const device *d, void *p)
 	else
 		free(p);
 }
+
+uint64_t device_available(const device *d) { return d ? d->available(d->context) : memory_available(); }
+const char *device_owner(const device *d) { return d ? d->name : "the system"; }
 
 bool device_write(const device *d, void *to, const void *from, size_t bytes, error *e)
 {

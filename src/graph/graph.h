@@ -272,6 +272,7 @@ typedef struct device {
 	void *context;
 	void *(*alloc)(void *context, size_t bytes); /* at a multiple of 64; NULL: none is left */
 	void (*free)(void *context, void *p);        /* NULL is fine */
+	uint64_t (*available)(void *context);        /* bytes that alloc could still give */
 	/* From the host, whose memory may be used again when it returns; to the host, done when it returns; within. */
 	bool (*upload)(void *context, void *to, const void *from, size_t bytes, error *e);
 	bool (*download)(void *context, void *to, const void *from, size_t bytes, error *e);
@@ -283,11 +284,14 @@ typedef struct device {
 	void *(*record_end)(void *context, error *e); /* NULL: failed */
 	bool (*replay)(void *context, void *recording, error *e);
 	void (*record_free)(void *context, void *recording);
+	const char *doubt; /* a line of what it has not found, and what that costs; NULL: nothing */
 } device;
 
 /* A device's memory, or the host's where d is NULL: as above, and in the same alignment. */
 void *device_alloc(const device *d, size_t bytes);
 void device_free(const device *d, void *p);
+uint64_t device_available(const device *d); /* bytes that could be allocated */
+const char *device_owner(const device *d);  /* of that memory, for messages: "the system" or the device's name */
 bool device_write(const device *d, void *to, const void *from, size_t bytes, error *e); /* from the host */
 bool device_read(const device *d, void *to, const void *from, size_t bytes, error *e);  /* to the host */
 

@@ -137,8 +137,9 @@ static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, con
 	else
 		snprintf(what, sizeof what, "%d×%d", j->width, j->height);
 	bool fine = session_has_room(s, most + host_bytes(j, count), what, planned, e);
-	watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned; the process takes %.1f MiB, the system has %.1f MiB",
-	    (double)*planned / (1 << 20), (double)memory_resident() / (1 << 20), (double)memory_available() / (1 << 20));
+	watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned; the process takes %.1f MiB, %s has %.1f MiB",
+	    (double)*planned / (1 << 20), (double)session_taken(s) / (1 << 20), device_owner(j->m->backend->device),
+	    (double)session_available(s) / (1 << 20));
 	return fine;
 }
 

@@ -46,7 +46,7 @@ typedef struct second_model {
 
 struct sumi_session {
 	const model *m;
-	uint64_t max_memory, peak, before; /* bytes that the process took when it was opened */
+	uint64_t max_memory, peak, before, available_before; /* before: when it was opened, as session_taken() */
 	bool keeps, holds;
 	uint64_t clock, began; /* what was used after `began`, the picture that is drawn now may still read */
 	network *networks;
@@ -57,7 +57,16 @@ struct sumi_session {
 	latent_colours colours;
 };
 
+uint64_t session_available(const session *s) { return device_available(s->m->backend->device); }
 uint64_t session_peak(const session *s) { return s->peak; }
+
+uint64_t session_taken(const session *s)
+{
+	if (!s->m->backend->device) return memory_resident();
+	uint64_t now = session_available(s);
+	return now < s->available_before ? s->available_before - now : 0;
+}
+
 latent_colours *session_colours(session *s) { return &s->colours; }
 const model *session_model(const session *s) { return s->m; }
 bool session_keeps(const session *s) { return s->keeps; }
@@ -68,7 +77,8 @@ session *session_open(const model *m, uint64_t max_memory, bool keeps, error *e)
 	if (!s) return fail(e, NO_MEMORY, "out of memory for a session"), NULL;
 	s->m = m;
 	s->max_memory = max_memory ? max_memory : m->max_memory;
-	s->before = memory_resident();
+	s->available_before = session_available(s);
+	s->before = session_taken(s);
 	s->keeps = keeps;
 	return s;
 }
@@ -271,7 +281,7 @@ void session_done(session *s, stage *which)
 {
 	for (network *n = s->networks; n; n = n->next)
 		if (&n->stage == which) n->busy = false;
-	uint64_t now = memory_resident();
+	uint64_t now = session_taken(s);
 	if (now > s->peak) s->peak = now;
 	if (!s->keeps && !s->holds) session_drop(s, which);
 }
@@ -368,7 +378,7 @@ static bool drop_oldest(session *s, const network *but)
 
 static bool fits(const session *s, uint64_t more)
 {
-	return (!s->max_memory || s->before + session_bytes(s) + more <= s->max_memory) && more <= memory_available();
+	return (!s->max_memory || s->before + session_bytes(s) + more <= s->max_memory) && more <= session_available(s);
 }
 
 stage *session_ready(session *s, const network_key *key, build_fn *build, const void *shapes, uint64_t caller_bytes,
@@ -393,15 +403,15 @@ static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
 bool session_has_room(const session *s, uint64_t most, const char *what, uint64_t *planned, error *e)
 {
-	uint64_t kept = allocated_bytes(s), resident = memory_resident();
-	uint64_t before = s->keeps ? s->before : resident, available = memory_available();
+	uint64_t kept = allocated_bytes(s), available = session_available(s);
+	uint64_t before = s->keeps ? s->before : session_taken(s);
 	*planned = before + most;
 	if (s->max_memory && *planned > s->max_memory)
 		return fail(e, NO_MEMORY, "memory: %.1f MiB are needed for %s, more than the %.1f MiB that were allowed",
 		    mib(*planned), what, mib(s->max_memory));
 	if (most > available && most - available > kept)
-		return fail(e, NO_MEMORY, "memory: %.1f MiB more are needed for %s, the system has %.1f MiB", mib(most), what,
-		    mib(available + kept));
+		return fail(e, NO_MEMORY, "memory: %.1f MiB more are needed for %s, %s has %.1f MiB", mib(most), what,
+		    device_owner(s->m->backend->device), mib(available + kept));
 	return true;
 }
 

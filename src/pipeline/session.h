@@ -97,7 +97,11 @@ void session_close(session *s); /* NULL is fine */
 const model *session_model(const session *s);
 bool session_keeps(const session *s);
 uint64_t session_bytes(const session *s);
-uint64_t session_peak(const session *s); /* what the process took at most when a network had run */
+/* Bytes that the process takes now where networks lie: of the host's memory, or of a device's since the session began,
+ * with what other programs took there meanwhile. */
+uint64_t session_taken(const session *s);
+uint64_t session_available(const session *s); /* bytes that could be allocated there */
+uint64_t session_peak(const session *s);      /* what the process took at most when a network had run */
 void session_trim(session *s, uint64_t bytes);
 /* Whether networks that take `most` bytes at a time could be made room for; e says how much is missing. *planned: what
  * the process then takes. */

@@ -231,7 +231,8 @@ static bool run_tiles(canvas *c, const watcher *w, error *e)
 
 static uint64_t allowed_bytes(const upscaler *u)
 {
-	uint64_t free_bytes = memory_available(), taken = memory_resident(), most = u->machine.max_memory;
+	uint64_t free_bytes = device_available(u->machine.backend->device), most = u->machine.max_memory;
+	uint64_t taken = u->machine.backend->device ? 0 : memory_resident();
 	if (!most) return free_bytes;
 	uint64_t left = most > taken ? most - taken : 0;
 	return left < free_bytes ? left : free_bytes;

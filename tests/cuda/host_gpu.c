@@ -26,9 +26,10 @@ typedef struct host_gpu {
 	int count, capacity;
 	host_gpu_books books;
 	struct recording *recording; /* under way; NULL: none */
+	uint64_t memory;             /* in all */
 } host_gpu;
 
-static host_gpu the_gpu;
+static host_gpu the_gpu = { .memory = UINT64_MAX };
 
 static bool fault(error *e, const char *what)
 {
@@ -89,10 +90,19 @@ static entry *add_entry(host_gpu *h)
 
 /* ── memory ── */
 
+static uint64_t host_available(void *context)
+{
+	const host_gpu *h = context;
+	uint64_t left = h->memory;
+	for (int i = 0; i < h->count; i++) left -= h->blocks[i].bytes < left ? h->blocks[i].bytes : left;
+	return left;
+}
+
 static void *host_alloc(void *context, size_t bytes)
 {
 	host_gpu *h = context;
 	if (!outside_recordings(h, "allocates in a recording", NULL)) return NULL;
+	if (bytes > host_available(h)) return NULL;
 	if (h->count == h->capacity) {
 		int more = h->capacity ? 2 * h->capacity : 64;
 		block *grown = realloc(h->blocks, (size_t)more * sizeof *grown);
@@ -306,6 +316,7 @@ static const device the_device = { .name = "host, over the shim",
 	.context = &the_gpu,
 	.alloc = host_alloc,
 	.free = host_free,
+	.available = host_available,
 	.upload = host_upload,
 	.download = host_download,
 	.copy = host_copy,
@@ -341,6 +352,8 @@ const backend *backend_host_gpu(void)
 	pthread_once(&once, make);
 	return &host;
 }
+
+void host_gpu_set_memory(uint64_t bytes) { the_gpu.memory = bytes; }
 
 host_gpu_books host_gpu_read_books(void)
 {

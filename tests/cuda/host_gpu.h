@@ -12,4 +12,7 @@ typedef struct host_gpu_books {
 } host_gpu_books;
 host_gpu_books host_gpu_read_books(void);
 
+void host_gpu_set_memory(
+    uint64_t bytes); /* how much it has in all; UINT64_MAX, what it begins with: as the host gives */
+
 #endif

@@ -2,8 +2,10 @@
  * the CUDA backend's rows as by the reference, whether its steps are given one by one or replayed; and the device's
  * books balance: what was allocated is freed once, and nothing but kernels is in a recording. */
 #include "backend/backend.h"
+#include "backend/cuda/device.h"
 #include "base/random.h"
 #include "host_gpu.h"
+#include "pipeline/session.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,13 +111,13 @@ static void train(network *n)
 {
 	graph *g = n->g;
 	tensor gradient[MOST], squares = 0;
-	int weights = n->count;
+	int parameters = n->count;
 	n->numbers = input(g, "numbers", F64, shape1(8));
 	tensor clipping = input(g, "clipping", F64, shape1(8));
-	assert_true(gradients(g, n->loss, n->parameters, weights, gradient));
-	for (int i = 0; i < weights; i++) squares = sum_squares(g, gradient[i], squares);
+	assert_true(gradients(g, n->loss, n->parameters, parameters, gradient));
+	for (int i = 0; i < parameters; i++) squares = sum_squares(g, gradient[i], squares);
 	tensor scale = clip_scale(g, squares, clipping);
-	for (int i = 0; i < weights; i++) {
+	for (int i = 0; i < parameters; i++) {
 		char name[40];
 		shape s = shape_of(g, n->parameters[i]);
 		const char *of = node_of(g, n->parameters[i])->name;
@@ -251,9 +253,60 @@ static void keeps_its_books(void **state)
 	assert_int_equal(host_gpu_read_books().faults, faults + 4);
 }
 
+/* Plans are made for the device's memory, not for the host's. */
+static void refuses_what_does_not_fit(void **state)
+{
+	const backend *b = backend_host_gpu();
+	const uint64_t mib = 1 << 20;
+	error e = { OK, "" };
+	uint64_t planned;
+	model m = { .backend = b };
+	(void)state;
+	host_gpu_set_memory(16 * mib);
+	session *s = session_open(&m, 0, true, &e);
+	assert_non_null(s);
+	assert_true(session_has_room(s, 16 * mib, "64×64", &planned, &e));
+	assert_int_equal(planned, 16 * mib); /* what the process takes of the host's memory is not in it */
+	void *p = b->device->alloc(b->device->context, 6 * mib);
+	assert_non_null(p);
+	assert_int_equal(device_available(b->device), 10 * mib);
+	assert_int_equal(session_taken(s), 6 * mib);
+	assert_null(b->device->alloc(b->device->context, 10 * mib + 1));
+	assert_true(session_has_room(s, 10 * mib, "64×64", &planned, &e));
+	assert_false(session_has_room(s, 12 * mib, "64×64", &planned, &e));
+	assert_int_equal(e.status, NO_MEMORY);
+	assert_string_equal(e.text, "memory: 12.0 MiB more are needed for 64×64, host, over the shim has 10.0 MiB");
+	session_close(s);
+	error limited = { OK, "" };
+	s = session_open(&m, 8 * mib, true, &limited); /* --max-memory */
+	assert_false(session_has_room(s, 9 * mib, "64×64", &planned, &limited));
+	assert_non_null(strstr(limited.text, "9.0 MiB are needed for 64×64, more than the 8.0 MiB that were allowed"));
+	session_close(s);
+	b->device->free(b->device->context, p);
+	host_gpu_set_memory(UINT64_MAX);
+}
+
+static void says_what_it_lacks(void **state)
+{
+	cuda_libraries found = { .lt_problem = "cuBLASLt is not installed", .dnn_problem = "cuDNN is not installed" };
+	const lt_functions lt = { 0 };
+	const dnn_functions dnn = { 0 };
+	char text[256];
+	(void)state;
+	assert_true(cuda_doubt(&found, "cuda:0", text, sizeof text));
+	assert_string_equal(
+	    text, "cuda:0: cuBLASLt is not installed: matrix products run by the reference on the CPU, very slowly");
+	found.lt = &lt;
+	assert_true(cuda_doubt(&found, "cuda:0", text, sizeof text));
+	assert_non_null(strstr(text, "cuDNN is not installed: convolutions"));
+	found.dnn = &dnn;
+	assert_false(cuda_doubt(&found, "cuda:0", text, sizeof text));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(draws_in_f32), cmocka_unit_test(draws_in_bf16),
-		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(keeps_its_books) };
+		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(keeps_its_books),
+		cmocka_unit_test(refuses_what_does_not_fit), cmocka_unit_test(says_what_it_lacks) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

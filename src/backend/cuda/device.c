@@ -29,7 +29,7 @@ typedef struct cuda_gpu {
 	device device;
 	backend backend;
 	kernel rows[MOST_CUDA_ROWS];
-	char name[160];
+	char name[160], doubt[512];
 	bool made;
 	error error; /* why it could not be made */
 } cuda_gpu;
@@ -83,6 +83,16 @@ static void gpu_free(void *context, void *p)
 	driver()->stream_sync(g->stream.stream);
 	driver()->free(address(p));
 	leave(g, 0, NULL, "");
+}
+
+static uint64_t gpu_available(void *context)
+{
+	cuda_gpu *g = context;
+	size_t available = 0, whole = 0;
+	enter(g);
+	int code = driver()->memory_info(&available, &whole);
+	leave(g, 0, NULL, "");
+	return code ? UINT64_MAX : available;
 }
 
 /* From memory that is not page-locked the driver has read everything when it returns. */
@@ -256,6 +266,7 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 		.context = g,
 		.alloc = gpu_alloc,
 		.free = gpu_free,
+		.available = gpu_available,
 		.upload = gpu_upload,
 		.download = gpu_download,
 		.copy = gpu_copy,
@@ -264,6 +275,7 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 		.record_end = gpu_record_end,
 		.replay = gpu_replay,
 		.record_free = gpu_record_free };
+	if (cuda_doubt(l, g->name, g->doubt, sizeof g->doubt)) g->device.doubt = g->doubt;
 	return load_modules(g, e) && lt_attach(&g->gpu, &g->stream, e) && dnn_attach(&g->gpu, &g->stream, e);
 }
 
@@ -289,6 +301,16 @@ const backend *backend_cuda(int ordinal, error *e)
 	if (g->made) return &g->backend;
 	fail(e, g->error.status, "%s", g->error.text);
 	return NULL;
+}
+
+bool cuda_doubt(const cuda_libraries *l, const char *name, char *text, size_t room)
+{
+	if (!l->lt)
+		snprintf(
+		    text, room, "%s: %s: matrix products run by the reference on the CPU, very slowly", name, l->lt_problem);
+	else if (!l->dnn)
+		snprintf(text, room, "%s: %s: convolutions and attention are slower without", name, l->dnn_problem);
+	return !l->lt || !l->dnn;
 }
 
 int cuda_device_count(void)

@@ -37,6 +37,7 @@ enum {
 	F(device_attribute, "cuDeviceGetAttribute", (int *value, int attribute, int device))                               \
 	F(context_retain, "cuDevicePrimaryCtxRetain", (CUcontext * context, int device))                                   \
 	F(context_set, "cuCtxSetCurrent", (CUcontext context))                                                             \
+	F(memory_info, "cuMemGetInfo_v2", (size_t * available, size_t * whole))                                            \
 	F(alloc, "cuMemAlloc_v2", (CUdeviceptr * to, size_t bytes))                                                        \
 	F(free, "cuMemFree_v2", (CUdeviceptr p))                                                                           \
 	F(upload, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))               \

@@ -181,16 +181,15 @@ static bool check_room(const stepper *s, const built *b, error *e)
 	memory_plan p = plan_of(s, b);
 	if (s->optimizer) p.weights = p.optimizer = p.others = 0;
 	double unit = 1 << 20;
-	uint64_t needed = memory_plan_total(&p), available = memory_available();
+	uint64_t needed = memory_plan_total(&p), available = device_available(device_of(s));
 	return needed <= available ||
 	       fail(e, NO_MEMORY,
 	           "%.0f MiB %sare needed for batches of %d of %dx%d (%.0f of trained weights, %.0f of the optimizer, %.0f "
-	           "of "
-	           "frozen weights, %.0f of values and gradients%s), the system has %.0f MiB: smaller batches, "
+	           "of frozen weights, %.0f of values and gradients%s), %s has %.0f MiB: smaller batches, "
 	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
 	           (double)needed / unit, s->optimizer ? "more " : "", b->count, b->width, b->height,
 	           (double)p.weights / unit, (double)p.optimizer / unit, (double)p.frozen / unit, (double)p.values / unit,
-	           p.others ? ", and text encoders" : "", (double)available / unit);
+	           p.others ? ", and text encoders" : "", device_owner(device_of(s)), (double)available / unit);
 }
 
 static bool build(stepper *s, built *b, error *e)

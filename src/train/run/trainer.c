@@ -170,24 +170,24 @@ static int planned_side(const data_options *source)
 	return source->bucket_step ? side - side % source->bucket_step : side;
 }
 
-static bool report_plan(
-    const memory_plan *p, const data_options *source, const train_options *o, const training_listener *l, error *e)
+/* d: where the plan's memory is; NULL: the host */
+static bool report_plan(const memory_plan *p, const device *d, const data_options *source, const train_options *o,
+    const training_listener *l, error *e)
 {
-	double unit = 1 << 20, total = (double)memory_plan_total(p) / unit, has = (double)memory_available() / unit;
+	double unit = 1 << 20, total = (double)memory_plan_total(p) / unit, has = (double)device_available(d) / unit;
 	char others[80] = "";
 	int side = planned_side(source);
 	if (p->others) snprintf(others, sizeof others, ", %.0f of text encoders", (double)p->others / unit);
 	training_note(l,
 	    "plan: %.0f MiB for batches of %d of %dx%d: %.0f of trained weights, %.0f of the optimizer, %.0f of frozen "
-	    "weights, "
-	    "%.0f of values and gradients%s; the system has %.0f MiB",
+	    "weights, %.0f of values and gradients%s; %s has %.0f MiB",
 	    total, source->batch, side, side, (double)p->weights / unit, (double)p->optimizer / unit,
-	    (double)p->frozen / unit, (double)p->values / unit, others, has);
+	    (double)p->frozen / unit, (double)p->values / unit, others, device_owner(d), has);
 	return o->plan || total <= has ||
 	       fail(e, NO_MEMORY,
-	           "%.0f MiB are needed, the system has %.0f: smaller batches, --gradient_checkpointing, --optimizer "
+	           "%.0f MiB are needed, %s has %.0f: smaller batches, --gradient_checkpointing, --optimizer "
 	           "adamw8bit or --mixed_precision bf16 need less",
-	           total, has);
+	           total, device_owner(d), has);
 }
 
 bool train_plan(
@@ -199,7 +199,8 @@ bool train_plan(
 	team *together = team_join(e);
 	stepper *s = together ? stepper_new(t, o, together, threads_of(o), e) : NULL;
 	int side = planned_side(source);
-	bool fine = s && stepper_plan(s, source->batch, side, side, &p, e) && report_plan(&p, source, o, l, e);
+	bool fine = s && stepper_plan(s, source->batch, side, side, &p, e) &&
+	            report_plan(&p, learner_backend(t->learner)->device, source, o, l, e);
 	stepper_free(s);
 	if (together) team_leave(together, true);
 	return fine;
