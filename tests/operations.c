@@ -347,6 +347,7 @@ const operation_case operation_cases[] = {
 	{ CONV, build_conv, { 2, 41, 24, 64, 96, 3, 3, 1, 1, BOTH, SILU } },
 	{ CONV, build_conv, { 1, 63, 40, 64, 64, 3, 3, 2, ASYMMETRIC, BIAS } },
 	{ CONV, build_conv, { 2, 8, 8, 256, 448, 3, 3, 1, 1, BOTH, SILU } },
+	{ CONV, build_conv, { 1, 170, 131, 33, 3, 3, 3, 1, 1, BOTH, SILU } }, /* too large for one map of the CPU's tiles */
 	{ GROUP_NORM, build_group_norm, { 4, NO_ACTIVATION, 4, 2, 3, 5, 16 } },
 	{ GROUP_NORM, build_group_norm, { 4, SILU, 4, 3, 5, 4, 12 } },
 	{ GROUP_NORM, build_group_norm, { 1, SILU, 4, 1, 3, 3, 7 } },

@@ -36,8 +36,8 @@ typedef struct step { /* one node to compute, or to copy between memories */
 	tensor reads[MAX_INPUTS]; /* bases of the inputs in that memory: those of the call's node, or their twins */
 	call call;
 	size_t scratch_bytes, scratch_at, packed_bytes, packed_at;
-	int packed_like,
-	    packed_before; /* 1 + a step whose packed weight is its own too; and that packs the same; 0: none */
+	int packed_like;   /* 1 + the step whose packed weight it shares; 0: it has its own */
+	int packed_before; /* 1 + the step before it that packs the same weight in any form; 0: none */
 	tensor watched;    /* the first of those that this step completes; 0: none */
 	double seconds;
 } step;

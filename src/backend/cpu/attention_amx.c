@@ -18,9 +18,6 @@ enum { LANES = 16, DEPTH = 32, PAIRS = DEPTH / 2, TILE = LANES * DEPTH, ROW_BYTE
  * a block of keys while it is in the second. */
 enum { HALVES = 2, TOGETHER = HALVES * LANES, BLOCK = 4 * TOGETHER, KEYS = 256 };
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
-
 /* ── tiles ── */
 
 /* GCC does not know that loading a tile reads memory. */
@@ -137,14 +134,12 @@ static void pack(const attention_shape *s, size_t image, size_t head, const void
 	}
 }
 
-/* 16 queries from `first` on as a right factor; those that are not there are 0. */
+/* 16 queries from `first` on as a right factor, into zeros: those that are not there stay 0. */
 static void load_queries(
     const attention_shape *s, const void *q, size_t image, size_t head, size_t first, size_t count, uint16_t *to)
 {
-	size_t steps = sizes_of(s).steps;
 	const uint16_t *from = row_of(s, q, s->queries, image, first, head);
 	__m512i offsets = token_offsets(s), zero = _mm512_setzero_si512();
-	memset(to, 0, steps * TILE * sizeof *to);
 	for (size_t e = 0; e + 1 < s->width; e += 2)
 		_mm512_storeu_si512(
 		    to + e * LANES, _mm512_mask_i32gather_epi32(zero, first_lanes(count), offsets, from + e, 1));

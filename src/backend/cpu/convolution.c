@@ -1,8 +1,8 @@
 /* convolution.c - the convolution and its gradient by data, by oneDNN, in pieces.
  *
  * Both fill a map, the target, from another, the source. The target is cut into pictures, strips of rows and, where
- * there are few rows for many channels, ranges of channels. The cut depends on the shapes alone and each piece is a
- * convolution of its own, made for one thread, so that the number of threads changes no bit. */
+ * the weight is large or there are few rows for many channels, ranges of channels. The cut depends on the shapes alone
+ * and each piece is a convolution of its own, made for one thread, so that the number of threads changes no bit. */
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/rows.h"
 #include <stdatomic.h>
@@ -76,8 +76,8 @@ static int length_for(int n, double count, int least, int step)
 static void choose_cut(pieces *p, dtype data)
 {
 	enum { MOST = 32, PIXELS = 64, CHANNELS = 64 };
-	const double worth = data == BF16 ? 64e6 : 16e6,
-	             cached = 1 << 20; /* some 50 µs; bytes of a weight that stay near */
+	const double worth = data == BF16 ? 64e6 : 16e6; /* some 50 µs */
+	const double cached = 1 << 20;                   /* bytes of a weight that stay in the second cache */
 	const conv_shape *s = &p->whole;
 	int height = p->by_data ? s->height : s->result_height, width = p->by_data ? s->width : s->result_width;
 	int channels = p->by_data ? s->in : s->out;

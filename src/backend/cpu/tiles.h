@@ -9,6 +9,10 @@
 
 enum { TILE_SIDE = 32, TILE_STEP = 32, RIGHT_STEP = TILE_SIDE * TILE_STEP, RIGHT_STEP_BYTES = 2 * RIGHT_STEP };
 
+/* How many parts of `of` there are in n, the last one smaller where it must be. */
+static inline size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
+static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 /* A thread's tiles are its own from tiles_begin() to tiles_end(). */
 void tiles_begin(void);
 void tiles_end(void);

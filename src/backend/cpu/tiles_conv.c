@@ -24,8 +24,7 @@ typedef struct plan {
 	size_t *offset;
 } plan;
 
-static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static int cuts(int n, int length) { return (n + length - 1) / length; }
 static int least(int a, int b) { return a < b ? a : b; }
 static int most(int a, int b) { return a > b ? a : b; }
 
@@ -48,8 +47,8 @@ static void size_map(plan *p, int rows, int columns)
 {
 	const conv_shape *s = &p->s;
 	p->rows = rows, p->columns = columns;
-	p->row_maps = (s->result_height + rows - 1) / rows;
-	p->column_maps = (s->result_width + columns - 1) / columns;
+	p->row_maps = cuts(s->result_height, rows);
+	p->column_maps = cuts(s->result_width, columns);
 	p->height = rows - 1 + s->kernel_height;
 	p->width = columns - 1 + s->kernel_width;
 	p->maps = (size_t)s->images * (size_t)p->row_maps * (size_t)p->column_maps;
@@ -65,14 +64,11 @@ static void choose_maps(plan *p)
 	size_map(p, s->result_height, s->result_width);
 	p->together = p->maps * p->map_values * sizeof(uint16_t) <= ALL;
 	if (!p->together) {
-		int columns = s->result_width / ((s->result_width + COLUMNS - 1) / COLUMNS);
+		int columns = cuts(s->result_width, cuts(s->result_width, COLUMNS)); /* in parts of nearly the same size */
 		size_map(p, 1, columns);
 		size_t row = (size_t)p->width * p->pixel * sizeof(uint16_t);
-		int rows = (int)(ONE / row) - s->kernel_height + 1;
-		rows = most(rows, 2);
-		rows = least(rows, s->result_height);
-		rows = (s->result_height + (s->result_height + rows - 1) / rows - 1) / ((s->result_height + rows - 1) / rows);
-		size_map(p, rows, columns);
+		int rows = least(most((int)(ONE / row) - s->kernel_height + 1, 2), s->result_height);
+		size_map(p, cuts(s->result_height, cuts(s->result_height, rows)), columns);
 	}
 	p->chunk = p->together ? least(p->rows, most(1, PLACES / p->width)) : p->rows;
 }
@@ -232,7 +228,7 @@ static void compute(const call *c, const uint16_t *map, place at, int first, siz
 }
 
 /* Chunks of all maps, and how many of them a task computes for one range of panels. */
-static int chunks_of_map(const plan *p) { return (p->rows + p->chunk - 1) / p->chunk; }
+static int chunks_of_map(const plan *p) { return cuts(p->rows, p->chunk); }
 static size_t chunks_of_task(const plan *p)
 {
 	enum { PLACES = 512 };

@@ -14,9 +14,6 @@ typedef struct product {
 	size_t *offset;                 /* [long_chunk] */
 } product;
 
-static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Rows enough for a packed weight to pay. It must not depend on how many pictures there are: so rows are counted in
  * each item, the first of three axes or more, and a matrix of few rows is one of items, as embedded timesteps are. */
 static bool has_rows(const node *y)
@@ -143,7 +140,7 @@ static void multiply_rows(
 			float *block = sums + (j - panel) * TILE_SIDE * TILE_SIDE;
 			tiles_multiply(
 			    left + (k - first) * TILE_STEP, step, p->offset, smaller(p->short_chunk, end - k), right, k > 0, block);
-			if (k + p->short_chunk >= p->steps)
+			if (smaller(k + p->short_chunk, end) == p->steps)
 				tiles_write(&r, block, place, j * TILE_SIDE, smaller(TILE_SIDE, p->n - j * TILE_SIDE));
 		}
 }
