@@ -68,6 +68,14 @@ size_t utf8_decode(const uint8_t *at, size_t left, uint32_t *c)
 	return n;
 }
 
+bool is_utf8(const char *text, size_t length)
+{
+	uint32_t c;
+	for (size_t i = 0, n; i < length; i += n)
+		if (!(n = utf8_decode((const uint8_t *)text + i, length - i, &c))) return false;
+	return true;
+}
+
 size_t utf8_encode(uint32_t c, uint8_t out[4])
 {
 	if (c < 0x80) return out[0] = (uint8_t)c, 1;

@@ -25,5 +25,6 @@ bool codepoints_from_utf8(codepoints *t, const char *utf8, size_t length, error 
 size_t utf8_encode(uint32_t c, uint8_t out[4]);
 /* Decodes one character: the bytes used (1 to 4), 0 where none is valid there. */
 size_t utf8_decode(const uint8_t *at, size_t left, uint32_t *c);
+bool is_utf8(const char *text, size_t length); /* all of it */
 
 #endif

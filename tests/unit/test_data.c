@@ -1,6 +1,6 @@
 /* test_data.c - the training data: what a folder holds, in which order it comes, and what happens to bad data. */
-#include "base/text.h"
 #include "io/picture.h"
+#include "text/codepoints.h"
 #include "train/data/data.h"
 #include "train/data/data_sample.h"
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* data_set.c - reads the names and captions of a folder of pictures. */
 #include "train/data/data_set.h"
 #include "base/json.h"
-#include "base/text.h"
+#include "text/codepoints.h"
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>

@@ -1,9 +1,9 @@
 /* data_stream.c - tars one after the other in an order drawn for each epoch, their samples through a shuffle buffer. */
 #include "train/data/data_stream.h"
-#include "base/text.h"
 #include "base/json.h"
 #include "base/file.h"
 #include "io/tar.h"
+#include "text/codepoints.h"
 #include "train/data/data_sample.h"
 #include <dirent.h>
 #include <errno.h>

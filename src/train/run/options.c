@@ -1,7 +1,7 @@
 /* options.c - training options by name: found, set, read from JSON, checked. */
 #include "train/run/options.h"
 #include "base/spelling.h"
-#include "base/text.h"
+#include "text/codepoints.h"
 #include "train/run/folder.h"
 #include <ctype.h>
 #include <errno.h>
