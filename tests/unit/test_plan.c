@@ -293,6 +293,31 @@ static void test_recomputed_blocks_share_packed_weights(void **state)
 	free_weights(&w);
 }
 
+/* Two products with two halves of one weight, as of a joint projection: each packs its own half. */
+static void test_views_of_a_weight_are_packed_apart(void **state)
+{
+	(void)state;
+	enum { ROWS = 80, WIDTH = 64 };
+	weights w = { .dtype = F16 };
+	graph *g[2];
+	tensor y[2][2];
+	for (int i = 0; i < 2; i++) {
+		g[i] = graph_new(BF16);
+		tensor x = input(g[i], "x", BF16, shape2(ROWS, WIDTH));
+		tensor both = cast(g[i], param(g[i], "w", shape2(2 * WIDTH, WIDTH)), BF16);
+		for (int k = 0; k < 2; k++) {
+			y[i][k] = cast(g[i], linear(g[i], x, slice(g[i], both, 0, k * WIDTH, WIDTH), 0), REAL);
+			keep(g[i], y[i][k]);
+		}
+		make_ready(g[i], &w, i ? backend_cpu() : backend_reference());
+		run(g[i]);
+	}
+	assert_true(difference(g[1], y[1][0], g[1], y[1][1]) > 0.1);
+	for (int k = 0; k < 2; k++) assert_true(difference(g[0], y[0][k], g[1], y[1][k]) < 1e-2);
+	for (int i = 0; i < 2; i++) graph_free(g[i]);
+	free_weights(&w);
+}
+
 static void test_random_graphs(void **state)
 {
 	(void)state;
@@ -335,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_constants_are_folded),
 		cmocka_unit_test(test_weights_are_packed_one_by_one),
 		cmocka_unit_test(test_recomputed_blocks_share_packed_weights),
+		cmocka_unit_test(test_views_of_a_weight_are_packed_apart),
 		cmocka_unit_test(test_random_graphs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
