@@ -66,7 +66,7 @@ tensor group_norm_sums(graph *g, tensor x, tensor dy, tensor gamma, tensor beta,
 	if (!y) return 0;
 	node n = *node_of(g, y);
 	if (!shape_same(shape_of(g, dy), n.shape)) {
-		graph_fail(g, "sums of a group norm: x and dy have other shapes");
+		graph_fail(g, "sums of a group norm: x and dy have different shapes");
 		return 0;
 	}
 	return of_norm(
