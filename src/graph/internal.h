@@ -99,7 +99,7 @@ typedef struct buffer {
  * overlap, and writes the end of the highest of each memory. False: out of memory. */
 bool place_buffers(buffer *list, int n, size_t top[MEMORIES]);
 bool reserve_nodes(graph *g, int capacity); /* false: out of memory, which is the graph's error */
-/* Residuals, activations and casts into what is before them; after marking what is alive. */
+/* Moves residuals, activations and casts into the operation before them; mark_alive() comes first. */
 void fuse(graph *g, const backend *b);
 void mark_alive(graph *g);
 bool plan(graph *g, error *e); /* places every value of the steps */

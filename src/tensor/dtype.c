@@ -80,9 +80,9 @@ float f32_from_f16(uint16_t bits)
 	return sign ? -x : x;
 }
 
-float f32_from_f8_e5m2(uint8_t bits) { return f32_from_f16((uint16_t)(bits << 8)); }
+static float f32_from_f8_e5m2(uint8_t bits) { return f32_from_f16((uint16_t)(bits << 8)); }
 
-uint8_t f8_e5m2_from_f32(float x)
+static uint8_t f8_e5m2_from_f32(float x)
 {
 	uint32_t u = bits_of(x), sign = u >> 24 & 0x80, magnitude = u & 0x7fffffff;
 	if (magnitude > 0x7f800000) return (uint8_t)(sign | 0x7f);
@@ -92,7 +92,7 @@ uint8_t f8_e5m2_from_f32(float x)
 	return (uint8_t)(sign | ((rounded >> 21) - (112 << 2)));
 }
 
-float f32_from_f8_e4m3(uint8_t bits)
+static float f32_from_f8_e4m3(uint8_t bits)
 {
 	uint32_t sign = (uint32_t)(bits & 0x80) << 24, exponent = bits >> 3 & 15, mantissa = bits & 7;
 	if (exponent == 15 && mantissa == 7) return float_of(sign | 0x7fc00000);
@@ -101,7 +101,7 @@ float f32_from_f8_e4m3(uint8_t bits)
 	return sign ? -x : x;
 }
 
-uint8_t f8_e4m3_from_f32(float x)
+static uint8_t f8_e4m3_from_f32(float x)
 {
 	uint32_t u = bits_of(x), sign = u >> 24 & 0x80, magnitude = u & 0x7fffffff;
 	if (!(fabsf(x) < types[F8_E4M3].overflow)) return (uint8_t)(sign | 0x7f);

@@ -32,10 +32,6 @@ uint16_t bf16_from_f32(float x);
 float f32_from_bf16(uint16_t bits);
 uint16_t f16_from_f32(float x);
 float f32_from_f16(uint16_t bits);
-uint8_t f8_e4m3_from_f32(float x);
-float f32_from_f8_e4m3(uint8_t bits);
-uint8_t f8_e5m2_from_f32(float x);
-float f32_from_f8_e5m2(uint8_t bits);
 
 /* Converts n elements; any pair of types but BOOL as target. src may begin at any address; src and dst may be the same
  * pointer only where the types are equal. Integers to float by value; float to integer is truncated and clamped. */

@@ -1,5 +1,5 @@
 /* geglu_avx512.c - GEGLU on bf16 with AVX-512: an activation of many operations on the widest rows of a transformer. In
- * f32 it stays with AVX2, whose bits are other ones. */
+ * f32 it stays with AVX2, for its bits would change. */
 #include "backend/cpu/vector.h"
 #include "backend/cpu/vector_math.h"
 

@@ -54,11 +54,11 @@ onednn *onednn_matmul(
 
 void onednn_free(onednn *p); /* NULL is fine */
 
-size_t onednn_scratch_bytes(const onednn *p); /* of a run or a pack */
+size_t onednn_scratch_bytes(const onednn *p); /* of a run, a pack or an unpack */
 size_t onednn_packed_bytes(const onednn *p);  /* the weight, or a weight's gradient, as oneDNN wants it; 0: as it is */
 
-/* The three below give oneDNN's status, 0 where all went well: tasks side by side keep one, and their caller words it.
- */
+/* Packing, unpacking and running give oneDNN's status, 0 where all went well: of tasks in parallel one is kept, and
+ * onednn_went_well() words it. scratch: onednn_scratch_bytes() of the calling thread's own. */
 bool onednn_went_well(int failure, const call *c, error *e);
 int onednn_pack(const onednn *p, const void *weight, void *packed, void *scratch);
 /* A weight's gradient into its own layout. */

@@ -13,7 +13,7 @@ enum { TILE_SIDE = 32, TILE_STEP = 32, RIGHT_STEP = TILE_SIDE * TILE_STEP, RIGHT
 static inline size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* A thread's tiles are its own from tiles_begin() to tiles_end(). */
+/* Sets up the tiles of the calling thread, which tiles_multiply() needs, and gives them back. */
 void tiles_begin(void);
 void tiles_end(void);
 
@@ -26,8 +26,8 @@ void tiles_multiply(const uint16_t *left, size_t row, const size_t *offset, size
  * TILE_STEP. */
 void tiles_copy(const uint16_t *from, size_t count, size_t values, size_t step, uint16_t *to);
 
-/* One step of a panel: value k of column j is from[k·k_step + j·column_step]; rows and columns that are not there, and
- * those of what is packed after them, are 0. */
+/* One step of a panel: value k of column j is from[k·k_step + j·column_step]. Fewer values than TILE_STEP and fewer
+ * columns than TILE_SIDE are filled up with zeros. */
 void tiles_pack(const uint16_t *from, size_t values, size_t k_step, size_t columns, size_t column_step, uint16_t *to);
 
 /* out = act(sums + bias + residual). */

@@ -70,7 +70,8 @@ static __m512i pairs_of(const uint16_t *from, size_t k_step, __mmask16 columns, 
 		return _mm512_loadu_si512(pairs);
 	}
 	if (k_step == 1) return _mm512_mask_i32gather_epi32(zero, columns, offsets, from, 1);
-	/* the first with what is after it, the second with what is before it: both are there */
+	/* 32 bits each: value k and what lies behind it, value k+1 and what lies before it, so that both are in the weight
+	 */
 	__m512i low = _mm512_mask_i32gather_epi32(zero, columns, offsets, from, 1);
 	__m512i high = _mm512_mask_i32gather_epi32(zero, columns, offsets, from + k_step - 1, 1);
 	return _mm512_mask_blend_epi16(0xaaaaaaaa, low, high);
