@@ -21,21 +21,24 @@ enum { WORDS = 77 };
 
 static const char small_model[] = "{\"unet\": {\"model_channels\": 96, \"channel_mult\": [1, 2, 3], "
                                   "\"num_res_blocks\": 1, \"attention_resolutions\": [2, 4],"
-                                  " \"num_heads\": 4, \"context_dim\": 256}, \"dd\": {\"ch_mult\": [1, 2, 4, 4]}}";
+                                  " \"num_heads\": 4, \"context_dim\": 256}, \"dd\": {\"ch_mult\": [1, 2, 4, 4]},"
+                                  " \"text\": {\"hidden_size\": 256, \"num_attention_heads\": 4}}";
 
+/* Whatever a family's denoiser reads: x, target, states of texts, sizes; timesteps, and a weight of 1. */
 static bool fill_random(void *context, graph *g, const data_batch *b, error *e)
 {
-	static const char *const names[] = { "x", "target", "states.0", "t", "weight" };
 	generator random;
 	generator_seed(&random, b->seeds[0]);
-	for (int i = 0; i < 5; i++) {
-		tensor t = find(g, names[i]);
-		size_t n = t ? shape_count(shape_of(g, t)) : 0;
+	for (int i = 1; i <= node_count(g); i++) {
+		const node *t = node_of(g, (tensor)i);
+		if (t->op != INPUT) continue;
+		size_t n = shape_count(t->shape);
 		float *to = malloc((n + 1) * sizeof *to);
-		bool fine = to || fail(e, NO_MEMORY, "no memory for a batch");
-		if (fine && i < 3) random_normal(&random, to, n);
-		for (size_t k = 0; fine && i >= 3 && k < n; k++) to[k] = i == 3 ? (float)(k * 97 % 1000) : 1;
-		fine = fine && (!t || graph_write(g, t, to, e));
+		if (!to) return fail(e, NO_MEMORY, "no memory for a batch");
+		random_normal(&random, to, n);
+		for (size_t k = 0; !strcmp(t->name, "t") && k < n; k++) to[k] = (float)(k * 97 % 1000);
+		for (size_t k = 0; !strcmp(t->name, "weight") && k < n; k++) to[k] = 1;
+		bool fine = graph_write(g, (tensor)i, to, e);
 		free(to);
 		if (!fine) return false;
 	}
@@ -62,7 +65,7 @@ typedef struct settings {
 
 static bool bench(const settings *s, train_options *o, error *e)
 {
-	diffusion d = { .options = o, .conditions.texts.tokens = { WORDS } };
+	diffusion d = { .options = o };
 	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
 	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	int threads = threads_of(o);
@@ -70,6 +73,8 @@ static bool bench(const settings *s, train_options *o, error *e)
 	team *alone = team_join(e);
 	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
 	            learner_add_part(&d.learner, DENOISER, true, NULL, NULL, 1, e);
+	for (int k = 0; fine && k < TEXT_ENCODERS; k++)
+		if (d.learner.family.text[k].kind) d.conditions.texts.tokens[k] = WORDS;
 	double flop = fine ? 3 * forward_flop(&d, s->batch, s->side, compute, e) : 0;
 	stepper *steps = fine ? stepper_new(&t, o, alone, threads, e) : NULL;
 	double machine = 0, best = 1e30, gradients_of_best = 0;
