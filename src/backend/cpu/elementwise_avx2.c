@@ -198,32 +198,8 @@ const kernel vector_activation = { ACTIVATION, "vector", vector_fits, NULL, NULL
 const kernel vector_activation_grad = { ACTIVATION_GRAD, "vector", vector_fits, NULL, NULL, NULL, NULL, run_activation,
 	NULL };
 
-/* x holds two halves in a row: a value, and the gate through which it passes. */
-static bool geglu_rows(const void *context, size_t first, size_t end, int worker)
-{
-	const call *c = context;
-	(void)worker;
-	size_t width = last_axis(c->y);
-	float rooms[3][BLOCK];
-	for (size_t r = first; r < end; r++) {
-		FOR_BLOCKS(r * width, (r + 1) * width)
-		{
-			size_t value = at + r * width;
-			const float *x = block_in(c, 0, value, m, rooms[0]), *gate = block_in(c, 0, value + width, m, rooms[1]);
-			float *y = block_out(c, at, rooms[2]);
-			for (size_t i = 0; i < m; i++) y[i] = x[i] * gelu_f32(gate[i]);
-			block_done(c, at, m, rooms[2]);
-		}
-	}
-	return true;
-}
-
-static bool run_geglu(const call *c, error *e)
-{
-	(void)e;
-	size_t width = last_axis(c->y);
-	return share(c, count_of(c->y) / width, width, geglu_rows, c);
-}
+#define GEGLU_PART BLOCK
+#include "backend/cpu/geglu_body.h"
 
 static bool geglu_grad_rows(const void *context, size_t first, size_t end, int worker)
 {
