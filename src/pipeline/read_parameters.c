@@ -23,30 +23,35 @@ static span strip(span s)
 	return s;
 }
 
-/* One value of a line, `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`; returns its length, 0: none is here. */
-static size_t value_at(span line, span *name, span *value)
+/* One value of a line, `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`; false: none begins here.
+ * *length: where the next can begin. */
+static bool value_at(span line, size_t *length, span *name, span *value)
 {
 	size_t i = 0, n = line.n;
 	const char *c = line.at;
 	while (i < n && is_space(c[i])) i++;
 	size_t begin = i;
-	if (i == n || (!isalnum((unsigned char)c[i]) && c[i] != '_' && (unsigned char)c[i] < 128)) return 0;
+	*length = i < n ? i + 1 : n;
+	if (i == n || (!isalnum((unsigned char)c[i]) && c[i] != '_' && (unsigned char)c[i] < 128)) return false;
 	while (i < n && (isalnum((unsigned char)c[i]) || strchr("_ -/", c[i]) || (unsigned char)c[i] >= 128)) i++;
 	*name = (span){ c + begin, i - begin };
-	if (name->n < 2 || i == n || c[i] != ':') return 0;
+	*length = i; /* a name that began later would end here too */
+	if (name->n < 2 || i == n || c[i] != ':') return false;
 	for (i++; i < n && is_space(c[i]);) i++;
 	if (i < n && c[i] == '"') {
 		size_t end = i + 1;
 		while (end < n && c[end] != '"') end += c[end] == '\\' ? 2 : 1;
 		if (end < n && end > i + 1 && (end + 1 == n || c[end + 1] == ',')) {
 			*value = (span){ c + i, end + 1 - i };
-			return end + 1 < n ? end + 2 : n;
+			*length = end + 1 < n ? end + 2 : n;
+			return true;
 		}
 	}
 	begin = i;
 	while (i < n && c[i] != ',') i++;
 	*value = strip((span){ c + begin, i - begin });
-	return i < n ? i + 1 : n;
+	*length = i < n ? i + 1 : n;
+	return true;
 }
 
 static char *copy_of(span s)
@@ -74,11 +79,7 @@ static int read_values(span line, sumi_parameter_fn *each, void *context)
 	int found = 0;
 	for (size_t n; line.n; line.at += n, line.n -= n) {
 		span name, value;
-		n = value_at(line, &name, &value);
-		if (!n) {
-			n = 1;
-			continue;
-		}
+		if (!value_at(line, &n, &name, &value)) continue;
 		found++;
 		if (!each) continue;
 		char *key = copy_of(name), *text = unquoted(value);
