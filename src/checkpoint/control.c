@@ -50,25 +50,44 @@ static int depth_of(const control_file *c, const char *block)
 	return depth;
 }
 
-/* Small ones have fewer transformers than the U-Net, and other widths in the hint's convolutions. */
+/* Small ones have fewer transformers than the U-Net. */
+static void read_depths(const control_file *c, unet_config *u)
+{
+	char key[64];
+	memset(u->depth_down, 0, sizeof u->depth_down);
+	for (int level = 0, block = 1; level < u->levels; block += u->blocks[level++] + 1)
+		for (int i = 0; i < u->blocks[level] && i < UNET_BLOCKS; i++) {
+			snprintf(key, sizeof key, "input_blocks.%d", block + i);
+			int depth = depth_of(c, key);
+			if (i == 0) u->attends[level] = depth >= 0;
+			if (i == 0) u->depth[level] = depth >= 0 ? depth : 0;
+			if (depth > 0 && depth != u->depth[level]) u->depth_down[level][i] = depth;
+		}
+}
+
+/* Where it has nothing of a middle block, it should have what the model has. */
+static void read_middle(const control_file *c, unet_config *u)
+{
+	u->middle_depth = depth_of(c, "middle_block");
+	if (u->middle_depth >= 0 || find_weight(c, "middle_block.2.in_layers.0.weight", 1))
+		u->middle = MIDDLE_WHOLE;
+	else if (find_weight(c, "middle_block.0.in_layers.0.weight", 1))
+		u->middle = MIDDLE_RESIDUAL;
+}
+
+/* The hint's convolutions may have other widths too. */
 static void read_config(control_file *c)
 {
 	controlnet_config *y = &c->config;
-	unet_config *u = &y->unet;
 	char key[64];
 	for (int i = 0; i < HINT_LAYERS; i++) {
 		snprintf(key, sizeof key, "input_hint_block.%d.weight", 2 * i);
 		y->hint_width[i] = size_of(c, key, 4, 0);
 	}
 	y->hint_channels = size_of(c, "input_hint_block.0.weight", 4, 1);
-	u->in_channels = size_of(c, "input_blocks.0.0.weight", 4, 1);
-	for (int level = 0, block = 1; level < u->levels; block += u->blocks[level++] + 1) {
-		snprintf(key, sizeof key, "input_blocks.%d", block);
-		int depth = depth_of(c, key);
-		u->attends[level] = depth >= 0;
-		u->depth[level] = depth >= 0 ? depth : 0;
-	}
-	u->middle_depth = depth_of(c, "middle_block");
+	y->unet.in_channels = size_of(c, "input_blocks.0.0.weight", 4, 1);
+	read_depths(c, &y->unet);
+	read_middle(c, &y->unet);
 }
 
 /* ── is everything there? ── */
