@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 bool weight_as_tensor(const weight *w, dtype *d, shape *s, const void **data)
 {
@@ -79,18 +78,4 @@ const weight *component_find(const component *c, const family *f, role r, const 
 	int count = component_pieces(c, f, r, number < 0 ? key : whole, s, pieces, found);
 	if (number < 0) return count == 1 && !in_pieces(pieces, count) ? found[0] : NULL;
 	return number < count ? found[number] : NULL;
-}
-
-const char *component_scale(const component *c)
-{
-	static const char *const ends[] = { ".scale_weight", ".weight_scale", "scaled_fp8" };
-	for (size_t i = 0; c->from && i < weights_count(c->from); i++) {
-		const char *name = weights_at(c->from, i)->name;
-		size_t n = strlen(name);
-		for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
-			size_t end = strlen(ends[k]);
-			if (n >= end && !strcmp(name + n - end, ends[k])) return name;
-		}
-	}
-	return NULL;
 }

@@ -20,9 +20,6 @@ int component_pieces(const component *c, const family *f, role r, const char *ke
 /* The weight that is the whole parameter; or, by the key of one of its pieces (and that one's shape), the piece. NULL:
  * there is none. */
 const weight *component_find(const component *c, const family *f, role r, const char *key, shape s);
-/* Files of eight-bit weights may hold a factor for each ("NAME.scale_weight"), without which they mean nothing: the
- * name of such a factor, which belongs to the file; NULL: there is none. */
-const char *component_scale(const component *c);
 
 /* Shapes agree where they are equal but for axes of length 1 at the end: [out,in] and [out,in,1,1]. */
 bool shape_agrees(const weight *w, shape s);

@@ -29,8 +29,9 @@ static void check_weight(void *context, const parameter *p)
 		fail(c->e, BAD_FILE, "%s: not %s %s for %s: '%s' has another shape", path, article(c->role), what,
 		    m->family.name, own);
 	else if (!dtype_is_float(w->dtype))
-		fail(c->e, BAD_FILE, "%s: '%s' is of type %s, which Sumi does not compute with: f32, f16 or bf16 is needed",
-		    path, own, w->type_name);
+		fail(c->e, BAD_FILE,
+		    "%s: '%s' is of type %s, which Sumi does not read: f32, f16, bf16, f8_e4m3 or f8_e5m2 is needed", path, own,
+		    w->type_name);
 }
 
 static bool refuse(const model *m, role r, error *e)
@@ -134,13 +135,6 @@ bool given_complete(const model *m, error *e)
 {
 	bool any_apart = false, apart = false;
 	char text[160];
-	for (role r = 0; r < ROLES; r++) {
-		const char *scale = component_scale(&m->components[r]);
-		if (scale)
-			return fail(e, BAD_FILE,
-			    "the file of the %s scales its weights ('%s'), which is not read: take one without", role_name(r),
-			    scale);
-	}
 	for (role r = 0; r < FAMILY_ROLES; r++) {
 		bool there = m->components[r].from != NULL;
 		if (!family_has(&m->family, r)) continue;

@@ -1,5 +1,6 @@
 /* weights.c - the table of tensors, opening a file by its content, and indexes of shards. */
 #include "io/table.h"
+#include "base/text.h"
 #include "io/zip.h"
 #include <stdlib.h>
 #include <string.h>
@@ -221,13 +222,26 @@ static bool read_file(weights *w, const char *path, bool is_shard, error *e)
 	return read_by_content(w, &m, path, is_shard, e);
 }
 
+/* Files of eight-bit weights may hold a factor for each, without which they mean nothing. */
+static bool is_unscaled(const weights *w, error *e)
+{
+	static const char *const ends[] = { ".scale_weight", ".weight_scale", "scaled_fp8" };
+	for (size_t i = 0; i < w->count; i++)
+		for (size_t k = 0; k < sizeof ends / sizeof *ends; k++)
+			if (ends_in(w->list[i].name, ends[k]))
+				return fail(e, BAD_FILE,
+				    "%s: its weights have factors ('%s'), which Sumi does not read: take a file without", w->path,
+				    w->list[i].name);
+	return true;
+}
+
 weights *weights_open(const char *path, error *e)
 {
 	weights *w = calloc(1, sizeof *w);
 	if (w) w->path = strdup(path);
 	if (!w || !w->path || !table_grow(w)) {
 		fail(e, NO_MEMORY, "%s: no memory", path);
-	} else if (read_file(w, path, false, e)) {
+	} else if (read_file(w, path, false, e) && is_unscaled(w, e)) {
 		return w;
 	}
 	weights_close(w);
