@@ -78,7 +78,8 @@ static const char *misfit(const lora *set)
 	int count = 0;
 	for (int i = 0; i < lora_unmatched(set); i++) {
 		const char *name = lora_unmatched_name(set, i), *at = strstr(name, "attn2");
-		if (!at || strncmp(at + 6, "to_", 3) || (at[9] != 'k' && at[9] != 'v') || !strstr(name, "do not fit")) continue;
+		if (!at || !at[5] || strncmp(at + 6, "to_", 3) || (at[9] != 'k' && at[9] != 'v') || !strstr(name, "do not fit"))
+			continue;
 		if (++count == ENOUGH) return name;
 	}
 	return NULL;

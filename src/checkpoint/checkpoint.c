@@ -142,7 +142,7 @@ const weight *checkpoint_at(const checkpoint *c, size_t i, const char **key)
 	return c->entries[i].weight;
 }
 
-const weight *checkpoint_find(const checkpoint *c, const char *key)
+size_t checkpoint_place(const checkpoint *c, const char *key)
 {
 	size_t low = 0, high = c->count;
 	while (low < high) {
@@ -152,7 +152,13 @@ const weight *checkpoint_find(const checkpoint *c, const char *key)
 		else
 			low = middle + 1;
 	}
-	return low < c->count && !strcmp(c->sorted[low]->key, key) ? c->sorted[low]->weight : NULL;
+	return low;
+}
+
+const weight *checkpoint_find(const checkpoint *c, const char *key)
+{
+	size_t place = checkpoint_place(c, key);
+	return place < c->count && !strcmp(c->sorted[place]->key, key) ? c->sorted[place]->weight : NULL;
 }
 
 const char *checkpoint_first_piece(const checkpoint *c)

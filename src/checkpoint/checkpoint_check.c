@@ -21,19 +21,6 @@ typedef struct check {
 	bool *used; /* by place in sorted */
 } check;
 
-static size_t place_of(const checkpoint *c, const char *key)
-{
-	size_t low = 0, high = c->count;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (strcmp(key, c->sorted[middle]->key) <= 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
 static void check_weight(check *k, const char *key, const weight *w, shape s)
 {
 	char text[512], found[128], wanted[128];
@@ -65,7 +52,7 @@ static void check_parameter(void *context, const parameter *p)
 	}
 	for (int i = 0; i < count; i++) {
 		if (parted) snprintf(key, sizeof key, "%.500s#%d", p->name, i);
-		k->used[place_of(k->c, parted ? key : p->name)] = true;
+		k->used[checkpoint_place(k->c, parted ? key : p->name)] = true;
 		if (!p->buffer) check_weight(k, parted ? w[i]->name : p->name, w[i], parted ? pieces[i].shape : p->shape);
 	}
 }

@@ -28,6 +28,8 @@ struct checkpoint {
 	merged_weight *merged;
 };
 
+/* The first in `sorted` whose key is not less; the count where there is none. */
+size_t checkpoint_place(const checkpoint *c, const char *key);
 /* Opens the files of a diffusers folder and reads its configuration. */
 bool checkpoint_read_folder(checkpoint *c, const char *path, error *e);
 

@@ -38,6 +38,10 @@ static void copy_pieces(conversion *c, const parameter *p)
 	if (!n && !p->optional) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
 	if (!n || diffusers_pieces(&c->family, c->role, p->name, p->shape, here) != n) return;
 	for (int i = 0; i < n; i++) {
+		if (!shape_agrees(w[i], there[i].shape)) {
+			fail(c->e, BAD_FILE, "'%s' has another shape", w[i]->name);
+			return;
+		}
 		output *t = conversion_add(c, here[i].name, here[i].shape);
 		if (!t || !output_take(c->out, t, w[i], 0, weight_elements(w[i]), c->e)) return;
 		conversion_mark(c, w[i]);

@@ -1,5 +1,6 @@
 /* init.c - sumi_init: a new model, tensor by tensor. */
 #include "base/file.h"
+#include "base/text.h"
 #include "io/weights.h"
 #include "models/families.h"
 #include "checkpoint/files.h"
@@ -62,11 +63,7 @@ static void each_parameter(const family *f, parameter_fn *visit, work *w)
 		if (w->alone ? r == w->role : w->whole || !family_apart(f, r)) family_parameters(f, r, visit, w, w->e);
 }
 
-static bool describes_itself(const char *name)
-{
-	size_t n = strlen(name);
-	return n >= 5 && !strcmp(name + n - 5, ".json");
-}
+static bool describes_itself(const char *name) { return ends_in(name, ".json"); }
 
 /* "clip_l", "clip_g", "t5xxl": Stable Diffusion 3's text encoders, which are published in files of their own. */
 static bool find_text_encoder(work *w, const char *name, family *f)

@@ -5,6 +5,7 @@
 #include "checkpoint/adapters.h"
 #include "checkpoint/checkpoint_table.h"
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static bool replace(const merging *m, const char *key, const weight *w, const fl
 {
 	size_t n = weight_elements(w);
 	dtype type = m->exact && m->role < TEXT_ENCODER ? F32 : w->dtype;
+	for (size_t i = 0; i < n; i++) /* what is too large for it is counted, or cut off, as it is written */
+		if (isfinite(values[i]) && fabsf(values[i]) >= dtype_overflow(type)) type = F32;
 	merged_weight *y = malloc(sizeof *y + n * dtype_size(type));
 	if (!y) return fail(e, NO_MEMORY, "out of memory for '%s'", key);
 	y->weight = *w;
@@ -58,6 +61,21 @@ static bool replace(const merging *m, const char *key, const weight *w, const fl
 	for (size_t i = 0; i < m->c->count; i++)
 		if (m->c->entries[i].weight == w) m->c->entries[i].weight = &y->weight;
 	return true;
+}
+
+/* Whether the file has this weight, in the network's shape; it fails where it should have. */
+static bool is_usable(const merging *m, const parameter *p, const weight *w)
+{
+	key_piece pieces[MAX_PIECES];
+	const weight *found[MAX_PIECES];
+	const component *c = &m->c->components[m->role];
+	if (!w && component_pieces(c, &m->c->family, m->role, p->name, p->shape, pieces, found))
+		return fail(m->e, BAD_FILE, "'%s' lies in pieces in that folder: convert it to a single file first", p->name);
+	if (!w && p->optional) return false;
+	if (!w) return fail(m->e, BAD_FILE, "no tensor '%s'", p->name);
+	if (!dtype_is_float(w->dtype))
+		return fail(m->e, BAD_FILE, "'%s' has dtype %s: not a float type", w->name, w->type_name);
+	return shape_agrees(w, p->shape) || fail(m->e, BAD_FILE, "'%s' has another shape than the network", w->name);
 }
 
 static void merge_one(void *context, const parameter *p)
@@ -73,9 +91,7 @@ static void merge_one(void *context, const parameter *p)
 	tensor plain = param(g, p->name, p->shape);
 	set_trainable(g, plain, true); /* so that it is computed by a run, and not folded */
 	tensor wide = cast(g, plain, REAL), merged = lora_merge(g, m->list, m->count, p->name, wide);
-	if (merged != wide && !b.w) {
-		fail(m->e, BAD_FILE, "'%s' lies in pieces in that folder: convert it to a single file first", p->name);
-	} else if (merged != wide) {
+	if (merged != wide && is_usable(m, p, b.w)) {
 		float *values = malloc(shape_count(p->shape) * sizeof *values);
 		if (!values) fail(m->e, NO_MEMORY, "out of memory for '%s'", p->name);
 		if (values && compute(g, merged, &b, values, m->e)) replace(m, p->name, b.w, values, m->e);

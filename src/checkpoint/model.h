@@ -27,7 +27,7 @@ struct sumi_model {
 	tokenizer *tokenizers[TEXT_ENCODERS]; /* NULL: the family has no such encoder, or no file of it is there */
 	embeddings words;                     /* learned ones, in addition to the tokenizer's */
 	dtype compute;
-	bool type_given; /* the caller chose it */
+	bool type_given;        /* the caller chose it */
 	const backend *backend; /* of the device that it was opened for */
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */

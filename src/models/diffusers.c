@@ -210,8 +210,7 @@ int diffusers_pieces(const family *f, role r, const char *key, shape s, key_piec
 	key_piece *p = &pieces[0];
 	if (r == DENOISER && f->denoiser.kind == MMDIT) return mmdit_pieces(&f->denoiser.mmdit, key, s, pieces);
 	if (r == CONTROL && f->denoiser.kind != UNET) return 0;
-	if (r == CONTROL)
-		return control_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
+	if (r == CONTROL) return control_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == DENOISER) return unet_name(&f->denoiser.unet, key, p->name, sizeof p->name) ? one_piece(p, s) : 0;
 	if (r == AUTOENCODER) {
 		if (!vae_name(&f->autoencoder, key, p->name, sizeof p->name)) return 0;

@@ -109,11 +109,11 @@ tensor family_denoise(nn *n, const family *f, denoiser_inputs in);
 /* Shapes as vae_encode() and vae_decode() have them. */
 tensor family_encode_image(nn *n, const family *f, tensor image);
 tensor family_decode_latent(nn *n, const family *f, tensor latent);
-/* … and its parts. */
-tensor family_encode_shallow(nn *n, const family *f, tensor image),
-    family_encode_deep(nn *n, const family *f, tensor x);
-tensor family_decode_deep(nn *n, const family *f, tensor latent),
-    family_decode_shallow(nn *n, const family *f, tensor x);
+/* The two parts of each (vae_shallow_levels()). */
+tensor family_encode_shallow(nn *n, const family *f, tensor image);
+tensor family_encode_deep(nn *n, const family *f, tensor x);
+tensor family_decode_deep(nn *n, const family *f, tensor latent);
+tensor family_decode_shallow(nn *n, const family *f, tensor x);
 
 /* ── JSON ── */
 /* {"unet": {…}, "dd": {…}, "clip" | "openclip" | "transformer": {…}, …}: the arguments of the original classes by their

@@ -57,7 +57,7 @@ typedef struct unet_half {
 	tensor embedding; /* SiLU of the time embedding [N,4·channels] */
 	tensor context;   /* as the blocks read it; 0: none */
 	tensor skips[UNET_SKIPS];
-	int count;     /* of skips: one for each input block */
+	int count;                          /* of skips: one for each input block */
 	const struct unet_changes *changes; /* the inputs', and keep; NULL, 0: none */
 	tensor keep;
 	tensor middle; /* the middle block's result */

@@ -19,7 +19,8 @@ typedef struct unet_changes {
 	free_u free_u;
 	float b[2], s[2];
 	/* DeepCache (Ma et al. 2023): `shallow` runs the input blocks 0 … branch alone, and the output blocks that read
-	 * their skips, from `cached` on: what that output block had read when all ran, which is then told to `feature`. */
+	 * their skips, from `cached` on: what that output block had read when all ran. Where all run, *feature becomes that
+	 * tensor. */
 	bool shallow;
 	int branch;
 	tensor cached;

@@ -28,13 +28,13 @@ tensor vae_encode(nn *n, const vae_config *c, tensor image);
 tensor vae_decode(nn *n, const vae_config *c, tensor latent);
 
 /* Both in two parts, between which lie features [N,h,w,C] of 2^(levels − 1 − shallow) times the latent's sides. The
- * deep part attends over all places; the shallow one, the `shallow` levels of most places, sees but the neighbourhood
- * of each, and so can be computed in tiles (pipeline/tiles.h). 0: every level attends. */
+ * deep part attends over all places; the shallow one, the `shallow` levels of most places, reads only the neighbourhood
+ * of each, and so can be computed in tiles (pipeline/tiles.h). 0: the first level attends. */
 int vae_shallow_levels(const vae_config *c);
-tensor vae_encode_shallow(nn *n, const vae_config *c, tensor image),
-    vae_encode_deep(nn *n, const vae_config *c, tensor x);
-tensor vae_decode_deep(nn *n, const vae_config *c, tensor latent),
-    vae_decode_shallow(nn *n, const vae_config *c, tensor x);
+tensor vae_encode_shallow(nn *n, const vae_config *c, tensor image);
+tensor vae_encode_deep(nn *n, const vae_config *c, tensor x);
+tensor vae_decode_deep(nn *n, const vae_config *c, tensor latent);
+tensor vae_decode_shallow(nn *n, const vae_config *c, tensor x);
 
 /* The distribution that moments [N,h,w,2C] describe. */
 tensor vae_mean(graph *g, tensor moments);

@@ -399,6 +399,7 @@ static const char *copy_with(const char *model, const char *file, const char *na
 	for (int write = 0; write < 2; write++) {
 		for (size_t i = 0; i < weights_count(in); i++) {
 			const weight *w = weights_at(in, i);
+			if (!strcmp(w->name, name)) continue;
 			assert_true(write ? weights_writer_append(out, w->data, w->bytes, &e)
 			                  : weights_writer_declare(out, w->name, w->dtype, w->ndims, w->shape, &e));
 		}
@@ -481,6 +482,66 @@ static void scaled_weights_are_refused(void **unused)
 	assert_null(sumi_open(path, NULL, &e));
 	assert_int_equal(e.status, SUMI_BAD_FILE);
 	assert_non_null(strstr(e.text, "out.2.scale_weight"));
+	e = (sumi_error){ 0 };
+	assert_false(sumi_convert(path, "converted.safetensors", "f32", NULL, false, NULL, &e));
+	assert_non_null(strstr(e.text, "out.2.scale_weight"));
+}
+
+/* ── with LoRA files ── */
+
+static const char changed_weight[] = "model.diffusion_model.middle_block.1.proj_in.weight";
+
+/* A file that adds `value` to each number of that weight. */
+static const char *lora_adding(float value)
+{
+	error e = { 0 };
+	weights *model = weights_open(golden_model(), &e);
+	const weight *w = weights_find(model, changed_weight);
+	weights_writer *out = weights_writer_new(scratch_path("lora.safetensors"), &e);
+	assert_true(w && out);
+	assert_true(
+	    weights_writer_declare(out, "lora_unet_mid_block_attentions_0_proj_in.diff", F32, w->ndims, w->shape, &e));
+	for (size_t i = 0; i < weight_elements(w); i++) assert_true(weights_writer_append(out, &value, sizeof value, &e));
+	assert_true(weights_writer_finish(out, &e));
+	weights_close(model);
+	return scratch_path("lora.safetensors");
+}
+
+/* What no longer fits into the file's type is written wider, and refused only where that type is asked for. */
+static void merged_weights_overflow(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	char narrow[160], merged[160], adding[160];
+	const char *loras[] = { adding };
+	strcpy(narrow, scratch_path("narrow.safetensors"));
+	strcpy(merged, scratch_path("merged.safetensors"));
+	strcpy(adding, lora_adding(70000));
+	assert_true(file_convert(golden_model(), narrow, NULL, 0, "f16", NULL, false, NULL, &e));
+	assert_false(file_convert(narrow, merged, loras, 1, "f16", NULL, false, NULL, &e));
+	assert_int_equal(e.status, BAD_FILE);
+	assert_non_null(strstr(e.text, changed_weight));
+	e = (error){ 0 };
+	if (!file_convert(narrow, merged, loras, 1, NULL, NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	weights *out = weights_open(merged, &e);
+	const weight *w = weights_find(out, changed_weight);
+	assert_true(w && w->dtype == F32 && fabsf(*(const float *)w->data - 70000) < 100);
+	weights_close(out);
+}
+
+static void merging_checks_the_weight(void **unused)
+{
+	(void)unused;
+	error e = { 0 };
+	const float one = 1;
+	char model[160], merged[160], adding[160];
+	const char *loras[] = { adding };
+	strcpy(model, copy_with(golden_model(), "short.safetensors", changed_weight, &one, 1));
+	strcpy(merged, scratch_path("merged.safetensors"));
+	strcpy(adding, lora_adding(1));
+	assert_false(file_convert(model, merged, loras, 1, NULL, NULL, false, NULL, &e));
+	assert_int_equal(e.status, BAD_FILE);
+	assert_says(e, "another shape");
 }
 
 /* ── from PyTorch's files ── */
@@ -636,6 +697,8 @@ int main(void)
 		IN_SCRATCH(counts_what_overflows),
 		IN_SCRATCH(eight_bits),
 		IN_SCRATCH(scaled_weights_are_refused),
+		IN_SCRATCH(merged_weights_overflow),
+		IN_SCRATCH(merging_checks_the_weight),
 		IN_SCRATCH(out_of_a_checkpoint),
 		IN_SCRATCH(chooses_of_variants),
 	};
