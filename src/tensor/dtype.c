@@ -168,6 +168,24 @@ static void store(void *p, dtype d, size_t i, double x)
 	}
 }
 
+enum { BYTE_VALUES = 256 };
+
+/* Floats of eight bits have so few values that each is converted once. */
+static void convert_bytes(void *dst, dtype to, const uint8_t *src, dtype from, size_t n)
+{
+	union {
+		float f[BYTE_VALUES];
+		uint16_t h[BYTE_VALUES];
+	} value;
+	uint8_t bytes[BYTE_VALUES];
+	for (size_t i = 0; i < BYTE_VALUES; i++) bytes[i] = (uint8_t)i;
+	for (size_t i = 0; i < BYTE_VALUES; i++) store(&value, to, i, load(bytes, from, i));
+	if (to == F32)
+		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = value.f[src[i]];
+	else
+		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = value.h[src[i]];
+}
+
 /* The pairs that whole checkpoints go through have loops of their own, which the compiler can vectorise. */
 void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 {
@@ -181,13 +199,8 @@ void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = bf16_from_f32(float_at(src, i));
 	} else if (to == F16 && from == F32) {
 		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f16_from_f32(float_at(src, i));
-	} else if (to == F32 && from == F8_E4M3) {
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_f8_e4m3(((const uint8_t *)src)[i]);
-	} else if (to == BF16 && from == F8_E4M3) { /* exact */
-		for (size_t i = 0; i < n; i++) {
-			float x = f32_from_f8_e4m3(((const uint8_t *)src)[i]);
-			((uint16_t *)dst)[i] = (uint16_t)(bits_of(x) >> 16);
-		}
+	} else if ((from == F8_E4M3 || from == F8_E5M2) && (to == F32 || to == F16 || to == BF16) && n >= BYTE_VALUES) {
+		convert_bytes(dst, to, src, from, n);
 	} else if ((to == I32 || to == I64) && (from == I32 || from == I64)) {
 		for (size_t i = 0; i < n; i++) {
 			int64_t v = from == I32 ? int_at(src, i) : long_at(src, i);
