@@ -20,6 +20,15 @@ draw() { # draw FILE OPTIONS…
 	expect 0 "$file" generate -m "$model" -p 'a red fox' --steps 2 -W 64 -H 64 --type f32 --disable-image-metadata -o "$file" "$@"
 }
 
+# --plan says what memory it takes, and makes nothing.
+before=$(ls)
+for job in 'controlnet --conditioning_data_dir hints' lora; do
+	expect 0 'plan: .* of trained weights' train $job --model "$model" --train_data_dir data --output planned.safetensors \
+		--resolution 64 --train_batch_size 1 --plan
+	[ -s out ] && wrong "a path was printed: $(head -c 300 out)"
+done
+[ "$(ls)" = "$before" ] || wrong "$(ls) after $before"
+
 # Its last convolutions begin at zero: a network that has not learned changes nothing.
 train still.safetensors --max_train_steps 1 --learning_rate 0
 draw plain.png

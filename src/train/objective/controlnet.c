@@ -20,8 +20,7 @@ typedef struct control_run {
 	tensor outputs[UNET_SKIPS + 1]; /* in the graph that is being built */
 	control_file *given;            /* a network to go on with; NULL: the U-Net's copy */
 	data_options source;
-	data *names;  /* the set without pixels: which picture a sample is of */
-	char **hints; /* [pictures] paths of what is read beside each; owned */
+	char **hints; /* [pictures] paths of what the network reads with each; owned */
 	int64_t pictures;
 } control_run;
 
@@ -123,19 +122,21 @@ static bool find_hints(control_run *r, error *e)
 {
 	data_options names = r->source;
 	names.pixels = false;
+	names.log = NULL; /* the survey says what is wrong with names and captions */
 	if (is_cache(r->source.path) || is_stream(r->source.path))
 		return fail(e, BAD_USAGE, "%s: a control network is trained on a folder of pictures, no cache and no tars",
 		    r->source.path);
-	if (!(r->names = data_open(&names, e))) return false;
-	r->pictures = data_pictures(r->names);
+	data *set = data_open(&names, e);
+	if (!set) return false;
+	r->pictures = data_pictures(set);
 	r->hints = calloc((size_t)r->pictures + 1, sizeof *r->hints);
-	if (!r->hints) return fail(e, NO_MEMORY, "no memory for a list of pictures");
-	for (int64_t i = 0; i < data_count(r->names); i++) {
-		data_sample s = data_at(r->names, i);
-		if (r->hints[s.picture]) continue;
-		if (!(r->hints[s.picture] = hint_path(r->diffusion.options, s.path, e))) return false;
+	bool fine = r->hints || fail(e, NO_MEMORY, "no memory for a list of pictures");
+	for (int64_t i = 0; fine && i < data_count(set); i++) {
+		data_sample s = data_at(set, i);
+		if (!r->hints[s.picture]) fine = (r->hints[s.picture] = hint_path(r->diffusion.options, s.path, e));
 	}
-	return true;
+	data_close(set);
+	return fine;
 }
 
 /* ── a batch ── */
@@ -210,11 +211,8 @@ bool train_controlnet(const train_options *o, const training_listener *l, error 
 	r.diffusion.extend = extend;
 	r.diffusion.extend_context = &r;
 	r.source = data_options_of(o, l, r.diffusion.learner.family.size);
-	fine = fine && find_hints(&r, e) && survey_source(o, &r.source, l, e) &&
-	       diffusion_prepare_latents(&r.diffusion, &r.source, l, e);
 	task t = { .learner = &r.diffusion.learner, .context = &r, .build = build, .fill = fill_inputs, .finish = finish };
-	fine = fine && train(&t, o, &r.source, l, e);
-	data_close(r.names);
+	fine = fine && find_hints(&r, e) && diffusion_train(&r.diffusion, &t, &r.source, l, e);
 	for (int64_t i = 0; r.hints && i < r.pictures; i++) free(r.hints[i]);
 	free(r.hints);
 	control_close(r.given);

@@ -2,18 +2,12 @@
  * from a checkpoint. A batch's noise, times, samples of the latents and dropped captions are drawn for each sample from
  * its own seed; the network sees them as inputs, so its graph is the same for every way of training. */
 #include "train/objective/diffusion.h"
-#include "base/file.h"
-#include "train/data/data_stream.h"
-#include "train/run/folder.h"
 #include "train/run/jobs.h"
 #include "train/run/snapshot.h"
 #include "train/run/validation.h"
-#include "train/data/vocabulary.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_VOCABULARY = 1 << 24 };
 
 /* ── the graph ── */
 tensor diffusion_build(void *context, nn *n, int count, int height, int width)
@@ -132,133 +126,6 @@ bool diffusion_fill(void *context, graph *g, const data_batch *b, error *e)
 }
 
 /* ── the models ── */
-static char *learned_vocabulary(const diffusion *d, error *e)
-{
-	data_options source = data_options_of(d->options, NULL, d->learner.family.size);
-	source.pixels = false;
-	data *texts = data_open(&source, e);
-	char *lines = texts ? learn_vocabulary(texts, (int)d->options->vocabulary_size, e) : NULL;
-	data_close(texts);
-	return lines;
-}
-
-/* That of a model or checkpoint, or a file of nothing else. */
-static char *given_vocabulary(const char *path, error *e)
-{
-	const char *end = strrchr(path, '.');
-	if (!end || strcmp(end, ".safetensors")) return whole_file(path, MOST_VOCABULARY, NULL, e);
-	weights *w = weights_open(path, e);
-	const char *lines = w ? weights_metadata(w, "sumi.vocabulary") : NULL;
-	char *own = lines ? strdup(lines) : NULL;
-	if (w && !own) fail(e, lines ? NO_MEMORY : BAD_FILE, "%s: no vocabulary is in it", path);
-	weights_close(w);
-	return own;
-}
-
-/* A new model reads words by its own vocabulary: the embedding gets as many rows. */
-static bool choose_vocabulary(diffusion *d, error *e)
-{
-	text_config *text = &d->learner.family.text[0];
-	if (text->kind != TRANSFORMER_TEXT || d->source || d->learner.vocabulary) return true;
-	if (*d->options->vocabulary)
-		d->learner.vocabulary = given_vocabulary(d->options->vocabulary, e);
-	else
-		d->learner.vocabulary = learned_vocabulary(d, e);
-	return d->learner.vocabulary != NULL;
-}
-
-/* ── the text encoders ── */
-
-/* A file of one encoder, as --clip_l gives it: a tensor_lookup's context. */
-typedef struct given_encoder {
-	component from;
-	const family *family;
-	role role;
-} given_encoder;
-
-static bool look_up_given(void *context, const char *key, dtype *d, shape *s, const void **values)
-{
-	const given_encoder *y = context;
-	return weight_as_tensor(component_find(&y->from, y->family, y->role, key, (shape){ 0 }), d, s, values);
-}
-
-static const char *path_of_encoder(const train_options *o, int k)
-{
-	const char *const paths[TEXT_ENCODERS] = { o->clip_l, o->clip_g, o->t5xxl };
-	return paths[k];
-}
-
-static bool has_encoder(const diffusion *d, int k)
-{
-	const family *f = &d->learner.family;
-	role r = (role)(TEXT_ENCODER + k);
-	if (!family_has(f, r)) return false;
-	if (*path_of_encoder(d->options, k) || !family_apart(f, r)) return true;
-	return d->source && checkpoint_component(d->source, r)->from;
-}
-
-static bool open_tokenizer(diffusion *d, int k, const training_listener *l, error *e)
-{
-	text_config *text = &d->learner.family.text[k];
-	const char *lines = text->tokenizer == WORDPIECE ? d->learner.vocabulary : NULL;
-	tokenizer *t = d->conditions.texts.tokenizers[k] =
-	    tokenizer_open(text->tokenizer, lines, lines ? strlen(lines) : 0, e);
-	if (!t) return false;
-	if (lines) {
-		text->transformer.vocabulary = tokenizer_size(t);
-		text->begin = tokenizer_start(t);
-		text->end = tokenizer_end(t);
-		text->padding = tokenizer_pad(t);
-		training_note(l, "a vocabulary of %d tokens", text->transformer.vocabulary);
-	}
-	if (tokenizer_size(t) > text_vocabulary(text))
-		return fail(e, BAD_FILE, "the %s knows %d tokens, its tokenizer has %d", role_name((role)(TEXT_ENCODER + k)),
-		    text_vocabulary(text), tokenizer_size(t));
-	bool longer = text_in_one_piece(text) && d->options->max_sequence_length;
-	d->conditions.texts.tokens[k] = longer ? (int)d->options->max_sequence_length : text->length;
-	return true;
-}
-
-/* Which encoders there are, and which of them are trained: of those that read chunks all or none. */
-static bool open_texts(diffusion *d, bool trained, const training_listener *l, error *e)
-{
-	const family *f = &d->learner.family;
-	for (int k = 0; k < TEXT_ENCODERS; k++) {
-		const char *path = path_of_encoder(d->options, k);
-		if (*path && !family_has(f, (role)(TEXT_ENCODER + k)))
-			return fail(e, BAD_USAGE, "%s: %s has no %s", path, f->name, role_name((role)(TEXT_ENCODER + k)));
-		if (!has_encoder(d, k)) {
-			if (family_has(f, (role)(TEXT_ENCODER + k)))
-				training_note(l, "warning: there is no %s: its part of the conditioning is zeros",
-				    role_name((role)(TEXT_ENCODER + k)));
-			continue;
-		}
-		if (!open_tokenizer(d, k, l, e)) return false;
-		d->conditions.texts.trained[k] = trained && !text_in_one_piece(&f->text[k]);
-	}
-	d->conditions.zeros = !strcmp(d->options->dropped_captions, "zeros") && d->options->caption_dropout > 0;
-	return true;
-}
-
-/* From a file of its own, which is not written again unless it is trained; else from the checkpoint. */
-static bool add_encoder(diffusion *d, int k, bool trained, error *e)
-{
-	learner *m = &d->learner;
-	role r = (role)(TEXT_ENCODER + k);
-	const char *path = path_of_encoder(d->options, k);
-	uint64_t seed = (uint64_t)d->options->seed;
-	int first = m->count;
-	if (!d->conditions.texts.tokenizers[k]) return true;
-	if (!*path) return learner_add_part(m, r, trained, d->source ? checkpoint_lookup : NULL, d->source, seed, e);
-	given_encoder from = { .family = &m->family, .role = r };
-	if (!(d->given[k] = weights_open(path, e))) return false;
-	if (!component_locate(&from.from, &m->family, r, d->given[k]))
-		return fail(e, BAD_FILE, "%s: not the %s of %s", path, role_name(r), m->family.name);
-	if (!learner_add_part(m, r, trained, look_up_given, &from, seed, e)) return false;
-	for (int i = first; i < m->count; i++) m->weights[i].helper = !m->weights[i].trained;
-	return true;
-}
-
 static bool open_model(diffusion *d, error *e)
 {
 	const train_options *o = d->options;
@@ -299,19 +166,6 @@ static bool open_model(diffusion *d, error *e)
 	return true;
 }
 
-/* A token is seen in few batches, and its row must go as far as weights that learn from each. */
-static void set_rates(diffusion *d)
-{
-	const train_options *o = d->options;
-	size_t prefix = strlen(d->learner.family.prefix[TEXT_ENCODER]);
-	if (o->embedding_lr <= 0 || o->learning_rate <= 0) return;
-	for (int i = 0; i < d->learner.count; i++) {
-		learner_weight *w = &d->learner.weights[i];
-		bool of_text = !strncmp(w->name, d->learner.family.prefix[TEXT_ENCODER], prefix);
-		if (of_text && strstr(w->name, ".token_emb")) w->rate = o->embedding_lr / o->learning_rate;
-	}
-}
-
 static bool add_parts(diffusion *d, bool train_unet, error *e)
 {
 	const train_options *o = d->options;
@@ -320,9 +174,8 @@ static bool add_parts(diffusion *d, bool train_unet, error *e)
 	uint64_t seed = (uint64_t)o->seed;
 	if (!learner_add_part(m, DENOISER, train_unet, d->source ? checkpoint_lookup : NULL, d->source, seed, e))
 		return false;
-	for (int k = 0; k < TEXT_ENCODERS; k++)
-		if (!add_encoder(d, k, train_unet && d->conditions.texts.trained[k], e)) return false;
-	return learner_add_part(m, AUTOENCODER, false, checkpoint_lookup, vae, seed, e);
+	return diffusion_add_texts(d, train_unet, e) &&
+	       learner_add_part(m, AUTOENCODER, false, checkpoint_lookup, vae, seed, e);
 }
 
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e)
@@ -356,11 +209,10 @@ bool diffusion_open(
 	d->compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	d->conditions.compute = d->compute;
 	d->conditions.threads = threads_of(o);
-	if (!open_model(d, e) || !choose_vocabulary(d, e)) return false;
+	if (!open_model(d, e)) return false;
 	bool new_words = train_unet && !d->source && d->learner.family.text[0].kind == TRANSFORMER_TEXT;
-	if (!open_texts(d, trains_words || new_words, l, e) || !add_parts(d, train_unet, e)) return false;
-	set_rates(d);
-	return noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
+	return diffusion_open_texts(d, trains_words || new_words, l, e) && add_parts(d, train_unet, e) &&
+	       noising_of(&d->learner.family, o, &d->schedule, &d->noising, e);
 }
 
 void diffusion_close(diffusion *d)
@@ -376,166 +228,6 @@ void diffusion_close(diffusion *d)
 	free(d->scratch);
 }
 
-/* ── latents before the first step ── */
-typedef struct counting {
-	const training_listener *l;
-	int64_t reported;
-} counting;
-
-static bool count_latents(void *context, int64_t done, int64_t of, const data_counts *counts)
-{
-	counting *c = context;
-	(void)counts;
-	if (done < of && done - c->reported < 500) return true;
-	c->reported = done;
-	training_note(c->l, "encoded %lld of %lld pictures", (long long)done, (long long)of);
-	return true;
-}
-
-/* The states of encoder k are taken from the cache where it has them and the encoder is not trained. */
-static bool take_cached_words(diffusion *d, int k, const cache_origin *ours, error *e)
-{
-	const char *found = cache_origin_in(d->cache)->words[k];
-	const text_config *t = &d->learner.family.text[k];
-	if (!*found || !d->conditions.texts.tokenizers[k] || d->conditions.texts.trained[k]) return true;
-	if (strcmp(found, ours->words[k]))
-		return fail(e, BAD_FILE,
-		    "%s: was made with another %s (%.12s…) than this run's (%.12s…), or for captions of another length",
-		    d->cache_folder, role_name((role)(TEXT_ENCODER + k)), found, ours->words[k]);
-	int width, pooled, tokens = cache_tokens(d->cache, k, &width, &pooled);
-	if (width != text_width(t) || pooled != text_pooled_width(t) || tokens != d->conditions.texts.tokens[k])
-		return fail(e, BAD_FILE, "%s: states of the %s are [%d,%d] and %d pooled, the model's are [%d,%d] and %d",
-		    d->cache_folder, role_name((role)(TEXT_ENCODER + k)), tokens, width, pooled, d->conditions.texts.tokens[k],
-		    text_width(t), text_pooled_width(t));
-	d->conditions.cached[k] = true;
-	return true;
-}
-
-/* A cache is of use to the models that made it alone. */
-static bool check_cache(diffusion *d, const training_listener *l, error *e)
-{
-	const cache_origin *found = cache_origin_in(d->cache);
-	cache_origin ours;
-	int taken = 0, left = 0, channels = d->learner.family.autoencoder.latent_channels;
-	if (!cache_origin_of(&d->learner, &d->conditions.texts, NULL, &ours, e)) return false;
-	if (cache_channels(d->cache) != channels)
-		return fail(e, BAD_FILE, "%s: its latents have %d channels, the model's have %d%s%s", d->cache_folder,
-		    cache_channels(d->cache), channels, *found->model ? ": it was made for " : "", found->model);
-	if (strcmp(found->autoencoder, ours.autoencoder))
-		return fail(e, BAD_FILE, "%s: was made with another autoencoder (%.12s…) than this run's (%.12s…)",
-		    d->cache_folder, found->autoencoder, ours.autoencoder);
-	for (int k = 0; k < TEXT_ENCODERS; k++) {
-		if (!take_cached_words(d, k, &ours, e)) return false;
-		taken += d->conditions.cached[k];
-		left += *found->words[k] && !d->conditions.cached[k];
-	}
-	training_note(l, "%lld cached latents%s%s", (long long)cache_count(d->cache), taken ? " and text states" : "",
-	    left ? "; its text states are not used, because the text encoder is trained" : "");
-	return true;
-}
-
-static bool open_given_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
-{
-	snprintf(d->cache_folder, sizeof d->cache_folder, "%s", source->path);
-	if (source->random_crop || source->random_flip)
-		return fail(e, BAD_USAGE, "%s: cached latents can be neither cropped nor mirrored anew", d->cache_folder);
-	return (d->cache = cache_open(d->cache_folder, e)) && check_cache(d, l, e);
-}
-
-/* The cache of this run: in the output's folder, made anew where it is of other pictures or of another autoencoder. */
-static bool make_own_cache(diffusion *d, const data_options *source, const training_listener *l, error *e)
-{
-	const train_options *o = d->options;
-	cache_origin wanted;
-	const caption_readers *t = d->keeps_texts ? &d->conditions.texts : NULL;
-	if (!path_next_to_output(o, ".cache", d->cache_folder, e) || !cache_origin_of(&d->learner, t, source, &wanted, e))
-		return false;
-	d->cache = is_cache(d->cache_folder) ? cache_open(d->cache_folder, NULL) : NULL;
-	if (d->cache && cache_origin_same(cache_origin_in(d->cache), &wanted)) return check_cache(d, l, e);
-	cache_close(d->cache);
-	counting counter = { .l = l };
-	cache_options how = { .folder = d->cache_folder,
-		.texts = t,
-		.stored = precision_of_cache(o),
-		.compute = d->compute,
-		.threads = threads_of(o),
-		.progress = count_latents,
-		.context = &counter };
-	d->cache = NULL;
-	return cache_write(&how, &d->learner, source, e) && (d->cache = cache_open(d->cache_folder, e)) &&
-	       check_cache(d, l, e);
-}
-
-static bool settle_scale(diffusion *d, bool measure, error *e)
-{
-	family *f = &d->learner.family;
-	if (d->options->latent_scale > 0) f->latent_scale = (float)d->options->latent_scale;
-	if (!measure) return true;
-	double deviation;
-	if (!cache_deviation(d->cache, &deviation, e)) return false;
-	f->latent_scale = (float)(1 / deviation);
-	return (deviation > 0 && isfinite(deviation)) ||
-	       fail(e, BAD_FILE, "the latents do not vary: is the autoencoder trained?");
-}
-
-/* From which picture on they are of the class at large. */
-static bool find_class(diffusion *d, const data_options *source, error *e)
-{
-	if (!d->cache && !*d->options->class_data_dir) return true;
-	data_options names = *source;
-	names.pixels = false;
-	data *set = data_open(&names, e);
-	if (set) d->class_first = data_class_first(set);
-	data_close(set);
-	return set != NULL;
-}
-
-/* Whether the set is encoded once, before the first step. */
-static bool keeps_latents(const diffusion *d, const data_options *source)
-{
-	const train_options *o = d->options;
-	return o->cache_latents && !is_stream(source->path) && !o->random_crop && !o->random_flip;
-}
-
-/* A word that is learned changes captions, and with them what T5 reads. */
-static bool keeps_texts(const diffusion *d, const data_options *source)
-{
-	const train_options *o = d->options;
-	return keeps_latents(d, source) && o->cache_text && !source->varies && o->job != TRAIN_EMBEDDING;
-}
-
-bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e)
-{
-	const train_options *o = d->options;
-	family *f = &d->learner.family;
-	int side = data_side(source), factor = vae_factor(&f->autoencoder);
-	d->keeps_texts = keeps_texts(d, source);
-	if (!sides_fit(source, f, e)) return false;
-	bool given = is_cache(source->path), streamed = !given && is_stream(source->path);
-	bool wanted = given || keeps_latents(d, source);
-	bool measure = !*o->model && o->latent_scale == 0;
-	if (measure && streamed) return fail(e, BAD_USAGE, "--latent_scale is missing: of a stream it is not measured");
-	if (given && !open_given_cache(d, source, l, e)) return false;
-	if (given) {
-		int height, width;
-		cache_size(d->cache, &height, &width);
-		if (height == width) source->resolution = source->crop = side = height * factor;
-	}
-	if (!given && (wanted || measure) && !make_own_cache(d, source, l, e)) return false;
-	if (!settle_scale(d, measure, e)) return false;
-	training_note(l, "latents are scaled by %g", (double)f->latent_scale);
-	f->size = side;
-	if (wanted) {
-		source->path = d->cache_folder;
-		source->pixels = false;
-		source->caption = source->class_path = source->class_caption = NULL; /* the cache has them */
-	} else {
-		cache_close(d->cache);
-		d->cache = NULL;
-	}
-	return find_class(d, source, e);
-}
-
 static bool finish(void *context, const char *path, error *e)
 {
 	const diffusion *d = context;
@@ -544,34 +236,17 @@ static bool finish(void *context, const char *path, error *e)
 
 static bool validate(void *context, const char *path, error *e) { return validation_draw(context, NULL, path, e); }
 
-/* Their weights, in what they compute in: what more they need is little. */
-size_t diffusion_others(void *context)
-{
-	const diffusion *d = context;
-	const learner *m = &d->learner;
-	size_t numbers = 0;
-	for (int i = 0; i < m->count; i++) {
-		role r = family_role_of(&m->family, m->weights[i].name);
-		bool text = r >= TEXT_ENCODER && r < FAMILY_ROLES && !m->weights[i].buffer;
-		if (!text || d->conditions.texts.trained[r - TEXT_ENCODER] || d->conditions.cached[r - TEXT_ENCODER]) continue;
-		bool table = strstr(m->weights[i].name, "embed") != NULL; /* is read where it lies */
-		if (!table && !d->keeps_texts) numbers += shape_count(m->weights[i].shape);
-	}
-	return numbers * dtype_size(d->compute);
-}
-
-bool diffusion_train(diffusion *d, task *t, const training_listener *l, error *e)
+bool diffusion_train(diffusion *d, task *t, data_options *source, const training_listener *l, error *e)
 {
 	const train_options *o = d->options;
-	bool done = false;
-	data_options source = data_options_of(o, l, d->learner.family.size);
+	bool done = false, given = is_cache(source->path);
 	t->others = diffusion_others;
-	bool given = is_cache(source.path), fine = survey_source(o, &source, l, e);
-	d->keeps_texts = keeps_texts(d, &source);
-	fine = fine && sides_fit(&source, &d->learner.family, e) &&
-	       (!given || diffusion_prepare_latents(d, &source, l, e)) && train_plan(t, o, &source, l, &done, e);
-	if (done) return fine;
-	return fine && (given || diffusion_prepare_latents(d, &source, l, e)) && train(t, o, &source, l, e);
+	if (!survey_source(o, source, l, e) || !sides_fit(source, &d->learner.family, e)) return false;
+	d->keeps_texts = diffusion_keeps_texts(d, source);
+	if (given && !diffusion_prepare_latents(d, source, l, e)) return false; /* the plan depends on what it holds */
+	if (!train_plan(t, o, source, l, &done, e)) return false;
+	if (done) return true;
+	return (given || diffusion_prepare_latents(d, source, l, e)) && train(t, o, source, l, e);
 }
 
 bool train_diffusion(const train_options *o, const training_listener *l, error *e)
@@ -582,7 +257,8 @@ bool train_diffusion(const train_options *o, const training_listener *l, error *
 		.learner = &d.learner, .context = &d, .build = diffusion_build, .fill = diffusion_fill, .finish = finish
 	};
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && diffusion_train(&d, &t, l, e);
+	data_options source = data_options_of(o, l, d.learner.family.size);
+	fine = fine && diffusion_train(&d, &t, &source, l, e);
 	diffusion_close(&d);
 	return fine;
 }

@@ -1,4 +1,5 @@
-/* diffusion.h - the parts of `train diffusion` that `train lora` and the tests use as well. */
+/* diffusion.h - what the jobs that train on latents and captions share: diffusion, lora, embedding, controlnet, cache.
+ */
 #ifndef SUMI_TRAIN_DIFFUSION_H
 #define SUMI_TRAIN_DIFFUSION_H
 #include "checkpoint/checkpoint.h"
@@ -30,22 +31,32 @@ typedef struct diffusion {
 	size_t room;         /* elements of one of them */
 } diffusion;
 
-/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. trains_words: something
- * of the text encoders that read chunks will be trained, though not their weights. */
+/* Reads the models and the vocabulary; d may be uninitialized and is to be closed in any case. trains_words: of the
+ * text encoders that read chunks something is trained: their weights where train_unet, else what the job adds. */
 bool diffusion_open(
     diffusion *d, const train_options *o, bool train_unet, bool trains_words, const training_listener *l, error *e);
 void diffusion_close(diffusion *d);
-/* Opens the cache that the set is, or encodes the set once where that is wanted, and settles the latent scale. Then
- * *source is the cache: captions without pixels; and d->conditions says which text states it holds. */
-bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
-
-/* Of a task: the text encoders that work in each step, about. */
-size_t diffusion_others(void *d);
-/* The set surveyed, the memory planned, and, unless --plan asks for no more, latents prepared and steps made. */
-bool diffusion_train(diffusion *d, task *t, const training_listener *l, error *e);
+/* The set surveyed, the memory planned, and, unless --plan asks for no more, latents prepared and steps made. *source:
+ * data_options_of(); changed as diffusion_prepare_latents() says. */
+bool diffusion_train(diffusion *d, task *t, data_options *source, const training_listener *l, error *e);
 /* Of a task. Inputs of the graph: x, t, target, weight, and those of conditions.h. */
 tensor diffusion_build(void *d, nn *n, int count, int height, int width);
 bool diffusion_fill(void *d, graph *g, const data_batch *b, error *e);
+
+/* ── diffusion_texts.c ── */
+/* Which text encoders there are, their tokenizers, and which are trained: of those that read chunks all or none. */
+bool diffusion_open_texts(diffusion *d, bool trained, const training_listener *l, error *e);
+/* Adds their weights to the learner's. trained: the weights are, of encoders that are trained. */
+bool diffusion_add_texts(diffusion *d, bool trained, error *e);
+/* Of a task: bytes of the text encoders that work in each step, about. */
+size_t diffusion_others(void *d);
+
+/* ── diffusion_latents.c ── */
+/* Whether the states of frozen text encoders are kept with the latents. */
+bool diffusion_keeps_texts(const diffusion *d, const data_options *source);
+/* Opens the cache that the set is, or encodes the set once where that is wanted, and settles the latent scale. Then
+ * *source is the cache: captions without pixels; and d->conditions says which text states it holds. */
+bool diffusion_prepare_latents(diffusion *d, data_options *source, const training_listener *l, error *e);
 
 /* What a family's denoiser is trained to answer; makes the schedule. */
 bool noising_of(const family *f, const train_options *o, noise_schedule *schedule, noising *n, error *e);

@@ -145,7 +145,8 @@ bool train_embedding(const train_options *o, const training_listener *l, error *
 	d->conditions.word = (new_word){ o->placeholder_token, 0, (int)o->num_vectors };
 	task t = { .learner = &d->learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && diffusion_train(d, &t, l, e);
+	data_options source = data_options_of(o, l, d->learner.family.size);
+	fine = fine && diffusion_train(d, &t, &source, l, e);
 	diffusion_close(d);
 	return fine;
 }

@@ -264,7 +264,8 @@ bool train_lora(const train_options *o, const training_listener *l, error *e)
 	task t = { .learner = &j.diffusion.learner, .context = &j, .build = build, .fill = fill_inputs, .finish = finish };
 	t.training = &j.paths;
 	if (*o->validation_prompts) t.validate = validate;
-	fine = fine && diffusion_train(&j.diffusion, &t, l, e);
+	data_options source = data_options_of(o, l, f->size);
+	fine = fine && diffusion_train(&j.diffusion, &t, &source, l, e);
 	diffusion_close(&j.diffusion);
 	return fine;
 }
