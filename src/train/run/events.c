@@ -1,4 +1,4 @@
-/* events.c - protocol buffers by hand: every buffer here is a few fields of a few types. */
+/* events.c - protocol buffers by hand: every message here is a few fields of a few types. */
 #include "train/run/events.h"
 #include "base/buffer.h"
 #include "io/picture.h"
@@ -54,7 +54,7 @@ static void put_bytes(buffer *m, int field, const void *bytes, size_t n)
 	buffer_add(m, bytes, n);
 }
 
-/* Puts the buffer and frees it. */
+/* Puts a message within a message, and frees it. */
 static void put_message(buffer *m, int field, buffer *inner)
 {
 	put_bytes(m, field, inner->data, inner->size);

@@ -40,9 +40,8 @@ bool learner_download(learner *m, error *e); /* and back: before the host reads 
 
 void learner_free(learner *m);
 /* Adds the weights of a component. From `lookup` (the tensors of a file, by key) where it is not NULL: every one must
- * be there with its shape. Else new ones, by the seed. Frozen ones are referred to;
- * trained ones get their memory, but their values only when they are asked for: a plan of what will not fit touches
- * none of it. */
+ * be there with its shape. Else new ones, by the seed. Frozen ones are referred to; trained ones get their memory, but
+ * their values only when they are asked for: a plan of what will not fit touches none of it. */
 bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e);
 /* Widens and copies, or draws, what trained weights begin with, where that was not done yet. */
 void learner_fill(learner *m);

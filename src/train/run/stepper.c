@@ -1,7 +1,6 @@
 /* stepper.c - from a batch to changed weights. */
 #include "train/run/stepper.h"
 #include "train/optimize/apply.h"
-#include "base/resources.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,22 +173,36 @@ static memory_plan plan_of(const stepper *s, const built *b)
 
 size_t memory_plan_total(const memory_plan *p) { return p->weights + p->optimizer + p->frozen + p->values + p->others; }
 
+void memory_plan_text(const memory_plan *p, char text[200])
+{
+	double unit = 1 << 20;
+	int n = snprintf(text, 200,
+	    "%.0f of trained weights, %.0f of the optimizer, %.0f of frozen weights, %.0f of values and gradients",
+	    (double)p->weights / unit, (double)p->optimizer / unit, (double)p->frozen / unit, (double)p->values / unit);
+	if (p->others && n < 200) snprintf(text + n, 200 - (size_t)n, ", %.0f of text encoders", (double)p->others / unit);
+}
+
+bool memory_plan_fits(const memory_plan *p, const device *d, bool more, int count, int height, int width, error *e)
+{
+	double unit = 1 << 20;
+	uint64_t needed = memory_plan_total(p), available = device_available(d);
+	char text[200];
+	memory_plan_text(p, text);
+	return needed <= available ||
+	       fail(e, NO_MEMORY,
+	           "%.0f MiB %sare needed for batches of %d of %dx%d (%s), %s has %.0f MiB: smaller batches, "
+	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
+	           (double)needed / unit, more ? "more " : "", count, width, height, text, device_owner(d),
+	           (double)available / unit);
+}
+
 /* What does not fit is refused here, with the figure, and not killed after hours. What of the plan is there already, as
  * when a second shape of batches comes, is not needed once more. */
 static bool check_room(const stepper *s, const built *b, error *e)
 {
 	memory_plan p = plan_of(s, b);
 	if (s->optimizer) p.weights = p.optimizer = p.others = 0;
-	double unit = 1 << 20;
-	uint64_t needed = memory_plan_total(&p), available = device_available(device_of(s));
-	return needed <= available ||
-	       fail(e, NO_MEMORY,
-	           "%.0f MiB %sare needed for batches of %d of %dx%d (%.0f of trained weights, %.0f of the optimizer, %.0f "
-	           "of frozen weights, %.0f of values and gradients%s), %s has %.0f MiB: smaller batches, "
-	           "--gradient_checkpointing, --optimizer adamw8bit or --mixed_precision bf16 need less",
-	           (double)needed / unit, s->optimizer ? "more " : "", b->count, b->width, b->height,
-	           (double)p.weights / unit, (double)p.optimizer / unit, (double)p.frozen / unit, (double)p.values / unit,
-	           p.others ? ", and text encoders" : "", device_owner(device_of(s)), (double)available / unit);
+	return memory_plan_fits(&p, device_of(s), s->optimizer != NULL, b->count, b->height, b->width, e);
 }
 
 static bool build(stepper *s, built *b, error *e)

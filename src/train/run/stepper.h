@@ -24,11 +24,14 @@ typedef struct memory_plan {
 	size_t optimizer; /* its state */
 	size_t frozen;    /* weights that are not trained, as they are computed with */
 	size_t values;    /* of a step: activations, gradients, trained weights as they are computed with */
-	size_t others;    /* what the task keeps besides: encoders of texts at work */
+	size_t others;    /* what the task keeps besides: text encoders at work */
 } memory_plan;
 /* Builds and compiles the step, and allocates nothing of it. */
 bool stepper_plan(stepper *s, int count, int height, int width, memory_plan *p, error *e);
 size_t memory_plan_total(const memory_plan *p);
+void memory_plan_text(const memory_plan *p, char text[200]); /* the parts, in MiB */
+/* Refuses what is more than the device has (NULL: the host), with the figures. more: besides what is there already. */
+bool memory_plan_fits(const memory_plan *p, const device *d, bool more, int count, int height, int width, error *e);
 
 /* Takes gradient_accumulation_steps batches. `number` is the step's, for messages; `rate` its learning rate. */
 bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result *r, error *e);

@@ -1,6 +1,5 @@
 /* trainer.c - the loop: steps, averages, log, checkpoints, and an orderly end. */
 #include "train/run/trainer.h"
-#include "base/resources.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "train/run/benchmark.h"
@@ -174,20 +173,14 @@ static int planned_side(const data_options *source)
 static bool report_plan(const memory_plan *p, const device *d, const data_options *source, const train_options *o,
     const training_listener *l, error *e)
 {
-	double unit = 1 << 20, total = (double)memory_plan_total(p) / unit, has = (double)device_available(d) / unit;
-	char others[80] = "";
+	double unit = 1 << 20;
+	char parts[200];
 	int side = planned_side(source);
-	if (p->others) snprintf(others, sizeof others, ", %.0f of text encoders", (double)p->others / unit);
-	training_note(l,
-	    "plan: %.0f MiB for batches of %d of %dx%d: %.0f of trained weights, %.0f of the optimizer, %.0f of frozen "
-	    "weights, %.0f of values and gradients%s; %s has %.0f MiB",
-	    total, source->batch, side, side, (double)p->weights / unit, (double)p->optimizer / unit,
-	    (double)p->frozen / unit, (double)p->values / unit, others, device_owner(d), has);
-	return o->plan || total <= has ||
-	       fail(e, NO_MEMORY,
-	           "%.0f MiB are needed, %s has %.0f: smaller batches, --gradient_checkpointing, --optimizer "
-	           "adamw8bit or --mixed_precision bf16 need less",
-	           total, device_owner(d), has);
+	memory_plan_text(p, parts);
+	training_note(l, "plan: %.0f MiB for batches of %d of %dx%d: %s; %s has %.0f MiB",
+	    (double)memory_plan_total(p) / unit, source->batch, side, side, parts, device_owner(d),
+	    (double)device_available(d) / unit);
+	return o->plan || memory_plan_fits(p, d, false, source->batch, side, side, e);
 }
 
 bool train_plan(
