@@ -147,7 +147,8 @@ static int read_arguments(sumi_training *run, const char *job, int argc, char **
 
 static int find_job(int argc, char **argv)
 {
-	if (argc < 2) return complain(2, "train what? autoencoder, diffusion, lora, embedding or controlnet; see sumi train --help");
+	if (argc < 2)
+		return complain(2, "train what? autoencoder, diffusion, lora, embedding or controlnet; see sumi train --help");
 	for (int i = 0; i < JOBS; i++)
 		if (!strcasecmp(argv[1], jobs[i])) return 0;
 	const char *near = nearest_name(job_name, argv[1]);

@@ -91,9 +91,3 @@ const float *words_run(caption_encoder *w, const char *const *captions, int n, e
 }
 
 size_t words_each(const caption_encoder *w) { return w->each; }
-
-size_t words_bytes(const caption_encoder *w)
-{
-	size_t values = graph_arena_bytes(w->g), setup = graph_setup_bytes(w->g);
-	return graph_constant_bytes(w->g) + (values > setup ? values : setup);
-}

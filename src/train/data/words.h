@@ -24,7 +24,6 @@ void words_free(caption_encoder *w); /* NULL is fine */
 /* n captions, at most `count` → for each of them states [tokens,width], then what is pooled, if anything is: owned
  * until the next call. NULL: failed. */
 const float *words_run(caption_encoder *w, const char *const *captions, int n, error *e);
-size_t words_each(const caption_encoder *w);  /* floats of one caption */
-size_t words_bytes(const caption_encoder *w); /* of memory */
+size_t words_each(const caption_encoder *w); /* floats of one caption */
 
 #endif

@@ -138,6 +138,23 @@ static bool fill_ids(
 	return a && y && z;
 }
 
+/* Makes ready the encoders at work for batches of `count`. */
+static bool open_words(conditions *c, const learner *m, int count, error *e)
+{
+	for (int k = 0; k < TEXT_ENCODERS; k++) {
+		if (!c->texts.tokens[k] || c->texts.trained[k] || c->cached[k]) continue;
+		if (c->batch != count) {
+			words_free(c->at_work[k]);
+			c->at_work[k] = NULL;
+		}
+		if (!c->at_work[k] && !(c->at_work[k] = words_new(m, k, c->texts.tokenizers[k], count, c->texts.tokens[k],
+		                            c->compute, c->threads, e)))
+			return false;
+	}
+	c->batch = count;
+	return true;
+}
+
 /* Each sample's states and what is pooled, one after the other; the caller frees. NULL: failed. */
 static float *states_for(conditions *c, const learner *m, int k, const data_batch *b, const bool *dropped,
     const cache *from, size_t each, error *e)
@@ -150,7 +167,7 @@ static float *states_for(conditions *c, const learner *m, int k, const data_batc
 		if (c->cached[k]) cache_words(from, k, dropped[i] ? -1 : b->picture[i], values + (size_t)i * each);
 	}
 	if (fine && !c->cached[k]) {
-		fine = conditions_open_words(c, m, b->count, NULL, e);
+		fine = open_words(c, m, b->count, e);
 		const float *states = fine ? words_run(c->at_work[k], captions, b->count, e) : NULL;
 		if ((fine = states != NULL)) memcpy(values, states, (size_t)b->count * each * sizeof *values);
 	}
@@ -214,22 +231,4 @@ bool conditions_fill(
 	}
 	if (c->zeros) fine = fine && fill_kept(g, b->count, dropped, e);
 	return fine && (!family_size_numbers(f) || fill_sizes(f, g, b, e));
-}
-
-bool conditions_open_words(conditions *c, const learner *m, int count, size_t *bytes, error *e)
-{
-	if (bytes) *bytes = 0;
-	for (int k = 0; k < TEXT_ENCODERS; k++) {
-		if (!c->texts.tokens[k] || c->texts.trained[k] || c->cached[k]) continue;
-		if (c->batch != count) {
-			words_free(c->at_work[k]);
-			c->at_work[k] = NULL;
-		}
-		if (!c->at_work[k] && !(c->at_work[k] = words_new(m, k, c->texts.tokenizers[k], count, c->texts.tokens[k],
-		                            c->compute, c->threads, e)))
-			return false;
-		if (bytes) *bytes += words_bytes(c->at_work[k]);
-	}
-	c->batch = count;
-	return true;
 }

@@ -21,13 +21,11 @@ typedef struct conditions {
 void conditions_free(conditions *c);
 
 /* Adds the context and the vector that the family's denoiser reads to *in, for `count` samples. Inputs of encoder k,
- * all with ".k" behind: states, pooled; or, where it is trained, ids, ends, new_words. Also sizes, and kept (0 where a
- * caption is dropped, else 1) where dropped captions are zeros. */
+ * whose names end in ".k": states, pooled; or, where it is trained, ids, ends, new_words. Also sizes, and kept (0 where
+ * a caption is dropped, else 1) where dropped captions are zeros. */
 void conditions_build(const conditions *c, const family *f, nn *n, int count, denoiser_inputs *in);
 /* Writes them. dropped[i]: sample i has no caption. `from` may be NULL where nothing is cached. */
 bool conditions_fill(
     conditions *c, const learner *m, graph *g, const data_batch *b, const bool *dropped, const cache *from, error *e);
-/* Makes ready the encoders at work for batches of `count`; bytes: the memory that they take. */
-bool conditions_open_words(conditions *c, const learner *m, int count, size_t *bytes, error *e);
 
 #endif
