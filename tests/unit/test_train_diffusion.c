@@ -25,11 +25,11 @@ static int make_base(void **state)
 	write_squares("squares", "green", green, "a green thing");
 	write_squares("squares", "blue", blue, "a blue thing");
 	snprintf(model_config, sizeof model_config, "model_config=%s", config);
-	RUN(TRAIN_AUTOENCODER, model_config, "train_data_dir=squares", "output=vae.safetensors", "max_train_steps=120",
+	RUN(TRAIN_AUTOENCODER, model_config, "train_data_dir=squares", "output=vae.safetensors", "max_train_steps=80",
 	    "train_batch_size=8", "learning_rate=3e-3");
 	RUN(TRAIN_DIFFUSION, model_config, "train_data_dir=squares", "vae=vae.safetensors", "output=base.safetensors",
-	    "train_batch_size=8", "max_train_steps=200", "learning_rate=3e-3", "train_text_encoder=true",
-	    "prediction_type=flow", "validation_prompts=a red thing|a green thing", "validation_steps=200",
+	    "train_batch_size=8", "max_train_steps=110", "learning_rate=4e-3", "train_text_encoder=true",
+	    "prediction_type=flow", "validation_prompts=a red thing|a green thing", "validation_steps=110",
 	    "validation_guidance=1", "validation_inference_steps=8");
 	return 0;
 }
@@ -48,7 +48,7 @@ static void test_samples_are_one_picture(void **state)
 	(void)state;
 	error e = { 0 };
 	picture p;
-	assert_true(picture_read(&p, scratch_path("base.training/sample-200.png"), 1 << 20, &e));
+	assert_true(picture_read(&p, scratch_path("base.training/sample-110.png"), 1 << 20, &e));
 	assert_int_equal(p.width, 2 * SIDE);
 	assert_int_equal(p.height, SIDE);
 	assert_true(redness(mean(p.rgb, 0, 0, p.width)) > 80);
@@ -62,8 +62,8 @@ static void test_lora_changes_the_picture(void **state)
 	(void)state;
 	write_squares("lora", "red", red, "a green thing");
 	RUN(TRAIN_LORA, "model=base.safetensors", "train_data_dir=lora", "output=lora.safetensors", "train_batch_size=8",
-	    "max_train_steps=60", "learning_rate=1e-2", "network_dim=4", "network_conv=true", "network_dropout=0.1",
-	    "train_text_encoder=true", "validation_prompts=a green thing", "validation_steps=60", "validation_guidance=1",
+	    "max_train_steps=40", "learning_rate=1e-2", "network_dim=4", "network_conv=true", "network_dropout=0.1",
+	    "train_text_encoder=true", "validation_prompts=a green thing", "validation_steps=40", "validation_guidance=1",
 	    "validation_inference_steps=8");
 	const char *base = scratch_path("base.safetensors"), *file = scratch_path("lora.safetensors");
 	char half[200];
@@ -73,7 +73,7 @@ static void test_lora_changes_the_picture(void **state)
 	assert_true(redness(drawn(base, "a green thing", half, NULL)) < without + 1);
 	error e = { 0 };
 	picture p; /* what was drawn from memory before the file was written */
-	assert_true(picture_read(&p, scratch_path("lora.training/sample-60.png"), 1 << 20, &e));
+	assert_true(picture_read(&p, scratch_path("lora.training/sample-40.png"), 1 << 20, &e));
 	assert_true(redness(mean(p.rgb, 0, 0, SIDE)) > without + 100);
 	picture_free(&p);
 }
@@ -106,7 +106,7 @@ static void test_new_word(void **state)
 	write_squares("word", "red", red, "a zork thing");
 	mkdir(scratch_path("words"), 0777);
 	RUN(TRAIN_EMBEDDING, "model=base.safetensors", "train_data_dir=word", "output=words/zork.safetensors",
-	    "train_batch_size=8", "max_train_steps=100", "learning_rate=2e-2", "placeholder_token=zork",
+	    "train_batch_size=8", "max_train_steps=70", "learning_rate=2e-2", "placeholder_token=zork",
 	    "initializer_token=green", "num_vectors=2", "adam_weight_decay=0");
 	const char *base = scratch_path("base.safetensors"), *words = scratch_path("words");
 	double before = redness(drawn(base, "a green green thing", NULL, NULL));
