@@ -289,14 +289,15 @@ typedef struct sumi_options {
 	 * percentile. NULL: plain. */
 	const char *guidance_method;
 	/* The autoencoder works in tiles of about this side, in pixels, which bounds its memory and takes longer: 256 at
-	 * least, for most models. 0: in one piece, or, where that would take more than max_memory, in tiles as large as
-	 * fit; a note says so. */
+	 * least for most models, 448 for a tiny autoencoder. 0: in one piece, or, where that would take more than
+	 * max_memory, in tiles as large as fit; a note says so. */
 	int tile_size;
 	/* How init and mask are used, as in A1111. Without a mask the last four do nothing. */
-	const char *resize_mode; /* init of another shape: "resize" (NULL) stretches it, "crop" cuts off, "pad" adds edges */
+	const char
+	    *resize_mode; /* init of another shape: "resize" (NULL) stretches it, "crop" cuts off, "pad" adds edges */
 	int extend_left, extend_right, extend_up, extend_down; /* pixels around init that are painted too */
-	double mask_blur;      /* standard deviation in pixels of a Gaussian blur of the mask; 0: none */
-	bool mask_inverted;    /* black is painted and white stays */
+	double mask_blur;   /* standard deviation in pixels of a Gaussian blur of the mask; 0: none */
+	bool mask_inverted; /* black is painted and white stays */
 	/* Grey is not rounded to black or white, but says how late in the steps a place may begin to change (differential
 	 * diffusion, Levin and Fried 2023): white at once, black never. */
 	bool mask_soft;

@@ -2,6 +2,8 @@
 #include "models/taesd.h"
 #include <stdio.h>
 
+enum { LEVELS = 3, BLOCKS = 3, BLOCK_REACH = 3 }; /* blocks of a level; convolutions of 3×3 in a block */
+
 static tensor numbered_conv(nn *n, int i, tensor x, int out, int stride, bool bias)
 {
 	char name[16];
@@ -34,9 +36,9 @@ tensor taesd_encode(nn *n, const taesd_config *c, tensor image)
 	int i = 0;
 	tensor x = numbered_conv(n, i++, cast(g, image, graph_compute(g)), c->channels, 1, true);
 	x = block(n, i++, x, false);
-	for (int level = 0; level < 3; level++) {
+	for (int level = 0; level < LEVELS; level++) {
 		x = numbered_conv(n, i++, x, c->channels, 2, false);
-		for (int k = 0; k < 3; k++) x = block(n, i++, x, c->pool && level == 2);
+		for (int k = 0; k < BLOCKS; k++) x = block(n, i++, x, c->pool && level == 2);
 	}
 	return cast(g, numbered_conv(n, i, x, c->latent_channels, 1, true), REAL);
 }
@@ -48,11 +50,19 @@ tensor taesd_decode(nn *n, const taesd_config *c, tensor latent)
 	tensor x = affine(g, activate(g, affine(g, latent, 1 / 3.f, 0), TANH), 3, 0); /* 0: soft clamp to ±3 */
 	x = numbered_conv(n, ++i, cast(g, x, graph_compute(g)), c->channels, 1, true);
 	x = activate(g, x, RELU), i++;
-	for (int level = 0; level < 3; level++) {
-		for (int k = 0; k < 3; k++) x = block(n, ++i, x, c->pool && level == 0);
+	for (int level = 0; level < LEVELS; level++) {
+		for (int k = 0; k < BLOCKS; k++) x = block(n, ++i, x, c->pool && level == 0);
 		x = resize_nearest(g, x, 2 * dim(g, x, 1), 2 * dim(g, x, 2)), i++;
 		x = numbered_conv(n, ++i, x, c->channels, 1, false);
 	}
 	x = block(n, ++i, x, false);
 	return cast(g, numbered_conv(n, ++i, x, 3, 1, true), REAL);
+}
+
+/* Each convolution reaches one place of its level farther, from the picture down to the latent. */
+int taesd_decode_reach(void)
+{
+	int reach = 1 + BLOCK_REACH;
+	for (int level = 0; level < LEVELS; level++) reach = (reach + 1 + 1) / 2 + BLOCKS * BLOCK_REACH;
+	return reach + 1;
 }

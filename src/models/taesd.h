@@ -14,5 +14,7 @@ typedef struct taesd_config {
 tensor taesd_encode(nn *n, const taesd_config *c, tensor image);
 /* → [N,8h,8w,3] about 0…1 */
 tensor taesd_decode(nn *n, const taesd_config *c, tensor latent);
+/* How many positions from a latent's lie the farthest that its pixels depend on, but through the norms of pools. */
+int taesd_decode_reach(void);
 
 #endif

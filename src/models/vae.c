@@ -85,6 +85,23 @@ int vae_shallow_levels(const vae_config *c)
 	return level;
 }
 
+/* Counted in places of each level beyond those that lie within one of the features: two convolutions of 3×3 in a
+ * residual block, and one that reaches two places to the right from the level above. */
+int vae_encode_reach(const vae_config *c)
+{
+	int shallow = vae_shallow_levels(c), reach = 0;
+	for (int level = shallow - 1; level >= 0; level--) reach = 2 * reach + 1 + 2 * c->blocks;
+	return (reach + 1 + (1 << shallow) - 1) >> shallow;
+}
+
+/* From conv_out to the features: residual blocks and the convolution that follows each enlarging. */
+int vae_decode_reach(const vae_config *c)
+{
+	int shallow = vae_shallow_levels(c), reach = 1;
+	for (int level = 0; level < shallow; level++) reach = (reach + 2 * (c->blocks + 1) + 1 + 1) / 2;
+	return reach;
+}
+
 static tensor down(nn *n, const vae_config *c, tensor x, int first, int end)
 {
 	graph *g = n->g;

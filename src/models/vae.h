@@ -35,6 +35,10 @@ tensor vae_encode_shallow(nn *n, const vae_config *c, tensor image);
 tensor vae_encode_deep(nn *n, const vae_config *c, tensor x);
 tensor vae_decode_deep(nn *n, const vae_config *c, tensor latent);
 tensor vae_decode_shallow(nn *n, const vae_config *c, tensor x);
+/* The reach of each shallow part, in places of the features: what it gives within one of them depends on no place that
+ * is farther from it, but through the statistics of norms. */
+int vae_encode_reach(const vae_config *c);
+int vae_decode_reach(const vae_config *c);
 
 /* The distribution that moments [N,h,w,2C] describe. */
 tensor vae_mean(graph *g, tensor moments);

@@ -9,20 +9,22 @@ typedef struct decoder_shapes {
 	tiles rows, columns; /* units: places of the features between the two parts; of the latent, of a tiny decoder */
 	int scale;           /* places of a unit's side in the picture */
 	int channels;        /* of a unit */
+	int reach;           /* of the network that is run in tiles, in units */
 } decoder_shapes;
 
 static decoder_shapes shapes_of(const model *m, const decoding *d)
 {
 	const vae_config *c = &m->family.autoencoder;
 	int shallow = vae_shallow_levels(c), factor = vae_factor(c);
-	decoder_shapes y = { .d = *d, .scale = factor, .channels = c->latent_channels };
+	decoder_shapes y = { .d = *d, .scale = factor, .channels = c->latent_channels, .reach = taesd_decode_reach() };
 	if (!d->tiny) {
 		y.scale = 1 << shallow;
 		y.channels = c->multiplier[shallow] * c->channels;
+		y.reach = vae_decode_reach(c);
 	}
 	int units = factor / y.scale; /* of a latent position's side */
-	y.rows = tiles_of(d->height * units, d->tile / y.scale);
-	y.columns = tiles_of(d->width * units, d->tile / y.scale);
+	y.rows = tiles_of(d->height * units, d->tile / y.scale, y.reach);
+	y.columns = tiles_of(d->width * units, d->tile / y.scale, y.reach);
 	return y;
 }
 
@@ -86,7 +88,8 @@ uint64_t tile_features(const job *j)
 int smallest_tile(const job *j)
 {
 	decoding d = decoding_of(j, 1);
-	return SMALLEST_TILE * shapes_of(j->m, &d).scale;
+	decoder_shapes y = shapes_of(j->m, &d);
+	return least_tile(y.reach) * y.scale;
 }
 
 static int decoding_networks(

@@ -51,9 +51,10 @@ typedef struct encoder_shapes {
 static encoder_shapes shapes_of(const job *j)
 {
 	const vae_config *c = &j->m->family.autoencoder;
-	int shallow = vae_shallow_levels(c), scale = 1 << shallow;
-	return (encoder_shapes){ tiles_of(j->height / scale, j->tile / scale), tiles_of(j->width / scale, j->tile / scale),
-		scale, c->channels * (shallow ? c->multiplier[shallow - 1] : 1) };
+	int shallow = vae_shallow_levels(c), scale = 1 << shallow, reach = vae_encode_reach(c);
+	return (encoder_shapes){ tiles_of(j->height / scale, j->tile / scale, reach),
+		tiles_of(j->width / scale, j->tile / scale, reach), scale,
+		c->channels * (shallow ? c->multiplier[shallow - 1] : 1) };
 }
 
 static void build_tile(nn *n, const model *m, stage *s, const void *shapes)

@@ -4,18 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FADE: over how many units a tile goes over into the next. SAMPLE: side of the pieces that the sample is made of.
- * MOST_ROUNDS: after so many, the statistics are taken as they are. AGREED: by how much of a standard deviation they
- * may still be off. */
-enum { FADE = 4, SAMPLE = 8, MOST_ROUNDS = 6 };
+/* FADE: over how many units a tile goes over into the next. LEAST_OWN: what the shortest tile has between its margins.
+ * SAMPLE: side of the pieces that the sample is made of. MOST_ROUNDS: after so many, the statistics are taken as they
+ * are. AGREED: by how much of a standard deviation they may still be off. */
+enum { FADE = 2, LEAST_OWN = 16, SAMPLE = 8, MOST_ROUNDS = 6 };
 static const double AGREED = 2e-3;
 
 /* ── where tiles lie ── */
 
-tiles tiles_of(int length, int most)
+/* Half of the fade lies outside of what is a tile's own, and has to be right too. */
+static int overlap_of(int reach) { return 2 * (reach + FADE / 2); }
+
+int least_tile(int reach) { return overlap_of(reach) + LEAST_OWN; }
+
+tiles tiles_of(int length, int most, int reach)
 {
-	int overlap = 2 * TILE_MARGIN;
-	if (most < SMALLEST_TILE) most = SMALLEST_TILE;
+	int overlap = overlap_of(reach);
+	if (most < least_tile(reach)) most = least_tile(reach);
 	if (length <= most) return (tiles){ length, length, 1 };
 	int count = (length - overlap + most - overlap - 1) / (most - overlap);
 	return (tiles){ length, (length - overlap + count - 1) / count + overlap, count };

@@ -1,4 +1,4 @@
-/* tiles.h - a network that sees but the neighbourhood of each place, run over a large picture in tiles that overlap:
+/* tiles.h - a network that sees but a neighbourhood of each place, run over a large picture in tiles that overlap:
  * its memory is a tile's. Seams are avoided in two ways.
  *
  * Group norms take the statistics of the whole picture. Each round begins with a sample, one tile of small pieces from
@@ -6,21 +6,22 @@
  * every tile; what all tiles measure together corrects the next. Three or four rounds agree to 1/500 of a standard
  * deviation, and the last one's results are taken.
  *
- * Each tile is computed with a margin, in which it fades into its neighbour.
+ * Each tile is computed with a margin as wide as the network's reach, so that the zeros which convolutions find outside
+ * it change no place that is taken from it, and fades into its neighbour.
  *
  * Lengths are in units: the places of the smaller of input and output. */
 #ifndef SUMI_PIPELINE_TILES_H
 #define SUMI_PIPELINE_TILES_H
 #include "pipeline/stage.h"
 
-enum { TILE_MARGIN = 8, SMALLEST_TILE = 4 * TILE_MARGIN };
-
 typedef struct tiles { /* of one axis */
 	int length, tile, count;
 } tiles;
 
-/* Tiles of at most this length, as small as so many of them can be, with TILE_MARGIN of overlap on either side. */
-tiles tiles_of(int length, int most);
+/* Tiles of at most this length, or of the least, as small as so many of them can be. reach: how many units from a unit
+ * lies the farthest of what its result depends on, statistics left out. */
+tiles tiles_of(int length, int most, int reach);
+int least_tile(int reach); /* shorter ones would be little but margins */
 
 /* A network for a tile: in[0] is the tile, in[1] and in[2] are norms.own and norms.relative; what nn_group_norm()
  * enters is in norms. */
