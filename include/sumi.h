@@ -210,8 +210,8 @@ typedef struct sumi_control {
 	/* "balanced" (NULL), "prompt": the prompt is more important, "control": the picture is more important, or "guess":
 	 * diffusers' guess mode, for no prompt at all. */
 	const char *mode;
-	int canny_low,
-	    canny_high; /* high > 0: it reads the edges of image by Canny with these thresholds, 100 and 200 say */
+	/* high > 0: it reads the edges of image by Canny with these thresholds; 100 and 200 are usual. */
+	int canny_low, canny_high;
 } sumi_control;
 
 SUMI_API void sumi_control_init(sumi_control *control, size_t size);
@@ -292,9 +292,11 @@ typedef struct sumi_options {
 	 * least for most models, 448 for a tiny autoencoder. 0: in one piece, or, where that would take more than
 	 * max_memory, in tiles as large as fit; a note says so. */
 	int tile_size;
-	/* How init and mask are used, as in A1111. Without a mask the last four do nothing. */
+	/* How init and mask are used, as in A1111. Without a mask or an extension, mask_blur and mask_padding do nothing,
+	 * and mask_inverted, mask_soft, only_masked and mask_fill are refused. */
 	const char
-	    *resize_mode; /* init of another shape: "resize" (NULL) stretches it, "crop" cuts off, "pad" adds edges */
+	    *resize_mode; /* init of another shape: "resize" (NULL) stretches it, "crop" cuts off, "pad" repeats edges
+	                   */
 	int extend_left, extend_right, extend_up, extend_down; /* pixels around init that are painted too */
 	double mask_blur;   /* standard deviation in pixels of a Gaussian blur of the mask; 0: none */
 	bool mask_inverted; /* black is painted and white stays */

@@ -5,9 +5,9 @@
 #include "checkpoint/caller.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
-#include "pipeline/read_parameters.h"
 #include "pipeline/engine.h"
 #include "pipeline/grid.h"
+#include "pipeline/read_parameters.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -92,7 +92,6 @@ static void put_sizes(const job *j, parameters *p)
 /* As A1111 names what it did with the mask; what it has no name for comes last. */
 static void put_mask(const job *j, parameters *p)
 {
-	static const char *const fills[] = { "original", "fill", "latent noise", "latent nothing" };
 	const sumi_options *o = j->o;
 	if (o->resize_mode && strcasecmp(o->resize_mode, "resize")) parameters_text(p, "Resize mode", o->resize_mode);
 	if (o->mask_blur > 0) parameters_number(p, "Mask blur", o->mask_blur);
@@ -101,7 +100,7 @@ static void put_mask(const job *j, parameters *p)
 		parameters_integer(p, "Masked area padding", o->mask_padding);
 	}
 	if (o->mask_inverted) parameters_text(p, "Mask mode", "Inpaint not masked");
-	if (j->fill) parameters_text(p, "Masked content", fills[j->fill]);
+	if (j->fill) parameters_text(p, "Masked content", mask_filling_name(j->fill));
 	if (o->mask_soft) parameters_text(p, "Soft mask", "true");
 	if (o->extend_left || o->extend_right || o->extend_up || o->extend_down) {
 		char text[64];

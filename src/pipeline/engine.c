@@ -5,8 +5,8 @@
 #include "pipeline/denoise.h"
 #include "pipeline/describe.h"
 #include "pipeline/encode.h"
-#include "pipeline/hires.h"
 #include "pipeline/finite.h"
+#include "pipeline/hires.h"
 #include "pipeline/latent.h"
 #include "pipeline/picture.h"
 #include "pipeline/preview.h"
@@ -59,17 +59,20 @@ static void count_stage(const stage *s, uint64_t together, uint64_t *most, const
 	note_stage(w, s);
 }
 
-/* The bytes of a group's control networks, compiled. */
+/* The bytes of a group's control networks, compiled, of what they give and of one's hints. */
 static uint64_t control_bytes(session *s, job *const *jobs, int count, const watcher *w, error *e)
 {
-	uint64_t all = 0;
-	for (int i = 0; i < jobs[0]->control_count; i++) {
+	const job *j = jobs[0];
+	uint64_t all = 0, items = (uint64_t)count * (uint64_t)j->text.branches;
+	if (!j->control_count) return 0;
+	for (int i = 0; i < j->control_count; i++) {
 		const stage *one = control_network(s, jobs, count, i, e);
 		if (!one) return 0;
 		all += stage_bytes(one);
 		note_stage(w, one);
 	}
-	return all + sizeof(float) * 2 * control_values(jobs[0], count * jobs[0]->text.branches);
+	uint64_t hints = items * (uint64_t)j->width * (uint64_t)j->height * 3;
+	return all + sizeof(float) * (2 * control_values(j, (int)items) + hints);
 }
 
 /* The bytes of what makes previews while the denoiser is there. */

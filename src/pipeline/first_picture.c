@@ -25,6 +25,10 @@ typedef enum fitting { STRETCHED, CROPPED, PADDED } fitting;
 
 /* ── options ── */
 
+static const char *const fills[] = { "original", "fill", "latent noise", "latent nothing" };
+
+const char *mask_filling_name(mask_filling f) { return fills[f]; }
+
 static bool choice(const char *name, const char *value, const char *const *names, int count, int *to, error *e)
 {
 	*to = 0;
@@ -36,7 +40,6 @@ static bool choice(const char *name, const char *value, const char *const *names
 
 static bool read_choices(const sumi_options *o, int *fill, int *fit, error *e)
 {
-	static const char *const fills[] = { "original", "fill", "latent noise", "latent nothing" };
 	static const char *const fits[] = { "resize", "crop", "pad" };
 	return choice("mask fill", o->mask_fill, fills, 4, fill, e) &&
 	       choice("resize mode", o->resize_mode, fits, 3, fit, e);
@@ -51,15 +54,13 @@ bool first_picture_size(const sumi_options *o, int sides[2])
 
 static bool check(const sumi_options *o, int fill, int fit, error *e)
 {
-	int sides[2] = { o->extend_left | o->extend_right, o->extend_up | o->extend_down };
-	bool extended = sides[0] || sides[1], masked = o->mask || extended;
+	int sides[2];
+	bool extended = o->extend_left || o->extend_right || o->extend_up || o->extend_down, masked = o->mask || extended;
 	bool of_mask = o->mask || o->mask_inverted || o->mask_soft || o->only_masked || fill || extended;
 	if (o->mask_blur < 0 || !(o->mask_blur <= 256))
 		return fail(e, BAD_USAGE, "mask blur %g: between 0 and 256", o->mask_blur);
 	if (o->mask_padding < 0 || o->mask_padding > 65535)
 		return fail(e, BAD_USAGE, "mask padding %d: between 0 and 65535", o->mask_padding);
-	if (sides[0] < 0 || sides[1] < 0)
-		return fail(e, BAD_USAGE, "a picture is extended by 0 pixels or more on each side");
 	if (!o->init && (of_mask || fit)) return fail(e, BAD_USAGE, "a mask needs a picture to begin from");
 	if (o->init && first_picture_size(o, sides) && (sides[0] > 65535 || sides[1] > 65535))
 		return fail(e, BAD_USAGE, "the picture is extended to %d×%d; sides are at most 65535", sides[0], sides[1]);

@@ -9,6 +9,7 @@
 #include <sumi.h>
 
 typedef enum mask_filling { ORIGINAL_FILL, SURROUNDING_FILL, LATENT_NOISE_FILL, LATENT_NOTHING_FILL } mask_filling;
+const char *mask_filling_name(mask_filling f); /* as the option has it, and A1111 */
 
 struct job;
 

@@ -69,6 +69,15 @@ static bool check_sizes(const sumi_options *o, error *e)
 	       within("negative aesthetic score", o->negative_aesthetic_score, 0, 10, e);
 }
 
+/* Before anything adds them up. */
+static bool check_extension(const sumi_options *o, error *e)
+{
+	return within("picture extended to the left by", o->extend_left, 0, 65535, e) &&
+	       within("picture extended to the right by", o->extend_right, 0, 65535, e) &&
+	       within("picture extended upwards by", o->extend_up, 0, 65535, e) &&
+	       within("picture extended downwards by", o->extend_down, 0, 65535, e);
+}
+
 static bool check_numbers(const sumi_options *o, error *e)
 {
 	return within("steps", o->steps, 1, 10000, e) && within("guidance", o->guidance, -HUGE_VAL, 1000, e) &&
@@ -76,7 +85,7 @@ static bool check_numbers(const sumi_options *o, error *e)
 	       within("start of the skip of guidance", o->guidance_skip_from, 0, 1, e) &&
 	       within("end of the skip of guidance", o->guidance_skip_to, 0, 1, e) &&
 	       within("flow shift", o->flow_shift, 0, 100, e) &&
-	       within("start of the refiner", o->refiner_start, 0, 1, e) && check_sizes(o, e) &&
+	       within("start of the refiner", o->refiner_start, 0, 1, e) && check_sizes(o, e) && check_extension(o, e) &&
 	       within("perturbed-attention guidance", o->pag_scale, 0, 100, e) &&
 	       within("skip-layer guidance", o->slg_scale, -HUGE_VAL, 100, e) &&
 	       within("start of the skip of layers", o->skip_layer_start, 0, 1, e) &&

@@ -40,7 +40,8 @@ typedef struct kept_states {
 enum { MOST_TEXTS = 64 };
 
 typedef struct second_model {
-	model *m; /* owned */
+	model *m;                /* owned */
+	struct timespec changed; /* when its file was last written */
 	struct second_model *next;
 } second_model;
 
@@ -91,13 +92,14 @@ static struct timespec time_of(const char *path)
 	return stat(path, &s) ? (struct timespec){ 0 } : s.st_mtim;
 }
 
+static bool same_time(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
 static bool same_files(const adapter_set *a, const adapter_list *l)
 {
 	if (a->files.count != l->count) return false;
 	for (int i = 0; i < l->count; i++) {
-		struct timespec t = time_of(l->files[i].path);
 		if (strcmp(a->files.files[i].path, l->files[i].path) || a->files.files[i].strength != l->files[i].strength ||
-		    t.tv_sec != a->changed[i].tv_sec || t.tv_nsec != a->changed[i].tv_nsec)
+		    !same_time(time_of(l->files[i].path), a->changed[i]))
 			return false;
 	}
 	return true;
@@ -215,8 +217,9 @@ const adapter_set *session_adapters(session *s, const model *m, adapter_list *l,
 
 const model *session_refiner(session *s, const char *path, const watcher *w, error *e)
 {
+	struct timespec t = time_of(path);
 	for (second_model *r = s->refiners; r; r = r->next)
-		if (!strcmp(r->m->path, path)) return r->m;
+		if (!strcmp(r->m->path, path) && same_time(t, r->changed)) return r->m;
 	sumi_model_options o = sumi_model_defaults();
 	if (w) o.listener = &w->listener;
 	o.threads = s->m->threads;
@@ -228,6 +231,7 @@ const model *session_refiner(session *s, const char *path, const watcher *w, err
 	}
 	r->m->compute = s->m->compute;
 	r->m->backend = s->m->backend;
+	r->changed = t;
 	r->next = s->refiners;
 	s->refiners = r;
 	return r->m;
@@ -239,8 +243,7 @@ const control_file *session_control(session *s, const char *path, const watcher 
 {
 	struct timespec t = time_of(path);
 	for (kept_control *c = s->controls; c; c = c->next)
-		if (!strcmp(control_path(c->file), path) && t.tv_sec == c->changed.tv_sec && t.tv_nsec == c->changed.tv_nsec)
-			return c->file;
+		if (!strcmp(control_path(c->file), path) && same_time(t, c->changed)) return c->file;
 	kept_control *c = calloc(1, sizeof *c);
 	if (!c) return fail(e, NO_MEMORY, "out of memory for a control network"), NULL;
 	*c = (kept_control){ control_open(path, &s->m->family, e), t, s->controls };

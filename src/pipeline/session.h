@@ -19,7 +19,8 @@ const model *adapter_set_model(const adapter_set *a);
 
 /* ── a second model ── */
 
-/* The model of this file, opened once, to compute as the session's does. Lives as adapter sets do. NULL: failed. */
+/* The model of this file, opened unless it is open already and has not changed, to compute as the session's does. Lives
+ * as adapter sets do. NULL: failed. */
 const model *session_refiner(session *s, const char *path, const watcher *w, error *e);
 
 /* ── control networks ── */

@@ -16,6 +16,9 @@ struct sumi_upscaler {
 	upscaler_machine machine;
 };
 
+/* Pixels to a side that the network reads as one place. */
+static int square_of(const upscaler *u) { return u->config.kind == RRDB ? u->config.unshuffle : 1; }
+
 int upscaler_scale(const upscaler *u) { return u->config.scale; }
 const char *upscaler_name(const upscaler *u) { return u->name; }
 
@@ -43,7 +46,7 @@ static bool bind(void *context, const char *name, shape s, dtype *d, const void 
 /* Compiled for width × height pixels, both multiples of `unshuffle`; its memory is known then. */
 static bool network_compile(tile_network *y, const upscaler *u, int width, int height, error *e)
 {
-	int square = u->config.kind == RRDB ? u->config.unshuffle : 1;
+	int square = square_of(u);
 	y->g = graph_new(u->machine.compute);
 	if (!y->g) return fail(e, NO_MEMORY, "out of memory for a graph");
 	nn n = { .g = y->g, .wide_sums = true };
@@ -65,8 +68,7 @@ static uint64_t network_bytes(const tile_network *y)
 static bool check_weights(const upscaler *u, error *e)
 {
 	tile_network y = { 0 };
-	int side = u->config.kind == RRDB ? u->config.unshuffle : 1;
-	bool fine = network_compile(&y, u, side, side, e);
+	bool fine = network_compile(&y, u, square_of(u), square_of(u), e);
 	graph_free(y.g);
 	return fine;
 }
@@ -130,7 +132,7 @@ static int mirrored(int i, int end)
  * square is mirrored. */
 static void gather(const canvas *c, rectangle from, int width, int height, float *to)
 {
-	int square = c->u->config.kind == RRDB ? c->u->config.unshuffle : 1;
+	int square = square_of(c->u);
 	for (int y = 0; y < height; y += square)
 		for (int x = 0; x < width; x += square)
 			for (int k = 0; k < 3; k++)
@@ -191,7 +193,7 @@ static int rounded_up(int x, int multiple) { return (x + multiple - 1) / multipl
 static bool run_alike(canvas *c, int first, bool *done, int *count, const watcher *w, error *e)
 {
 	rectangle like = padded(c, tile_at(c, first));
-	int square = c->u->config.kind == RRDB ? c->u->config.unshuffle : 1, tiles = c->columns * c->rows;
+	int square = square_of(c->u), tiles = c->columns * c->rows;
 	int width = rounded_up(like.width, square), height = rounded_up(like.height, square);
 	tile_network y = { 0 };
 	bool fine = network_compile(&y, c->u, width, height, e) && graph_allocate(y.g, NULL, NULL, e);
@@ -241,7 +243,7 @@ static uint64_t allowed_bytes(const upscaler *u)
 /* Bytes for a tile with its pad. */
 static bool bytes_for(const canvas *c, int tile, uint64_t *bytes, error *e)
 {
-	int square = c->u->config.kind == RRDB ? c->u->config.unshuffle : 1;
+	int square = square_of(c->u);
 	canvas alike = *c;
 	alike.tile = tile;
 	alike.columns = (c->width + tile - 1) / tile;
@@ -255,6 +257,13 @@ static bool bytes_for(const canvas *c, int tile, uint64_t *bytes, error *e)
 	return fine;
 }
 
+/* What the result takes, as floats and as bytes. */
+static uint64_t result_bytes(const canvas *c)
+{
+	uint64_t scale = (uint64_t)c->u->config.scale;
+	return (sizeof(float) + 1) * 3 * scale * scale * (uint64_t)c->width * (uint64_t)c->height;
+}
+
 /* The whole, or halves of it until there is room. */
 static bool choose_tile(canvas *c, const watcher *w, error *e)
 {
@@ -263,6 +272,7 @@ static bool choose_tile(canvas *c, const watcher *w, error *e)
 	uint64_t bytes = 0, allowed = allowed_bytes(c->u);
 	for (bool given = c->tile > 0;; tile = (tile + 1) / 2) {
 		if (!bytes_for(c, tile, &bytes, e)) return false;
+		bytes += result_bytes(c);
 		if (bytes <= allowed || given || tile <= SMALLEST) break;
 	}
 	if (bytes > allowed)

@@ -2,6 +2,7 @@
  * around a picture. What is not painted keeps its bytes, and where painting ends no seam is seen. */
 #include "scratch.h"
 #include "io/blur.h"
+#include <limits.h>
 #include <math.h>
 #include <sumi.h>
 
@@ -318,6 +319,8 @@ static void nonsense_is_refused(void **state)
 	refused(m, &o, "blur");
 	o.mask_blur = 0;
 	o.extend_left = -8;
+	refused(m, &o, "extended");
+	o.extend_left = o.extend_right = INT_MAX; /* their sum is -2 */
 	refused(m, &o, "extended");
 	o = begin(NULL, black);
 	refused(m, &o, "begin from");

@@ -253,9 +253,29 @@ static void comfyui_is_read(void **state)
 	}
 }
 
+/* Looked through once, however long what is no value is. */
+static void long_lines_take_no_time(void **state)
+{
+	(void)state;
+	enum { LENGTH = 2000000 };
+	static const char fillings[] = "a -\t,";
+	char *text = malloc(LENGTH + 1);
+	assert_non_null(text);
+	for (const char *c = fillings; *c; c++) {
+		error e = { 0 };
+		memset(text, *c, LENGTH);
+		memcpy(text, "Steps: 1, x: y\"", 15);
+		text[LENGTH - 1] = '.';
+		text[LENGTH] = 0;
+		assert_false(parameters_read(text, keep_value, NULL, &e));
+		assert_int_equal(e.status, BAD_FILE);
+	}
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(prompts_come_back), cmocka_unit_test(values_come_back),
-		cmocka_unit_test(a1111_is_read), cmocka_unit_test(comfyui_is_read) };
+		cmocka_unit_test(a1111_is_read), cmocka_unit_test(comfyui_is_read), cmocka_unit_test(long_lines_take_no_time) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

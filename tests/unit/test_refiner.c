@@ -131,6 +131,33 @@ static void a_batch_of_some_that_are_refined(void **state)
 	sumi_close(m);
 }
 
+/* A session draws by the file that is there now. */
+static void another_file_is_opened(void **state)
+{
+	(void)state;
+	sumi_error e = { 0 };
+	sumi_model *m = tiny_open(tiny_file("sdxl", TINY_SDXL));
+	sumi_options o = tiny_options(3);
+	char next[160];
+	strcpy(next, scratch_path("next.safetensors"));
+	o.refiner = tiny_file("changing", TINY_REFINER);
+	o.refiner_start = 0.3;
+	sumi_session *s = sumi_session_open(m, NULL, &e);
+	sumi_image *before = sumi_session_draw(s, &o, &e);
+	if (!before) fail_saying("%s\n", e.text);
+	assert_true(sumi_init(scratch_path("changing.json"), 2, "f32", false, next, NULL, &e));
+	assert_int_equal(rename(next, o.refiner), 0);
+	sumi_image *after = sumi_session_draw(s, &o, &e), *alone = tiny_picture(m, &o);
+	if (!after) fail_saying("%s\n", e.text);
+	assert_true(tiny_same(alone, after));
+	assert_false(tiny_same(before, after));
+	sumi_session_close(s);
+	sumi_image_free(before);
+	sumi_image_free(after);
+	sumi_image_free(alone);
+	sumi_close(m);
+}
+
 /* Where there is room for one of both at a time, one makes room for the other. */
 static void a_small_budget_holds_one_at_a_time(void **state)
 {
@@ -214,6 +241,7 @@ int main(void)
 		IN_SCRATCH(it_takes_over_and_reads_its_score),
 		IN_SCRATCH(it_begins_by_the_training_times),
 		IN_SCRATCH(a_batch_of_some_that_are_refined),
+		IN_SCRATCH(another_file_is_opened),
 		IN_SCRATCH(a_small_budget_holds_one_at_a_time),
 		IN_SCRATCH(wrong_pairs_are_refused),
 	};
