@@ -15,6 +15,8 @@ static const struct {
 	{ "Steps", "steps" },
 	{ "CFG scale", "cfg-scale" },
 	{ "Seed", "seed" },
+	{ "Sampler", "sampling-method" },
+	{ "Sampling method", "sampling-method" }, /* "model": a diffusers folder's; "Sampler" only says which it is */
 	{ "Variation seed", "variation-seed" },
 	{ "Variation seed strength", "variation-strength" },
 	{ "Prompt to", "prompt-to" },
@@ -67,7 +69,7 @@ static void add(again *a, const char *name, const char *value)
 		a->no_memory = true;
 		return;
 	}
-	snprintf(text, n, *value ? "--%s=%s" : "--%s=", name, value);
+	snprintf(text, n, "--%s=%s", name, value);
 	a->argument[a->count++] = text;
 }
 
@@ -81,11 +83,7 @@ static bool add_special(again *a, const char *name, const char *value)
 		add(a, "width", side);
 		snprintf(side, sizeof side, "%d", height);
 		add(a, "height", side);
-	} else if (!strcmp(name, "Sampler"))
-		add(a, "sampling-method", value);
-	else if (!strcmp(name, "Sampling method")) /* "model": a diffusers folder's; "Sampler" only says which it is */
-		add(a, "sampling-method", value);
-	else if (!strcmp(name, "Schedule type")) {
+	} else if (!strcmp(name, "Schedule type")) {
 		if (strcasecmp(value, "Automatic")) add(a, "scheduler", value);
 	} else if (!strcmp(name, "RNG")) {
 		a->has_rng = true;

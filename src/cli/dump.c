@@ -1,11 +1,13 @@
 /* dump.c - sumi dump: a network as it will run. */
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include <stdio.h>
 
 typedef struct settings {
-	const char *model, *type, *device;
-	long long width, height, threads, max_memory;
+	const char *model;
+	model_settings components;
+	machine_settings machine;
+	long long width, height;
 	bool profile, verbose;
 } settings;
 #define AT(field) offsetof(settings, field)
@@ -19,12 +21,8 @@ static const option table[] = {
 	{ .name = "height", .letter = 'H', .kind = INTEGER, AT(height), 8, 65536, "PIXELS",
 	    .help = "(what the model was made for)", .multiple_of_8 = true },
 	{ .name = "profile", .kind = FLAG, AT(profile), .help = "run it, and print the time of every node and kernel" },
-	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
-	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
-	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
-	    .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
-	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "(what is free)" },
+	MODEL_ROWS(components),
+	MACHINE_ROWS(machine),
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print what is done" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(verbose), .help = "this text" },
 };
@@ -51,13 +49,8 @@ int command_dump(int argc, char **argv)
 	if (words.count > 1) return complain(2, "sumi dump takes one network: encode, denoise or decode");
 	if (!find_model(s.model, path, sizeof path)) return 3;
 	progress_begin(&p, s.verbose, !s.verbose);
-	sumi_model_options m = sumi_model_defaults();
-	m.type = s.type;
-	m.device = s.device;
-	m.threads = (int)s.threads;
-	m.max_memory = (uint64_t)s.max_memory;
 	sumi_listener l = progress_listener(&p);
-	m.listener = &l;
+	sumi_model_options m = model_options(&s.components, &s.machine, &l);
 	sumi_options o = sumi_defaults();
 	o.listener = &l;
 	o.width = (int)s.width;

@@ -1,6 +1,6 @@
 /* eval.c - sumi eval: how well a model draws, measured with real pictures. */
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 typedef struct settings {
-	const char *model, *vae, *clip_l, *clip_g, *t5xxl, *data, *heldout, *group, *variant, *space, *json, *grid;
-	const char *negative, *sampler, *schedule, *type, *device;
-	long long samples, shown, steps, seed, threads, max_memory;
+	const char *model, *data, *heldout, *group, *variant, *space, *json, *grid;
+	const char *negative, *sampler, *schedule;
+	model_settings components;
+	machine_settings machine;
+	long long samples, shown, steps, seed;
 	double guidance, rescale;
 	bool autoencoder, verbose, quiet;
 } settings;
@@ -29,11 +31,7 @@ static const option table[] = {
 	{ .name = "Model", .kind = HEADING },
 	{ .name = "model", .letter = 'm', .kind = TEXT, AT(model), .argument = "FILE",
 	    .help = "as in sumi generate (the one that ships with Sumi)" },
-	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
-	{ .name = "clip_l", .alias = "clip-l", .kind = TEXT, AT(clip_l), .argument = "FILE",
-	    .help = "the text encoder CLIP-L, as in sumi generate" },
-	{ .name = "clip_g", .alias = "clip-g", .kind = TEXT, AT(clip_g), .argument = "FILE", .help = "… OpenCLIP's" },
-	{ .name = "t5xxl", .kind = TEXT, AT(t5xxl), .argument = "FILE", .help = "… T5" },
+	MODEL_ROWS(components),
 	{ .name = "autoencoder-only", .kind = FLAG, AT(autoencoder),
 	    .help = "draw nothing; the file may hold an autoencoder alone" },
 
@@ -59,11 +57,7 @@ static const option table[] = {
 	{ .name = "shown", .kind = INTEGER, AT(shown), 1, 1000, "N", "48", "how many samples that shows" },
 
 	{ .name = "Machine", .kind = HEADING },
-	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
-	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
-	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
-	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL, "as in sumi generate" },
+	MACHINE_ROWS(machine),
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print details of the model" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
@@ -122,18 +116,9 @@ static int measure(const settings *s, const char *path)
 	sumi_error e = { 0 };
 	progress p;
 	progress_begin(&p, s->verbose, s->quiet);
-	sumi_model_options m = sumi_model_defaults();
-	m.type = s->type;
-	m.device = s->device;
-	m.threads = (int)s->threads;
-	m.max_memory = (uint64_t)s->max_memory;
-	m.vae = s->vae;
-	m.clip_l = s->clip_l;
-	m.clip_g = s->clip_g;
-	m.t5xxl = s->t5xxl;
-	m.autoencoder_only = s->autoencoder;
 	sumi_listener l = progress_listener(&p);
-	m.listener = &l;
+	sumi_model_options m = model_options(&s->components, &s->machine, &l);
+	m.autoencoder_only = s->autoencoder;
 	sumi_options draw = picture_options(s);
 	sumi_evaluation_options o = sumi_evaluation_defaults();
 	o.data = s->data;

@@ -286,7 +286,9 @@ void print_options(const option *table, int rows)
 		int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
 		                  : snprintf(left, sizeof left, "      --%s", o->name);
 		if (o->argument) snprintf(left + n, sizeof left - (size_t)n, " %s", o->argument);
-		printf("%-31s %s", left, o->help);
+		int columns = 0; /* as they are seen: bytes that continue a character do not count */
+		for (const char *c = left; *c; c++) columns += (*c & 0xc0) != 0x80;
+		printf("%s%*s %s", left, columns < 31 ? 31 - columns : 0, "", o->help);
 		if (o->standard) printf(" (%s)", o->standard);
 		putchar('\n');
 	}

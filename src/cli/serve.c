@@ -1,6 +1,6 @@
 /* serve.c - sumi serve: starts the server and waits for a signal. */
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,8 +12,10 @@
 
 typedef struct settings {
 	text_list models, hosts;
-	const char *folder, *listen, *key_file, *type, *vae, *taesd, *device, *loras, *embeddings;
-	long long most, threads, memory, body;
+	const char *folder, *listen, *key_file;
+	model_settings components;
+	machine_settings machine;
+	long long most, body;
 	double idle;
 	bool quiet;
 } settings;
@@ -34,13 +36,8 @@ static const option table[] = {
 	{ .name = "max-body", .kind = BYTES, AT(body), 1024, 1e12, "BYTES", "64M", "the largest request" },
 	{ .name = "idle-unload", .kind = NUMBER, AT(idle), 0, 1e6, "MINUTES", "0",
 	    "free what sessions keep after so long without a request; 0: never" },
-	{ .name = "vae", .kind = TEXT, AT(vae), .argument = "FILE", .help = "another autoencoder" },
-	{ .name = "lora-model-dir", .kind = TEXT, AT(loras), .argument = "DIR", .help = "where <lora:NAME:WEIGHT> is looked for" },
-	{ .name = "embd-dir", .kind = TEXT, AT(embeddings), .argument = "DIR", .help = "words learned by textual inversion" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16", .help = "compute in" },
-	{ .name = "device", .kind = TEXT, AT(device), .argument = "cpu|cuda[:N]|auto", .help = "what computes (cpu)" },
-	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 0, 1024, "N", "0", "0: one for each CPU" },
-	{ .name = "max-memory", .kind = BYTES, AT(memory), 0, 1e15, "BYTES", "0", "that the process may take; 0: what there is" },
+	MODEL_ROWS(components),
+	MACHINE_ROWS(machine),
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no line for each request" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
 };
@@ -108,7 +105,7 @@ int command_serve(int argc, char **argv)
 	queue_options jobs = { .models = s.models.item,
 		.model_count = s.models.count,
 		.folder = s.folder,
-		.open = sumi_model_defaults(),
+		.open = model_options(&s.components, &s.machine, NULL),
 		.most = (int)s.most,
 		.idle_seconds = 60 * s.idle };
 	server_options http = {
@@ -122,13 +119,6 @@ int command_serve(int argc, char **argv)
 	if (s.key_file && !read_key(s.key_file, key, sizeof key))
 		return complain(3, "%s: no key in its first line", s.key_file);
 	http.key = s.key_file ? key : NULL;
-	jobs.open.type = s.type;
-	jobs.open.vae = s.vae;
-	jobs.open.device = s.device;
-	jobs.open.threads = (int)s.threads;
-	jobs.open.max_memory = (uint64_t)s.memory;
-	jobs.open.lora_folder = s.loras;
-	jobs.open.embedding_folder = s.embeddings;
 	return run(&s, &jobs, &http);
 }
 

@@ -1,12 +1,13 @@
 /* upscale.c - sumi upscale: a picture made larger by a network. */
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include <stdio.h>
 #include <string.h>
 
 typedef struct settings {
-	const char *network, *output, *type, *device;
-	long long tile, pad, threads, max_memory;
+	const char *network, *output;
+	machine_settings machine;
+	long long tile, pad;
 	bool verbose, quiet;
 } settings;
 #define AT(field) offsetof(settings, field)
@@ -20,13 +21,7 @@ static const option table[] = {
 	{ .name = "tile", .kind = INTEGER, AT(tile), 0, 65536, "PIXELS", "0",
 	    "make squares of so many pixels at a time; 0: all at once, or what there is memory for" },
 	{ .name = "tile-pad", .kind = INTEGER, AT(pad), 0, 1024, "PIXELS", "10", "read so many around each" },
-	{ .name = "device", .kind = TEXT, AT(device), .argument = "DEVICE",
-	    .help = "compute on: cpu, cuda[:N] a GPU, or auto, a GPU where there is one (cpu)" },
-	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
-	{ .name = "type", .kind = TEXT, AT(type), .argument = "f32|bf16",
-	    .help = "compute in (bf16 on a GPU, and where the CPU has it)" },
-	{ .name = "max-memory", .kind = BYTES, AT(max_memory), 1 << 20, 1e15, "SIZE", NULL,
-	    "take at most so much, e.g. 2G, in smaller tiles if need be (what is free)" },
+	MACHINE_ROWS(machine),
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print memory and tiles" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
@@ -50,10 +45,10 @@ static int enlarge(const settings *s, const char *input)
 	progress_begin(&p, s->verbose, s->quiet);
 	sumi_listener l = progress_listener(&p);
 	sumi_upscaler_options how = sumi_upscaler_defaults();
-	how.type = s->type;
-	how.device = s->device;
-	how.threads = (int)s->threads;
-	how.max_memory = (uint64_t)s->max_memory;
+	how.type = s->machine.type;
+	how.device = s->machine.device;
+	how.threads = (int)s->machine.threads;
+	how.max_memory = (uint64_t)s->machine.max_memory;
 	sumi_upscale_options o = sumi_upscale_defaults();
 	o.tile = (int)s->tile;
 	o.tile_pad = (int)s->pad;
@@ -78,9 +73,8 @@ int command_upscale(int argc, char **argv)
 	settings s = { 0 };
 	text_list words = { 0 };
 	if (wants_help(argc, argv)) {
-		puts("usage: sumi upscale PICTURE [OUTPUT] --upscale-model FILE [OPTIONS]\n\nMakes a picture larger by a "
-		     "network, "
-		     "and prints its path.\n");
+		puts("usage: sumi upscale PICTURE [OUTPUT] --upscale-model FILE [OPTIONS]\n\n"
+		     "Makes a picture larger by a network, and prints its path.\n");
 		print_options(table, ROWS);
 		return 0;
 	}

@@ -37,11 +37,14 @@ static char *choose_line(const char *path, uint64_t *random)
 		if (!counts(line) || next_random(random) % ++n) continue;
 		line[strcspn(line, "\r\n")] = 0;
 		free(chosen);
-		chosen = strdup(line + strspn(line, " \t"));
+		if (!(chosen = strdup(line + strspn(line, " \t")))) break;
 	}
 	free(line);
 	fclose(file);
-	if (!chosen) complain(3, "--wildcards: %.3000s: no line in it to choose", path);
+	if (!chosen && n)
+		complain(4, "out of memory for the words of %.3000s", path);
+	else if (!chosen)
+		complain(3, "--wildcards: %.3000s: no line in it to choose", path);
 	return chosen;
 }
 
@@ -58,13 +61,16 @@ static const char *find_wildcard(const char *text, size_t *length)
 	return NULL;
 }
 
-char *wildcards_fill(const char *prompt, const char *folder, int64_t seed)
+/* The prompt with its wildcards replaced, also those within what replaced one; the caller frees it. NULL: it failed,
+ * and a message was printed: a file that is not there or empty, wildcards without end, or no memory. */
+static char *wildcards_fill(const char *prompt, const char *folder, int64_t seed)
 {
 	enum { MOST = 1000 };
 	uint64_t random = (uint64_t)seed;
 	char *text = strdup(prompt);
 	const char *at;
 	size_t length;
+	if (!text) complain(4, "out of memory for a prompt of %zu bytes", strlen(prompt));
 	for (int n = 0; text && (at = find_wildcard(text, &length)); n++) {
 		char path[4096];
 		snprintf(path, sizeof path, "%s/%.*s.txt", folder, (int)length - 4, at + 2);
@@ -73,9 +79,37 @@ char *wildcards_fill(const char *prompt, const char *folder, int64_t seed)
 		size_t head = (size_t)(at - text), room = words ? strlen(text) + strlen(words) + 1 : 0;
 		char *more = words ? malloc(room) : NULL;
 		if (more) snprintf(more, room, "%.*s%s%s", (int)head, text, words, at + length);
+		if (words && !more) complain(4, "out of memory for a prompt of %zu bytes", room);
 		free(words);
 		free(text);
 		text = more;
 	}
 	return text;
+}
+
+static bool keep(filled_texts *t, char *text)
+{
+	char **more = text ? realloc(t->list, sizeof *more * (size_t)(t->count + 1)) : NULL;
+	if (!more) return free(text), false;
+	t->list = more;
+	t->list[t->count++] = text;
+	return true;
+}
+
+bool wildcards_fill_options(sumi_options *o, const char *folder, filled_texts *texts)
+{
+	const char **prompts[] = { &o->prompt, &o->negative_prompt };
+	for (uint64_t i = 0; folder && i < 2; i++) {
+		if (!*prompts[i]) continue;
+		if (!keep(texts, wildcards_fill(*prompts[i], folder, (int64_t)((uint64_t)o->seed + i * 1000003)))) return false;
+		*prompts[i] = texts->list[texts->count - 1];
+	}
+	return true;
+}
+
+void filled_texts_free(filled_texts *t)
+{
+	for (int i = 0; i < t->count; i++) free(t->list[i]);
+	free(t->list);
+	*t = (filled_texts){ 0 };
 }

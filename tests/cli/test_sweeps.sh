@@ -14,6 +14,10 @@ expect 2 'not a whole number' generate $common -p x --grid steps=1,b -o x.png
 expect 2 'the same for all pictures' generate $common -p x --grid type=f32,bf16 -o x.png
 expect 2 'an option and its values' generate $common -p x --grid steps -o x.png
 expect 2 'one picture: not with' generate $common -p x --grid steps=1 -b 2 -o x.png
+# What all pictures have in common holds for each: here the picture to begin from, and what is added to it.
+expect 0 "" generate $common -p 'a red fox' -o start.png
+expect 0 "" generate -q -m "$model" -p 'a red fox' -i start.png --extend 0,32,0,0 --grid steps=1,2 -o extended.png
+is_png extended.png 196 90
 
 # A list: plain lines and JSON; each picture has the bytes that it has alone.
 printf 'a red fox\n\n{"prompt": "a blue fox", "seed": 7, "cfg_scale": 3.5}\n{"prompt": "x", "output": "named.png"}\r\n' >list.txt
@@ -54,6 +58,14 @@ done
 expect 0 "" generate $common -p '__sub/animal__, __colour__ sky' --wildcards wild -s 3 -b 2 -o wb_%d.png
 same wb_1.png w3.png
 same wb_2.png w4.png
+# Many texts at once; a line of a list has the seed that it names.
+expect 0 "" generate $common -W 32 -H 32 -p '__colour__' -n '__colour__' --wildcards wild \
+	--grid seed=1,2,3,4,5,6,7,8,9 --grid cfg=1,2,3,4,5,6,7,8 -o many.png
+printf 'x\n{"prompt": "__sub/animal__, __colour__ sky", "seed": 3}\n' >wild.txt
+expect 0 "" generate $common --prompts wild.txt --wildcards wild -o wl_%d.png
+same wl_2.png w3.png
+expect 0 'seed' generate -m "$model" -W 32 -H 32 --steps 1 -p '__colour__' --wildcards wild -s -1 -o x.png
+[ "$(grep -c '^seed' err)" = 1 ] || wrong "the seed is not printed once: $(grep seed err)"
 expect 3 'none.txt' generate $common -p '__none__' --wildcards wild -o x.png
 printf '__loop__\n' >wild/loop.txt
 expect 3 'without end' generate $common -p '__loop__' --wildcards wild -o x.png
