@@ -1,8 +1,9 @@
 /* explain.c - sumi explain "PROMPT": one self-contained page that shows how a picture comes out of noise: the guesses
  * on the way, how much of a picture survives noise of five strengths, what guidance does, and what the autoencoder
  * loses. */
+#include "base/base64.h"
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,9 @@
 
 typedef struct settings {
 	const char *model, *prompt, *output, *sampler;
-	long long seed, steps, threads;
+	model_settings components;
+	machine_settings machine;
+	long long seed, steps;
 	double guidance;
 	bool verbose, quiet;
 } settings;
@@ -26,7 +29,8 @@ static const option table[] = {
 	{ .name = "steps", .kind = INTEGER, AT(steps), 5, 1000, "N", "20", "denoising steps" },
 	{ .name = "cfg-scale", .kind = NUMBER, AT(guidance), 0, 1000, "X", NULL, "how strongly the prompt leads (the model's)" },
 	{ .name = "sampling-method", .alias = "sampler", .kind = TEXT, AT(sampler), .argument = "NAME", .help = "(the family's)" },
-	{ .name = "threads", .letter = 't', .kind = INTEGER, AT(threads), 1, 1024, "N", NULL, "(one for each CPU)" },
+	MODEL_ROWS(components),
+	MACHINE_ROWS(machine),
 	{ .name = "verbose", .letter = 'v', .kind = FLAG, AT(verbose), .help = "print memory, kernels and times" },
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no progress, no notes" },
 	{ .name = "help", .letter = 'h', .kind = FLAG, AT(quiet), .help = "this text" },
@@ -43,18 +47,6 @@ static void put_escaped(FILE *to, const char *text)
 			fprintf(to, "&#%d;", *text);
 		else
 			putc(*text, to);
-}
-
-static void put_base64(FILE *to, const unsigned char *data, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v =
-		    (unsigned)data[i] << 16 | (i + 1 < n ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
-		const char four[] = { digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
-			i + 2 < n ? digits[v & 63] : '=' };
-		fwrite(four, 1, 4, to);
-	}
 }
 
 typedef struct page {
@@ -75,12 +67,17 @@ static void put_figure(page *y, const sumi_image *p, const char *caption)
 		.size = sizeof plain, .width = p->width, .height = p->height, .pixels = p->pixels, .seed = -1
 	};
 	if (!sumi_image_encode(&plain, "webp", 90, &bytes, &n, y->e)) return;
-	fputs("<figure><img src=\"data:image/webp;base64,", y->to);
-	put_base64(y->to, bytes, n);
-	fprintf(y->to, "\" width=\"%d\" alt=\"\"><figcaption>", p->width < 160 ? 128 : 256);
+	char *text = base64_encode(bytes, n);
+	sumi_free(bytes);
+	if (!text) {
+		*y->e = (sumi_error){ SUMI_NO_MEMORY, "out of memory for the page" };
+		return;
+	}
+	fprintf(y->to, "<figure><img src=\"data:image/webp;base64,%s\" width=\"%d\" alt=\"\"><figcaption>", text,
+	    p->width < 160 ? 128 : 256);
+	free(text);
 	put_escaped(y->to, caption);
 	fputs("</figcaption></figure>\n", y->to);
-	sumi_free(bytes);
 }
 
 static void open_row(page *y, const char *title, const char *text)
@@ -278,9 +275,7 @@ int command_explain(int argc, char **argv)
 	page y = { .s = &s, .e = &e };
 	progress_begin(&y.progress, s.verbose, s.quiet);
 	sumi_listener l = progress_listener(&y.progress);
-	sumi_model_options m = sumi_model_defaults();
-	m.threads = (int)s.threads;
-	m.listener = &l;
+	sumi_model_options m = model_options(&s.components, &s.machine, &l);
 	y.model = sumi_open(path, &m, &e);
 	y.to = y.model ? fopen(temporary, "w") : NULL;
 	if (y.model && !y.to) code = complain(3, "%.3000s: cannot be written", temporary);

@@ -1,6 +1,7 @@
 /* terminal.c - see terminal.h. Protocols: kitty's (sw.kovidgoyal.net/kitty/graphics-protocol), iTerm2's inline images,
  * DEC sixels with a cube of 6×6×6 colours. */
 #include "cli/terminal.h"
+#include "base/base64.h"
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,38 +75,22 @@ bool terminal_begin(terminal *t, const char *name)
 
 /* ── drawing ── */
 
-static void put_base64(const unsigned char *data, size_t n)
+static void draw_kitty(const terminal *t, const char *text)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v =
-		    (unsigned)data[i] << 16 | (i + 1 < n ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
-		putc(digits[v >> 18], stderr);
-		putc(digits[v >> 12 & 63], stderr);
-		putc(i + 1 < n ? digits[v >> 6 & 63] : '=', stderr);
-		putc(i + 2 < n ? digits[v & 63] : '=', stderr);
-	}
-}
-
-static void draw_kitty(const terminal *t, const unsigned char *png, size_t n)
-{
-	enum { CHUNK = 3072 }; /* 4096 digits */
+	enum { CHUNK = 4096 };
 	fprintf(stderr, "\033_Ga=d,d=I,i=7,q=2\033\\");
-	for (size_t i = 0; i < n; i += CHUNK) {
-		size_t part = n - i < CHUNK ? n - i : CHUNK;
-		if (!i) fprintf(stderr, "\033_Ga=T,f=100,i=7,C=1,q=2,c=%d,r=%d,m=%d;", t->columns, t->rows, i + part < n);
-		if (i) fprintf(stderr, "\033_Gm=%d;", i + part < n);
-		put_base64(png + i, part);
-		fputs("\033\\", stderr);
+	for (size_t i = 0, n = strlen(text); i < n; i += CHUNK) {
+		int more = n - i > CHUNK;
+		if (!i) fprintf(stderr, "\033_Ga=T,f=100,i=7,C=1,q=2,c=%d,r=%d,m=%d;", t->columns, t->rows, more);
+		if (i) fprintf(stderr, "\033_Gm=%d;", more);
+		fprintf(stderr, "%.*s\033\\", CHUNK, text + i);
 	}
 }
 
-static void draw_iterm(const terminal *t, const unsigned char *png, size_t n)
+static void draw_iterm(const terminal *t, const char *text, size_t bytes)
 {
-	fprintf(
-	    stderr, "\033]1337;File=inline=1;size=%zu;width=%d;height=%d;preserveAspectRatio=0:", n, t->columns, t->rows);
-	put_base64(png, n);
-	putc('\a', stderr);
+	fprintf(stderr, "\033]1337;File=inline=1;size=%zu;width=%d;height=%d;preserveAspectRatio=0:%s\a", bytes, t->columns,
+	    t->rows, text);
 }
 
 /* The pixel of a picture that is scaled to width × height; the mean of what it covers. */
@@ -135,6 +120,29 @@ static void draw_blocks(const terminal *t, const sumi_image *p)
 	}
 }
 
+/* Which of the six pixels of column x have this colour. */
+static int sixel_at(const unsigned char *codes, int width, int code, int x)
+{
+	int bits = 0;
+	for (int y = 0; y < 6; y++) bits |= (codes[y * width + x] == code) << y;
+	return bits;
+}
+
+/* One colour of six rows; columns that repeat are counted. */
+static void put_sixels(const unsigned char *codes, int width, int code)
+{
+	fprintf(stderr, "#%d", code);
+	for (int x = 0, run; x < width; x += run) {
+		int bits = sixel_at(codes, width, code, x);
+		for (run = 1; x + run < width && sixel_at(codes, width, code, x + run) == bits;) run++;
+		if (run > 3)
+			fprintf(stderr, "!%d%c", run, 63 + bits);
+		else
+			for (int i = 0; i < run; i++) putc(63 + bits, stderr);
+	}
+	putc('$', stderr);
+}
+
 /* Six rows at a time; for each colour that occurs in them, a line of columns. */
 static void draw_sixel(const terminal *t, const sumi_image *p)
 {
@@ -153,24 +161,8 @@ static void draw_sixel(const terminal *t, const sumi_image *p)
 				codes[y * width + x] = (unsigned char)code;
 				used[code] = true;
 			}
-		for (int code = 0; code < 216; code++) {
-			if (!used[code]) continue;
-			fprintf(stderr, "#%d", code);
-			for (int x = 0, run; x < width; x += run) {
-				int bits = 0;
-				for (int y = 0; y < 6; y++) bits |= (codes[y * width + x] == code) << y;
-				for (run = 1; x + run < width; run++) {
-					int next = 0;
-					for (int y = 0; y < 6; y++) next |= (codes[y * width + x + run] == code) << y;
-					if (next != bits) break;
-				}
-				if (run > 3)
-					fprintf(stderr, "!%d%c", run, 63 + bits);
-				else
-					for (int i = 0; i < run; i++) putc(63 + bits, stderr);
-			}
-			putc('$', stderr);
-		}
+		for (int code = 0; code < 216; code++)
+			if (used[code]) put_sixels(codes, width, code);
 		putc('-', stderr);
 	}
 	fputs("\033\\", stderr);
@@ -197,27 +189,36 @@ static void take_place(terminal *t, const sumi_image *p)
 	for (int i = 0; i < t->rows; i++) putc('\n', stderr);
 }
 
-void terminal_draw(terminal *t, const sumi_image *p)
+/* The picture as a PNG file in base64, its parameters left out; *bytes: of the file. NULL: no memory. */
+static char *png_text(const sumi_image *p, size_t *bytes)
 {
 	unsigned char *png = NULL;
-	size_t n = 0;
-	if (t->graphics == NO_GRAPHICS) return;
-	if (!t->rows) take_place(t, p);
 	sumi_image plain = {
 		.size = sizeof plain, .width = p->width, .height = p->height, .pixels = p->pixels, .seed = -1
 	};
+	char *text = sumi_image_encode(&plain, "png", 0, &png, bytes, NULL) ? base64_encode(png, *bytes) : NULL;
+	sumi_free(png);
+	return text;
+}
+
+void terminal_draw(terminal *t, const sumi_image *p)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	if (t->graphics == NO_GRAPHICS) return;
 	if (t->graphics == KITTY_GRAPHICS || t->graphics == ITERM_GRAPHICS)
-		if (!sumi_image_encode(&plain, "png", 0, &png, &n, NULL)) return;
+		if (!(text = png_text(p, &bytes))) return;
+	if (!t->rows) take_place(t, p);
 	fprintf(stderr, "\r\033[%dA\0337", t->rows);
 	switch (t->graphics) {
-	case KITTY_GRAPHICS: draw_kitty(t, png, n); break;
-	case ITERM_GRAPHICS: draw_iterm(t, png, n); break;
+	case KITTY_GRAPHICS: draw_kitty(t, text); break;
+	case ITERM_GRAPHICS: draw_iterm(t, text, bytes); break;
 	case SIXEL_GRAPHICS: draw_sixel(t, p); break;
 	default: draw_blocks(t, p);
 	}
 	fprintf(stderr, "\0338\033[%dB\r", t->rows);
 	fflush(stderr);
-	sumi_free(png);
+	free(text);
 }
 
 void terminal_leave(terminal *t) { t->columns = t->rows = 0; }

@@ -1,6 +1,6 @@
 /* fields.c - typed reading of JSON. Numbers may be written as 7 or 7.0, as clients of every language do. */
 #include "server/fields.h"
-#include "server/base64.h"
+#include "base/base64.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* base64.h - pictures in JSON (RFC 4648, section 4). */
-#ifndef SUMI_SERVER_BASE64_H
-#define SUMI_SERVER_BASE64_H
+/* base64.h - bytes as text, as JSON, HTML and terminals take pictures (RFC 4648, section 4). */
+#ifndef SUMI_BASE_BASE64_H
+#define SUMI_BASE_BASE64_H
 #include <stddef.h>
 
 /* Ends with 0; free() it. NULL: no memory. */

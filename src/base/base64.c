@@ -1,5 +1,5 @@
 /* base64.c - three bytes are four letters. */
-#include "server/base64.h"
+#include "base/base64.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
