@@ -20,15 +20,16 @@ build/.built: FORCE
 .PHONY: FORCE
 FORCE:
 
-# The sanitizers' builds do without the GPU's kernels: nothing that runs there loads them.
+# Two tests at a time: many take one thread, and those that take all share the CPUs. The sanitizers' builds do without
+# the GPU's kernels: nothing that runs there loads them.
 test:
 	@tools/setup --quiet test
 	cmake --preset release -DSUMI_TESTS=ON -DSUMI_CUDA=$(CUDA)
 	cmake --build build -j $(JOBS)
-	ctest --test-dir build --output-on-failure
+	ctest --test-dir build -j 2 --output-on-failure
 	cmake --preset sanitize -DSUMI_TESTS=ON -DSUMI_CUDA=OFF
 	cmake --build build-sanitize -j $(JOBS)
-	ctest --test-dir build-sanitize -L unit --output-on-failure
+	ctest --test-dir build-sanitize -j 2 -L unit --output-on-failure
 
 # Several threads at once, under the thread sanitizer. tests/thread.supp says what it is not to report, and why.
 test-threads:

@@ -14,14 +14,14 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{ "generate", command_generate, "make pictures from words" },
-	{ "train", command_train, "train a model: from nothing, from a checkpoint, or a LoRA" },
+	{ "train", command_train, "train a model, a LoRA, a new word or a ControlNet" },
 	{ "cache", command_cache, "encode a training set once: latents and text states" },
 	{ "eval", command_eval, "measure how well a model draws, with real pictures" },
 	{ "serve", command_serve, "answer requests for pictures over HTTP" },
 	{ "explain", command_explain, "a page that shows how a picture comes about" },
 	{ "grid", command_grid, "lay pictures out in rows, as one picture" },
 	{ "upscale", command_upscale, "make a picture larger by a network" },
-	{ "info", command_info, "say what a model file is, and what is wrong with it" },
+	{ "info", command_info, "say what a model file is and what is wrong with it, or how a picture was made" },
 	{ "init", command_init, "write a new model with random weights" },
 	{ "convert", command_convert, "copy a model into another type or layout" },
 	{ "dump", command_dump, "show a network as it will run: nodes, memory, kernels, times" },
@@ -60,7 +60,8 @@ static int command_help(int argc, char **argv)
 	puts("\nsumi COMMAND --help lists a command's options. For example:\n\n"
 	     "  sumi generate -p \"smiling cat with heart-eyes\" -o cat.png\n"
 	     "  sumi generate -m v1-5.safetensors -p \"a red fox in the snow\" --steps 25 --sampling-method dpm++2m\n\n"
-	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 training that diverged, 130 interrupted.");
+	     "Exit codes: 0 fine, 2 usage, 3 a model or a file, 4 memory, 5 training that diverged,\n6 a GPU, "
+	     "130 interrupted.");
 	return 0;
 }
 
