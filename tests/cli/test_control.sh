@@ -34,6 +34,7 @@ expect 2 'FILE:STRENGTH:FROM:TO' generate -m "$model" -p x --control-net "$net:1
 expect 2 'control strength 11' generate -m "$model" -p x --control-net "$net:11" --control-image plain.png -o x.png
 expect 2 "control mode 'strong'" generate -m "$model" -p x --control-net "$net" --control-image plain.png --control-mode strong -o x.png
 expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --control-image canny:nowhere.png -o x.png
+expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --init-img nowhere.png -o x.png
 expect 3 'not a control network for' generate -m "$model" -p x --control-net "$model" --control-image plain.png -o x.png
 [ -e x.png ] && wrong 'x.png was written'
 finish

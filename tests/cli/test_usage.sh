@@ -25,7 +25,6 @@ expect 2 'unknown option' $draw -Z
 expect 2 'no prompt' generate -m "$model"
 expect 2 'unexpected' $draw one two
 expect 2 'unexpected "two"' $draw two
-expect 2 'unexpected "two"' $draw two
 expect 2 'init-img' $draw --mask mask.png
 expect 2 'did you mean generate' generte -p x
 expect 2 'unknown command' frobnicate
@@ -57,6 +56,16 @@ expect 0 'DPM++ 2M' help generate
 expect 0 'sd1' init --help
 expect 0 'sumi [0-9]' version
 
+# What opens a model takes its other files.
+for command in generate eval dump explain serve; do
+	"$sumi" $command --help >help.txt
+	for option in vae taesd clip_l clip_g t5xxl prediction lora lora-model-dir embd-dir device threads type max-memory; do
+		grep -q -e "--$option " help.txt || wrong "sumi $command has no --$option"
+	done
+done
+expect 3 'none.safetensors' dump -m "$model" --clip_l none.safetensors
+expect 3 'none.safetensors' explain x -m "$model" --vae none.safetensors
+expect 3 'none.safetensors' eval -d . -m "$model" --lora none.safetensors
 # An option is no other's value, and near names are near.
 expect 2 'output needs a value' $draw --output --steps 4
 [ -e ./--steps ] && wrong 'an option was taken for a path'
