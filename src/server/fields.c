@@ -16,6 +16,10 @@ void problem_set(problem *p, int status, const char *field, const char *format, 
 	va_start(list, format);
 	vsnprintf(p->text, sizeof p->text, format, list);
 	va_end(list);
+	json_t *text = json_string(p->text);
+	for (char *at = p->text; !text && *at; at++) /* not UTF-8, as where it was cut: there is no JSON of it */
+		if ((unsigned char)*at > 126) *at = '?';
+	json_decref(text);
 }
 
 void problem_of(problem *p, const sumi_error *e)

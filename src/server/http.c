@@ -105,8 +105,8 @@ static bool host_is_ours(const server *s, const char *given)
 	for (int i = 0; i < s->o.host_count; i++)
 		if (!strcasecmp(host, s->o.hosts[i])) return true;
 	snprintf(bare, sizeof bare, "%.*s", *host == '[' ? (int)strlen(host) - 2 : 255, *host == '[' ? host + 1 : host);
-	if (s->loopback) return !strcmp(bare, "::1") || !strncmp(bare, "127.", 4);
-	return inet_pton(AF_INET, bare, address) == 1 || inet_pton(AF_INET6, bare, address) == 1;
+	if (inet_pton(AF_INET, bare, address) == 1) return !s->loopback || address[0] == 127;
+	return inet_pton(AF_INET6, bare, address) == 1 && (!s->loopback || !strcmp(bare, "::1"));
 }
 
 static bool origin_is_ours(const request *r, const char *host)
@@ -174,6 +174,7 @@ static enum MHD_Result take_part(void *context, enum MHD_ValueKind kind, const c
 	(void)type;
 	(void)encoding;
 	part *p = r->part_count ? r->parts + r->part_count - 1 : NULL;
+	if (!name) return MHD_NO; /* a part need not have one */
 	if (!p || !offset || strcmp(p->name, name)) {
 		if (r->part_count == MOST_PARTS) return MHD_NO;
 		p = r->parts + r->part_count;
@@ -212,26 +213,29 @@ static request *begin(server *s, struct MHD_Connection *c, const char *url, cons
 	return r;
 }
 
-static void receive(server *s, request *r, const char *data, size_t size)
+/* A refusal is read by most clients only once they have sent everything. False: this one sends for too long. */
+static bool receive(server *s, request *r, const char *data, size_t size)
 {
-	if (r->refused) return;
+	double taken = seconds_now() - r->begun;
+	if (r->refused) return taken < BODY_SECONDS + PATIENCE;
 	if (r->body.size + size > (size_t)s->o.most_body) {
 		r->refused = 413;
 		r->reason = "the request is larger than this server takes";
-	} else if (seconds_now() - r->begun > BODY_SECONDS) {
+	} else if (taken > BODY_SECONDS) {
 		r->refused = 408;
 		r->reason = "the request took too long to arrive";
 	} else if (r->form) {
 		r->body.size += size; /* counted, not kept */
-		if (MHD_post_process(r->form, data, size) == MHD_YES) return;
+		if (MHD_post_process(r->form, data, size) == MHD_YES) return true;
 		r->refused = 400;
 		r->reason = "not a form that can be read";
 	} else {
 		buffer_add(&r->body, data, size);
-		if (!r->body.failed) return;
+		if (!r->body.failed) return true;
 		r->refused = 503;
 		r->reason = "out of memory";
 	}
+	return true;
 }
 
 static void read_json(request *r)
@@ -272,8 +276,9 @@ static void write_log(server *s, const request *r, int status)
 		getnameinfo(client->client_addr, n, from, sizeof from, NULL, 0, NI_NUMERICHOST);
 	}
 	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
-	json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "time", when, "client", from, "method", r->method,
-	    "path", r->path, "status", status, "ms", (int)(1000 * (seconds_now() - r->begun)));
+	json_t *line = json_pack("{s:s, s:s, s:o?, s:o?, s:i, s:i}", "time", when, "client", from, "method",
+	    json_string(r->method), "path", json_string(r->path) /* NULL: not UTF-8 */, "status", status, "ms",
+	    (int)(1000 * (seconds_now() - r->begun)));
 	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	if (text) fprintf(stderr, "%s\n", text);
 	free(text);
@@ -292,6 +297,7 @@ static enum MHD_Result answer(server *s, request *r)
 		    json_pack("{s:{s:s, s:s, s:n, s:n}, s:s}", "error", "message", r->reason, "type",
 		        r->refused == 401 ? "authentication_error" : "invalid_request_error", "param", "code", "detail",
 		        r->reason));
+	if (y.body.failed) y.status = 503;
 	write_log(s, r, y.status);
 	return send_reply(r, &y);
 }
@@ -308,9 +314,9 @@ static enum MHD_Result access_handler(void *context, struct MHD_Connection *c, c
 		return r->refused ? answer(s, r) : MHD_YES; /* before the body is sent */
 	}
 	if (!*size) return answer(s, r);
-	receive(s, r, data, *size);
+	bool more = receive(s, r, data, *size);
 	*size = 0;
-	return MHD_YES;
+	return more ? MHD_YES : MHD_NO;
 }
 
 static void forget(void *context, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
@@ -334,11 +340,22 @@ static void forget(void *context, struct MHD_Connection *c, void **state, enum M
 
 /* ── drawing ── */
 
-bool client_left(const request *r)
+static bool client_left(const request *r)
 {
 	const union MHD_ConnectionInfo *i = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct pollfd p = { .fd = i ? i->connect_fd : -1, .events = POLLRDHUP };
 	return i && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+void client_waits(const request *r, bool waits)
+{
+	MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, waits ? 0u : (unsigned)PATIENCE);
+}
+
+void wait_for_change(server *s, const request *r, job *j)
+{
+	queue_wait(s->queue, 0.25);
+	if (client_left(r)) queue_cancel(s->queue, j);
 }
 
 submitted draw_for(server *s, request *r, job *j)
@@ -346,14 +363,11 @@ submitted draw_for(server *s, request *r, job *j)
 	queue *q = s->queue;
 	submitted done = queue_submit(q, j);
 	if (done != ACCEPTED) return done;
-	MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u); /* it waits for us now */
+	client_waits(r, true);
 	queue_lock(q);
-	while (j->state != DONE) {
-		queue_wait(q, 0.25);
-		if (client_left(r)) j->cancelled = true;
-	}
+	while (j->state != DONE) wait_for_change(s, r, j);
 	queue_unlock(q);
-	MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)PATIENCE);
+	client_waits(r, false);
 	return ACCEPTED;
 }
 

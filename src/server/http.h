@@ -49,7 +49,11 @@ void reply_json(reply *y, int status, json_t *value); /* value is released */
 /* Draws the job, waiting for its end; cancels it where the client leaves. The job is DONE afterwards unless it was not
  * accepted. */
 submitted draw_for(server *s, request *r, job *j);
-bool client_left(const request *r);
+/* Whether the client waits for us, for as long as it takes, or we for the client, who is cut off if it is slow. */
+void client_waits(const request *r, bool waits);
+/* Between queue_lock() and queue_unlock(): waits a moment for a change of any job; cancels this one where the client
+ * has left. */
+void wait_for_change(server *s, const request *r, job *j);
 
 queue *server_queue(server *s);
 double server_started(const server *s);
@@ -58,7 +62,7 @@ bool server_keep(server *s, const char *ending, const void *bytes, size_t count,
 bool server_kept(server *s, const char *name, buffer *copy); /* false: not there any more */
 
 typedef struct server_options {
-	const char *address;      /* "127.0.0.1:7860", "[::1]:7860", ":7860": all addresses */
+	const char *address;      /* "127.0.0.1:7860", "[::1]:7860", ":7860": all of IPv4, "[::]:7860": all */
 	const char *key;          /* clients must give it; NULL: none */
 	const char *const *hosts; /* further names by which clients may call this server */
 	int host_count;

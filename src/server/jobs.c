@@ -19,7 +19,7 @@ struct queue {
 	int most;
 	int in_use, last_drawn; /* models: of jobs that name none; whose session keeps networks */
 	double idle_seconds;
-	job *first, *last; /* that wait */
+	job *first; /* that wait */
 	queue_status status;
 };
 
@@ -49,7 +49,7 @@ void job_free(job *j)
 {
 	if (!j) return;
 	const char *const texts[] = { j->options.prompt, j->options.negative_prompt, j->options.sampler,
-		j->options.schedule };
+		j->options.schedule, j->options.refiner };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free((char *)(uintptr_t)texts[i]);
 	sumi_image_free((sumi_image *)(uintptr_t)j->options.init);
 	sumi_image_free((sumi_image *)(uintptr_t)j->options.mask);
@@ -111,7 +111,10 @@ static void draw(queue *q, job *j)
 	for (int i = 0; i < j->count; i++) {
 		each[i] = j->options;
 		each[i].listener = &listener;
-		if (each[i].seed >= 0) each[i].seed += i;
+		if (each[i].variation_strength > 0)
+			each[i].variation_seed += i;
+		else if (each[i].seed >= 0)
+			each[i].seed += i;
 		all[i] = &each[i];
 	}
 	if (model != q->last_drawn) models_trim(&q->models, model);
@@ -124,11 +127,11 @@ static void draw(queue *q, job *j)
 	queue_unlock(q);
 }
 
-static job *take(queue *q)
+/* In the lock: out of the queue, where `link` names it. */
+static job *take(queue *q, job **link)
 {
-	job *j = q->first;
-	q->first = j->next;
-	if (!q->first) q->last = NULL;
+	job *j = *link;
+	*link = j->next;
 	q->status.waiting--;
 	return j;
 }
@@ -137,7 +140,6 @@ static job *take(queue *q)
 static void end(queue *q, job *j)
 {
 	j->state = DONE;
-	q->status.running = NULL;
 	q->status.jobs++;
 	if (j->error.status == SUMI_STOPPED)
 		q->status.cancelled++;
@@ -146,6 +148,13 @@ static void end(queue *q, job *j)
 	else
 		q->status.pictures += (uint64_t)j->count;
 	pthread_cond_broadcast(&q->changed);
+}
+
+/* In the lock. */
+static void end_undrawn(queue *q, job *j)
+{
+	j->error = (sumi_error){ .status = SUMI_STOPPED, .text = "cancelled while it waited" };
+	end(q, j);
 }
 
 /* In the lock: until there is a job, or the queue stops; frees what is kept once nobody has asked for a while. */
@@ -170,18 +179,19 @@ static void *work(void *context)
 	for (;;) {
 		rest(q);
 		if (!q->first) break;
-		job *j = take(q);
+		job *j = take(q, &q->first);
+		if (q->stopping) {
+			end_undrawn(q, j);
+			continue;
+		}
 		j->state = RUNNING;
 		j->begun = seconds_now();
-		if (j->cancelled || q->stopping) {
-			j->error = (sumi_error){ .status = SUMI_STOPPED, .text = "cancelled while it waited" };
-		} else {
-			q->status.running = j;
-			queue_unlock(q);
-			draw(q, j);
-			queue_lock(q);
-			q->status.busy += seconds_now() - j->begun;
-		}
+		q->status.running = j;
+		queue_unlock(q);
+		draw(q, j);
+		queue_lock(q);
+		q->status.busy += seconds_now() - j->begun;
+		q->status.running = NULL;
 		end(q, j);
 	}
 	queue_unlock(q);
@@ -250,8 +260,9 @@ submitted queue_submit(queue *q, job *j)
 	queue_lock(q);
 	submitted s = q->stopping ? STOPPING : q->status.waiting >= q->most ? FULL : ACCEPTED;
 	if (s == ACCEPTED) {
-		*(q->last ? &q->last->next : &q->first) = j;
-		q->last = j;
+		job **link = &q->first;
+		while (*link) link = &(*link)->next;
+		*link = j;
 		q->status.waiting++;
 		pthread_cond_broadcast(&q->changed);
 	} else {
@@ -276,9 +287,11 @@ void queue_wait(queue *q, double seconds)
 
 void queue_cancel(queue *q, job *j)
 {
-	queue_lock(q);
 	j->cancelled = true;
-	queue_unlock(q);
+	if (j->state != WAITING) return;
+	job **link = &q->first;
+	while (*link != j) link = &(*link)->next;
+	end_undrawn(q, take(q, link));
 }
 
 void queue_use(queue *q, int model)

@@ -11,9 +11,10 @@ typedef enum job_state { WAITING, RUNNING, DONE } job_state;
 /* A request for pictures. The first part is set before it is submitted and does not change afterwards; the second is
  * the queue's, to be read between queue_lock() and queue_unlock(), or when the job is DONE. */
 typedef struct job {
-	char *model;          /* its name; NULL: the one in use. Owned */
-	sumi_options options; /* texts and pictures in it are owned by the job */
-	int count;            /* pictures, with the seeds seed, seed + 1, … */
+	char *model; /* its name; NULL: the one in use. Owned */
+	/* Owned in it: prompts, sampler, schedule, refiner, init and mask. Other texts are static. */
+	sumi_options options;
+	int count; /* pictures, with the seeds seed, seed + 1, …; variations of one seed where variation_strength is set */
 
 	job_state state;
 	bool cancelled;
@@ -56,7 +57,7 @@ void queue_lock(queue *q);
 void queue_unlock(queue *q);
 /* Waits at most so long for a change of any job. To be called between lock and unlock. */
 void queue_wait(queue *q, double seconds);
-void queue_cancel(queue *q, job *j);
+void queue_cancel(queue *q, job *j); /* between lock and unlock; one that waits is DONE at once */
 void queue_use(queue *q, int model); /* from now on for jobs that name none */
 void queue_interrupt(queue *q);      /* cancels what runs now */
 

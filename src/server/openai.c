@@ -19,7 +19,8 @@ typedef struct wish { /* what is asked besides the pictures' options */
 static void refuse(reply *y, const problem *p)
 {
 	const char *type = p->status < 500 && p->status != 499 ? "invalid_request_error" : "server_error";
-	const char *code = p->status == 429 ? "rate_limit_exceeded" : p->status == 404 ? "model_not_found" : NULL;
+	bool no_model = p->status == 404 && !strcmp(p->field, "model");
+	const char *code = p->status == 429 ? "rate_limit_exceeded" : no_model ? "model_not_found" : NULL;
 	json_t *body = json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", p->text, "type",
 	    p->status == 429 ? "rate_limit_error" : type, "param", *p->field ? p->field : NULL, "code", code);
 	reply_json(y, p->status == 422 ? 400 : p->status, body);
@@ -162,8 +163,9 @@ static json_t *picture_entry(server *s, const wish *w, const sumi_image *picture
 	bool kept = sumi_image_encode(picture, w->format, w->quality, &bytes, &count, NULL) &&
 	            server_keep(s, w->format, bytes, count, name);
 	sumi_free(bytes);
+	if (!kept) return NULL;
 	snprintf(url, sizeof url, "http://%.300s/pictures/%s", host, name);
-	return kept ? json_pack("{s:s}", "url", url) : NULL;
+	return json_pack("{s:s}", "url", url);
 }
 
 static void answer_pictures(server *s, const request *r, const wish *w, reply *y)
@@ -192,6 +194,7 @@ static void answer_pictures(server *s, const request *r, const wish *w, reply *y
 
 typedef struct stream { /* read by libmicrohttpd in the connection's thread, until its end */
 	server *s;
+	request *r; /* lives while it is read */
 	wish w;
 	char format[8];
 	const char *kind;
@@ -214,15 +217,28 @@ static void put_event(stream *t, const char *name, json_t *body)
 	free(text);
 }
 
+static void put_failure(stream *t, const problem *p)
+{
+	t->ended = true;
+	put_event(t, "error",
+	    json_pack("{s:s, s:{s:s, s:s}}", "type", "error", "error", "message", p->text, "type", "server_error"));
+}
+
 static void put_picture(stream *t, const sumi_image *picture, int partial)
 {
 	char name[64], size[32];
 	snprintf(name, sizeof name, "%s.%s", t->kind, partial < 0 ? "completed" : "partial_image");
 	snprintf(size, sizeof size, "%dx%d", picture->width, picture->height);
-	json_t *body = json_pack("{s:s, s:o?, s:I, s:s, s:s, s:s, s:s}", "type", name, "b64_json",
-	    picture_json(picture, t->format, t->w.quality), "created_at", (json_int_t)time(NULL), "size", size, "quality",
-	    "auto", "background", "opaque", "output_format", t->format);
-	if (body && partial >= 0) json_object_set_new(body, "partial_image_index", json_integer(partial));
+	json_t *data = picture_json(picture, t->format, t->w.quality);
+	json_t *body = data ? json_pack("{s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "type", name, "b64_json", data, "created_at",
+	                          (json_int_t)time(NULL), "size", size, "quality", "auto", "background", "opaque",
+	                          "output_format", t->format)
+	                    : NULL;
+	if (!body) {
+		put_failure(t, &(problem){ .text = "out of memory" });
+		return;
+	}
+	if (partial >= 0) json_object_set_new(body, "partial_image_index", json_integer(partial));
 	put_event(t, name, body);
 }
 
@@ -235,25 +251,27 @@ static void next_event(stream *t)
 		bool due = t->partials < all && j->previews > t->seen && j->steps > 0 &&
 		           j->step * (all + 1) >= (t->partials + 1) * j->steps;
 		if (j->state == DONE || due) break;
-		queue_wait(server_queue(t->s), 10);
+		wait_for_change(t->s, t->r, j);
 	}
 	if (j->state != DONE) {
 		t->seen = j->previews;
 		sumi_image *copy = sumi_image_new(j->preview->width, j->preview->height, j->preview->pixels, NULL);
 		queue_unlock(server_queue(t->s));
-		if (copy) put_picture(t, copy, t->partials);
-		t->partials++;
+		if (copy)
+			put_picture(t, copy, t->partials++);
+		else
+			put_failure(t, &(problem){ .text = "out of memory" });
 		sumi_image_free(copy);
 		queue_lock(server_queue(t->s));
 		return;
 	}
 	t->ended = true;
-	if (!j->error.status)
-		put_picture(t, j->pictures[0], -1);
+	problem p = { 0 };
+	if (j->error.status) problem_of(&p, &j->error);
+	if (p.status)
+		put_failure(t, &p);
 	else
-		put_event(t, "error",
-		    json_pack(
-		        "{s:s, s:{s:s, s:s}}", "type", "error", "error", "message", j->error.text, "type", "server_error"));
+		put_picture(t, j->pictures[0], -1);
 }
 
 static ssize_t read_stream(void *context, uint64_t position, char *to, size_t most)
@@ -262,9 +280,11 @@ static ssize_t read_stream(void *context, uint64_t position, char *to, size_t mo
 	(void)position;
 	if (t->sent == t->out.size) {
 		if (t->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+		client_waits(t->r, true);
 		queue_lock(server_queue(t->s));
 		next_event(t);
 		queue_unlock(server_queue(t->s));
+		client_waits(t->r, false);
 		if (t->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
 	size_t n = t->out.size - t->sent < most ? t->out.size - t->sent : most;
@@ -279,7 +299,7 @@ static void free_stream(void *context)
 	stream *t = context;
 	queue *q = server_queue(t->s);
 	queue_lock(q);
-	t->w.j->cancelled = true;
+	queue_cancel(q, t->w.j);
 	while (t->w.j->state != DONE) queue_wait(q, 10);
 	queue_unlock(q);
 	job_free(t->w.j);
@@ -298,14 +318,13 @@ static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply
 {
 	stream *t = calloc(1, sizeof *t);
 	if (!t) return problem_set(p, 503, "", "out of memory"), false;
-	*t = (stream){ .s = s, .w = *w, .kind = kind };
+	*t = (stream){ .s = s, .r = r, .w = *w, .kind = kind };
 	snprintf(t->format, sizeof t->format, "%s", w->format);
 	submitted done = queue_submit(server_queue(s), w->j);
 	y->stream = done == ACCEPTED
 	                ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, read_stream, t, free_stream)
 	                : NULL;
 	if (y->stream) {
-		MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 		y->type = "text/event-stream";
 		return true;
 	}
