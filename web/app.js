@@ -6,12 +6,14 @@ let key = sessionStorage.getItem("key") || "";
 let drawing = false, asked = 0;
 
 async function ask(path, body) {
-	const headers = { "Content-Type": "application/json" };
+	const headers = { "Content-Type": "application/json" }, given = key;
 	if (key) headers.Authorization = "Bearer " + key;
 	const answer = await fetch(path, body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) });
 	if (answer.status === 401) {
-		key = prompt("This server asks for its key") || "";
-		sessionStorage.setItem("key", key);
+		if (key === given) { // another request may have asked for it meanwhile
+			key = prompt("This server asks for its key") || "";
+			sessionStorage.setItem("key", key);
+		}
 		if (key) return ask(path, body);
 	}
 	const said = await answer.json();
@@ -89,7 +91,7 @@ async function draw(event) {
 		path = api + "img2img";
 		body.init_images = [sketch.picture];
 		body.denoising_strength = Number($("strength").value);
-		if (sketch.painted) body.mask = maskAsPicture();
+		if (sketch.painted) Object.assign(body, { mask: maskAsPicture(), inpainting_fill: 1, inpaint_full_res: false });
 	}
 	drawing = true;
 	$("go").disabled = true;

@@ -39,14 +39,42 @@ static bool is_off(const json_t *v)
 	       (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
 }
 
-static void refuse_what_is_not_done(const json_t *o, problem *p)
+typedef struct refused_field {
+	const char *name;
+	double off; /* a number that says that it is not wanted, besides 0 */
+} refused_field;
+
+static void refuse_fields(const json_t *o, const refused_field *f, problem *p)
 {
-	static const char *const names[] = { "restore_faces", "tiling", "enable_hr", "script_name", "script_args",
-		"alwayson_scripts", "styles", "s_churn", "s_tmin", "infotext", "inpainting_mask_invert", "inpaint_full_res" };
-	bool masked = !is_off(json_object_get(o, "mask"));
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if ((masked || strncmp(names[i], "inpaint", 7)) && !is_off(json_object_get(o, names[i])))
-			problem_set(p, 422, names[i], "%s is not done by this server", names[i]);
+	for (; f->name; f++) {
+		const json_t *v = json_object_get(o, f->name);
+		if (!is_off(v) && !(json_is_number(v) && json_number_value(v) == f->off))
+			problem_set(p, 422, f->name, "%s is not done by this server", f->name);
+	}
+}
+
+static void refuse_what_is_not_done(const json_t *o, bool from_picture, problem *p)
+{
+	static const refused_field always[] = { { "restore_faces", 0 }, { "tiling", 0 }, { "script_name", 0 },
+		{ "script_args", 0 }, { "alwayson_scripts", 0 }, { "styles", 0 }, { "s_churn", 0 }, { "s_tmin", 0 },
+		{ "s_min_uncond", 0 }, { "infotext", 0 }, { "disable_extra_networks", 0 }, { "seed_resize_from_h", -1 },
+		{ "seed_resize_from_w", -1 }, { NULL, 0 } };
+	static const refused_field of_img2img[] = { { "enable_hr", 0 }, { "latent_mask", 0 },
+		{ "initial_noise_multiplier", 1 }, { NULL, 0 } };
+	refuse_fields(o, always, p);
+	if (from_picture) refuse_fields(o, of_img2img, p);
+}
+
+/* true or 1, false or 0: clients write both. */
+static void read_switch(const json_t *o, const char *name, bool *value, problem *p)
+{
+	int64_t number = *value;
+	if (json_is_boolean(json_object_get(o, name))) {
+		field_flag(o, name, value, p);
+	} else {
+		field_integer(o, name, 0, 1, &number, p);
+		*value = number;
+	}
 }
 
 static void read_overrides(server *s, const json_t *o, job *j, problem *p)
@@ -60,6 +88,7 @@ static void read_overrides(server *s, const json_t *o, job *j, problem *p)
 			int i = a1111_find_model(s, json_string_value(value), p);
 			free(j->model);
 			j->model = i < 0 ? NULL : strdup(queue_model_name(server_queue(s), i));
+			if (!j->model) problem_set(p, 503, "", "out of memory");
 		} else if (!strcmp(name, "CLIP_stop_at_last_layers")) {
 			int64_t skip = 0;
 			field_integer(settings, name, 1, 12, &skip, p);
@@ -131,11 +160,85 @@ static void read_numbers(const json_t *o, job *j, problem *p)
 	d->eta = eta;
 }
 
+/* "Hires. fix". */
+static void read_second_pass(const json_t *o, sumi_options *d, problem *p)
+{
+	static const refused_field not_done[] = { { "hr_resize_x", 0 }, { "hr_resize_y", 0 }, { "hr_prompt", 0 },
+		{ "hr_negative_prompt", 0 }, { "firstphase_width", 0 }, { "firstphase_height", 0 }, { NULL, 0 } };
+	static const char *const same[][2] = { { "hr_checkpoint_name", "Use same checkpoint" },
+		{ "hr_sampler_name", "Use same sampler" }, { "hr_scheduler", "Use same scheduler" } };
+	bool wanted = false;
+	double scale = 2, strength = 0.75;
+	int64_t steps = 0;
+	const char *upscaler = "Latent";
+	read_switch(o, "enable_hr", &wanted, p);
+	if (!wanted) return;
+	refuse_fields(o, not_done, p);
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		const json_t *v = json_object_get(o, same[i][0]);
+		if (!is_off(v) && (!json_is_string(v) || strcmp(json_string_value(v), same[i][1])))
+			problem_set(p, 422, same[i][0], "%s is not done by this server", same[i][0]);
+	}
+	field_number(o, "hr_scale", 1, 8, &scale, p);
+	field_number(o, "denoising_strength", 0, 1, &strength, p);
+	field_integer(o, "hr_second_pass_steps", 0, 1000, &steps, p);
+	field_text(o, "hr_upscaler", &upscaler, p);
+	d->hires_scale = scale;
+	d->hires_strength = strength;
+	d->hires_steps = (int)steps;
+	d->hires_upscaler = a1111_find_upscaler(upscaler); /* never as it is given: it might be a path */
+	if (!d->hires_upscaler)
+		problem_set(p, 422, "hr_upscaler",
+		    "no upscaler '%.60s'; GET /sdapi/v1/latent-upscale-modes and /sdapi/v1/upscalers list them", upscaler);
+}
+
+static void read_refiner(server *s, const json_t *o, sumi_options *d, problem *p)
+{
+	const char *title = NULL;
+	field_text(o, "refiner_checkpoint", &title, p);
+	if (!title || !*title || !strcasecmp(title, "None")) return;
+	int i = a1111_find_model(s, title, p);
+	field_number(o, "refiner_switch_at", 0, 1, &d->refiner_start, p);
+	if (i >= 0 && !job_text(&d->refiner, queue_model_path(server_queue(s), i)))
+		problem_set(p, 503, "", "out of memory");
+}
+
+/* What is absent is as in A1111's API, not as on its page: what is masked alone is drawn, from the colours around it.
+ */
+static void read_mask(const json_t *o, sumi_options *d, problem *p)
+{
+	static const char *const fills[] = { "fill", "original", "latent noise", "latent nothing" };
+	sumi_image *mask = NULL;
+	double x = 4, y = 4, both = -1;
+	int64_t fill = 0, padding = 0;
+	bool inverted = false, only_masked = true, rounded = true;
+	field_picture(o, "mask", &mask, p);
+	d->mask = mask;
+	if (!mask) return;
+	field_number(o, "mask_blur_x", 0, 256, &x, p);
+	field_number(o, "mask_blur_y", 0, 256, &y, p);
+	field_number(o, "mask_blur", 0, 256, &both, p);
+	if (both < 0 && x != y) problem_set(p, 422, "mask_blur_y", "mask_blur_x and mask_blur_y differ");
+	field_integer(o, "inpainting_fill", 0, 3, &fill, p);
+	field_integer(o, "inpaint_full_res_padding", 0, 8192, &padding, p);
+	read_switch(o, "inpainting_mask_invert", &inverted, p);
+	read_switch(o, "inpaint_full_res", &only_masked, p);
+	read_switch(o, "mask_round", &rounded, p);
+	if (!rounded) problem_set(p, 422, "mask_round", "a mask that is not rounded is not done by this server");
+	d->mask_blur = both < 0 ? x : both;
+	d->mask_fill = fills[fill];
+	d->mask_padding = (int)padding;
+	d->mask_inverted = inverted;
+	d->only_masked = only_masked;
+}
+
 static void read_pictures(const json_t *o, job *j, problem *p)
 {
+	static const char *const fits[] = { "resize", "crop", "pad" };
 	const json_t *list = json_object_get(o, "init_images");
-	sumi_image *init = NULL, *mask = NULL;
+	sumi_image *init = NULL;
 	double strength = 0.75;
+	int64_t fit = 0;
 	if (json_array_size(list) != 1) {
 		problem_set(
 		    p, json_array_size(list) ? 422 : 404, "init_images", "%zu init images, expected 1", json_array_size(list));
@@ -144,10 +247,11 @@ static void read_pictures(const json_t *o, job *j, problem *p)
 		field_picture(first, "init_images", &init, p);
 		json_decref(first);
 	}
-	field_picture(o, "mask", &mask, p);
+	read_mask(o, &j->options, p);
+	field_integer(o, "resize_mode", 0, 2, &fit, p);
 	field_number(o, "denoising_strength", 0, 1, &strength, p);
 	j->options.init = init;
-	j->options.mask = mask;
+	j->options.resize_mode = fits[fit];
 	j->options.strength = strength;
 }
 
@@ -171,8 +275,8 @@ static json_t *info_of(const job *j)
 	struct tm local;
 	strftime(when, sizeof when, "%Y%m%d%H%M%S", localtime_r(&t, &local));
 	for (int i = 0; i < j->count; i++) {
-		json_array_append_new(seeds, json_integer(d->seed + i));
-		json_array_append_new(subseeds, json_integer(d->variation_seed));
+		json_array_append_new(seeds, json_integer(d->seed + (d->variation_strength > 0 ? 0 : i)));
+		json_array_append_new(subseeds, json_integer(d->variation_seed + i));
 	}
 	for (int i = 0; i < done; i++)
 		json_array_append_new(texts, json_string(j->pictures[i]->parameters ? j->pictures[i]->parameters : ""));
@@ -185,7 +289,10 @@ static json_t *info_of(const job *j)
 	if (!info) return NULL;
 	json_object_set_new(info, "restore_faces", json_false());
 	json_object_set_new(info, "sd_model_name", json_string(j->drawn_with ? j->drawn_with : ""));
-	json_object_set_new(info, "denoising_strength", d->init ? json_real(d->strength) : json_null());
+	json_object_set_new(info, "denoising_strength",
+	    d->init              ? json_real(d->strength)
+	    : d->hires_scale > 0 ? json_real(d->hires_strength)
+	                         : json_null());
 	json_object_set_new(info, "extra_generation_params", json_object());
 	json_object_set_new(info, "index_of_first_image", json_integer(0));
 	json_object_set_new(info, "infotexts", texts);
@@ -230,12 +337,16 @@ static void make(server *s, request *r, reply *y, bool from_picture)
 	if (!j) problem_set(&p, 503, "", "out of memory");
 	if (!r->json) problem_set(&p, 422, "", "the body is missing: a JSON object");
 	if (!p.status) {
-		refuse_what_is_not_done(r->json, &p);
+		refuse_what_is_not_done(r->json, from_picture, &p);
 		read_texts(r->json, &j->options, &p);
 		read_numbers(r->json, j, &p);
 		read_sampler(r->json, &j->options, &p);
 		read_overrides(s, r->json, j, &p);
-		if (from_picture) read_pictures(r->json, j, &p);
+		read_refiner(s, r->json, &j->options, &p);
+		if (from_picture)
+			read_pictures(r->json, j, &p);
+		else
+			read_second_pass(r->json, &j->options, &p);
 	}
 	if (!p.status) {
 		submitted done = draw_for(s, r, j);

@@ -7,6 +7,8 @@
 void a1111_refuse(reply *y, const problem *p);
 /* A model by name, file name, or A1111's title "FILE [hash]"; -1: none, and the problem is said. */
 int a1111_find_model(server *s, const char *title, problem *p);
+/* The second pass's upscaler of this name, as sumi_options take it, static; NULL: none. */
+const char *a1111_find_upscaler(const char *name);
 /* {name: value} of a text of parameters, with "Prompt" and "Negative prompt". */
 json_t *a1111_parse(const char *parameters);
 

@@ -97,14 +97,45 @@ void a1111_refresh(server *s, request *r, reply *y)
 	reply_json(y, 200, json_null());
 }
 
-void a1111_empty(server *s, request *r, reply *y)
+void a1111_vaes(server *s, request *r, reply *y)
 {
 	(void)s;
 	(void)r;
 	reply_json(y, 200, json_array());
 }
 
-void a1111_vaes(server *s, request *r, reply *y) { a1111_empty(s, r, y); }
+/* Each is in one of two lists: A1111's page joins them. Networks' files are not offered: a request names no path. */
+static const char *const by_latent[] = { "Latent", "Latent (nearest-exact)" }, *const by_pixels[] = { "Lanczos" };
+enum { BY_LATENT = sizeof by_latent / sizeof *by_latent, BY_PIXELS = sizeof by_pixels / sizeof *by_pixels };
+
+const char *a1111_find_upscaler(const char *name)
+{
+	for (int i = 0; i < BY_LATENT + BY_PIXELS; i++) {
+		const char *known = i < BY_LATENT ? by_latent[i] : by_pixels[i - BY_LATENT];
+		if (!strcasecmp(known, name)) return known;
+	}
+	return NULL;
+}
+
+void a1111_latent_upscalers(server *s, request *r, reply *y)
+{
+	json_t *list = json_array();
+	(void)s;
+	(void)r;
+	for (int i = 0; i < BY_LATENT; i++) json_array_append_new(list, json_pack("{s:s}", "name", by_latent[i]));
+	reply_json(y, 200, list);
+}
+
+void a1111_upscalers(server *s, request *r, reply *y)
+{
+	json_t *list = json_array();
+	(void)s;
+	(void)r;
+	for (int i = 0; i < BY_PIXELS; i++)
+		json_array_append_new(list, json_pack("{s:s, s:n, s:n, s:n, s:i}", "name", by_pixels[i], "model_name",
+		                                "model_path", "model_url", "scale", 4));
+	reply_json(y, 200, list);
+}
 
 /* ── settings ── */
 

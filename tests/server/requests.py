@@ -1,7 +1,7 @@
 """requests.py SUMI - talks to `sumi serve` as clients do, well and badly: both APIs, streams, limits, keys, foreign
 pages, clients that leave, many at once, and the end by a signal. Python's own library alone. Prints what differs; exits 1
 if anything does."""
-import base64, http.client, json, os, re, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import base64, http.client, json, os, re, signal, socket, struct, subprocess, sys, tempfile, threading, time, zlib
 
 SUMI = sys.argv[1]
 failures = 0
@@ -57,6 +57,18 @@ def chunks(png):
     return found
 
 
+def make_png(width, height, grey, *more):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(grey(x, y) for x in range(width)) for y in range(height))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
+
+
+def as_text(png):
+    return base64.b64encode(png).decode()
+
+
 SMALL = {"prompt": "smiling cat", "steps": 2, "width": 64, "height": 64, "seed": 7, "sampler_name": "Euler", "cfg_scale": 2}
 LONG = {**SMALL, "steps": 1000, "width": 128, "height": 128}
 
@@ -84,6 +96,9 @@ def openai(s):
         check(f"refused: {wrong}", status == 400 and body["error"]["param"] == field, body)
     status, body, _ = s.ask("POST", "/v1/images/generations", {"prompt": "x", "model": "other"})
     check("an unknown model", status == 404 and body["error"]["code"] == "model_not_found", body)
+    status, body, _ = s.ask("POST", "/v1/images/generations", {"prompt": "x", "model": "€" * 200})
+    check("an unknown model whose name is cut", status == 404 and "€€" not in body["error"]["message"], body)
+    check("another address is no model", s.ask("GET", "/pictures/none.png")[1]["error"]["code"] is None)
     check("models", s.ask("GET", "/v1/models")[1]["data"][0]["id"] == "emoji")
     _, text, headers = s.ask("POST", "/v1/images/generations", {"prompt": "x", "stream": True, "partial_images": 2, "size": "64x64"})
     events = re.findall(r"event: (\S+)\ndata: (.*)\n\n", text.decode())
@@ -113,6 +128,65 @@ def edits(s, png):
     check("a form cut short", s.ask("POST", "/v1/images/edits", raw=raw[:60], headers=headers)[0] == 400)
 
 
+def as_the_program_draws(s, png):
+    """A1111's fields beside the options of `sumi generate`."""
+    mask = make_png(128, 128, lambda x, y: 255 if 32 <= x < 72 and 40 <= y < 88 else 0)
+    wide = make_png(192, 128, lambda x, y: x + y & 255)
+    body = {**SMALL, "denoising_strength": 0.75}
+    whole = {"inpaint_full_res": 0, "inpainting_fill": 1, "mask_blur": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in (("init", png), ("mask", mask), ("wide", wide)):
+            open(f"{folder}/{name}.png", "wb").write(data)
+        painted = {"init_images": [as_text(png)], "mask": as_text(mask)}
+        options = ["--mask", folder + "/mask.png"]
+        only = ["--only-masked", "--mask-padding"]
+        for fields, options in (
+                (painted, [*options, "--mask-blur", "4", "--mask-fill", "fill", *only, "0"]),
+                ({**painted, "mask_blur": 2, "inpainting_fill": 3, "inpaint_full_res": True, "inpaint_full_res_padding": 16},
+                 [*options, "--mask-blur", "2", "--mask-fill", "latent nothing", *only, "16"]),
+                ({**painted, **whole}, options),
+                ({**painted, **whole, "inpainting_mask_invert": 1}, [*options, "--invert-mask"]),
+                ({**painted, **whole, "inpainting_fill": 2, "mask_blur": None, "mask_blur_x": 3, "mask_blur_y": 3},
+                 [*options, "--mask-fill", "latent noise", "--mask-blur", "3"]),
+                ({"init_images": [as_text(wide)], "resize_mode": 0}, []),
+                ({"init_images": [as_text(wide)], "resize_mode": 1}, ["--resize-mode", "crop"]),
+                ({"init_images": [as_text(wide)], "resize_mode": 2}, ["--resize-mode", "pad"]),
+                ({"enable_hr": True}, ["--hires-scale", "2", "--hires-denoise", "0.75"]),
+                ({"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Lanczos", "hr_second_pass_steps": 3, "denoising_strength": 0.5,
+                  "hr_sampler_name": "Use same sampler"},
+                 ["--hires-scale", "1.5", "--hires-upscaler", "lanczos", "--hires-steps", "3", "--hires-denoise", "0.5"])):
+            status, answer, _ = s.ask("POST", "/sdapi/v1/" + ("img2img" if "init_images" in fields else "txt2img"), {**body, **fields})
+            init = fields.get("init_images")
+            init = ["--init-img", folder + ("/init.png" if init == [as_text(png)] else "/wide.png")] if init else []
+            subprocess.run([SUMI, "generate", "-q", "-p", SMALL["prompt"], "--steps", "2", "-W", "64", "-H", "64", "-s", "7", "--sampler", "Euler",
+                            "--cfg-scale", "2", *(["--strength", "0.75"] if init else []), *init, *options, "-o", folder + "/x.png"], check=True, stdout=subprocess.DEVNULL)
+            drawn = chunks(open(folder + "/x.png", "rb").read())
+            said = {k: v for k, v in fields.items() if k not in ("init_images", "mask")}
+            seen = chunks(base64.b64decode(answer["images"][0])) if status == 200 else answer
+            check(f"as sumi generate {options[-6:]}: {said}", status == 200 and seen[b"IDAT"] == drawn[b"IDAT"], seen)
+    for wrong, field in (({"mask_round": False}, "mask_round"), ({"inpainting_fill": 4}, "inpainting_fill"), ({"resize_mode": 3}, "resize_mode"),
+                         ({"mask_blur_x": 1}, "mask_blur_y"), ({"inpaint_full_res": 2}, "inpaint_full_res"), ({"enable_hr": True}, "enable_hr"),
+                         ({"latent_mask": as_text(mask)}, "latent_mask"), ({"initial_noise_multiplier": 0.5}, "initial_noise_multiplier")):
+        status, answer, _ = s.ask("POST", "/sdapi/v1/img2img", {**body, **painted, **wrong})
+        check(f"refused: {wrong}", status == 422 and answer["detail"][0]["loc"] == ["body", field], answer)
+    for wrong, field in (({"hr_upscaler": "/etc/passwd"}, "hr_upscaler"), ({"hr_upscaler": "R-ESRGAN 4x+"}, "hr_upscaler"),
+                         ({"hr_resize_x": 512}, "hr_resize_x"), ({"hr_prompt": "x"}, "hr_prompt"), ({"hr_sampler_name": "DDIM"}, "hr_sampler_name"),
+                         ({"hr_scale": 9}, "hr_scale")):
+        status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "enable_hr": True, **wrong})
+        check(f"refused: {wrong}", status == 422 and answer["detail"][0]["loc"] == ["body", field], answer)
+    modes = [x["name"] for path in ("latent-upscale-modes", "upscalers") for x in s.ask("GET", "/sdapi/v1/" + path)[1]]
+    check("upscalers", modes == ["Latent", "Latent (nearest-exact)", "Lanczos"], modes)
+    title = s.ask("GET", "/sdapi/v1/sd-models")[1][0]["title"]
+    refined = {**SMALL, "steps": 4, "refiner_checkpoint": title, "refiner_switch_at": 0.5}
+    status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", refined)
+    check("refined", status == 200 and "Refiner switch at: 0.5" in json.loads(answer["info"])["infotexts"][0], answer)
+    check("a refiner is no path", s.ask("POST", "/sdapi/v1/txt2img", {**refined, "refiner_checkpoint": "/etc/passwd"})[0] == 404)
+    check("no refiner", s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "refiner_checkpoint": "None", "refiner_switch_at": 0})[0] == 200)
+    info = json.loads(s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "batch_size": 2, "subseed": 3, "subseed_strength": 0.2})[1]["info"])
+    check("variations of one seed", info["all_seeds"] == [7, 7] and info["all_subseeds"] == [3, 4] and
+          all(f"Variation seed: {3 + i}" in info["infotexts"][i] for i in range(2)), info)
+
+
 def a1111(s, png):
     status, body, _ = s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "batch_size": 2, "n_iter": 2})
     info = json.loads(body["info"])
@@ -121,7 +195,10 @@ def a1111(s, png):
     check("what a picture says", text["parameters"]["Seed"] == "9" and text["info"] == info["infotexts"][2], text)
     one = s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "seed": 9})[1]["images"][0]
     check("the third of a batch is the picture of its seed", chunks(base64.b64decode(one))[b"IDAT"] == chunks(base64.b64decode(body["images"][2]))[b"IDAT"])
-    picture = "data:image/png;base64," + base64.b64encode(png).decode()
+    latin = make_png(8, 8, lambda x, y: 0, (b"tEXt", b"parameters\0caf\xe9\nSteps: 3"))
+    status, text, _ = s.ask("POST", "/sdapi/v1/png-info", {"image": as_text(latin)})
+    check("a text of a picture that is not UTF-8", status == 200 and text["parameters"]["Steps"] == "3", text)
+    picture = "data:image/png;base64," + as_text(png)
     status, body, _ = s.ask("POST", "/sdapi/v1/img2img", {**SMALL, "init_images": [picture], "denoising_strength": 0.5})
     check("image to image", status == 200 and len(body["images"]) == 1 and body["parameters"]["init_images"] is None, body)
     check("no picture to begin with", s.ask("POST", "/sdapi/v1/img2img", SMALL)[0] == 404)
@@ -158,6 +235,20 @@ def bad(s):
     for raw in (b"", b"x", b"[]", b"{", b'{"prompt":"\xff"}', b'{"prompt":"a","prompt":"b"}', b"[" * 100000):
         check(f"not JSON: {raw[:20]}", s.ask("POST", "/v1/images/generations", raw=raw)[0] == 400)
     check("a name that is not ours", s.ask("GET", "/health", headers={"Host": "evil.example"})[0] == 421)
+    check("a name that looks like an address", s.ask("GET", "/health", headers={"Host": f"127.evil.example:{s.port}"})[0] == 421)
+    for host in ("localhost:1", "127.0.0.2", "[::1]:7860", "[::1]"):
+        check(f"our name {host}", s.ask("GET", "/health", headers={"Host": host})[0] == 200)
+    for host in ("", ":", "[", "[]", "[::1", "::1", "10.0.0.1", "[::2]"):
+        check(f"not our name: {host}", s.ask("GET", "/health", headers={"Host": host})[0] == 421)
+    status, text, headers = s.ask("HEAD", "/style.css")
+    check("HEAD", status == 200 and int(headers["Content-Length"]) > 100 and not text, headers)
+    s.ask("GET", "/%ff")
+    s.log.seek(0)
+    lines = [json.loads(line) for line in s.log if line.startswith("{")]
+    check("the log of a path that is not UTF-8", lines[-1]["path"] is None and lines[-1]["status"] == 404, lines[-1])
+    raw = b'------sumi\r\nContent-Disposition: form-data\r\n\r\nabc\r\n------sumi--\r\n'
+    status, body, _ = s.ask("POST", "/v1/images/edits", raw=raw, headers={"Content-Type": "multipart/form-data; boundary=----sumi"})
+    check("a part of a form without a name", status == 400 and "form" in body["error"]["message"], body)
     check("a page of another site", s.ask("POST", "/sdapi/v1/txt2img", SMALL, {"Origin": "https://evil.example"})[0] == 403)
     check("a page of ours", s.ask("GET", "/health", headers={"Origin": f"http://127.0.0.1:{s.port}"})[0] == 200)
     check("too large, as it says", s.ask("POST", "/sdapi/v1/txt2img", raw=b"x", headers={"Content-Length": "99999999999"}, timeout=5)[0] == 413)
@@ -170,16 +261,17 @@ def bad(s):
 
 
 def leaving(s):
-    before = s.metric('sumi_jobs_total{result="cancelled"}')
-    c = http.client.HTTPConnection("127.0.0.1", s.port)
-    c.request("POST", "/sdapi/v1/txt2img", json.dumps(LONG))
-    time.sleep(0.3)
-    c.close()
-    for _ in range(200):
-        if s.metric('sumi_jobs_total{result="cancelled"}') > before:
-            break
-        time.sleep(0.05)
-    check("cancelled when the client leaves", s.metric('sumi_jobs_total{result="cancelled"}') == before + 1)
+    for path, body in (("/sdapi/v1/txt2img", LONG), ("/v1/images/generations", {"prompt": "x", "size": "1024x1024", "stream": True})):
+        before = s.metric('sumi_jobs_total{result="cancelled"}')
+        c = http.client.HTTPConnection("127.0.0.1", s.port)
+        c.request("POST", path, json.dumps(body))
+        time.sleep(0.3)
+        c.close()
+        for _ in range(200):
+            if s.metric('sumi_jobs_total{result="cancelled"}') > before:
+                break
+            time.sleep(0.05)
+        check(f"cancelled when the client of {path} leaves", s.metric('sumi_jobs_total{result="cancelled"}') == before + 1)
 
 
 def many(s):
@@ -220,6 +312,21 @@ def limits():
     time.sleep(0.2)
     refused = [r for r in results if r[0] == 429]
     check("a full queue", len(refused) == 2 and refused[0][2]["Retry-After"] == "5", results)
+    left = http.client.HTTPConnection("127.0.0.1", s.port)
+    s.ask("POST", "/sdapi/v1/interrupt", {})
+    for _ in range(100):  # until the one that waited is drawn
+        if s.metric("sumi_queue_waiting") == 0:
+            break
+        time.sleep(0.05)
+    left.request("POST", "/sdapi/v1/txt2img", json.dumps(LONG))
+    time.sleep(0.2)
+    check("one waits", s.metric("sumi_queue_waiting") == 1)
+    left.close()
+    for _ in range(100):
+        if s.metric("sumi_queue_waiting") == 0:
+            break
+        time.sleep(0.05)
+    check("it leaves the queue with its client", s.metric("sumi_queue_waiting") == 0 and s.metric("sumi_drawing") == 1)
     check("a large body", s.ask("POST", "/sdapi/v1/txt2img", {"prompt": "x" * 20000})[0] == 413)
     s.ask("POST", "/sdapi/v1/interrupt", {})
     time.sleep(0.3)
@@ -258,6 +365,7 @@ server = Server()
 first = openai(server)
 edits(server, first)
 a1111(server, first)
+as_the_program_draws(server, first)
 bad(server)
 leaving(server)
 many(server)
