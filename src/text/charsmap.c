@@ -1,6 +1,7 @@
 /* charsmap.c - builds the trie: each node's children lie at its base XOR their byte, its value at the base itself. A
  * unit holds its byte (bits 0 to 7), whether a value follows (8), and the distance to its base (from 10 on). */
 #include "text/charsmap.h"
+#include "base/base64.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,23 +82,6 @@ static bool build(trie *t, size_t place, size_t first, size_t end, size_t depth)
 	return true;
 }
 
-static char *base64(const uint8_t *bytes, size_t count)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *text = malloc((count + 2) / 3 * 4 + 1), *at = text;
-	for (size_t i = 0; text && i < count; i += 3) {
-		size_t left = count - i;
-		uint32_t three =
-		    (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
-		*at++ = digits[three >> 18];
-		*at++ = digits[three >> 12 & 63];
-		*at++ = left > 1 ? digits[three >> 6 & 63] : '=';
-		*at++ = left > 2 ? digits[three & 63] : '=';
-	}
-	if (text) *at = 0;
-	return text;
-}
-
 /* The size of the trie, the trie, the forms, each ended by a zero. */
 static char *write_all(const trie *t, const char_form *list, size_t count, size_t forms)
 {
@@ -113,7 +97,7 @@ static char *write_all(const trie *t, const char_form *list, size_t count, size_
 		at += list[i].form_length;
 		*at++ = 0;
 	}
-	char *text = base64(all, whole);
+	char *text = base64_encode(all, whole);
 	free(all);
 	return text;
 }
