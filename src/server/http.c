@@ -15,7 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEPT = 64, KEPT_SECONDS = 3600, CONNECTIONS = 128, PATIENCE = 30, BODY_SECONDS = 300, LAST_SECONDS = 10 };
+enum {
+	KEPT = 64,
+	MOST_VALUES = 10000,
+	KEPT_SECONDS = 3600,
+	CONNECTIONS = 128,
+	PATIENCE = 30,
+	BODY_SECONDS = 300,
+	LAST_SECONDS = 10
+};
 
 typedef struct kept {
 	char name[48];
@@ -238,10 +246,32 @@ static bool receive(server *s, request *r, const char *data, size_t size)
 	return true;
 }
 
+/* A value of two bytes takes a hundred once it is read. */
+static bool has_too_many_values(const buffer *b)
+{
+	size_t values = 0;
+	bool text = false;
+	for (size_t i = 0; i < b->size; i++) {
+		char c = b->data[i];
+		if (text && c == '\\')
+			i++;
+		else if (c == '"')
+			text = !text;
+		else if (!text && (c == ',' || c == '[' || c == '{'))
+			values++;
+	}
+	return values > MOST_VALUES;
+}
+
 static void read_json(request *r)
 {
 	json_error_t wrong;
 	if (r->form || r->refused || !r->body.size) return;
+	if (has_too_many_values(&r->body)) {
+		r->refused = 400;
+		r->reason = "the body holds more values than any request needs";
+		return;
+	}
 	r->json = json_loadb(r->body.data, r->body.size, JSON_REJECT_DUPLICATES, &wrong);
 	if (json_is_object(r->json)) return;
 	r->refused = 400;

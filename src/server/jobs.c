@@ -1,4 +1,4 @@
-/* jobs.c - one lock and one condition for all: jobs are few and their changes rare beside what drawing takes. */
+/* jobs.c - one lock and one condition for all: jobs are few, and change rarely for the time that drawing takes. */
 #include "server/jobs.h"
 #include "base/clock.h"
 #include "server/models.h"
@@ -157,7 +157,7 @@ static void end_undrawn(queue *q, job *j)
 	end(q, j);
 }
 
-/* In the lock: until there is a job, or the queue stops; frees what is kept once nobody has asked for a while. */
+/* In the lock: until there is a job, or the queue stops; frees what is kept once no job has come for a while. */
 static void rest(queue *q)
 {
 	double since = seconds_now();

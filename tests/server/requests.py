@@ -129,7 +129,7 @@ def edits(s, png):
 
 
 def as_the_program_draws(s, png):
-    """A1111's fields beside the options of `sumi generate`."""
+    """A1111's fields draw what the options of `sumi generate` draw."""
     mask = make_png(128, 128, lambda x, y: 255 if 32 <= x < 72 and 40 <= y < 88 else 0)
     wide = make_png(192, 128, lambda x, y: x + y & 255)
     body = {**SMALL, "denoising_strength": 0.75}
@@ -234,6 +234,10 @@ def bad(s):
     check("another method", s.ask("GET", "/v1/images/generations")[0] == 405)
     for raw in (b"", b"x", b"[]", b"{", b'{"prompt":"\xff"}', b'{"prompt":"a","prompt":"b"}', b"[" * 100000):
         check(f"not JSON: {raw[:20]}", s.ask("POST", "/v1/images/generations", raw=raw)[0] == 400)
+    raw = b'{"prompt":"' + b",[" * 20000 + b'\\",["}'
+    check("a long prompt is text", s.ask("POST", "/v1/images/generations", raw=raw[:-1] + b',"n":0}')[1]["error"]["param"] == "n")
+    status, body, _ = s.ask("POST", "/v1/images/generations", raw=b'{"prompt":[' + b"[]," * 20000 + b"[]]}")
+    check("too many values", status == 400 and "values" in body["error"]["message"], body)
     check("a name that is not ours", s.ask("GET", "/health", headers={"Host": "evil.example"})[0] == 421)
     check("a name that looks like an address", s.ask("GET", "/health", headers={"Host": f"127.evil.example:{s.port}"})[0] == 421)
     for host in ("localhost:1", "127.0.0.2", "[::1]:7860", "[::1]"):
