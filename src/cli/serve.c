@@ -51,7 +51,7 @@ static bool read_key(const char *path, char *key, size_t size)
 	bool fine = f && fgets(key, (int)size, f);
 	if (f) fclose(f);
 	key[fine ? strcspn(key, "\r\n") : 0] = 0;
-	return fine && *key;
+	return fine && *key && strlen(key) < size - 1; /* a longer line was cut */
 }
 
 /* Until SIGINT or SIGTERM; which of both. */
@@ -117,7 +117,7 @@ int command_serve(int argc, char **argv)
 		jobs.model_count = 1;
 	}
 	if (s.key_file && !read_key(s.key_file, key, sizeof key))
-		return complain(3, "%s: no key in its first line", s.key_file);
+		return complain(3, "%s: no key of 1 to %zu bytes in its first line", s.key_file, sizeof key - 2);
 	http.key = s.key_file ? key : NULL;
 	return run(&s, &jobs, &http);
 }

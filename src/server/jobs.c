@@ -258,7 +258,8 @@ submitted queue_submit(queue *q, job *j)
 {
 	if (j->model && models_find(&q->models, j->model) < 0) return UNKNOWN_MODEL;
 	queue_lock(q);
-	submitted s = q->stopping ? STOPPING : q->status.waiting >= q->most ? FULL : ACCEPTED;
+	bool busy = q->status.waiting || q->status.running; /* else it need not wait, where none may */
+	submitted s = q->stopping ? STOPPING : busy && q->status.waiting >= q->most ? FULL : ACCEPTED;
 	if (s == ACCEPTED) {
 		job **link = &q->first;
 		while (*link) link = &(*link)->next;

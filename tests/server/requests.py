@@ -345,7 +345,26 @@ def limits():
     check("interrupted by SIGINT", s.stop(signal.SIGINT) == 0)
 
 
+def none_may_wait():
+    s = Server("--max-queue", "0")
+    check("one is drawn where none may wait", s.ask("POST", "/sdapi/v1/txt2img", SMALL)[0] == 200)
+    t = threading.Thread(target=lambda: s.ask("POST", "/sdapi/v1/txt2img", LONG))
+    t.start()
+    time.sleep(0.3)
+    check("and a second refused", s.ask("POST", "/sdapi/v1/txt2img", SMALL)[0] == 429)
+    check("ended while it draws", s.stop(signal.SIGINT) == 0)
+    t.join(30)
+
+
 def key_and_end():
+    with tempfile.NamedTemporaryFile("w") as f:
+        for text in ("", "\nsecond line\n", "x" * 600):
+            f.seek(0)
+            f.truncate()
+            f.write(text)
+            f.flush()
+            wrong = subprocess.run([SUMI, "serve", "--api-key", f.name, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=20)
+            check(f"no key: {text[:20]!r}", wrong.returncode == 3 and "first line" in wrong.stderr, wrong)
     with tempfile.NamedTemporaryFile("w") as f:
         f.write("secret\n")
         f.flush()
@@ -375,6 +394,7 @@ leaving(server)
 many(server)
 check("SIGTERM ends it", server.stop() == 0)
 limits()
+none_may_wait()
 key_and_end()
 wrong = subprocess.run([SUMI, "serve", "--listen", "127.0.0.1"], capture_output=True, text=True)
 check("an address without a port", wrong.returncode == 2 and "ADDRESS:PORT" in wrong.stderr, wrong)
