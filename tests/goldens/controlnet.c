@@ -196,14 +196,14 @@ static bool take_steps(steps *y, const task *job, const json_t *losses, double *
 {
 	team *together = team_join(e);
 	stepper *s = together ? stepper_new(job, &y->options, together, 2, e) : NULL;
-	bool fine = s && stepper_prepare(s, 2, 8, 16, e);
+	bool fine = s && stepper_prepare(s, 2, 8, 16, e) && json_array_size(losses);
 	for (size_t k = 0; fine && k < json_array_size(losses); k++) {
 		data_batch b = { .count = 2, .height = 8, .width = 16 };
 		step_result result = { 0 };
 		double expected = json_number_value(json_array_get(losses, k));
 		fine = stepper_gradients(s, &b, &result.loss, e) &&
 		       stepper_apply(s, (int64_t)k, y->options.learning_rate, 1, &result, e);
-		*worst = fmax(*worst, fabs(result.loss - expected) / expected);
+		*worst = worse(*worst, fabs(result.loss - expected) / expected);
 	}
 	stepper_free(s);
 	team_leave(together, true);

@@ -240,9 +240,9 @@ static double text_error(const run *y, const job *j, double *vector)
 	*vector = v ? 0 : INFINITY;
 	if (!expected || n != 2 * one) worst = INFINITY;
 	for (int b = 0; b < 2 && isfinite(worst); b++) {
-		worst = fmax(worst, relative_max(conditioning_context(&j->text, 0, b), expected + (size_t)b * one, one));
+		worst = worse(worst, relative_max(conditioning_context(&j->text, 0, b), expected + (size_t)b * one, one));
 		conditioning_vector(&j->text, 0, b, out);
-		if (v) *vector = fmax(*vector, relative_max(out, v + (size_t)b * width, width));
+		if (v) *vector = worse(*vector, relative_max(out, v + (size_t)b * width, width));
 	}
 	free(out);
 	return worst;

@@ -72,7 +72,7 @@ static bool compare_state(void *context, int done, int calls, const float *x, co
 	const float *expected = g->result_only ? NULL : array_of(g->file, &n, "%s/x.%d", g->name, done);
 	if (g->result_only) return true;
 	double off = expected && n == g->n ? relative_max(x, expected, n) : INFINITY;
-	if (!(off <= g->error)) g->error = off;
+	g->error = worse(g->error, off);
 	g->compared++;
 	return true;
 }
@@ -221,7 +221,7 @@ static void compare_sigmas(const char *dir, const noise_schedule *schedule, repo
 		if (count + 1 != (int)json_array_size(expected)) worst = INFINITY;
 		for (int i = 0; i <= count && worst < INFINITY; i++) {
 			double value = json_number_value(json_array_get(expected, (size_t)i));
-			worst = fmax(worst, fabs(sigmas[i] - value) / fmax(1, value));
+			worst = worse(worst, fabs(sigmas[i] - value) / fmax(1, value));
 		}
 		report_error(r, label, worst, flow ? 1e-6 : 1e-5); /* eps: theirs take powers in f32 */
 		free(sigmas);
@@ -264,7 +264,7 @@ static void compare_function(const arrays *file, const char *form, const guidanc
 					to[p] = (original ? ck[p] : uk[p]) + (float)(original ? scale - 1 : scale) * to[p];
 			}
 		}
-		worst = fmax(worst, relative_max(out, expected, n));
+		worst = worse(worst, relative_max(out, expected, n));
 		free(both);
 		done++;
 	}

@@ -90,7 +90,7 @@ static void merged(const bench *b, const arrays *inputs, const char *name, const
 		if (!w || weight_elements(w) != n)
 			worst = INFINITY;
 		else if (w->dtype == F32) /* a text encoder's stay in the file's type */
-			worst = fmax(worst, relative_max(w->data, expected, n)), compared++;
+			worst = worse(worst, relative_max(w->data, expected, n)), compared++;
 	}
 	if (!compared) worst = INFINITY;
 	snprintf(topic, sizeof topic, "lycoris/%s merged into the checkpoint at %s", name, strength);

@@ -65,6 +65,8 @@ void report_uncovered(report *r, const char *name, const char *why)
 	printf("not covered  %s: %s\n", name, why);
 }
 
+double worse(double worst, double off) { return off <= worst ? worst : isnan(off) ? INFINITY : off; }
+
 double relative_l2(const float *a, const float *b, size_t n)
 {
 	double d = 0, s = 0;
@@ -80,7 +82,7 @@ double relative_max(const float *a, const float *b, size_t n)
 	double d = 0, s = 0;
 	for (size_t i = 0; i < n; i++) {
 		double e = fabs((double)a[i] - b[i]);
-		if (!(e <= d)) d = e == e ? e : INFINITY;
+		d = worse(d, e);
 		s = fmax(s, fabs((double)b[i]));
 	}
 	return s > 0 ? d / s : d;

@@ -41,7 +41,7 @@ static void compare_texts(const char *name, const job *j, const arrays *a, doubl
 	if (!states || n != one * (size_t)j->text.branches) return;
 	double worst = 0;
 	for (int b = 0; b < j->text.branches; b++)
-		worst = fmax(worst, relative_l2(conditioning_context(&j->text, 0, b), states + (size_t)b * one, one));
+		worst = worse(worst, relative_l2(conditioning_context(&j->text, 0, b), states + (size_t)b * one, one));
 	snprintf(topic, sizeof topic, "pipeline/%s: text states", name);
 	report_error(r, topic, worst, tolerance);
 }

@@ -1,5 +1,5 @@
 /* resample.c - resizing and blurring as Pillow and OpenCV do it, byte for byte. Modes of torch's interpolate and
- * Pillow's box blur, which nothing here uses, are not there; Canny is compared with the ControlNets (controlnet.c). */
+ * Pillow's box blur, which nothing here uses, are left out; edges of the same file are compared in canny.c. */
 #include "arrays.h"
 #include "goldens.h"
 #include "io/blur.h"

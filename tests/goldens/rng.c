@@ -22,7 +22,7 @@ static double difference(const json_t *array, const float *got, size_t n)
 {
 	double worst = json_array_size(array) > n ? INFINITY : 0;
 	for (size_t i = 0; i < json_array_size(array) && i < n; i++)
-		worst = fmax(worst, fabs(json_number_value(json_array_get(array, i)) - (double)got[i]));
+		worst = worse(worst, fabs(json_number_value(json_array_get(array, i)) - (double)got[i]));
 	return worst;
 }
 
@@ -45,7 +45,7 @@ static double compare_streams(const json_t *entries, void draw(generator *, floa
 		generator g = seeded(entry);
 		float *got = calloc(n + 1, sizeof *got);
 		draw(&g, got, n);
-		worst = fmax(worst, difference(values, got, n));
+		worst = worse(worst, difference(values, got, n));
 		free(got);
 	}
 	return worst;
@@ -64,7 +64,7 @@ static double compare_sequences(const json_t *entries)
 			size_t n = json_array_size(values);
 			float *got = calloc(n + 1, sizeof *got);
 			random_normal(&g, got, n);
-			worst = fmax(worst, difference(values, got, n));
+			worst = worse(worst, difference(values, got, n));
 			free(got);
 		}
 	}
@@ -86,9 +86,9 @@ static double compare_latents(const json_t *entries)
 		double sum = 0;
 		for (j = 0; j < n; j++) sum += (double)got[j];
 		const json_t *first = json_object_get(entry, "first16"), *last = json_object_get(entry, "last16");
-		worst = fmax(worst, difference(first, got, n));
-		worst = fmax(worst, difference(last, got + n - json_array_size(last), json_array_size(last)));
-		worst = fmax(worst, fabs(json_number_value(json_object_get(entry, "sum_f64")) - sum) / (double)n);
+		worst = worse(worst, difference(first, got, n));
+		worst = worse(worst, difference(last, got + n - json_array_size(last), json_array_size(last)));
+		worst = worse(worst, fabs(json_number_value(json_object_get(entry, "sum_f64")) - sum) / (double)n);
 		free(got);
 	}
 	return worst;
@@ -135,7 +135,7 @@ static double compare_half(const json_t *entries, bool *skipped)
 		generator g = seeded(entry);
 		random_normal(&g, got, n);
 		for (size_t j = 0; j < n; j++) got[j] = f32_from_f16(f16_from_f32(got[j]));
-		worst = fmax(worst, difference(values, got, n));
+		worst = worse(worst, difference(values, got, n));
 	}
 	return worst;
 }
@@ -175,8 +175,8 @@ static double compare_philox_normal(const json_t *entries)
 		{
 			p.calls = (uint32_t)json_integer_value(json_object_get(call, "offset"));
 			philox_normal(&p, got, n);
-			worst = fmax(worst, difference(json_object_get(call, "first8"), got, n));
-			worst = fmax(worst, difference(json_object_get(call, "last4"), got + n - 4, 4));
+			worst = worse(worst, difference(json_object_get(call, "first8"), got, n));
+			worst = worse(worst, difference(json_object_get(call, "last4"), got + n - 4, 4));
 		}
 		free(got);
 	}

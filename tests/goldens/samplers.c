@@ -29,7 +29,7 @@ static bool apply_model(void *context, int step, path_point at, const float *x, 
 	(void)step, (void)apart, (void)e;
 	replay *r = context;
 	const json_t *expected = json_array_get(r->times, (size_t)r->calls);
-	if (expected) r->error = fmax(r->error, fabs(json_number_value(expected) - at.t) / 1000);
+	if (expected) r->error = worse(r->error, fabs(json_number_value(expected) - at.t) / 1000);
 	for (size_t i = 0; i < r->n; i++) out[i] = (float)elementwise_at(&r->model, (double)x[i], at.t);
 	r->calls++;
 	return true;
@@ -133,7 +133,7 @@ static double sigma_error(const json_t *expected, const double *got, int count)
 	double worst = (int)json_array_size(expected) == count ? 0 : INFINITY;
 	double largest = json_number_value(json_array_get(expected, 0));
 	for (int i = 0; i < count; i++)
-		worst = fmax(worst, fabs(json_number_value(json_array_get(expected, (size_t)i)) - got[i]) / largest);
+		worst = worse(worst, fabs(json_number_value(json_array_get(expected, (size_t)i)) - got[i]) / largest);
 	return worst;
 }
 

@@ -15,7 +15,7 @@ static double json_difference(const double *got, size_t count, const json_t *exp
 	for (size_t i = 0; i < json_array_size(expected) && i < count; i++) {
 		double value = json_number_value(json_array_get(expected, i));
 		double off = fabs(got[i] - value);
-		if (!(off <= worst)) worst = off == off ? off : INFINITY;
+		worst = worse(worst, off);
 		largest = fmax(largest, fabs(value));
 	}
 	return largest > 0 ? worst / largest : worst;
@@ -54,7 +54,7 @@ static double compare(const double *got, const float *f32, const double *f64, si
 	double worst = 0, largest = 0;
 	for (size_t i = 0; i < n; i++) {
 		double expected = f32 ? (double)f32[i] : f64[i], off = fabs(got[i] - expected);
-		if (!(off <= worst)) worst = off == off ? off : INFINITY;
+		worst = worse(worst, off);
 		largest = fmax(largest, fabs(expected));
 	}
 	return worst / largest;
@@ -114,13 +114,13 @@ static void compare_spacings(const json_t *entries, const noise_schedule *s, rep
 			report_uncovered(r, "schedules/diffusers_timesteps", e.text);
 			return;
 		}
-		worst_time = fmax(worst_time, json_difference(t, (size_t)count, json_object_get(entry, "timesteps")));
+		worst_time = worse(worst_time, json_difference(t, (size_t)count, json_object_get(entry, "timesteps")));
 		const json_t *sigmas = json_object_get(entry, "sigmas");
 		if (sigmas) {
 			double *got = malloc(((size_t)count + 1) * sizeof *got);
 			for (int j = 0; j < count; j++) got[j] = linear_sigma_of_timestep(s, t[j]);
 			got[count] = 0;
-			worst_sigma = fmax(worst_sigma, json_difference(got, (size_t)count + 1, sigmas));
+			worst_sigma = worse(worst_sigma, json_difference(got, (size_t)count + 1, sigmas));
 			free(got);
 		}
 		free(t);
@@ -158,7 +158,7 @@ static void compare_compvis(const json_t *entries, const noise_schedule *s, repo
 		}
 		static const char *const keys[4] = { "timesteps", "alphas", "alphas_prev", "sigmas_eta1" };
 		for (int k = 0; k < 4; k++) {
-			worst = fmax(worst, json_difference(lists[k], (size_t)count, json_object_get(entry, keys[k])));
+			worst = worse(worst, json_difference(lists[k], (size_t)count, json_object_get(entry, keys[k])));
 			free(lists[k]);
 		}
 		free(t);

@@ -70,8 +70,8 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	if (x_t && goal) {
 		channels_last(x_t, x.d[0], channels, places, buffers + 2 * all);
 		channels_last(goal, x.d[0], channels, places, buffers + 3 * all);
-		t->worst_input = fmax(t->worst_input, relative_max(noised, buffers + 2 * all, all));
-		t->worst_input = fmax(t->worst_input, relative_max(target, buffers + 3 * all, all));
+		t->worst_input = worse(t->worst_input, relative_max(noised, buffers + 2 * all, all));
+		t->worst_input = worse(t->worst_input, relative_max(target, buffers + 3 * all, all));
 	}
 	bool fine = graph_write(g, find(g, "x"), noised, e) && graph_write(g, find(g, "target"), target, e) &&
 	            graph_write(g, find(g, "t"), time, e) && graph_write(g, find(g, "weight"), importance, e) &&
@@ -121,7 +121,7 @@ static double difference(const float *a, const float *b, size_t n)
 	double worst = 0;
 	for (size_t i = 0; i < n; i++) {
 		double d = fabs((double)a[i] - (double)b[i]);
-		if (!(d <= worst)) worst = d == d ? d : INFINITY;
+		worst = worse(worst, d);
 	}
 	return worst;
 }
@@ -130,7 +130,7 @@ static void compare_tensor(
     double *worst, const trace *t, const char *kind, const char *name, const float *found, size_t n)
 {
 	const float *expected = found ? array_of(&t->values, NULL, "%s.%s", kind, name) : NULL;
-	if (expected && !is_noise(t, name)) *worst = fmax(*worst, difference(found, expected, n));
+	if (expected && !is_noise(t, name)) *worst = worse(*worst, difference(found, expected, n));
 }
 
 static double length_of(const float *x, size_t n)
@@ -146,7 +146,7 @@ static void compare_norm(
 	const json_t *numbers = json_object_get(json_object_get(t->json, kind), name);
 	if (!numbers || is_noise(t, name)) return;
 	double expected = json_number_value(json_array_get(numbers, 1));
-	*worst = fmax(*worst, fabs(length_of(found, n) - expected) / fmax(expected, 1e-12));
+	*worst = worse(*worst, fabs(length_of(found, n) - expected) / fmax(expected, 1e-12));
 }
 
 /* Piece p of the optimizer's state of trained weight i, to a buffer that the caller frees. */
@@ -211,8 +211,8 @@ static bool run_steps(trace *t, report *r, error *e)
 			return false;
 		double loss = json_number_value(json_array_get(losses, (size_t)step));
 		double norm = json_number_value(json_array_get(norms, (size_t)step));
-		worst_loss = fmax(worst_loss, fabs(result.loss - loss) / fabs(loss));
-		worst_norm = fmax(worst_norm, fabs(result.gradient_norm - norm) / fabs(norm));
+		worst_loss = worse(worst_loss, fabs(result.loss - loss) / fabs(loss));
+		worst_norm = worse(worst_norm, fabs(result.gradient_norm - norm) / fabs(norm));
 		for (int i = 0; i < count; i++) {
 			const learner_weight *w = &m->weights[indices[i]];
 			for (size_t k = 0; k < shape_count(w->shape); k++)

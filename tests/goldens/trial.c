@@ -243,7 +243,7 @@ static double distance(const float *a, const float *b, size_t n, double largest)
 		difference += d * d;
 		size += (double)b[i] * (double)b[i];
 		if (isnan(d)) return INFINITY;
-		worst = fmax(worst, fabs(d));
+		worst = worse(worst, fabs(d));
 	}
 	return largest > 0 ? worst / (largest_value(b, n) + 0.01 * largest) : sqrt(difference) / fmax(sqrt(size), 1e-30);
 }
@@ -278,10 +278,10 @@ static double summary_error(const trial *t)
 		float *values = d ? malloc(n * sizeof *values) : NULL;
 		if (values && !graph_read_floats(t->n.g, d, values, NULL)) return free(values), INFINITY;
 		for (size_t k = 0; k < n; k++) found += (double)values[k] * (double)values[k];
-		worst = fmax(worst, fabs(sqrt(found) - l2) / (l2 + 0.01 * largest));
+		worst = worse(worst, fabs(sqrt(found) - l2) / (l2 + 0.01 * largest));
 		const json_t *first = json_object_get(entry, "first4");
 		for (size_t k = 0; values && k < json_array_size(first); k++)
-			worst = fmax(
+			worst = worse(
 			    worst, fabs((double)values[k] - json_number_value(json_array_get(first, k))) / (most + 0.01 * highest));
 		free(values);
 	}
@@ -296,9 +296,9 @@ static void report_all(trial *t, report *r, double tolerance)
 		const expectation *x = &t->list[i];
 		double found = error_of(t, x);
 		if (x->largest > 0 && strchr(x->name + 5, '.')) { /* of a parameter */
-			if (!(found <= gradient)) gradient = found == found ? found : INFINITY;
+			gradient = worse(gradient, found);
 		} else if (strstr(x->name, ".block.")) {
-			if (!(found <= block)) block = found == found ? found : INFINITY;
+			block = worse(block, found);
 		} else {
 			snprintf(name, sizeof name, "%s %s", t->name, x->name);
 			report_error(r, name, found, x->largest > 0 ? 1e-4 : tolerance);

@@ -15,18 +15,6 @@
 
 static char scratch[64];
 
-/* The address sanitizer keeps what is freed for a while and a shadow of all memory: what the process takes says
- * nothing. */
-#ifdef __SANITIZE_ADDRESS__
-#define SKIP_WHERE_MEMORY_SAYS_NOTHING()                                                    \
-	do {                                                                                    \
-		print_message("skipped: under the sanitizer, memory that is taken says nothing\n"); \
-		skip();                                                                             \
-	} while (0)
-#else
-#define SKIP_WHERE_MEMORY_SAYS_NOTHING() ((void)0)
-#endif
-
 __attribute__((unused)) static int scratch_make(void **state)
 {
 	(void)state;

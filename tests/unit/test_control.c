@@ -1,26 +1,19 @@
 /* test_control.c - control networks as a caller has them: in both layouts, several at once, in batches and sessions, at
  * any strength and in part of the steps; and files that are none. */
-#include "scratch.h"
+#include "tiny.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/control.h"
 #include "io/weights.h"
 #include <jansson.h>
-#include <sumi.h>
 
 static const char *const network = GOLDEN_DIR "/controlnet/sd1.safetensors";
 static unsigned char stripes[3 * 64 * 64];
 static const sumi_image picture = { .size = sizeof picture, .width = 64, .height = 64, .pixels = stripes };
 
-static sumi_model *open_tiny(void)
+static sumi_model *open_model(void)
 {
-	sumi_error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.type = "f32";
-	how.threads = 1;
-	sumi_model *m = sumi_open(GOLDEN_DIR "/sd1/model.safetensors", &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
 	for (size_t i = 0; i < sizeof stripes; i++) stripes[i] = i / 24 % 2 ? 230 : 20;
-	return m;
+	return tiny_open(TINY_SD1);
 }
 
 static sumi_control control(double strength)
@@ -34,11 +27,8 @@ static sumi_control control(double strength)
 
 static sumi_options with(const sumi_control *const *controls, int count)
 {
-	sumi_options o = sumi_defaults();
-	o.prompt = "a red fox";
-	o.steps = 4;
+	sumi_options o = tiny_options(4);
 	o.width = o.height = 64;
-	o.sampler = "Euler";
 	o.controls = controls;
 	o.control_count = count;
 	return o;
@@ -46,29 +36,15 @@ static sumi_options with(const sumi_control *const *controls, int count)
 
 static sumi_image *draw(sumi_model *m, const sumi_control *const *controls, int count)
 {
-	sumi_error e = { 0 };
 	sumi_options o = with(controls, count);
-	sumi_image *image = sumi_generate(m, &o, &e);
-	if (!image) fail_saying("%s\n", e.text);
-	return image;
-}
-
-/* The largest difference of a byte. */
-static int apart(const sumi_image *a, const sumi_image *b)
-{
-	int most = 0;
-	for (int i = 0; i < a->width * a->height * 3; i++) {
-		int d = abs(a->pixels[i] - b->pixels[i]);
-		if (d > most) most = d;
-	}
-	return most;
+	return tiny_picture(m, &o);
 }
 
 /* Each way to control, against the plain picture and the fully controlled one. */
 static void strength_and_steps(void **state)
 {
 	(void)state;
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	sumi_control whole = control(1), half = control(0.5), none = control(0), early = control(1), twice = control(1);
 	early.to = 0.5;
 	twice.from = 0.45, twice.to = 0.55; /* no step of four lies within */
@@ -78,11 +54,11 @@ static void strength_and_steps(void **state)
 	sumi_image *nothing = draw(m, (const sumi_control *const[]){ &none }, 1);
 	sumi_image *begun = draw(m, (const sumi_control *const[]){ &early }, 1);
 	sumi_image *between = draw(m, (const sumi_control *const[]){ &twice }, 1);
-	assert_true(apart(plain, full) > 8);
-	assert_true(apart(full, halves) <= 1);
-	assert_int_equal(apart(plain, nothing), 0);
-	assert_int_equal(apart(plain, between), 0);
-	assert_true(apart(plain, begun) > 0 && apart(full, begun) > 0);
+	assert_true(tiny_farthest(plain, full) > 8);
+	assert_true(tiny_farthest(full, halves) <= 1);
+	assert_int_equal(tiny_farthest(plain, nothing), 0);
+	assert_int_equal(tiny_farthest(plain, between), 0);
+	assert_true(tiny_farthest(plain, begun) > 0 && tiny_farthest(full, begun) > 0);
 	assert_non_null(
 	    strstr(begun->parameters, "ControlNet 0: \"Module: none, Model: sd1, Weight: 1, Resize Mode: Just "
 	                              "Resize, Guidance Start: 0, Guidance End: 0.5, Control Mode: Balanced\""));
@@ -95,14 +71,14 @@ static void modes_and_edges(void **state)
 {
 	(void)state;
 	static const char *const modes[] = { NULL, "prompt", "control", "guess" };
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	sumi_image *made[5];
 	for (int i = 0; i < 5; i++) {
 		sumi_control c = control(1);
 		c.mode = i < 4 ? modes[i] : NULL;
 		if (i == 4) c.canny_low = 100, c.canny_high = 200;
 		made[i] = draw(m, (const sumi_control *const[]){ &c }, 1);
-		for (int k = 0; k < i; k++) assert_true(apart(made[i], made[k]) > 0);
+		for (int k = 0; k < i; k++) assert_true(tiny_farthest(made[i], made[k]) > 0);
 	}
 	assert_non_null(strstr(made[4]->parameters, "Module: canny, Threshold A: 100, Threshold B: 200, Model: sd1"));
 	for (int i = 0; i < 5; i++) sumi_image_free(made[i]);
@@ -114,33 +90,15 @@ static void batches_and_sessions(void **state)
 {
 	(void)state;
 	enum { COUNT = 4 };
-	sumi_error e = { 0 };
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	sumi_control one = control(1), other = control(0.7);
 	other.mode = "control";
 	other.from = 0.25;
 	const sumi_control *const first[] = { &one }, *const second[] = { &other };
 	sumi_options o[COUNT] = { with(first, 1), with(second, 1), with(NULL, 0), with(second, 1) };
-	const sumi_options *list[COUNT];
-	sumi_image *many[COUNT];
-	for (int i = 0; i < COUNT; i++) {
-		o[i].seed = 5 + i;
-		list[i] = &o[i];
-	}
+	for (int i = 0; i < COUNT; i++) o[i].seed = 5 + i;
 	o[3].init = &picture;
-	sumi_session *s = sumi_session_open(m, NULL, &e);
-	if (!sumi_session_draw_batch(s, list, COUNT, many, &e)) fail_saying("%s\n", e.text);
-	for (int i = 0; i < COUNT; i++) {
-		sumi_image *alone = i % 2 ? sumi_session_draw(s, &o[i], &e) : sumi_generate(m, &o[i], &e);
-		if (!alone) fail_saying("%s\n", e.text);
-		assert_int_equal(apart(alone, many[i]), 0);
-		assert_string_equal(alone->parameters, many[i]->parameters);
-		sumi_image_free(alone);
-		sumi_image_free(many[i]);
-	}
-	sumi_session_trim(s, 0);
-	assert_int_equal(sumi_session_bytes(s), 0);
-	sumi_session_close(s);
+	tiny_alike(m, o, COUNT);
 	sumi_close(m);
 }
 
@@ -180,14 +138,14 @@ static const char *renamed(const char *name, bool diffusers, const char *const *
 static void layouts(void **state)
 {
 	(void)state;
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	char path[160];
 	strcpy(path, renamed("diffusers.safetensors", true, NULL));
 	sumi_control original = control(1), other = control(1);
 	other.path = path;
 	sumi_image *a = draw(m, (const sumi_control *const[]){ &original }, 1);
 	sumi_image *b = draw(m, (const sumi_control *const[]){ &other }, 1);
-	assert_int_equal(apart(a, b), 0);
+	assert_int_equal(tiny_farthest(a, b), 0);
 	sumi_image_free(a);
 	sumi_image_free(b);
 	sumi_close(m);
@@ -199,7 +157,7 @@ static void small_middle(void **state)
 	(void)state;
 	static const char *const left_out[2][3] = { { "control_model.middle_block.1.", "control_model.middle_block.2." },
 		{ "mid_block.attentions.", "mid_block.resnets.1." } };
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	sumi_image *plain = draw(m, NULL, 0), *image[2];
 	error e = { 0 };
 	checkpoint *of = checkpoint_open(GOLDEN_DIR "/sd1/model.safetensors", &e);
@@ -215,8 +173,8 @@ static void small_middle(void **state)
 		how.path = path;
 		image[i] = draw(m, (const sumi_control *const[]){ &how }, 1);
 	}
-	assert_true(apart(plain, image[0]) > 8);
-	assert_int_equal(apart(image[0], image[1]), 0);
+	assert_true(tiny_farthest(plain, image[0]) > 8);
+	assert_int_equal(tiny_farthest(image[0], image[1]), 0);
 	checkpoint_close(of);
 	for (int i = 0; i < 2; i++) sumi_image_free(image[i]);
 	sumi_image_free(plain);
@@ -225,18 +183,15 @@ static void small_middle(void **state)
 
 static void refuses(sumi_model *m, const sumi_control *c, sumi_status expected, const char *words)
 {
-	sumi_error e = { 0 };
 	const sumi_control *const list[] = { c };
 	sumi_options o = with(list, 1);
-	assert_null(sumi_generate(m, &o, &e));
-	if (e.status != expected) fail_saying("status %d: %s\n", e.status, e.text);
-	assert_says(e, words);
+	tiny_refused(m, &o, expected, words);
 }
 
 static void refusals(void **state)
 {
 	(void)state;
-	sumi_model *m = open_tiny();
+	sumi_model *m = open_model();
 	sumi_control c = control(1);
 	c.path = NULL;
 	refuses(m, &c, SUMI_BAD_USAGE, "no path");

@@ -1,28 +1,8 @@
-/* test_hires.c - the second pass: it is image to image from the first picture made larger, its size is said, and latents
- * are enlarged as torch does it. */
-#include "scratch.h"
+/* test_hires.c - the second pass: it is image to image from the first picture made larger, its size is said, and
+ * latents are enlarged as torch does it. */
+#include "tiny.h"
 #include "pipeline/latent.h"
 #include <math.h>
-#include <sumi.h>
-
-static sumi_model *open_tiny(void)
-{
-	sumi_error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.type = "f32";
-	how.threads = 2;
-	sumi_model *m = sumi_open(GOLDEN_DIR "/sd1/model.safetensors", &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
-	return m;
-}
-
-static sumi_image *draw(sumi_model *m, const sumi_options *o)
-{
-	sumi_error e = { 0 };
-	sumi_image *p = sumi_generate(m, o, &e);
-	if (!p) fail_saying("%s\n", e.text);
-	return p;
-}
 
 static sumi_options two_passes(const char *upscaler)
 {
@@ -41,10 +21,10 @@ static void passes_are_said(void **state)
 {
 	(void)state;
 	static const char *const upscalers[] = { "latent", "Latent (nearest-exact)", "Lanczos" };
-	sumi_model *m = open_tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	for (int i = 0; i < 3; i++) {
 		sumi_options o = two_passes(upscalers[i]);
-		sumi_image *p = draw(m, &o);
+		sumi_image *p = tiny_picture(m, &o);
 		assert_int_equal(p->width, 96);
 		assert_int_equal(p->height, 64);
 		assert_non_null(strstr(p->parameters, "Size: 48x32, "));
@@ -55,21 +35,21 @@ static void passes_are_said(void **state)
 	sumi_close(m);
 }
 
-/* What is not changed at all is the first picture in the larger size, through the autoencoder. */
+/* Image to image from what the first alone gives, in the larger size. */
 static void second_pass_begins_from_the_first(void **state)
 {
 	(void)state;
-	sumi_model *m = open_tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options o = two_passes("lanczos");
-	sumi_image *both = draw(m, &o);
+	sumi_image *both = tiny_picture(m, &o);
 	o.hires_scale = 0;
-	sumi_image *first = draw(m, &o);
+	sumi_image *first = tiny_picture(m, &o);
 	o.init = first;
 	o.width = 96;
 	o.height = 64;
 	o.strength = 0.7;
 	o.steps = 4;
-	sumi_image *second = draw(m, &o);
+	sumi_image *second = tiny_picture(m, &o);
 	assert_memory_equal(both->pixels, second->pixels, 96 * 64 * 3);
 	sumi_image_free(both);
 	sumi_image_free(first);
@@ -80,47 +60,29 @@ static void second_pass_begins_from_the_first(void **state)
 static void batches_are_alike(void **state)
 {
 	(void)state;
-	sumi_error e = { 0 };
-	sumi_model *m = open_tiny();
-	sumi_session *s = sumi_session_open(m, NULL, &e);
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options each[2] = { two_passes(NULL), two_passes(NULL) };
-	const sumi_options *list[2] = { &each[0], &each[1] };
-	sumi_image *many[2];
 	each[1].seed = 7;
-	assert_true(sumi_session_draw_batch(s, list, 2, many, &e));
-	for (int i = 0; i < 2; i++) {
-		sumi_image *one = draw(m, &each[i]);
-		assert_memory_equal(one->pixels, many[i]->pixels, 96 * 64 * 3);
-		sumi_image_free(one);
-		sumi_image_free(many[i]);
-	}
-	sumi_session_close(s);
+	tiny_alike(m, each, 2);
 	sumi_close(m);
-}
-
-static void refused(sumi_model *m, const sumi_options *o, sumi_status status, const char *why)
-{
-	sumi_error e = { 0 };
-	assert_null(sumi_generate(m, o, &e));
-	if (e.status != status || !strstr(e.text, why)) fail_saying("\"%s\" (%d) has no \"%s\"\n", e.text, e.status, why);
 }
 
 static void nonsense_is_refused(void **state)
 {
 	(void)state;
-	sumi_model *m = open_tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options o = two_passes("bilinear");
-	refused(m, &o, SUMI_BAD_USAGE, "Lanczos");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "Lanczos");
 	o = two_passes("/nowhere/4x.pth");
-	refused(m, &o, SUMI_BAD_FILE, "4x.pth");
+	tiny_refused(m, &o, SUMI_BAD_FILE, "4x.pth");
 	o = two_passes(NULL);
 	o.hires_scale = 0.5;
-	refused(m, &o, SUMI_BAD_USAGE, "above 1");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "above 1");
 	o.hires_scale = NAN;
-	refused(m, &o, SUMI_BAD_USAGE, "above 1");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "above 1");
 	o.hires_scale = 2;
 	o.hires_strength = 2;
-	refused(m, &o, SUMI_BAD_USAGE, "strength");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "strength");
 	sumi_close(m);
 }
 

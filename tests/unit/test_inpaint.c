@@ -1,23 +1,9 @@
 /* test_inpaint.c - what A1111 does with a mask: blurred, inverted, filled, cut out and put back, soft; and what is
  * around a picture. What is not painted keeps its bytes, and where painting ends no seam is seen. */
-#include "scratch.h"
+#include "tiny.h"
 #include "io/blur.h"
 #include <limits.h>
 #include <math.h>
-#include <sumi.h>
-
-static sumi_model *open_model(const char *path)
-{
-	sumi_error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.type = "f32";
-	how.threads = 2;
-	sumi_model *m = sumi_open(path, &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
-	return m;
-}
-
-static sumi_model *tiny(void) { return open_model(GOLDEN_DIR "/sd1/model.safetensors"); }
 
 static sumi_image *new_picture(int width, int height)
 {
@@ -62,14 +48,6 @@ static sumi_options begin(const sumi_image *init, const sumi_image *mask)
 	return o;
 }
 
-static sumi_image *draw(sumi_model *m, const sumi_options *o)
-{
-	sumi_error e = { 0 };
-	sumi_image *p = sumi_generate(m, o, &e);
-	if (!p) fail_saying("%s\n", e.text);
-	return p;
-}
-
 /* How many pixels changed in the rectangle, and outside of it. */
 static void changed(const sumi_image *a, const sumi_image *b, int l, int t, int r, int bottom, int found[2])
 {
@@ -86,7 +64,7 @@ static void changed(const sumi_image *a, const sumi_image *b, int l, int t, int 
 static void expect_changes(sumi_model *m, const sumi_options *o, int l, int t, int r, int b)
 {
 	int found[2];
-	sumi_image *p = draw(m, o);
+	sumi_image *p = tiny_picture(m, o);
 	changed(p, o->init, l, t, r, b, found);
 	if (found[1] || found[0] < (r - l) * (b - t) / 4)
 		fail_saying("%d pixels changed inside, %d outside\n", found[0], found[1]);
@@ -97,17 +75,21 @@ static void expect_changes(sumi_model *m, const sumi_options *o, int l, int t, i
 static void outside_not_a_bit_changes(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(96, 96), *mask = mask_of(96, 96, 32, 32, 64, 64, 255);
 	sumi_options o = begin(init, mask);
 	expect_changes(m, &o, 32, 32, 64, 64);
 	o.mask_blur = 4;
 	expect_changes(m, &o, 32 - 10, 32 - 10, 64 + 10, 64 + 10);
 	static const char *const fills[] = { "original", "fill", "latent noise", "Latent Nothing" };
+	sumi_image *filled[4];
 	for (int i = 0; i < 4; i++) {
 		o.mask_fill = fills[i];
 		expect_changes(m, &o, 22, 22, 74, 74);
+		filled[i] = tiny_picture(m, &o);
+		for (int k = 0; k < i; k++) assert_false(tiny_same(filled[i], filled[k]));
 	}
+	for (int i = 0; i < 4; i++) sumi_image_free(filled[i]);
 	sumi_image_free(init);
 	sumi_image_free(mask);
 	sumi_close(m);
@@ -116,7 +98,7 @@ static void outside_not_a_bit_changes(void **state)
 static void inverted_masks_paint_the_rest(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(96, 64), *mask = mask_of(96, 64, 0, 0, 64, 64, 255);
 	sumi_options o = begin(init, mask);
 	o.mask_inverted = true;
@@ -130,7 +112,7 @@ static void inverted_masks_paint_the_rest(void **state)
 static void only_what_is_masked_is_drawn(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(301, 203), *mask = mask_of(301, 203, 200, 40, 240, 70, 255);
 	sumi_options o = begin(init, mask);
 	o.only_masked = true;
@@ -138,12 +120,16 @@ static void only_what_is_masked_is_drawn(void **state)
 	o.mask_blur = 4;
 	o.width = o.height = 96;
 	expect_changes(m, &o, 190, 30, 250, 80);
-	sumi_image *p = draw(m, &o);
+	sumi_image *p = tiny_picture(m, &o);
 	assert_int_equal(p->width, 301);
 	assert_int_equal(p->height, 203);
 	assert_non_null(strstr(p->parameters, "Size: 96x96, "));
 	assert_non_null(strstr(
 	    p->parameters, "Denoising strength: 0.9, Mask blur: 4, Inpaint area: Only masked, Masked area padding: 16"));
+	o.mask_padding = 0; /* other surroundings */
+	sumi_image *close = tiny_picture(m, &o);
+	assert_false(tiny_same(p, close));
+	sumi_image_free(close);
 	sumi_image_free(p);
 	sumi_image_free(init);
 	sumi_image_free(mask);
@@ -172,16 +158,16 @@ static double seam_of(const sumi_image *p, int left, int right, int top, int bot
 
 static void no_seam_on(const char *path, int side, const char *prompt)
 {
-	sumi_model *m = open_model(path);
+	sumi_model *m = tiny_open(path);
 	int from = side / 4, to = side * 3 / 4;
 	sumi_image *init = scene(side, side), *mask = mask_of(side, side, from, from, to, to, 255);
 	sumi_options o = begin(init, mask);
 	o.prompt = prompt;
 	o.strength = 0.6;
 	o.steps = 6;
-	sumi_image *hard = draw(m, &o);
+	sumi_image *hard = tiny_picture(m, &o);
 	o.mask_blur = 4;
-	sumi_image *soft = draw(m, &o);
+	sumi_image *soft = tiny_picture(m, &o);
 	double seams[2] = { seam_of(hard, from, to, from + 8, to - 8), seam_of(soft, from, to, from + 8, to - 8) };
 	int found[2];
 	print_message("%s: the steepest column at the mask's edge over the steepest inside: %.2f hard, %.2f blurred\n",
@@ -200,7 +186,7 @@ static void no_seam_is_seen(void **state)
 {
 	(void)state;
 	no_seam_on(SOURCE_DIR "/models/emoji.safetensors", 128, "smiling cat");
-	no_seam_on(GOLDEN_DIR "/sd1/model.safetensors", 128, "a cat");
+	no_seam_on(TINY_SD1, 128, "a cat");
 }
 
 /* The mean change in a column of 32 pixels. */
@@ -216,14 +202,14 @@ static double change_in(const sumi_image *a, const sumi_image *b, int left)
 static void grey_changes_less(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(96, 64), *mask = mask_of(96, 64, 32, 0, 64, 64, 90);
 	for (int y = 0; y < 64; y++)
 		for (int x = 64; x < 96; x++) memset(at(mask, x, y), 255, 3);
 	sumi_options o = begin(init, mask);
 	o.mask_soft = true;
 	o.steps = 10;
-	sumi_image *p = draw(m, &o);
+	sumi_image *p = tiny_picture(m, &o);
 	double black = change_in(p, init, 0), grey = change_in(p, init, 32), white = change_in(p, init, 64);
 	print_message("changed by %.1f where the mask is black, %.1f where grey, %.1f where white\n", black, grey, white);
 	assert_true(black == 0 && grey > 0 && grey < white);
@@ -237,13 +223,13 @@ static void grey_changes_less(void **state)
 static void pictures_are_extended(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(64, 48);
 	sumi_options o = begin(init, NULL);
 	o.extend_left = 16;
 	o.extend_down = 20; /* rounded up to a multiple of 8 */
 	o.mask_fill = "fill";
-	sumi_image *p = draw(m, &o);
+	sumi_image *p = tiny_picture(m, &o);
 	assert_int_equal(p->width, 80);
 	assert_int_equal(p->height, 72);
 	for (int y = 0; y < 48; y++) assert_memory_equal(at(p, 16, y), at(init, 0, y), 3 * 64);
@@ -265,7 +251,7 @@ static void shapes_are_kept_or_said(void **state)
 {
 	(void)state;
 	static const char *const modes[] = { NULL, "resize", "crop", "pad" };
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(128, 64);
 	sumi_listener l = sumi_listener_defaults();
 	l.note = note;
@@ -277,53 +263,54 @@ static void shapes_are_kept_or_said(void **state)
 	for (int i = 0; i < 4; i++) {
 		o.resize_mode = modes[i];
 		warnings = 0;
-		made[i] = draw(m, &o);
+		made[i] = tiny_picture(m, &o);
 		assert_int_equal(warnings, i < 2);
 		assert_int_equal(made[i]->width, 64);
 	}
 	assert_memory_equal(made[0]->pixels, made[1]->pixels, 64 * 64 * 3);
 	assert_memory_not_equal(made[1]->pixels, made[2]->pixels, 64 * 64 * 3);
 	assert_memory_not_equal(made[2]->pixels, made[3]->pixels, 64 * 64 * 3);
+	/* what is cropped and not resized is the middle */
+	sumi_image *middle = new_picture(64, 64);
+	for (int y = 0; y < 64; y++) memcpy(at(middle, 0, y), at(init, 32, y), 3 * 64);
+	o = begin(middle, NULL);
+	o.strength = 0;
+	sumi_image *whole = tiny_picture(m, &o);
+	assert_true(tiny_same(made[2], whole));
+	sumi_image_free(whole);
+	sumi_image_free(middle);
 	for (int i = 0; i < 4; i++) sumi_image_free(made[i]);
 	sumi_image_free(init);
 	sumi_close(m);
 }
 
-static void refused(sumi_model *m, const sumi_options *o, const char *why)
-{
-	sumi_error e = { 0 };
-	assert_null(sumi_generate(m, o, &e));
-	assert_int_equal(e.status, SUMI_BAD_USAGE);
-	if (!strstr(e.text, why)) fail_saying("%s: not in \"%s\"\n", why, e.text);
-}
-
 static void nonsense_is_refused(void **state)
 {
 	(void)state;
-	sumi_model *m = tiny();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *init = scene(64, 64), *black = mask_of(64, 64, 0, 0, 0, 0, 255);
 	sumi_options o = begin(init, black);
 	o.only_masked = true;
-	refused(m, &o, "covers nothing");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "covers nothing");
 	o.only_masked = false;
 	o.mask_fill = "water";
-	refused(m, &o, "latent noise");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "latent noise");
 	o = begin(init, NULL);
 	o.resize_mode = "stretch";
-	refused(m, &o, "crop");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "crop");
 	o.resize_mode = NULL;
 	o.mask_inverted = true;
-	refused(m, &o, "needs a mask");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "needs a mask");
 	o = begin(init, black);
 	o.mask_blur = NAN;
-	refused(m, &o, "blur");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "blur");
 	o.mask_blur = 0;
 	o.extend_left = -8;
-	refused(m, &o, "extended");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "extended");
 	o.extend_left = o.extend_right = INT_MAX; /* their sum is -2 */
-	refused(m, &o, "extended");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "extended");
 	o = begin(NULL, black);
-	refused(m, &o, "begin from");
+	tiny_refused(m, &o, SUMI_BAD_USAGE, "begin from");
 	sumi_image_free(init);
 	sumi_image_free(black);
 	sumi_close(m);

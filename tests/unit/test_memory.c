@@ -4,6 +4,9 @@
 #include "base/resources.h"
 #include "models/families.h"
 #include <jansson.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/allocator_interface.h>
+#endif
 
 /* ── full size ── */
 
@@ -122,7 +125,7 @@ static void peaks_are_as_planned(void **state)
 	taken_as_planned(tiny_file("sd3", TINY_SD3), 384, NULL);
 }
 
-/* A preview by the decoder has its values beside the denoiser's, and the process says so before it draws. */
+/* A preview by the decoder has its values while the denoiser has its own, and the process says so before it draws. */
 static void previews_are_planned(void **state)
 {
 	(void)state;
@@ -139,12 +142,21 @@ static void previews_are_planned(void **state)
 	assert_true(need[1] > need[0] + 0.5);
 }
 
+/* The address sanitizer keeps what was freed for a while, but counts it. */
+static uint64_t held(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	return memory_resident();
+#endif
+}
+
 /* What was compiled to know its memory, and did not fit, is not kept. */
 static void refused_sizes_leave_nothing(void **state)
 {
 	enum { FEW = 4, SIZES = 40 };
 	(void)state;
-	SKIP_WHERE_MEMORY_SAYS_NOTHING();
 	sumi_model *m = tiny_open(tiny_file("sdxl", TINY_SDXL));
 	sumi_session_options budget = sumi_session_defaults();
 	budget.max_memory = 1 << 20;
@@ -156,9 +168,9 @@ static void refused_sizes_leave_nothing(void **state)
 		o.width = 256 + 8 * i;
 		assert_null(sumi_session_draw(s, &o, &e));
 		assert_int_equal(e.status, SUMI_NO_MEMORY);
-		if (i == FEW) before = memory_resident();
+		if (i == FEW) before = held();
 	}
-	assert_true(memory_resident() < before + (4 << 20));
+	assert_true(held() < before + (4 << 20));
 	sumi_session_close(s);
 	sumi_close(m);
 }

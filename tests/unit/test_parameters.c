@@ -188,6 +188,13 @@ static json_t *values_in(const char *text)
 	return values;
 }
 
+static void refused(const char *text)
+{
+	error e = { 0 };
+	assert_false(parameters_read(text, keep_value, NULL, &e));
+	assert_int_equal(e.status, BAD_FILE);
+}
+
 static void check_value(const json_t *values, const char *name, const char *expected)
 {
 	const char *found = json_string_value(json_object_get(values, name));
@@ -209,9 +216,7 @@ static void a1111_is_read(void **state)
 	check_value(v, "Lora hashes", "add: 1234, b: 5");
 	check_value(v, "Version", "v1.6.0");
 	json_decref(v);
-	error e = { 0 };
-	assert_false(parameters_read("only words, of which: one", keep_value, NULL, &e));
-	assert_int_equal(e.status, BAD_FILE);
+	refused("only words, of which: one");
 }
 
 static const char comfy[] =
@@ -246,11 +251,7 @@ static void comfyui_is_read(void **state)
 		"{\"1\":{\"class_type\":\"KSampler\",\"inputs\":{\"positive\":[\"1\",0],\"model\":[\"1\",0],\"sampler_name\":"
 		"\"euler\"}}}",
 		"{\"1\":{\"class_type\":\"SamplerCustomAdvanced\"}}", "{\"1\":3}", "{", "{\"1\":{\"class_type\":3}}" };
-	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		error e = { 0 };
-		assert_false(parameters_read(bad[i], keep_value, NULL, &e));
-		assert_int_equal(e.status, BAD_FILE);
-	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refused(bad[i]);
 }
 
 /* Looked through once, however long what is no value is. */

@@ -1,12 +1,11 @@
 /* test_sessions.c - sessions and batches: whatever is drawn together, again, or in another thread has the bytes that it
  * has alone; previews are near what comes of them; what is not finite is an error that names the weight. */
-#include "scratch.h"
+#include "tiny.h"
 #include "base/file.h"
 #include "checkpoint/model.h"
 #include "io/weights.h"
 #include <math.h>
 #include <pthread.h>
-#include <sumi.h>
 
 static sumi_model *open_tiny(const char *type)
 {
@@ -28,37 +27,6 @@ static sumi_options small(const char *prompt)
 	return o;
 }
 
-static void same_picture(const sumi_image *a, const sumi_image *b)
-{
-	assert_int_equal(a->width, b->width);
-	assert_int_equal(a->height, b->height);
-	assert_memory_equal(a->pixels, b->pixels, (size_t)a->width * (size_t)a->height * 3);
-	assert_string_equal(a->parameters, b->parameters);
-}
-
-/* Draws all at once and each by itself. */
-static void draws_alike(sumi_model *m, const sumi_options *o, int count)
-{
-	enum { MOST = 16 };
-	sumi_error e = { 0 };
-	const sumi_options *list[MOST];
-	sumi_image *many[MOST];
-	sumi_session *s = sumi_session_open(m, NULL, &e);
-	for (int i = 0; i < count; i++) list[i] = &o[i];
-	if (!sumi_session_draw_batch(s, list, count, many, &e)) fail_saying("%s\n", e.text);
-	for (int i = 0; i < count; i++) {
-		sumi_image *one = i % 2 ? sumi_session_draw(s, &o[i], &e) : sumi_generate(m, &o[i], &e);
-		if (!one) fail_saying("%s\n", e.text);
-		same_picture(one, many[i]);
-		sumi_image_free(one);
-		sumi_image_free(many[i]);
-	}
-	assert_true(sumi_session_bytes(s) > 0);
-	sumi_session_trim(s, 0);
-	assert_int_equal(sumi_session_bytes(s), 0);
-	sumi_session_close(s);
-}
-
 static void a_batch_draws_what_each_is_alone(void **state)
 {
 	static const char *const types[] = { "f32", "bf16" };
@@ -74,7 +42,7 @@ static void a_batch_draws_what_each_is_alone(void **state)
 				o[i].sampler = samplers[k];
 				o[i].guidance = i == 2 ? 4 : 7;
 			}
-			draws_alike(m, o, 3);
+			tiny_alike(m, o, 3);
 		}
 		sumi_close(m);
 	}
@@ -106,7 +74,7 @@ static void a_batch_may_be_mixed(void **state)
 	o[10].steps = 3;
 	o[11].guidance = 1;
 	o[11].seed = 3;
-	draws_alike(m, o, 12);
+	tiny_alike(m, o, 12);
 	sumi_close(m);
 	sumi_image_free(init);
 	sumi_image_free(mask);
@@ -137,7 +105,7 @@ static void a_small_budget_drops_the_oldest(void **state)
 		o.width = i ? 64 : 32;
 		sumi_image *b = sumi_session_draw(s, &o, &e);
 		assert_non_null(b);
-		if (!i) same_picture(a, b);
+		if (!i) tiny_expect_same(a, b);
 		sumi_image_free(b);
 	}
 	assert_true(sumi_session_bytes(s) > all);
@@ -180,7 +148,7 @@ static void two_sessions_draw_from_two_threads(void **state)
 	for (int i = 0; i < 3; i++) {
 		assert_non_null(w[0].pictures[i]);
 		assert_non_null(w[1].pictures[i]);
-		same_picture(w[0].pictures[i], w[1].pictures[i]);
+		tiny_expect_same(w[0].pictures[i], w[1].pictures[i]);
 		for (int k = 0; k < 2; k++) sumi_image_free(w[k].pictures[i]);
 	}
 	sumi_close(m);
@@ -275,7 +243,7 @@ static void previews_are_near_the_picture(void **state)
 	sumi_image *again = sumi_generate(m, &o, &e);
 	assert_non_null(again);
 	assert_int_equal(s.width, plain->width);
-	same_picture(plain, again); /* previews change nothing */
+	tiny_expect_same(plain, again); /* previews change nothing */
 	distances(plain, &s, &near, &far);
 	assert_true(near < far / 10);
 	o.preview = "crayon";

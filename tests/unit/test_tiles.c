@@ -1,20 +1,7 @@
 /* test_tiles.c - the autoencoder in tiles gives the picture that it gives in one piece, in less memory; it is taken
  * where the memory asks for it, and said. */
-#include "scratch.h"
-#include <sumi.h>
-
-static sumi_model *open_model(const char *path, const char *taesd, uint64_t max_memory)
-{
-	sumi_error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.type = "f32";
-	how.threads = 2;
-	how.taesd = taesd;
-	how.max_memory = max_memory;
-	sumi_model *m = sumi_open(path, &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
-	return m;
-}
+#include "tiny.h"
+#include "base/resources.h"
 
 /* The share of pixels of which a channel is off by 2 of 255 or more. */
 static double share_off(const sumi_image *a, const sumi_image *b)
@@ -28,14 +15,6 @@ static double share_off(const sumi_image *a, const sumi_image *b)
 		off += far;
 	}
 	return (double)off / (double)n;
-}
-
-static sumi_image *draw(const sumi_model *m, const sumi_options *o)
-{
-	sumi_error e = { 0 };
-	sumi_image *p = sumi_generate((sumi_model *)(uintptr_t)m, o, &e);
-	if (!p) fail_saying("%s\n", e.text);
-	return p;
 }
 
 static sumi_options one_step(int width, int height)
@@ -69,11 +48,11 @@ static sumi_image *scene(int width, int height)
 static void tiles_decode_alike(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, 0);
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options o = one_step(448, 384);
-	sumi_image *whole = draw(m, &o);
+	sumi_image *whole = tiny_picture(m, &o);
 	o.tile_size = 256;
-	sumi_image *tiled = draw(m, &o);
+	sumi_image *tiled = tiny_picture(m, &o);
 	double off = share_off(whole, tiled);
 	print_message("448×384 decoded in tiles of 256: %g of the pixels are off by 2 or more\n", off);
 	assert_true(off < 1e-3);
@@ -88,14 +67,14 @@ static void tiles_decode_alike(void **state)
 static void tiles_encode_alike(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model(SOURCE_DIR "/models/emoji.safetensors", NULL, 0);
+	sumi_model *m = tiny_open(SOURCE_DIR "/models/emoji.safetensors");
 	sumi_options o = one_step(0, 0);
 	sumi_image *from = scene(448, 256);
 	o.init = from;
 	o.strength = 0;
-	sumi_image *whole = draw(m, &o);
+	sumi_image *whole = tiny_picture(m, &o);
 	o.tile_size = 256;
-	sumi_image *tiled = draw(m, &o);
+	sumi_image *tiled = tiny_picture(m, &o);
 	double off = share_off(whole, tiled);
 	print_message("448×256 there and back in tiles of 256: %g of the pixels are off by 2 or more\n", off);
 	assert_true(off < 1e-3);
@@ -138,40 +117,46 @@ static void note(void *context, sumi_level level, const char *line)
 	snprintf(last_warning, sizeof last_warning, "%s", line);
 }
 
+static sumi_model *open_limited(uint64_t max_memory)
+{
+	sumi_error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.type = "f32";
+	how.max_memory = max_memory;
+	sumi_model *m = sumi_open(TINY_SD1, &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	return m;
+}
+
 /* What would not fit in one piece is drawn in tiles, and said; what does not fit in tiles either is refused. */
 static void little_memory_means_tiles(void **state)
 {
 	(void)state;
-	SKIP_WHERE_MEMORY_SAYS_NOTHING();
 	sumi_listener l = sumi_listener_defaults();
 	l.note = note;
 	sumi_options o = one_step(640, 640);
 	o.listener = &l;
-	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, (uint64_t)230 << 20);
-	sumi_image *p = draw(m, &o);
+	sumi_model *m = open_limited(memory_resident() + ((uint64_t)180 << 20));
+	sumi_image *p = tiny_picture(m, &o);
 	assert_int_equal(warnings, 1);
 	assert_non_null(strstr(last_warning, "tiles of "));
 	assert_non_null(strstr(p->parameters, "VAE tile size: "));
 	sumi_image_free(p);
 	sumi_close(m);
-	m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, (uint64_t)20 << 20);
-	sumi_error e = { 0 };
-	assert_null(sumi_generate(m, &o, &e));
-	assert_int_equal(e.status, SUMI_NO_MEMORY);
+	m = open_limited(memory_resident() + ((uint64_t)20 << 20));
+	tiny_refused(m, &o, SUMI_NO_MEMORY, "are needed for 640×640");
 	sumi_close(m);
 }
 
 static void odd_tiles_are_refused(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model(GOLDEN_DIR "/sd1/model.safetensors", NULL, 0);
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options o = one_step(64, 64);
 	static const int sizes[] = { 1, -1, 255, 65537 };
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		sumi_error e = { 0 };
 		o.tile_size = sizes[i];
-		assert_null(sumi_generate(m, &o, &e));
-		assert_int_equal(e.status, SUMI_BAD_USAGE);
+		tiny_refused(m, &o, SUMI_BAD_USAGE, "tile");
 	}
 	sumi_close(m);
 }

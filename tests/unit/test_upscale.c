@@ -1,9 +1,8 @@
 /* test_upscale.c - enlarging as a caller has it: tiles are what the whole is as far as the network sees, any size is
  * taken, memory decides how large tiles are, and what is no upscaler is refused. */
-#include "scratch.h"
+#include "tiny.h"
 #include "base/resources.h"
 #include "io/weights.h"
-#include <sumi.h>
 
 #define FOLDER GOLDEN_DIR "/upscale/"
 
@@ -41,16 +40,6 @@ static sumi_image *enlarged(const sumi_upscaler *u, const sumi_image *p, int til
 	return made;
 }
 
-static int apart(const sumi_image *a, const sumi_image *b)
-{
-	int most = 0;
-	for (int i = 0; i < 3 * a->width * a->height; i++) {
-		int d = abs(a->pixels[i] - b->pixels[i]);
-		if (d > most) most = d;
-	}
-	return most;
-}
-
 /* Four convolutions see four pixels to each side: with as many around them, tiles are the whole. */
 static void tiles(void **state)
 {
@@ -60,8 +49,8 @@ static void tiles(void **state)
 	sumi_image *p = made_of_waves(45, 33), *whole = enlarged(u, p, 0, 0);
 	for (int tile = 8; tile < 50; tile += 13) {
 		sumi_image *made = enlarged(u, p, tile, 4), *cut = enlarged(u, p, tile, 0);
-		assert_int_equal(apart(made, whole), 0);
-		assert_true((tile < 45) == (apart(cut, whole) > 0));
+		assert_int_equal(tiny_farthest(made, whole), 0);
+		assert_true((tile < 45) == (tiny_farthest(cut, whole) > 0));
 		sumi_image_free(made);
 		sumi_image_free(cut);
 	}
@@ -87,17 +76,12 @@ static void sizes(void **state)
 	sumi_upscaler_close(u);
 }
 
-typedef struct heard {
-	int tiles;
-} heard;
-
-static int hear(void *context, const char *stage, int step, int steps)
+/* Stops where there are very many. */
+static int count_tiles(void *context, const char *stage, int step, int steps)
 {
-	heard *h = context;
-	(void)step;
 	assert_string_equal(stage, "upscale");
-	h->tiles = steps;
-	return step == 1 && h->tiles > 1000; /* then it is stopped */
+	*(int *)context = steps;
+	return step == 1 && steps > 1000;
 }
 
 /* Less memory means smaller tiles, and too little is refused. */
@@ -105,21 +89,21 @@ static void memory(void **state)
 {
 	(void)state;
 	sumi_error e = { 0 };
-	heard h = { 0 };
+	int count = 0;
 	sumi_listener l = sumi_listener_defaults();
-	l.context = &h;
-	l.progress = hear;
+	l.context = &count;
+	l.progress = count_tiles;
 	sumi_upscale_options o = sumi_upscale_defaults();
 	o.listener = &l;
 	sumi_image *p = made_of_waves(200, 150);
 	sumi_upscaler *free_one = open_network(FOLDER "rrdb_x4_old.safetensors", 0);
 	sumi_image *whole = sumi_upscale(free_one, p, &o, &e);
-	assert_int_equal(h.tiles, 1);
+	assert_int_equal(count, 1);
 	sumi_image_free(whole);
 	sumi_upscaler *tight = open_network(FOLDER "rrdb_x4_old.safetensors", memory_resident() + (20 << 20));
 	sumi_image *tiled = sumi_upscale(tight, p, &o, &e);
 	if (!tiled) fail_saying("%s\n", e.text);
-	assert_true(h.tiles > 1);
+	assert_true(count > 1);
 	sumi_image_free(tiled);
 	sumi_upscaler *none = open_network(FOLDER "rrdb_x4_old.safetensors", 1 << 20);
 	assert_null(sumi_upscale(none, p, &o, &e));
@@ -172,7 +156,7 @@ static void refusals(void **state)
 {
 	(void)state;
 	refuses(scratch_path("nowhere"), "nowhere");
-	refuses(GOLDEN_DIR "/sd1/model.safetensors", "not an upscaler that is known");
+	refuses(TINY_SD1, "not an upscaler that is known");
 	refuses(changed("model.10.weight", NULL), "not an upscaler that is known");
 	refuses(changed("model.1.sub.1.RDB2.conv3.0.bias", NULL), "no tensor 'model.1.sub.1.RDB2.conv3.0.bias'");
 	refuses(changed(NULL, "model.1.sub.1.RDB2.conv3.0.weight"), "has another shape");

@@ -1,10 +1,12 @@
-/* tiny.h - small models of SDXL, its refiner and Stable Diffusion 3, whose kinds the golden checkpoints do not hold:
- * written by sumi_init() from these configurations, with random weights. */
+/* tiny.h - for tests that draw: small models, pictures of them, and how pictures are compared. The goldens hold a small
+ * Stable Diffusion 1; SDXL, its refiner and Stable Diffusion 3 are written by sumi_init() from the configurations here,
+ * with random weights. */
 #ifndef SUMI_TESTS_TINY_H
 #define SUMI_TESTS_TINY_H
 #include "scratch.h"
 #include <sumi.h>
 
+#define TINY_SD1 GOLDEN_DIR "/sd1/model.safetensors"
 #define TINY_CLIP                                                                                                   \
 	"\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"vocab_size\":" \
 	"49408,\"skip\":1,\"final_norm\":false"
@@ -79,6 +81,59 @@ __attribute__((unused)) static bool tiny_same(const sumi_image *a, const sumi_im
 {
 	return a->width == b->width && a->height == b->height &&
 	       !memcmp(a->pixels, b->pixels, (size_t)a->width * (size_t)a->height * 3);
+}
+
+/* The largest difference of a byte. */
+__attribute__((unused)) static int tiny_farthest(const sumi_image *a, const sumi_image *b)
+{
+	int most = 0;
+	assert_int_equal(a->width, b->width);
+	assert_int_equal(a->height, b->height);
+	for (int i = 0; i < a->width * a->height * 3; i++) {
+		int d = abs(a->pixels[i] - b->pixels[i]);
+		if (d > most) most = d;
+	}
+	return most;
+}
+
+/* To the byte, and said to be made in the same way. */
+__attribute__((unused)) static void tiny_expect_same(const sumi_image *a, const sumi_image *b)
+{
+	assert_true(tiny_same(a, b));
+	assert_string_equal(a->parameters, b->parameters);
+}
+
+/* Drawn all at once, and each by itself: alone, and every second in the session. */
+__attribute__((unused)) static void tiny_alike(sumi_model *m, const sumi_options *o, int count)
+{
+	enum { MOST = 16 };
+	sumi_error e = { 0 };
+	const sumi_options *list[MOST];
+	sumi_image *many[MOST];
+	sumi_session *s = sumi_session_open(m, NULL, &e);
+	assert_true(s && count <= MOST);
+	for (int i = 0; i < count; i++) list[i] = &o[i];
+	if (!sumi_session_draw_batch(s, list, count, many, &e)) fail_saying("%s\n", e.text);
+	for (int i = 0; i < count; i++) {
+		sumi_image *one = i % 2 ? sumi_session_draw(s, &o[i], &e) : sumi_generate(m, &o[i], &e);
+		if (!one) fail_saying("%s\n", e.text);
+		tiny_expect_same(one, many[i]);
+		sumi_image_free(one);
+		sumi_image_free(many[i]);
+	}
+	assert_true(sumi_session_bytes(s) > 0);
+	sumi_session_trim(s, 0);
+	assert_int_equal(sumi_session_bytes(s), 0);
+	sumi_session_close(s);
+}
+
+__attribute__((unused)) static void tiny_refused(
+    sumi_model *m, const sumi_options *o, sumi_status status, const char *words)
+{
+	sumi_error e = { 0 };
+	assert_null(sumi_generate(m, o, &e));
+	if (e.status != status) fail_saying("status %d: %s\n", e.status, e.text);
+	assert_says(e, words);
 }
 
 #endif
