@@ -285,7 +285,7 @@ static void fill_table(void)
 		}
 	made.fallback = backend_cpu();
 	made.threads = backend_cpu()->threads;
-	made.casts = backend_cpu()->casts;
+	made.fuses_casts = backend_cpu()->fuses_casts;
 }
 
 const backend *backend_protected(void)

@@ -38,17 +38,28 @@ static void become(graph *g, node *y, tensor product)
 	g->places[product].alive = false;
 }
 
+/* Rows that read and write blocks of either type, and products that are summed in f32. */
+static bool has_row(const backend *b, const call *c)
+{
+	opcode op = c->y->op;
+	if (!(is_product(c->y) && c->y->dtype == F32) && op != GROUP_NORM && op != LAYER_NORM && op != ADD) return false;
+	for (int i = 0; i < b->count; i++)
+		if (b->rows[i].op == op && b->rows[i].fits(c)) return true;
+	return false;
+}
+
 /* A result is rounded once, to the type that is wanted of it; a residual has the result's type and would not fit. */
 static void fuse_cast(graph *g, node *y, const backend *b, const int *uses)
 {
 	tensor t = y->in[0];
 	const node *x = &g->nodes[t];
-	if (!b->casts || uses[t] != 1 || x->keep || x->watch || x->dtype == y->dtype || (is_product(x) && x->in[3])) return;
+	if (!b->fuses_casts || uses[t] != 1 || x->keep || x->watch || x->dtype == y->dtype || (is_product(x) && x->in[3]))
+		return;
 	node cast = *x;
 	cast.dtype = y->dtype;
-	call c = { .y = &cast };
+	call c = { .y = &cast, .device = b->device ? b->device->context : NULL };
 	for (int k = 0; k < x->inputs; k++) c.x[k] = x->in[k] ? &g->nodes[x->in[k]] : NULL;
-	if (b->casts(&c)) become(g, y, t);
+	if (has_row(b, &c)) become(g, y, t);
 }
 
 static void fuse_node(graph *g, int i, const backend *b, const int *uses)

@@ -303,9 +303,9 @@ typedef struct backend { /* rows are tried in order: the first that fits wins */
 	const device *device;           /* NULL: the host's memory */
 	/* How many of at most `most` threads the step is worth; NULL: all. Changes no bit of any result. */
 	int (*threads)(const call *c, int most);
-	/* Whether a row of its own computes c, whose result has another type than its operation's inputs ask for: then a
-	 * CAST that alone reads such a result becomes part of it. NULL: none does. */
-	bool (*casts)(const call *c);
+	/* A CAST that alone reads the result of a product, a norm or a sum becomes part of it, where one of the rows (not
+	 * of the fallback's) takes that type of result. */
+	bool fuses_casts;
 } backend;
 
 /* Multiplications and additions of a product, a convolution, attention or their gradients; 0 for anything else. */

@@ -327,7 +327,7 @@ static const device the_device = { .name = "host, over the shim",
 	.record_free = host_record_free };
 
 static kernel rows[MOST_CUDA_ROWS];
-static backend host = { .name = "cuda", .rows = rows, .device = &the_device };
+static backend host = { .name = "cuda", .rows = rows, .device = &the_device, .fuses_casts = true };
 
 static void make(void)
 {

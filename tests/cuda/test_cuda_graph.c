@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/device.h"
 #include "base/random.h"
+#include "graph/internal.h"
 #include "host_gpu.h"
 #include "pipeline/session.h"
 #include <math.h>
@@ -233,6 +234,58 @@ static void trains_in_bf16(void **state)
 	compare(BF16, true, 3e-2, 8e-2);
 }
 
+/* ── a block as sampling builds it: sums in full precision, products in bf16 ── */
+
+enum { SIDE = 6, WIDE = 64, SUMS = 2 * SIDE * SIDE * WIDE };
+
+static tensor frozen(graph *g, const char *name, shape s) { return cast(g, param(g, name, s), graph_compute(g)); }
+static tensor narrow(graph *g, tensor x) { return cast(g, x, graph_compute(g)); }
+static tensor wide(graph *g, tensor x) { return cast(g, x, REAL); }
+
+static tensor block(graph *g)
+{
+	tensor x = input(g, "x", REAL, shape4(2, SIDE, SIDE, WIDE)), v = cast(g, param(g, "bias", shape1(WIDE)), REAL);
+	tensor n = narrow(g, group_norm(g, x, v, v, 32, 1e-5f, SILU));
+	tensor c = conv2d(g, n, frozen(g, "conv", shape4(WIDE, WIDE, 3, 3)), v, 1, 1, 1, 1, 1);
+	tensor p = conv2d(g, n, frozen(g, "point", shape4(WIDE, WIDE, 1, 1)), v, 1, 0, 0, 0, 0);
+	tensor sum = add(g, wide(g, p), add(g, wide(g, c), x));
+	tensor l = narrow(g, layer_norm(g, sum, v, v, 1e-5f));
+	return add(g, wide(g, linear(g, l, frozen(g, "linear", shape2(WIDE, WIDE)), v)), sum);
+}
+
+static void run_block(const backend *b, float *y, int *casts)
+{
+	static float x[SUMS];
+	error e = { OK, "" };
+	graph *g = graph_new(BF16);
+	tensor found = block(g);
+	values v = { .device = NULL }; /* frozen parameters lie on the host */
+	keep(g, found);
+	fill_by_name("x", x, SUMS);
+	bool fine = graph_bind(g, bind, &v, &e) && graph_compile(g, b, 1, &e) && graph_allocate(g, NULL, NULL, &e) &&
+	            graph_write(g, find(g, "x"), x, &e) && graph_run(g, NULL, NULL, &e) &&
+	            graph_read_floats(g, found, y, &e);
+	if (!fine) fail_msg("%s", e.text);
+	*casts = 0;
+	for (int s = 0; s < g->step_count; s++) *casts += g->steps[s].call.y->op == CAST;
+	graph_free(g);
+	free_values(&v);
+}
+
+/* Nothing is cast between norms, products and sums; the reference rounds each product to bf16 before it is added. */
+static void casts_are_no_steps(void **state)
+{
+	static float wanted[SUMS], found[SUMS];
+	int casts;
+	(void)state;
+	run_block(backend_reference(), wanted, &casts);
+	assert_true(casts > 0);
+	run_block(backend_host_gpu(), found, &casts);
+	assert_int_equal(casts, 0);
+	double d = relative(found, wanted, SUMS);
+	if (!(d <= 1e-2)) fail_msg("differs by %.2e", d);
+}
+
 /* A device notices what a driver does not. */
 static void keeps_its_books(void **state)
 {
@@ -306,7 +359,8 @@ static void says_what_it_lacks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(draws_in_f32), cmocka_unit_test(draws_in_bf16),
-		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(keeps_its_books),
-		cmocka_unit_test(refuses_what_does_not_fit), cmocka_unit_test(says_what_it_lacks) };
+		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(casts_are_no_steps),
+		cmocka_unit_test(keeps_its_books), cmocka_unit_test(refuses_what_does_not_fit),
+		cmocka_unit_test(says_what_it_lacks) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ static void test_casts_move_into_what_is_before_them(void **state)
 		make_ready(h, &w, backend_cpu());
 		run(h);
 	}
-	if (backend_cpu()->casts) {
+	if (backend_cpu()->fuses_casts) {
 		assert_int_equal(casts_in(g[0]), 0);
 		assert_int_equal(g[0]->step_count, 4); /* norm, product + residual, sum, product */
 		check_plan(g[0]);

@@ -77,17 +77,6 @@ static int worth(const call *c, int most)
 	return call_flop(c) + PER_ELEMENT * elements < WORTH_SHARING ? 1 : most;
 }
 
-/* Rows that read and write blocks of either type, and products that are summed in f32. */
-static bool casts(const call *c)
-{
-	opcode op = c->y->op;
-	bool product = (op == MATMUL || op == CONV) && c->y->dtype == F32;
-	if (!product && op != GROUP_NORM && op != LAYER_NORM && op != ADD) return false;
-	for (int i = 0; i < cpu.count; i++)
-		if (rows[i].op == op && rows[i].fits(c)) return true;
-	return false;
-}
-
 /* oneDNN uses AVX-512 to the full; with less, our own tiles are as fast and faster on small pictures. */
 static void fill_table(void)
 {
@@ -100,7 +89,7 @@ static void fill_table(void)
 	append(fused);
 	cpu.fallback = backend_reference();
 	cpu.threads = worth;
-	cpu.casts = casts;
+	cpu.fuses_casts = true;
 }
 
 /* The table is filled once and never changes. */

@@ -19,10 +19,10 @@ static const node *result_of(const call *c) { return c->y->op == CONV ? c->y : c
 static bool fits(const call *c)
 {
 	dtype d = c->x[0]->dtype;
-	bool full = c->y->op == CONV_DW;
-	if (!is_computed(d) || c->x[1]->dtype != d || c->y->dtype != (full ? F32 : d)) return false;
-	if (c->y->op != CONV) return true;
-	return (!c->x[2] || c->x[2]->dtype == F32) && (!c->x[3] || c->x[3]->dtype == d);
+	if (!is_computed(d) || c->x[1]->dtype != d) return false;
+	if (c->y->op != CONV) return c->y->dtype == (c->y->op == CONV_DW ? F32 : d);
+	return (c->y->dtype == d || c->y->dtype == F32) && (!c->x[2] || c->x[2]->dtype == F32) &&
+	       (!c->x[3] || c->x[3]->dtype == c->y->dtype);
 }
 
 static dnn_shape shape_for(const call *c)
@@ -31,7 +31,8 @@ static dnn_shape shape_for(const call *c)
 	return (dnn_shape){ c->y->op == CONV      ? DNN_FORWARD
 		                : c->y->op == CONV_DX ? DNN_BY_DATA
 		                                      : DNN_BY_WEIGHT,
-		p[0], p[1], p[2], p[3], r[1], r[2], r[3], w[2], w[3], a[0], a[1], a[2], a[3], a[4], c->x[0]->dtype, F32 };
+		p[0], p[1], p[2], p[3], r[1], r[2], r[3], w[2], w[3], a[0], a[1], a[2], a[3], a[4], c->x[0]->dtype,
+		result_of(c)->dtype, F32 };
 }
 
 static size_t pixels(const dnn_shape *s)
@@ -74,7 +75,7 @@ static product product_of(const dnn_shape *s, const call *c)
 		.bias = c->x[2] != NULL,
 		.residual = c->x[3] != NULL,
 		.in = s->type,
-		.out = s->type };
+		.out = s->result_type };
 }
 
 /* Whether cuDNN has a plan: by weight, one whose gradient is bf16 is widened as it is unpacked. */
@@ -96,6 +97,13 @@ static bool fits_dnn(const call *c)
 {
 	convolution v;
 	return fits(c) && find_dnn(c, &v);
+}
+
+/* A wider result is not worth the columns where cuDNN makes the narrow one. */
+static bool fits_columns(const call *c)
+{
+	const gpu *g = c->device;
+	return fits(c) && (c->y->op != CONV || c->y->dtype == c->x[0]->dtype || !g->dnn);
 }
 
 static bool prepare_dnn(call *c, error *e)
@@ -226,7 +234,7 @@ const kernel cuda_convolution_dnn_rows[] = {
 };
 
 const kernel cuda_convolution_rows[] = {
-	{ CONV, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
+	{ CONV, "columns", fits_columns, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
 	{ CONV_DX, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_dx, release },
 	{ CONV_DW, "columns", fits, prepare_columns, scratch_bytes, NULL, NULL, run_dw, release },
 	{ 0 },

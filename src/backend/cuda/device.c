@@ -294,6 +294,7 @@ const backend *backend_cuda(int ordinal, error *e)
 			.rows = g->rows,
 			.count = cuda_rows(&g->gpu, g->rows),
 			.fallback = backend_reference(),
+			.fuses_casts = true,
 			.device = &g->device };
 		g->made = true;
 	}

@@ -10,7 +10,8 @@ static bool fits_norm(const call *c)
 {
 	bool forward = is_forward(c->y->op), fine = is_computed(c->x[0]->dtype);
 	bool full = c->y->op == GROUP_NORM_SUMS || c->y->op == LAYER_NORM_DW || c->y->op == RMS_NORM_DW;
-	fine = fine && c->y->dtype == (full ? F32 : c->x[0]->dtype) && count_of(c->x[0]) < UINT32_MAX;
+	fine = fine && count_of(c->x[0]) < UINT32_MAX &&
+	       (c->y->dtype == (full ? F32 : c->x[0]->dtype) || (forward && c->y->dtype == BF16));
 	if (!forward) fine = fine && c->x[1]->dtype == c->x[0]->dtype;
 	for (int i = forward ? 1 : 2; i < c->y->inputs; i++) fine = fine && is_full(c->x[i]);
 	return fine;
@@ -53,6 +54,7 @@ static norm_params norm_of(const call *c)
 	p.gamma = c->x[affine] ? c->in[affine] : NULL;
 	p.beta = c->x[affine + 1] ? c->in[affine + 1] : NULL;
 	p.packs = p.channels % in_pack(x->dtype) == 0 && aligned_16(p.x) && aligned_16(p.dy) && aligned_16(p.y);
+	p.narrow = is_forward(y->op) && y->dtype != x->dtype;
 	cut_pixels(&p);
 	return p;
 }
@@ -94,7 +96,8 @@ static bool run_group_norm(const call *c, error *e)
 	norm_params p = norm_of(c);
 	use_scratch(c, &p);
 	if (c->x[3]) p.stats = (float *)(uintptr_t)c->in[3]; /* given, in the same layout; they are only read */
-	return (c->x[3] || find_stats(c, &p, e)) && RUN_OVER(c, "norm_apply", c->y->dtype, elements(&p, c->y->dtype), p, e);
+	return (c->x[3] || find_stats(c, &p, e)) &&
+	       RUN_OVER(c, "norm_apply", c->x[0]->dtype, elements(&p, c->x[0]->dtype), p, e);
 }
 
 static bool run_group_sums(const call *c, error *e)
@@ -135,7 +138,7 @@ static bool run_layer_norm(const call *c, error *e)
 {
 	norm_params p = norm_of(c);
 	const char *name = is_forward(c->y->op) ? "layer_norm" : "layer_norm_dx";
-	return RUN_KERNEL(c, name, c->y->dtype, warp_for_each_row(&p), p, e);
+	return RUN_KERNEL(c, name, c->x[0]->dtype, warp_for_each_row(&p), p, e);
 }
 
 /* The rows as the pixels of one item: what the sums over them walk. */

@@ -104,7 +104,8 @@ static bool is_pointwise(const node *weight, const node *y)
 
 static bool fits_pointwise(const call *c) /* CONV and CONV_DX */
 {
-	return is_pointwise(c->x[1], c->y) && same_types(c) && follows(c) && c->y->dtype == c->x[0]->dtype;
+	bool wide = c->y->op == CONV && c->y->dtype == F32;
+	return is_pointwise(c->x[1], c->y) && same_types(c) && follows(c) && (wide || c->y->dtype == c->x[0]->dtype);
 }
 
 static bool fits_pointwise_dw(const call *c) { return is_pointwise(c->y, c->y) && same_types(c) && c->y->dtype == F32; }

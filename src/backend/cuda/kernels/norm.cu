@@ -33,6 +33,20 @@ template <class T, int W> DEVICE void store(void *y, size_t at, const values<T, 
 	}
 }
 
+/* The result of a forward pass, which may be bf16 where x is f32. */
+template <class T, int W> DEVICE void store_result(const norm_params &p, size_t at, const values<T, W> &x)
+{
+	if (!p.narrow) {
+		store<T, W>(p.y, at, x);
+		return;
+	}
+	struct alignas(2 * W) neighbours {
+		bf16 v[W];
+	} q;
+	UNROLL for (int k = 0; k < W; k++) q.v[k] = narrow<bf16>(x.v[k]);
+	*(neighbours *)((bf16 *)p.y + at) = q;
+}
+
 /* ── two sums for each channel over a chunk of pixels: block (chunk, item) ── */
 
 /* F adds up with add(pixel, channel, a, b) after begin(pixel, channel) of the chunk's first pixel, and finish(k,
@@ -149,7 +163,7 @@ template <class T, int W> DEVICE void apply(const norm_params &p)
 			float z = (x.v[k] - stats[k]) * stats[p.channels + k] * p.gamma[channel + k] + p.beta[channel + k];
 			x.v[k] = activation_value(p.activation, z);
 		}
-		store<T, W>(p.y, pixel * p.channels + channel, x);
+		store_result<T, W>(p, pixel * p.channels + channel, x);
 	}
 }
 
@@ -300,7 +314,7 @@ template <class T, int W> DEVICE void normalise_row(const norm_params &p, size_t
 			x.v[j] = (x.v[j] - s.mean) * s.rstd;
 			if (p.gamma) x.v[j] = x.v[j] * p.gamma[k + j] + (p.beta ? p.beta[k + j] : 0);
 		}
-		store<T, W>(p.y, row * p.channels + k, x);
+		store_result<T, W>(p, row * p.channels + k, x);
 	}
 }
 

@@ -114,6 +114,7 @@ typedef struct norm_params { /* values [items, pixels, channels]; a group is `ch
 	float *stats;              /* [items][2][channels], of layer norms [rows][2]: see norm.cu */
 	uint32_t items, pixels, channels, groups, chunk, chunks;
 	int activation, packs;
+	int narrow;    /* y of a forward pass is bf16, where x is f32 */
 	int uncentred; /* a root-mean-square norm: the mean counts as 0, there is no beta */
 	float epsilon;
 } norm_params;
