@@ -31,8 +31,7 @@ static dnn_shape shape_for(const call *c)
 	return (dnn_shape){ c->y->op == CONV      ? DNN_FORWARD
 		                : c->y->op == CONV_DX ? DNN_BY_DATA
 		                                      : DNN_BY_WEIGHT,
-		p[0], p[1], p[2], p[3], r[1], r[2], r[3], w[2], w[3], a[0], a[1], a[2], a[3], a[4], c->x[0]->dtype,
-		result_of(c)->dtype, F32 };
+		p[0], p[1], p[2], p[3], r[1], r[2], r[3], w[2], w[3], a[0], a[1], a[2], a[3], a[4], c->x[0]->dtype, F32 };
 }
 
 static size_t pixels(const dnn_shape *s)
@@ -75,7 +74,7 @@ static product product_of(const dnn_shape *s, const call *c)
 		.bias = c->x[2] != NULL,
 		.residual = c->x[3] != NULL,
 		.in = s->type,
-		.out = s->result_type };
+		.out = c->y->dtype };
 }
 
 /* Whether cuDNN has a plan: by weight, one whose gradient is bf16 is widened as it is unpacked. */
@@ -97,13 +96,6 @@ static bool fits_dnn(const call *c)
 {
 	convolution v;
 	return fits(c) && find_dnn(c, &v);
-}
-
-/* A wider result is not worth the columns where cuDNN makes the narrow one. */
-static bool fits_columns(const call *c)
-{
-	const gpu *g = c->device;
-	return fits(c) && (c->y->op != CONV || c->y->dtype == c->x[0]->dtype || !g->dnn);
 }
 
 static bool prepare_dnn(call *c, error *e)
@@ -138,12 +130,16 @@ static size_t gradient_bytes(const convolution *v)
 	return weight_bytes(v, F32) + (v->shape.weight_type == F32 ? 0 : weight_bytes(v, v->shape.weight_type));
 }
 
+/* Whether cuDNN's result is made in scratch: where a residual may lie in c->out, and where the result is f32 of a bf16
+ * convolution, which cuDNN's engines make two times slower than in bf16. */
+static bool apart(const call *c) { return c->y->op == CONV && (c->x[3] || c->y->dtype != c->x[0]->dtype); }
+
 static size_t scratch_bytes(const call *c)
 {
 	const convolution *v = c->state;
 	if (!v->dnn) return SCRATCH_ALIGNMENT + gradient_bytes(v) + columns_bytes(v) + product_scratch(v->product);
 	return SCRATCH_ALIGNMENT + gradient_bytes(v) + rounded_up(v->workspace) +
-	       (c->x[3] ? rounded_up(bytes_of(c->y)) : 0);
+	       (apart(c) ? rounded_up(count_of(c->y) * dtype_size(v->shape.type)) : 0);
 }
 
 static size_t packed_bytes(const call *c) { return weight_bytes(c->state, c->x[1]->dtype); }
@@ -191,12 +187,12 @@ static bool run_forward(const call *c, error *e)
 		char *rest = scratch + columns_bytes(v);
 		return make_columns(c, v, scratch, c->in[0], e) &&
 		       product_run(c, v->product, scratch, c->packed, bias, residual, c->out, rest, e) &&
-		       run_finish(c, c->out, NULL, NULL, c->y->a[5], e);
+		       run_finish(c, c->out, c->y->dtype, NULL, NULL, c->y->a[5], e);
 	}
-	char *result = residual ? scratch + rounded_up(v->workspace) : c->out; /* the residual may lie in c->out */
+	char *result = apart(c) ? scratch + rounded_up(v->workspace) : c->out;
 	const dnn_operands o = { c->in[0], c->packed, result };
 	return dnn_run(c->device, v->dnn, &v->shape, &o, scratch, e) &&
-	       run_finish(c, result, bias, residual, c->y->a[5], e);
+	       run_finish(c, result, v->shape.type, bias, residual, c->y->a[5], e);
 }
 
 static bool run_dx(const call *c, error *e)
@@ -234,7 +230,7 @@ const kernel cuda_convolution_dnn_rows[] = {
 };
 
 const kernel cuda_convolution_rows[] = {
-	{ CONV, "columns", fits_columns, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
+	{ CONV, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_forward, release },
 	{ CONV_DX, "columns", fits, prepare_columns, scratch_bytes, packed_bytes, pack, run_dx, release },
 	{ CONV_DW, "columns", fits, prepare_columns, scratch_bytes, NULL, NULL, run_dw, release },
 	{ 0 },

@@ -20,8 +20,7 @@ typedef struct dnn_shape {
 	dnn_kind kind; /* one of the first three */
 	int images, height, width, in, result_height, result_width, out, kernel_height, kernel_width;
 	int stride, top, left, bottom, right;
-	dtype type;        /* of picture and, but by weight, the weight: F32 or BF16 */
-	dtype result_type; /* of the result: the same, or forward F32 */
+	dtype type;        /* of picture, result and, but by weight, the weight: F32 or BF16 */
 	dtype weight_type; /* by weight: of the gradient */
 } dnn_shape;
 

@@ -32,7 +32,7 @@ static void *tensor_of(dnn_builder *b, int64_t id, const convolution_key *k, dty
 		.type = data_type(d),
 		.dimensions = { n, c, h, w },
 		.strides = { (int64_t)h * w * c, 1, (int64_t)w * c, c },
-		.alignment = k->alignment > (int)dtype_size(d) ? k->alignment : (int)dtype_size(d) };
+		.alignment = k->alignment };
 	return dnn_make_tensor(b, &t);
 }
 
@@ -65,7 +65,7 @@ static void describe(dnn_builder *b, const void *key)
 	dtype weight = s->kind == DNN_BY_WEIGHT ? s->weight_type : s->type;
 	void *x = tensor_of(b, PICTURE, k, s->type, s->images, s->height, s->width, s->in);
 	void *w = tensor_of(b, WEIGHT, k, weight, s->out, s->kernel_height, s->kernel_width, s->in);
-	void *y = tensor_of(b, RESULT, k, s->result_type, s->images, s->result_height, s->result_width, s->out);
+	void *y = tensor_of(b, RESULT, k, s->type, s->images, s->result_height, s->result_width, s->out);
 	void *c = convolution_of(b, s), *o = dnn_make(b, types[s->kind]);
 	int a = first[s->kind];
 	dnn_set(b, o, a, DNN_TYPE_FLOAT, 1, &one);

@@ -71,9 +71,9 @@ void product_release(void *state)
 	free(s);
 }
 
-bool run_finish(const call *c, const void *x, const float *bias, const void *residual, int kind, error *e)
+bool run_finish(const call *c, const void *x, dtype type, const float *bias, const void *residual, int kind, error *e)
 {
-	finish_params p = { c->out, x, residual, bias, count_of(c->y), last_axis(c->y), kind, 0 };
+	finish_params p = { c->out, x, residual, bias, count_of(c->y), last_axis(c->y), kind, 0, type != c->y->dtype };
 	uint32_t width = in_pack(c->y->dtype);
 	p.packs = p.columns % width == 0 && aligned_16(c->out) && aligned_16(x) && aligned_16(residual);
 	if (p.packs) p.n /= width, p.columns /= width;
@@ -143,7 +143,7 @@ static bool run(const call *c, error *e)
 	const void *residual = c->x[3] ? c->in[3] : NULL;
 	int kind = activation_of(c);
 	return product_run(c, c->state, c->in[0], c->in[1], bias, residual, c->out, c->scratch, e) &&
-	       run_finish(c, c->out, NULL, NULL, kind == GELU_TANH ? 0 : kind, e);
+	       run_finish(c, c->out, c->y->dtype, NULL, NULL, kind == GELU_TANH ? 0 : kind, e);
 }
 
 #define PRODUCT(operation, fitting)                                                                               \

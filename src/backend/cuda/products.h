@@ -10,8 +10,8 @@ bool product_run(const call *c, const void *state, const void *a, const void *b,
     const void *residual, void *d, void *scratch, error *e);
 void product_release(void *state); /* NULL is fine */
 
-/* c->out = act(x + bias + residual), the bias along the last axis; NULL: absent. x and residual may be c->out. Launches
- * nothing where there is nothing to do. */
-bool run_finish(const call *c, const void *x, const float *bias, const void *residual, int kind, error *e);
+/* c->out = act(x + bias + residual), the bias along the last axis; NULL: absent. x is of c->y's type, and may be c->out
+ * as the residual may, or bf16 where that is f32. Launches nothing where there is nothing to do. */
+bool run_finish(const call *c, const void *x, dtype type, const float *bias, const void *residual, int kind, error *e);
 
 #endif

@@ -131,28 +131,28 @@ KERNELS(geglu_grad, geglu_params)
 
 /* ── what follows a product whose library has no epilogue for it: bias, residual, activation ── */
 
-template <class T> DEVICE void finish_body(const finish_params &p)
+template <class T, int W> DEVICE void finish(const finish_params &p)
 {
 	for (size_t i = first_index(); i < p.n; i += all_threads()) {
-		uint32_t column = (uint32_t)(i % p.columns);
-		if (!p.packs) {
-			float x = widen(((const T *)p.x)[i]);
-			if (p.bias) x += p.bias[column];
-			if (p.residual) x += widen(((const T *)p.residual)[i]);
-			((T *)p.y)[i] = narrow<T>(activation_value(p.activation, x));
-			continue;
-		}
-		pack<T> y = ((const pack<T> *)p.x)[i], r = y;
-		if (p.residual) r = ((const pack<T> *)p.residual)[i];
-		UNROLL for (int k = 0; k < pack<T>::COUNT; k++)
+		size_t at = i * W, column = i % p.columns * W;
+		values<W> y = p.narrow ? load<bf16, W>(p.x, at) : load<T, W>(p.x, at), r = y;
+		if (p.residual) r = load<T, W>(p.residual, at);
+		UNROLL for (int k = 0; k < W; k++)
 		{
-			float x = widen(y.v[k]);
-			if (p.bias) x += p.bias[column * pack<T>::COUNT + k];
-			if (p.residual) x += widen(r.v[k]);
-			y.v[k] = narrow<T>(activation_value(p.activation, x));
+			if (p.bias) y.v[k] += p.bias[column + k];
+			if (p.residual) y.v[k] += r.v[k];
+			y.v[k] = activation_value(p.activation, y.v[k]);
 		}
-		((pack<T> *)p.y)[i] = y;
+		store<T, W>(p.y, at, y);
 	}
+}
+
+template <class T> DEVICE void finish_body(const finish_params &p)
+{
+	if (p.packs)
+		finish<T, pack<T>::COUNT>(p);
+	else
+		finish<T, 1>(p);
 }
 KERNELS(finish, finish_params)
 

@@ -121,6 +121,29 @@ template <class T> struct alignas(16) pack {
 	T v[COUNT];
 };
 
+/* W neighbours, computed with as floats; in memory they are moved at once: the address is a multiple of their size. */
+template <int W> struct values {
+	float v[W];
+};
+template <class T, int W> struct alignas(W * sizeof(T)) neighbours {
+	T v[W];
+};
+
+template <class T, int W> DEVICE values<W> load(const void *x, size_t at) /* from element `at` on */
+{
+	neighbours<T, W> q = *(const neighbours<T, W> *)((const T *)x + at);
+	values<W> r;
+	UNROLL for (int k = 0; k < W; k++) r.v[k] = widen(q.v[k]);
+	return r;
+}
+
+template <class T, int W> DEVICE void store(void *y, size_t at, const values<W> &x)
+{
+	neighbours<T, W> q;
+	UNROLL for (int k = 0; k < W; k++) q.v[k] = narrow<T>(x.v[k]);
+	*(neighbours<T, W> *)((T *)y + at) = q;
+}
+
 /* This thread among all of a one-dimensional grid, and how many there are: for loops over what any thread may do. */
 DEVICE size_t first_index() { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE size_t all_threads() { return (size_t)gridDim.x * blockDim.x; }

@@ -6,45 +6,13 @@
  * elementwise pass applies what was found. Values are [items, pixels, channels]. Layer norm has a warp for each row. */
 #include "backend/cuda/kernels/activation.cuh"
 
-template <class T, int W> struct values { /* W neighbours, moved at once */
-	float v[W];
-};
-
-template <class T, int W> DEVICE values<T, W> load(const void *x, size_t at)
-{
-	values<T, W> r;
-	if (W == 1) {
-		r.v[0] = widen(((const T *)x)[at]);
-	} else {
-		pack<T> q = *(const pack<T> *)((const T *)x + at);
-		UNROLL for (int k = 0; k < W; k++) r.v[k] = widen(q.v[k % pack<T>::COUNT]);
-	}
-	return r;
-}
-
-template <class T, int W> DEVICE void store(void *y, size_t at, const values<T, W> &x)
-{
-	if (W == 1) {
-		((T *)y)[at] = narrow<T>(x.v[0]);
-	} else {
-		pack<T> q;
-		UNROLL for (int k = 0; k < W; k++) q.v[k % pack<T>::COUNT] = narrow<T>(x.v[k]);
-		*(pack<T> *)((T *)y + at) = q;
-	}
-}
-
 /* The result of a forward pass, which may be bf16 where x is f32. */
-template <class T, int W> DEVICE void store_result(const norm_params &p, size_t at, const values<T, W> &x)
+template <class T, int W> DEVICE void store_result(const norm_params &p, size_t at, const values<W> &x)
 {
-	if (!p.narrow) {
+	if (p.narrow)
+		store<bf16, W>(p.y, at, x);
+	else
 		store<T, W>(p.y, at, x);
-		return;
-	}
-	struct alignas(2 * W) neighbours {
-		bf16 v[W];
-	} q;
-	UNROLL for (int k = 0; k < W; k++) q.v[k] = narrow<bf16>(x.v[k]);
-	*(neighbours *)((bf16 *)p.y + at) = q;
 }
 
 /* ── two sums for each channel over a chunk of pixels: block (chunk, item) ── */
@@ -93,12 +61,12 @@ template <class T, int W, class F> DEVICE void over_pixels(const norm_params &p,
 /* Mean and Σ(x − mean)² of a chunk, summed about its first value: without that a large mean would eat the digits. */
 template <class T, int W> struct moments {
 	const norm_params &p;
-	values<T, W> origin;
+	values<W> origin;
 	DEVICE_METHOD moments(const norm_params &q) : p(q) {}
 	DEVICE_METHOD void begin(size_t pixel, uint32_t channel) { origin = load<T, W>(p.x, pixel * p.channels + channel); }
 	DEVICE_METHOD void add(size_t pixel, uint32_t channel, float *a, float *b)
 	{
-		values<T, W> x = load<T, W>(p.x, pixel * p.channels + channel);
+		values<W> x = load<T, W>(p.x, pixel * p.channels + channel);
 		UNROLL for (int k = 0; k < W; k++)
 		{
 			float d = x.v[k] - origin.v[k];
@@ -157,7 +125,7 @@ template <class T, int W> DEVICE void apply(const norm_params &p)
 	for (size_t i = first_index(); i < n; i += all_threads()) {
 		size_t pixel = i / units, channel = i % units * W;
 		const float *stats = p.stats + pixel / p.pixels * 2 * p.channels + channel;
-		values<T, W> x = load<T, W>(p.x, pixel * p.channels + channel);
+		values<W> x = load<T, W>(p.x, pixel * p.channels + channel);
 		UNROLL for (int k = 0; k < W; k++)
 		{
 			float z = (x.v[k] - stats[k]) * stats[p.channels + k] * p.gamma[channel + k] + p.beta[channel + k];
@@ -190,8 +158,8 @@ template <class T, int W> struct slopes {
 	DEVICE_METHOD void begin(size_t, uint32_t) {}
 	DEVICE_METHOD void add(size_t pixel, uint32_t channel, float *a, float *b)
 	{
-		values<T, W> x = load<T, W>(p.x, pixel * p.channels + channel);
-		values<T, W> dy = load<T, W>(p.dy, pixel * p.channels + channel);
+		values<W> x = load<T, W>(p.x, pixel * p.channels + channel);
+		values<W> dy = load<T, W>(p.dy, pixel * p.channels + channel);
 		const float *stats = p.stats + pixel / p.pixels * 2 * p.channels + channel;
 		UNROLL for (int k = 0; k < W; k++)
 		{
@@ -259,8 +227,8 @@ template <class T, int W> DEVICE void differentiate(const norm_params &p)
 		size_t pixel = i / units, channel = i % units * W, item = pixel / p.pixels;
 		const float *mean = p.sums + (item * 4 + 2) * p.channels + channel, *rstd = mean + p.channels;
 		const float *bare = p.stats + item * 2 * p.channels + channel, *times = bare + p.channels;
-		values<T, W> x = load<T, W>(p.x, pixel * p.channels + channel);
-		values<T, W> dy = load<T, W>(p.dy, pixel * p.channels + channel);
+		values<W> x = load<T, W>(p.x, pixel * p.channels + channel);
+		values<W> dy = load<T, W>(p.dy, pixel * p.channels + channel);
 		UNROLL for (int k = 0; k < W; k++)
 		{
 			float normalised = (x.v[k] - mean[k]) * rstd[k];
@@ -293,12 +261,12 @@ template <class T, int W> DEVICE row_stats stats_of_row(const norm_params &p, si
 	uint32_t lane = threadIdx.x % 32;
 	float sum = 0, squares = 0;
 	for (uint32_t k = lane * W; k < p.channels; k += 32 * W) {
-		values<T, W> x = load<T, W>(p.x, row * p.channels + k);
+		values<W> x = load<T, W>(p.x, row * p.channels + k);
 		UNROLL for (int j = 0; j < W; j++) sum += x.v[j];
 	}
 	float mean = p.uncentred ? 0 : warp_sum(sum) / (float)p.channels;
 	for (uint32_t k = lane * W; k < p.channels; k += 32 * W) {
-		values<T, W> x = load<T, W>(p.x, row * p.channels + k);
+		values<W> x = load<T, W>(p.x, row * p.channels + k);
 		UNROLL for (int j = 0; j < W; j++) squares += (x.v[j] - mean) * (x.v[j] - mean);
 	}
 	return row_stats{ mean, 1 / sqrtf(warp_sum(squares) / (float)p.channels + p.epsilon) };
@@ -308,7 +276,7 @@ template <class T, int W> DEVICE void normalise_row(const norm_params &p, size_t
 {
 	row_stats s = stats_of_row<T, W>(p, row);
 	for (uint32_t k = threadIdx.x % 32 * W; k < p.channels; k += 32 * W) {
-		values<T, W> x = load<T, W>(p.x, row * p.channels + k);
+		values<W> x = load<T, W>(p.x, row * p.channels + k);
 		UNROLL for (int j = 0; j < W; j++)
 		{
 			x.v[j] = (x.v[j] - s.mean) * s.rstd;
@@ -335,7 +303,7 @@ template <class T, int W> DEVICE void differentiate_row(const norm_params &p, si
 	float bare = 0, times = 0;
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint32_t k = threadIdx.x % 32 * W; k < p.channels; k += 32 * W) {
-			values<T, W> x = load<T, W>(p.x, row * p.channels + k), dy = load<T, W>(p.dy, row * p.channels + k);
+			values<W> x = load<T, W>(p.x, row * p.channels + k), dy = load<T, W>(p.dy, row * p.channels + k);
 			UNROLL for (int j = 0; j < W; j++)
 			{
 				float normalised = (x.v[j] - s.mean) * s.rstd, d = p.gamma ? p.gamma[k + j] * dy.v[j] : dy.v[j];
@@ -382,8 +350,8 @@ template <class T, int W> struct row_slopes {
 	DEVICE_METHOD void begin(size_t, uint32_t) {}
 	DEVICE_METHOD void add(size_t row, uint32_t channel, float *a, float *b)
 	{
-		values<T, W> x = load<T, W>(p.x, row * p.channels + channel);
-		values<T, W> dy = load<T, W>(p.dy, row * p.channels + channel);
+		values<W> x = load<T, W>(p.x, row * p.channels + channel);
+		values<W> dy = load<T, W>(p.dy, row * p.channels + channel);
 		UNROLL for (int k = 0; k < W; k++)
 		{
 			a[k] += dy.v[k] * (x.v[k] - p.stats[row * 2]) * p.stats[row * 2 + 1];

@@ -58,6 +58,7 @@ typedef struct finish_params { /* y = act(x + bias + residual), all but the bias
 	size_t n;             /* of y; packs of 16 bytes where `packs` */
 	uint32_t columns;     /* in packs too */
 	int activation, packs;
+	int narrow; /* x is bf16, where T is f32 */
 } finish_params;
 
 /* ── move.cu ── */
