@@ -17,6 +17,18 @@ static double share_off(const sumi_image *a, const sumi_image *b)
 	return (double)off / (double)n;
 }
 
+static sumi_model *open_with(const char *taesd, uint64_t max_memory)
+{
+	sumi_error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.type = "f32";
+	how.taesd = taesd;
+	how.max_memory = max_memory;
+	sumi_model *m = sumi_open(TINY_SD1, &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	return m;
+}
+
 static sumi_options one_step(int width, int height)
 {
 	sumi_options o = sumi_defaults();
@@ -88,12 +100,11 @@ static void tiles_encode_alike(void **state)
 static void tiles_decode_alike_by_taesd(void **state)
 {
 	(void)state;
-	sumi_model *m =
-	    open_model(GOLDEN_DIR "/sd1/model.safetensors", GOLDEN_DIR "/taesd/weights/random4_decoder.safetensors", 0);
+	sumi_model *m = open_with(GOLDEN_DIR "/taesd/weights/random4_decoder.safetensors", 0);
 	sumi_options o = one_step(704, 192);
-	sumi_image *whole = draw(m, &o);
+	sumi_image *whole = tiny_picture(m, &o);
 	o.tile_size = 448;
-	sumi_image *tiled = draw(m, &o);
+	sumi_image *tiled = tiny_picture(m, &o);
 	double off = share_off(whole, tiled);
 	print_message("704×192 decoded by TAESD in tiles of 448: %g of the pixels are off by 2 or more\n", off);
 	assert_true(off == 0);
@@ -117,17 +128,6 @@ static void note(void *context, sumi_level level, const char *line)
 	snprintf(last_warning, sizeof last_warning, "%s", line);
 }
 
-static sumi_model *open_limited(uint64_t max_memory)
-{
-	sumi_error e = { 0 };
-	sumi_model_options how = sumi_model_defaults();
-	how.type = "f32";
-	how.max_memory = max_memory;
-	sumi_model *m = sumi_open(TINY_SD1, &how, &e);
-	if (!m) fail_saying("%s\n", e.text);
-	return m;
-}
-
 /* What would not fit in one piece is drawn in tiles, and said; what does not fit in tiles either is refused. */
 static void little_memory_means_tiles(void **state)
 {
@@ -136,14 +136,14 @@ static void little_memory_means_tiles(void **state)
 	l.note = note;
 	sumi_options o = one_step(640, 640);
 	o.listener = &l;
-	sumi_model *m = open_limited(memory_resident() + ((uint64_t)180 << 20));
+	sumi_model *m = open_with(NULL, memory_resident() + ((uint64_t)180 << 20));
 	sumi_image *p = tiny_picture(m, &o);
 	assert_int_equal(warnings, 1);
 	assert_non_null(strstr(last_warning, "tiles of "));
 	assert_non_null(strstr(p->parameters, "VAE tile size: "));
 	sumi_image_free(p);
 	sumi_close(m);
-	m = open_limited(memory_resident() + ((uint64_t)20 << 20));
+	m = open_with(NULL, memory_resident() + ((uint64_t)20 << 20));
 	tiny_refused(m, &o, SUMI_NO_MEMORY, "are needed for 640×640");
 	sumi_close(m);
 }
