@@ -38,13 +38,14 @@ static void become(graph *g, node *y, tensor product)
 	g->places[product].alive = false;
 }
 
-/* Rows that read and write blocks of either type, and products that are summed in f32. */
+/* Rows that read and write blocks of either type, and products that are summed in f32. A row that fits everything is a
+ * fallback's: its types are the operation's. */
 static bool has_row(const backend *b, const call *c)
 {
 	opcode op = c->y->op;
 	if (!(is_product(c->y) && c->y->dtype == F32) && op != GROUP_NORM && op != LAYER_NORM && op != ADD) return false;
 	for (int i = 0; i < b->count; i++)
-		if (b->rows[i].op == op && b->rows[i].fits(c)) return true;
+		if (b->rows[i].op == op && b->rows[i].fits && b->rows[i].fits(c)) return true;
 	return false;
 }
 
