@@ -1,7 +1,8 @@
 # cmake -DOUT=FILE.c -DFOLDER=DIR -P embed.cmake - files of a folder as arrays of bytes in a C source, for src/server/page.h.
 set(rows "")
 set(arrays "")
-foreach(name index.html style.css app.js)
+file(GLOB names RELATIVE ${FOLDER} ${FOLDER}/*)
+foreach(name ${names})
 	file(READ ${FOLDER}/${name} hex HEX)
 	string(LENGTH "${hex}" digits)
 	math(EXPR size "${digits} / 2")

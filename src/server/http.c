@@ -144,27 +144,23 @@ static bool key_is_given(const server *s, const request *r)
 	return right;
 }
 
-/* What needs no key: the page, which asks for it, and whether the server is there. */
-static bool is_open(const char *path)
-{
-	static const char *const paths[] = { "/", "/style.css", "/app.js", "/health" };
-	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-		if (!strcmp(path, paths[i])) return true;
-	return false;
-}
-
 static void check(const server *s, request *r)
 {
 	const char *host = header(r, "Host"), *length = header(r, "Content-Length");
+	bool other_method;
+	r->route = route_find(r->method, r->path, &other_method);
 	if (!host || !host_is_ours(s, host)) {
 		r->refused = 421;
 		r->reason = "this server is not known by that name; --host NAME makes it known";
 	} else if (!origin_is_ours(r, host)) {
 		r->refused = 403;
 		r->reason = "requests from pages of other sites are not answered";
-	} else if (!is_open(r->path) && !key_is_given(s, r)) {
+	} else if (!(r->route && r->route->access == OPEN) && !key_is_given(s, r)) {
 		r->refused = 401;
 		r->reason = "Incorrect API key provided";
+	} else if (!r->route) {
+		r->refused = other_method ? 405 : 404;
+		r->reason = other_method ? "Method Not Allowed" : "Not Found";
 	} else if (length && strtoull(length, NULL, 10) > (unsigned long long)s->o.most_body) {
 		r->refused = 413;
 		r->reason = "the request is larger than this server takes";
@@ -278,21 +274,6 @@ static void read_json(request *r)
 	r->reason = r->json ? "the body is JSON, but not an object" : "the body is not JSON";
 }
 
-static const route *find_route(request *r)
-{
-	bool other_method = false;
-	for (const route *t = routes; t->path; t++) {
-		size_t n = strlen(t->path);
-		bool same = t->path[n - 1] == '/' && n > 1 ? !strncmp(r->path, t->path, n) : !strcmp(r->path, t->path);
-		if (!same) continue;
-		if (!strcmp(t->method, r->method) || (!strcmp(t->method, "GET") && !strcmp(r->method, "HEAD"))) return t;
-		other_method = true;
-	}
-	r->refused = other_method ? 405 : 404;
-	r->reason = other_method ? "Method Not Allowed" : "Not Found";
-	return NULL;
-}
-
 static void write_log(server *s, const request *r, int status)
 {
 	const union MHD_ConnectionInfo *client = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -319,9 +300,8 @@ static enum MHD_Result answer(server *s, request *r)
 {
 	reply y = { .status = 200, .type = "application/json" };
 	read_json(r);
-	const route *t = r->refused ? NULL : find_route(r);
-	if (t)
-		t->run(s, r, &y);
+	if (!r->refused)
+		r->route->run(s, r, &y);
 	else
 		reply_json(&y, r->refused,
 		    json_pack("{s:{s:s, s:s, s:n, s:n}, s:s}", "error", "message", r->reason, "type",

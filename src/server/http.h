@@ -19,6 +19,7 @@ typedef struct request {
 	json_t *json; /* the body; NULL: it has none, or is a form */
 	part parts[MOST_PARTS];
 	int part_count;
+	const struct route *route;
 	/* while it is received */
 	char *method, *url;
 	struct MHD_PostProcessor *form;
@@ -42,8 +43,10 @@ typedef void handler(server *s, request *r, reply *y);
 typedef struct route {
 	const char *method, *path; /* a path that ends in '/' takes all below it */
 	handler *run;
+	enum access { KEYED, OPEN } access; /* OPEN: to clients without the key */
 } route;
-extern const route routes[]; /* ends with NULLs */
+/* NULL: no such address, or it takes another method. */
+const route *route_find(const char *method, const char *path, bool *other_method);
 
 void reply_json(reply *y, int status, json_t *value); /* value is released */
 /* Draws the job, waiting for its end; cancels it where the client leaves. The job is DONE afterwards unless it was not

@@ -10,4 +10,6 @@ typedef struct page_file {
 } page_file;
 extern const page_file page_files[]; /* ends with a NULL path */
 
+const page_file *page_find(const char *path); /* "/" is index.html; NULL: no such file */
+
 #endif

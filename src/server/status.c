@@ -1,36 +1,7 @@
-/* status.c - how the server is: /health for whoever starts it, /metrics for Prometheus; and the table of routes. */
+/* status.c - how the server is: /health for whoever starts it, /metrics for Prometheus. */
 #include "server/api.h"
 #include "base/clock.h"
 #include <stdio.h>
-
-const route routes[] = {
-	{ "GET", "/", page },
-	{ "GET", "/style.css", page },
-	{ "GET", "/app.js", page },
-	{ "GET", "/health", health },
-	{ "GET", "/metrics", metrics },
-	{ "GET", "/pictures/", kept_picture },
-	{ "GET", "/v1/models", openai_models },
-	{ "POST", "/v1/images/generations", openai_generations },
-	{ "POST", "/v1/images/edits", openai_edits },
-	{ "POST", "/sdapi/v1/txt2img", a1111_txt2img },
-	{ "POST", "/sdapi/v1/img2img", a1111_img2img },
-	{ "GET", "/sdapi/v1/progress", a1111_progress },
-	{ "POST", "/sdapi/v1/interrupt", a1111_interrupt },
-	{ "POST", "/sdapi/v1/skip", a1111_skip },
-	{ "GET", "/sdapi/v1/samplers", a1111_samplers },
-	{ "GET", "/sdapi/v1/schedulers", a1111_schedulers },
-	{ "GET", "/sdapi/v1/sd-models", a1111_models },
-	{ "POST", "/sdapi/v1/refresh-checkpoints", a1111_refresh },
-	{ "GET", "/sdapi/v1/sd-vae", a1111_vaes },
-	{ "GET", "/sdapi/v1/upscalers", a1111_upscalers },
-	{ "GET", "/sdapi/v1/latent-upscale-modes", a1111_latent_upscalers },
-	{ "GET", "/sdapi/v1/options", a1111_options },
-	{ "POST", "/sdapi/v1/options", a1111_set_options },
-	{ "POST", "/sdapi/v1/png-info", a1111_png_info },
-	{ "GET", "/sdapi/v1/memory", a1111_memory },
-	{ NULL, NULL, NULL },
-};
 
 void health(server *s, request *r, reply *y)
 {

@@ -1,0 +1,51 @@
+/* routes.c - which handler answers what. A new address is a line here and its handler in api.h; the files of web/ need
+ * neither. */
+#include "server/api.h"
+#include "server/page.h"
+#include <string.h>
+
+static const route routes[] = {
+	{ "GET", "/health", health, OPEN },
+	{ "GET", "/metrics", metrics, KEYED },
+	{ "GET", "/pictures/", kept_picture, KEYED },
+	{ "GET", "/v1/models", openai_models, KEYED },
+	{ "POST", "/v1/images/generations", openai_generations, KEYED },
+	{ "POST", "/v1/images/edits", openai_edits, KEYED },
+	{ "POST", "/sdapi/v1/txt2img", a1111_txt2img, KEYED },
+	{ "POST", "/sdapi/v1/img2img", a1111_img2img, KEYED },
+	{ "GET", "/sdapi/v1/progress", a1111_progress, KEYED },
+	{ "POST", "/sdapi/v1/interrupt", a1111_interrupt, KEYED },
+	{ "POST", "/sdapi/v1/skip", a1111_skip, KEYED },
+	{ "GET", "/sdapi/v1/samplers", a1111_samplers, KEYED },
+	{ "GET", "/sdapi/v1/schedulers", a1111_schedulers, KEYED },
+	{ "GET", "/sdapi/v1/sd-models", a1111_models, KEYED },
+	{ "POST", "/sdapi/v1/refresh-checkpoints", a1111_refresh, KEYED },
+	{ "GET", "/sdapi/v1/sd-vae", a1111_vaes, KEYED },
+	{ "GET", "/sdapi/v1/upscalers", a1111_upscalers, KEYED },
+	{ "GET", "/sdapi/v1/latent-upscale-modes", a1111_latent_upscalers, KEYED },
+	{ "GET", "/sdapi/v1/options", a1111_options, KEYED },
+	{ "POST", "/sdapi/v1/options", a1111_set_options, KEYED },
+	{ "POST", "/sdapi/v1/png-info", a1111_png_info, KEYED },
+	{ "GET", "/sdapi/v1/memory", a1111_memory, KEYED },
+	{ NULL, NULL, NULL, KEYED },
+};
+static const route of_the_page = { "GET", NULL, page, OPEN };
+
+static bool takes(const route *t, const char *method)
+{
+	return !strcmp(t->method, method) || (!strcmp(t->method, "GET") && !strcmp(method, "HEAD"));
+}
+
+const route *route_find(const char *method, const char *path, bool *other_method)
+{
+	*other_method = false;
+	for (const route *t = routes; t->path; t++) {
+		size_t n = strlen(t->path);
+		if (t->path[n - 1] == '/' ? strncmp(path, t->path, n) : strcmp(path, t->path)) continue;
+		if (takes(t, method)) return t;
+		*other_method = true;
+	}
+	if (*other_method || !page_find(path)) return NULL;
+	*other_method = !takes(&of_the_page, method);
+	return *other_method ? NULL : &of_the_page;
+}
