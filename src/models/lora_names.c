@@ -90,7 +90,7 @@ static void add_parameter(void *context, const parameter *p)
 	size_t length = strlen(p->name);
 	if (length > 5 && !strcmp(p->name + length - 4, "bias")) note_bias(n, p->name);
 	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight");
-	if (!weight || strstr(p->name, "embedding") || strstr(p->name, "_emb.")) return;
+	if (!weight || strstr(p->name, "embedding") || ends_in(p->name, "_emb.weight")) return; /* tables of words */
 	const char *lead = lead_of(n->role);
 	char module[300];
 	key_piece pieces[MAX_PIECES];

@@ -27,28 +27,29 @@ const struct backend *golden_backend(void); /* that networks are to run on */
 
 /* The topics, one for each file of this folder. `dir` has the structure of tests/golden; where a folder is
  * absent the topic says nothing. */
-void golden_rng(const char *dir, report *r);          /* rng/ */
-void golden_schedules(const char *dir, report *r);    /* schedules/ */
-void golden_samplers(const char *dir, report *r);     /* samplers/ */
-void golden_guidance(const char *dir, report *r);     /* guidance/, but for what changes the U-Net */
-void golden_unet_changes(const char *dir, report *r); /* guidance/unet.* */
-void golden_tokenizers(const char *dir, report *r);   /* tokenizers/ */
-void golden_sd3_words(const char *dir, report *r);    /* tokenizers/sd3_weighted.json */
-void golden_text(const char *dir, report *r);         /* text/ */
-void golden_t5(const char *dir, report *r);           /* text/, T5's */
-void golden_mmdit(const char *dir, report *r);        /* sd3/, but for its autoencoder */
-void golden_unet(const char *dir, report *r);         /* unet/ and sd1/unet.* */
-void golden_timesteps(const char *dir, report *r);    /* unet/timestep_embedding.safetensors */
-void golden_controlnet(const char *dir, report *r);   /* controlnet/ */
-void golden_canny(const char *dir, report *r);        /* resample/, edges */
-void golden_resample(const char *dir, report *r);     /* resample/, resizing and blurs */
-void golden_upscale(const char *dir, report *r);      /* upscale/ */
-void golden_vae(const char *dir, report *r);          /* sd1/vae.*, taesd/ */
-void golden_lora(const char *dir, report *r);         /* lora/ */
-void golden_lycoris(const char *dir, report *r);      /* lycoris/, on sd1 and on e2e/sd3 */
-void golden_pipeline(const char *dir, report *r);     /* pipeline/, and sd1/diffusers against sd1/model.safetensors */
-void golden_e2e(const char *dir, report *r);          /* e2e/ */
-void golden_train(const char *dir, report *r);        /* train/ */
-void golden_manifests(const char *dir, report *r);    /* manifests/ */
+void golden_rng(const char *dir, report *r);              /* rng/ */
+void golden_schedules(const char *dir, report *r);        /* schedules/ */
+void golden_samplers(const char *dir, report *r);         /* samplers/ */
+void golden_guidance(const char *dir, report *r);         /* guidance/, but for what changes the U-Net */
+void golden_unet_changes(const char *dir, report *r);     /* guidance/unet.* */
+void golden_tokenizers(const char *dir, report *r);       /* tokenizers/ */
+void golden_sd3_words(const char *dir, report *r);        /* tokenizers/sd3_weighted.json */
+void golden_text(const char *dir, report *r);             /* text/ */
+void golden_t5(const char *dir, report *r);               /* text/, T5's */
+void golden_mmdit(const char *dir, report *r);            /* sd3/, but for its autoencoder */
+void golden_unet(const char *dir, report *r);             /* unet/ and sd1/unet.* */
+void golden_timesteps(const char *dir, report *r);        /* unet/timestep_embedding.safetensors */
+void golden_controlnet(const char *dir, report *r);       /* controlnet/ */
+void golden_canny(const char *dir, report *r);            /* resample/, edges */
+void golden_resample(const char *dir, report *r);         /* resample/, resizing and blurs */
+void golden_upscale(const char *dir, report *r);          /* upscale/ */
+void golden_vae(const char *dir, report *r);              /* sd1/vae.*, taesd/ */
+void golden_lora(const char *dir, report *r);             /* lora/ */
+void golden_lycoris(const char *dir, report *r);          /* lycoris/, on sd1 */
+void golden_lycoris_families(const char *dir, report *r); /* lycoris/, on e2e/sdxl and e2e/sd3 */
+void golden_pipeline(const char *dir, report *r);  /* pipeline/, and sd1/diffusers against sd1/model.safetensors */
+void golden_e2e(const char *dir, report *r);       /* e2e/ */
+void golden_train(const char *dir, report *r);     /* train/ */
+void golden_manifests(const char *dir, report *r); /* manifests/ */
 
 #endif

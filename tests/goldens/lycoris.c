@@ -114,46 +114,6 @@ static void peft(const bench *b, const arrays *inputs)
 	arrays_close(&golden);
 }
 
-/* Stable Diffusion 3's denoiser, in the original's names and in diffusers', where rows are fused and halves exchanged.
- */
-static void stable_diffusion_3(const char *dir, report *r)
-{
-	static const char *const files[] = { "kohya", "peft" };
-	arrays file = arrays_open(path_of(dir, "e2e/sd3.safetensors"));
-	arrays io = arrays_open(path_of(dir, "lycoris/sd3.io.safetensors"));
-	error e = { 0 };
-	family f = *family_by_name("sd3.5-medium", NULL);
-	mmdit_config *c = &f.denoiser.mmdit;
-	*c = (mmdit_config){ .channels = 16, .patch = 2, .depth = 2, .width = 128, .heads = 2, .positions = 12 };
-	c->context = 80, c->vector = 64, c->qk_norm = true, c->twice[0] = true;
-	for (int i = 0; i < TEXT_ENCODERS; i++) f.text[i].kind = NO_TEXT;
-	for (int i = 0; file.header && i < 2; i++) {
-		adapter_list list = { 0 };
-		const char *path = path_of(dir, "lycoris/sd3_%s.safetensors", files[i]);
-		const adapter_file *a = adapters_add(&list, &f, path, 1, &e);
-		if (!a) printf("      %s\n", e.text);
-		int others = 0; /* the text encoders' */
-		for (int k = 0; a && k < lora_unmatched(a->set); k++) {
-			const char *name = lora_unmatched_name(a->set, k);
-			others += !strncmp(name, "lora_te", 7) || !strncmp(name, "text_encoder", 12);
-		}
-		report_error(r, path + strlen(dir) + 1, a ? lora_unmatched(a->set) - others : INFINITY, 0);
-		for (int k = 0; a && k < 2; k++) {
-			adapted set = { a->set, k ? 0.7f : 1 };
-			denoiser_inputs in;
-			trial *t = trial_new("lycoris/sd3", REAL, &file, &set, 1);
-			in = (denoiser_inputs){ .x = trial_input(t, &io, "x"), .t = trial_input(t, &io, "t") };
-			in.context = trial_input(t, &io, "context");
-			in.vector = trial_input(t, &io, "y");
-			trial_expect(t, family_denoise(trial_nn(t), &f, in), &io, "%s.out_%s", files[i], k ? "0.7" : "1.0");
-			trial_end(t, r, 1e-4);
-		}
-		adapters_close(&list);
-	}
-	arrays_close(&io);
-	arrays_close(&file);
-}
-
 void golden_lycoris(const char *dir, report *r)
 {
 	static const char *const names[] = { "loha", "lokr", "locon_tucker", "dora_out", "dora_in", "doha_dokr", "ia3",
@@ -171,7 +131,6 @@ void golden_lycoris(const char *dir, report *r)
 			if (strncmp(names[i], "do", 2)) merged(&b, &inputs, names[i], "0.7"); /* not DoRA's, as above */
 		}
 		peft(&b, &inputs);
-		if (exists(path_of(dir, "e2e/sd3.safetensors"))) stable_diffusion_3(dir, r);
 	} else {
 		report_uncovered(r, "lycoris", failed(&e) ? e.text : "sd1/ is not here");
 	}

@@ -35,6 +35,7 @@ static const struct {
 	{ "vae", golden_vae, true },
 	{ "lora", golden_lora, true },
 	{ "lycoris", golden_lycoris, true },
+	{ "lycoris", golden_lycoris_families, true },
 	{ "pipeline", golden_pipeline, false },
 	{ "e2e", golden_e2e, false },
 	{ "train", golden_train, true },
