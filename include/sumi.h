@@ -192,6 +192,9 @@ SUMI_API void sumi_image_free(sumi_image *image);
  * kind. */
 typedef void sumi_parameter_fn(void *context, const char *name, const char *value);
 SUMI_API bool sumi_parameters_read(const char *text, sumi_parameter_fn *each, void *context, sumi_error *e);
+/* The parameters of a picture file, and its size to *width and *height (each may be NULL), without decoding its pixels.
+ * "" where it has none. Free with sumi_free(). NULL: it failed. */
+SUMI_API char *sumi_image_parameters(const char *path, int *width, int *height, sumi_error *e);
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);
@@ -370,6 +373,14 @@ SUMI_API uint64_t sumi_session_bytes(const sumi_session *session);
 /* One picture by a session for this call alone, in which each network is freed before the next is allocated: the least
  * memory. */
 SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *options, sumi_error *e);
+
+/* How a model reads a prompt in the first step, LoRAs left out. *tokens: of the text; *room: that fit into the chunks
+ * which it takes, 75 to a chunk, or into the one piece that T5 reads. Where AND parts prompts, those of the longest.
+ * `each`, which may be NULL, is called for each stretch of text that has one weight, in order: `length` bytes without
+ * brackets, weights and escapes, valid during the call. */
+typedef void sumi_prompt_fn(void *context, const char *text, size_t length, double weight);
+SUMI_API bool sumi_prompt_read(const sumi_model *model, const char *prompt, int *tokens, int *room,
+    sumi_prompt_fn *each, void *context, sumi_error *e);
 
 /* ── enlarging ── */
 

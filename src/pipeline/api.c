@@ -142,6 +142,33 @@ sumi_image *sumi_image_read(const char *path, sumi_error *e)
 	return image;
 }
 
+static bool picture_facts(const char *path, int *width, int *height, char **text, error *e)
+{
+	mapping m;
+	int w = 0, h = 0;
+	if (width) *width = 0;
+	if (height) *height = 0;
+	if (!path) return fail(e, BAD_USAGE, "no path of a picture to read");
+	if (!map_file(&m, path, e)) return false;
+	bool fine =
+	    picture_size_of(m.data, m.size, &w, &h) || fail(e, BAD_FILE, "%s: not a picture that can be read", path);
+	if (fine && !(*text = picture_text_of(m.data, m.size))) *text = strdup("");
+	unmap_file(&m);
+	if (fine && !*text) fail(e, NO_MEMORY, "out of memory for the parameters of %s", path);
+	if (width) *width = w;
+	if (height) *height = h;
+	return fine;
+}
+
+char *sumi_image_parameters(const char *path, int *width, int *height, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	char *text = NULL;
+	if (!failed(&own)) picture_facts(path, width, height, &text, &own);
+	tell_caller(e, &own);
+	return text;
+}
+
 sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e)
 {
 	error own = error_of_caller(e);

@@ -126,7 +126,7 @@ static bool fill_chunks(reading *y, const model *m, int encoder, const token_run
 	const text_config *t = &m->family.text[encoder];
 	int32_t end = t->end < 0 ? tokenizer_end(m->tokenizers[encoder]) : t->end;
 	size_t inner = (size_t)t->length - 2, at = 0;
-	*y = (reading){ .chunks = chunks, .length = t->length };
+	*y = (reading){ .chunks = chunks, .length = t->length, .tokens = (int)r->count };
 	if (!make_room(y, is_stressed(r), e)) return false;
 	for (int k = 0; k < chunks; k++) {
 		size_t here = chunk_tokens(r, at, inner);
@@ -139,7 +139,7 @@ static bool fill_chunks(reading *y, const model *m, int encoder, const token_run
 static bool fill_piece(reading *y, const model *m, int encoder, const token_run *r, error *e)
 {
 	const text_config *t = &m->family.text[encoder];
-	*y = (reading){ .chunks = 1, .length = text_positions(t) };
+	*y = (reading){ .chunks = 1, .length = text_positions(t), .tokens = (int)r->count };
 	if (!make_room(y, is_stressed(r), e)) return false;
 	fill_chunk(y, 0, t, t->end < 0 ? tokenizer_end(m->tokenizers[encoder]) : t->end, r, 0, r->count);
 	return true;

@@ -5,6 +5,7 @@
 
 typedef struct reading { /* by one encoder */
 	int chunks, length;  /* length: tokens of a chunk */
+	int tokens;          /* of the text alone */
 	int32_t *ids;        /* [chunks][length], owned; NULL: the encoder is not there */
 	float *emphasis;     /* [chunks][length], owned; NULL: 1 everywhere */
 } reading;

@@ -371,6 +371,26 @@ static bool ignore(void *context, const void *bytes, size_t count)
 	(void)context, (void)bytes, (void)count;
 	return true;
 }
+static void count_pieces(void *context, const char *text, size_t length, double weight)
+{
+	(void)text;
+	(void)length;
+	(void)weight;
+	++*(int *)context;
+}
+static bool try_prompt_read(void)
+{
+	int n = 0, tokens = 5, room = 5;
+	REFUSED(!sumi_prompt_read(NULL, "a", &tokens, &room, count_pieces, &n, e));
+	REFUSED(!sumi_prompt_read(model, NULL, &tokens, &room, count_pieces, &n, e));
+	return !n && !tokens && !room && sumi_prompt_read(model, "a (cat)", NULL, NULL, NULL, NULL, NULL);
+}
+static bool try_image_parameters(void)
+{
+	int width = 5;
+	REFUSED(!sumi_image_parameters(NULL, &width, NULL, e));
+	return !sumi_image_parameters("/nowhere.png", &width, NULL, NULL) && !width;
+}
 static bool try_dump(void)
 {
 	sumi_options o = small();
@@ -564,6 +584,8 @@ static const struct row {
 	{ "sumi_session_draw sumi_session_draw_batch", try_session_draw },
 	{ "sumi_parameters_read", try_parameters },
 	{ "sumi_sampler_name sumi_schedule_name sumi_guidance_name sumi_family_name sumi_type_name", try_names },
+	{ "sumi_prompt_read", try_prompt_read },
+	{ "sumi_image_parameters", try_image_parameters },
 	{ "sumi_dump", try_dump },
 	{ "sumi_training_listener_init", try_training_listener_init },
 	{ "sumi_training_new", try_training_new },
