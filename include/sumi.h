@@ -169,6 +169,12 @@ struct sumi_image {
 	int64_t seed;          /* what it was made from; -1: it was not */
 	char *parameters;      /* how it was made, as A1111 writes it into files (or ComfyUI's graph); NULL: unknown */
 	unsigned char *alpha;  /* width · height bytes, 0 transparent … 255 opaque; NULL: opaque everywhere */
+	/* Where the words of sumi_options.attention_words are heard: attention_count maps one after the other, each
+	 * attention_height rows of attention_width numbers, from the top: the latent's size, so 1/8 of the picture's to a
+	 * side for most models. 0 … 1: how much of its attention to the words a place gives to this one's tokens, as the
+	 * mean over all steps, layers and heads. NULL: there are none. */
+	float *attention;
+	int attention_count, attention_width, attention_height;
 };
 
 /* A picture with memory of its own; pixels are copied (NULL: black). Free with sumi_image_free(). */
@@ -198,6 +204,10 @@ SUMI_API char *sumi_image_parameters(const char *path, int *width, int *height, 
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);
+/* The picture with map `map` of image->attention over it: from dark blue where the word is heard least, over red and
+ * orange, to light yellow where it is heard most. NULL: it failed, or there is no such map. Free with
+ * sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_attention(const sumi_image *image, int map, sumi_error *e);
 /* Whether a picture could be written to this path; creates nothing. Check it before hours of work. */
 SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
@@ -318,6 +328,12 @@ typedef struct sumi_options {
 	int hires_steps;            /* 0: as many as `steps` */
 	const char *hires_upscaler; /* "latent" (NULL), "latent (nearest-exact)", "lanczos", or a file that
 	                             * sumi_upscaler_open() takes */
+	/* Words or phrases of the prompt, without its brackets, for each of which the picture gets a map of where it is
+	 * heard (DAAM, Tang et al. 2022): sumi_image.attention, in this order. Of a prompt with AND, all its branches
+	 * count; with hires_scale, the second pass does. At most 64. It costs time, and no bit of the picture. Refused
+	 * where a word is not in the prompt, with only_masked, and for models without attention to words. */
+	const char *const *attention_words;
+	int attention_count;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

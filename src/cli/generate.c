@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/controls.h"
 #include "cli/generate.h"
+#include "cli/heat_maps.h"
 #include "cli/numbering.h"
 #include "cli/wildcards.h"
 #include <errno.h>
@@ -61,6 +62,7 @@ void write_pictures(sumi_image **pictures, int first, int count, const generate_
 		viewer_finish(v, pictures[i]);
 		numbered_path(path, sizeof path, s->output, first + i + 1, (int)s->count);
 		if (sumi_image_write(pictures[i], path, e)) puts(path);
+		if (pictures[i]) write_heat_maps(pictures[i], path, &s->attention, e);
 		fflush(stdout);
 		sumi_image_free(pictures[i]);
 		pictures[i] = NULL;
@@ -214,6 +216,8 @@ static int generate_with(generate_settings *s, text_list *words)
 	if (s->prompts && (s->grid.count || s->count > 1 || s->frames || s->prompt_file))
 		return complain(
 		    2, "--prompts draws one picture a line: not with --grid, --batch-count, --frames or --prompt-file");
+	if (s->grid.count && s->attention.count)
+		return complain(2, "--grid draws one picture of many: it has no maps of --attention");
 	if (s->grid.count && (s->count > 1 || s->frames))
 		return complain(2, "--grid draws one picture: not with --batch-count or --frames");
 	if (words->count > 1)

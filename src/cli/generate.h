@@ -30,7 +30,7 @@ typedef struct generate_settings {
 	long long hires_steps;
 	bool hires, invert_mask, soft_mask, only_masked;
 	const char *preview, *preview_by, *show_as, *prompts, *wildcards;
-	text_list grid;
+	text_list grid, attention;
 	bool show, zero_negative, tiling, no_metadata, verbose, quiet;
 	char wanted_hash[16]; /* of the model that made the picture of --from; "": unknown */
 } generate_settings;

@@ -38,6 +38,8 @@ static const option table[] = {
 	{ .name = "show", .kind = FLAG, AT(show), .help = "draw the picture in the terminal, from its first preview on" },
 	{ .name = "show-as", .kind = TEXT, AT(show_as), .argument = "NAME",
 	    .help = "… by kitty, iterm2, sixel or blocks (what the terminal has)" },
+	{ .name = "attention", .kind = TEXTS, AT(attention), .argument = "WORD",
+	    .help = "write where this word of the prompt is heard, as OUTPUT.WORD.png; may be repeated" },
 	{ .name = "disable-image-metadata", .kind = FLAG, AT(no_metadata),
 	    .help = "do not write into it how it was made" },
 
@@ -314,6 +316,8 @@ void generate_options(sumi_options *o, const generate_settings *s)
 	o->tile_size = s->tile_size ? (int)s->tile_size : s->tiling ? 512 : 0;
 	o->hashes = !s->no_metadata;
 	o->preview = s->preview_by;
+	o->attention_words = s->attention.item;
+	o->attention_count = s->attention.count;
 	set_guidance(o, s);
 	set_between(o, s);
 	set_sdxl(o, s);

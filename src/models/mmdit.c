@@ -76,9 +76,11 @@ static qkv project(nn *n, const mmdit_config *c, const char *name, tensor x)
 	return r;
 }
 
+static float scale_of(const mmdit_config *c) { return 1 / sqrtf((float)(c->width / c->heads)); }
+
 static tensor attend(nn *n, const mmdit_config *c, qkv s)
 {
-	return attention(n->g, s.q, s.k, s.v, c->heads, 1 / sqrtf((float)(c->width / c->heads)), false);
+	return attention(n->g, s.q, s.k, s.v, c->heads, scale_of(c), false);
 }
 
 static void before_attention(nn *n, const mmdit_config *c, stream *s, tensor embedding, bool twice)
@@ -124,7 +126,9 @@ static void joint_block(nn *n, const mmdit_config *c, int i, stream *words, stre
 	before_attention(n, c, words, embedding, false);
 	before_attention(n, c, picture, embedding, c->twice[i]);
 	qkv a = words->joint, b = picture->joint;
-	tensor h = attend(n, c, (qkv){ concat(g, a.q, b.q, 1), concat(g, a.k, b.k, 1), concat(g, a.v, b.v, 1) });
+	tensor k = concat(g, a.k, b.k, 1);
+	tensor h = attend(n, c, (qkv){ concat(g, a.q, b.q, 1), k, concat(g, a.v, b.v, 1) });
+	word_maps_add(g, n->maps, b.q, k, c->heads, scale_of(c));
 	int count = dim(g, a.q, 1);
 	after_attention(n, c, words, slice(g, h, 1, 0, count), false);
 	after_attention(n, c, picture, slice(g, h, 1, count, dim(g, b.q, 1)), c->twice[i]);
@@ -174,6 +178,7 @@ tensor mmdit(nn *n, const mmdit_config *c, denoiser_inputs in)
 	dtype compute = graph_compute(g), sums = nn_sums(n);
 	if (!in.x || !fits(g, c, in.x)) return 0;
 	int rows = dim(g, in.x, 1) / c->patch, columns = dim(g, in.x, 2) / c->patch;
+	if (n->maps) n->maps->rows = rows, n->maps->columns = columns;
 	tensor x =
 	    nn_conv2d_strided(n, "x_embedder.proj", cast(g, in.x, compute), c->width, c->patch, c->patch, 0, 0, true);
 	x = reshape(g, x, shape3(dim(g, x, 0), rows * columns, c->width));

@@ -37,6 +37,7 @@ tensor spatial_transformer(nn *n, const unet_config *c, const char *name, tensor
 	int width = dim(g, x, -1), heads, head_width;
 	heads_of(c, width, &heads, &head_width);
 	int axes_of_projection = c->linear_projection ? 2 : 4;
+	if (n->maps) n->maps->rows = s.d[1], n->maps->columns = s.d[2];
 	push(g, "%s", name);
 	block_begin(g);
 	tensor h = tokens(g, cast(g, nn_group_norm(n, "norm", x, c->groups, 1e-6f, NO_ACTIVATION), graph_compute(g)));

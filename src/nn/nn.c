@@ -205,12 +205,14 @@ tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads
 	graph *g = n->g;
 	int width = dim(g, x, -1), inner = heads * head_width;
 	tensor keep_attention = context ? 0 : n->keep_attention;
+	word_maps *maps = context ? n->maps : NULL;
 	if (!context) context = x;
 	push(g, "%s", name);
 	tensor q = nn_linear(n, "to_q", x, inner, false);
 	tensor k = nn_linear(n, "to_k", context, inner, false);
 	tensor v = nn_linear(n, "to_v", context, inner, false);
 	tensor y = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
+	word_maps_add(g, maps, q, k, heads, 1 / sqrtf((float)head_width));
 	if (keep_attention) y = add(g, v, mul(g, sub(g, y, v), cast(g, keep_attention, dtype_of(g, y))));
 	y = nn_linear(n, out_name, y, width, true);
 	pop(g);

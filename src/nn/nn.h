@@ -7,6 +7,7 @@
 #define SUMI_NN_H
 #include "graph/graph.h"
 #include "nn/lora.h"
+#include "nn/word_maps.h"
 
 /* How a parameter starts in a new model. */
 typedef struct initial {
@@ -56,6 +57,7 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	tensor new_word_ids;
 	/* [1,1,1]: this share of what self-attention gives, and the rest of its values as they are. 0: all of it. */
 	tensor keep_attention;
+	word_maps *maps; /* attention to a context enters itself here; NULL: it is not asked for */
 	/* Says in how many pieces the file has the parameter of this whole name, and what each is, one behind the other; 0:
 	 * it is whole. Piece i is read as the parameter "<name>#i". May be NULL. */
 	int (*pieces)(const void *file, const char *name, shape s, row_piece pieces[NN_PIECES]);

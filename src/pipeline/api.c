@@ -7,6 +7,7 @@
 #include "checkpoint/hash.h"
 #include "pipeline/engine.h"
 #include "pipeline/grid.h"
+#include "pipeline/heat.h"
 #include "pipeline/read_parameters.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -222,6 +223,7 @@ void sumi_image_free(sumi_image *image)
 	free(image->pixels);
 	free(image->parameters);
 	free(image->alpha);
+	free(image->attention);
 	free(image);
 }
 
@@ -231,6 +233,15 @@ sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int co
 	sumi_image *grid = failed(&own) ? NULL : image_grid(pictures, count, columns, gap, &own);
 	tell_caller(e, &own);
 	return grid;
+}
+
+sumi_image *sumi_image_attention(const sumi_image *given, int map, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	sumi_image image, *heat = NULL;
+	if (!failed(&own) && adopt_image(&image, given, "the picture of a map", &own)) heat = heat_over(&image, map, &own);
+	tell_caller(e, &own);
+	return heat;
 }
 
 bool sumi_image_writable(const char *path, sumi_error *e)

@@ -254,6 +254,12 @@ const float *conditioning_context(const conditioning *c, int step, int branch)
 	return c->contexts + (size_t)text_of(c, step, branch) * (size_t)c->tokens * (size_t)c->width;
 }
 
+const float *conditioning_marks(const conditioning *c, int step, int branch)
+{
+	if (c->unconditional && branch == 0) return NULL;
+	return c->marks + (size_t)text_of(c, step, branch) * (size_t)c->tokens * (size_t)c->words;
+}
+
 /* openaimodel.py's timestep_embedding */
 void size_waves(const double *sizes, int numbers, float *out)
 {
@@ -281,5 +287,6 @@ void conditioning_free(conditioning *c)
 	free(c->chosen);
 	free(c->contexts);
 	free(c->pooled);
+	free(c->marks);
 	*c = (conditioning){ 0 };
 }

@@ -21,6 +21,8 @@ typedef struct conditioning {
 	int piece;        /* tokens of an encoder that reads a text in one piece; 0: there is none */
 	float *contexts;  /* [text_count][tokens][width] after conditioning_encode() */
 	float *pooled;    /* [text_count][…] likewise: the vector's part that texts make */
+	float *marks;     /* [text_count][tokens][words] 1 where a token is one of a word whose map is made (heard.h) */
+	int words;        /* 0: there are none */
 	int size_numbers; /* how many of the vector's numbers are sizes */
 	/* These: of the unconditional branch, and of the others. */
 	double sizes[2][MOST_SIZE_NUMBERS];
@@ -44,6 +46,8 @@ void conditioning_free(conditioning *c);
 
 /* [tokens][width] for a step and a branch. */
 const float *conditioning_context(const conditioning *c, int step, int branch);
+/* [tokens][words] likewise; NULL: of the unconditional branch. */
+const float *conditioning_marks(const conditioning *c, int step, int branch);
 /* Writes SIZE_SINUSOIDS waves of each number, cosines first: [numbers][SIZE_SINUSOIDS]. */
 void size_waves(const double *sizes, int numbers, float *out);
 /* Writes the vector. */

@@ -25,6 +25,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
 	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
+	s->in[7] = c->words ? input(n->g, "marks", REAL, shape3(y->items, c->tokens, c->words)) : 0;
 	tensor residuals[UNET_SKIPS + 1];
 	denoiser_inputs in = { .x = s->in[0],
 		.t = s->in[1],
@@ -38,7 +39,10 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	family f = m->family;
 	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
 		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
+	s->maps.marks = s->in[7];
+	n->maps = c->words ? &s->maps : NULL;
 	s->out = family_denoise(n, &f, in);
+	word_maps_join(n->g, &s->maps);
 }
 
 static int bits_of(float x)
@@ -55,7 +59,7 @@ static network_key key_of(const shapes *y)
 	return (network_key){ .kind = DENOISER_NETWORK,
 		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
 		    (int)(skips & UINT32_MAX), j->control_count > 0, (int)j->changes.free_u, bits_of(j->changes.b[0]),
-		    bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]) },
+		    bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]), j->text.words },
 		.adapters = j->adapters };
 }
 
@@ -111,12 +115,14 @@ static bool begin(denoiser *d, error *e)
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
 	return d->network && (!j->embedded || write_guidance(d, e)) &&
+	       heard_begin(&d->heard, d->network, d->jobs, d->count, e) &&
 	       controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e);
 }
 
 static void leave_network(denoiser *d)
 {
 	controls_end(&d->control);
+	heard_drop(&d->heard);
 	if (d->network) session_done(d->session, d->network);
 	free(d->inputs);
 	free(d->times);
@@ -132,6 +138,7 @@ static void leave_network(denoiser *d)
 /* The model's network is freed, if the session does not keep it, before the refiner reads the prompts. */
 static bool hand_over(denoiser *d, error *e)
 {
+	if (d->network && !heard_leave(&d->heard, d->network, d->jobs, e)) return false;
 	leave_network(d);
 	d->jobs = d->refiners;
 	d->refiners = NULL;
@@ -146,11 +153,17 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 	return is_refined(d, d->first_step) ? hand_over(d, e) : begin(d, e);
 }
 
+bool denoiser_maps(denoiser *d, job *const *jobs, error *e)
+{
+	return heard_leave(&d->heard, d->network, d->jobs, e) && heard_finish(&d->heard, jobs, e);
+}
+
 void denoiser_end(denoiser *d)
 {
 	leave_network(d);
 	free(d->averages);
 	d->averages = NULL;
+	heard_free(&d->heard);
 }
 
 /* ── a call ── */
@@ -195,6 +208,7 @@ static bool write_conditioning(denoiser *d, int step, error *e)
 		}
 	d->context_step = step;
 	return controls_write_conditioning(&d->control, d->contexts, d->vectors, e) &&
+	       heard_write(&d->heard, d->network, d->network->in[7], d->jobs, step, e) &&
 	       stage_write(d->network, d->network->in[2], d->contexts, e) &&
 	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
 }
@@ -307,7 +321,7 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
 	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !write_keep(d, 1, e) ||
 	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5], e) ||
-	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e))
+	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e) || !heard_read(&d->heard, d->network, e))
 		return false;
 	snprintf(
 	    what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", of_all + 1, d->steps, at.t);

@@ -4,6 +4,7 @@
 #define SUMI_PIPELINE_DENOISE_H
 #include "diffusion/sampler.h"
 #include "pipeline/control.h"
+#include "pipeline/heard.h"
 
 typedef struct denoiser {
 	session *session;
@@ -18,6 +19,7 @@ typedef struct denoiser {
 	float *skipped;  /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
 	                    off */
 	controller control;
+	heard heard;
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 	const watcher *w;
 } denoiser;
@@ -27,6 +29,7 @@ stage *denoiser_network(session *s, job *const *jobs, int count, error *e);
 /* Sets the fields above the owned ones first. */
 bool denoiser_begin(denoiser *d, const watcher *w, error *e);
 denoise_fn denoiser_call; /* context: the denoiser. Latents are [count][positions][C] */
+bool denoiser_maps(denoiser *d, job *const *jobs, error *e); /* after the last call: gives each job its maps */
 void denoiser_end(denoiser *d);
 
 #endif

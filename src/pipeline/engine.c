@@ -6,6 +6,7 @@
 #include "pipeline/describe.h"
 #include "pipeline/encode.h"
 #include "pipeline/finite.h"
+#include "pipeline/heard.h"
 #include "pipeline/hires.h"
 #include "pipeline/latent.h"
 #include "pipeline/picture.h"
@@ -39,9 +40,9 @@ static uint64_t host_bytes(const job *j, int count)
 	uint64_t latents = (uint64_t)sampler_buffers(j->sampler) + 8 + (2 + outputs) * (uint64_t)j->text.branches;
 	uint64_t contexts = (uint64_t)(j->text.text_count + j->text.branches) * (uint64_t)j->text.tokens;
 	uint64_t pictures = (uint64_t)j->width * (uint64_t)j->height * 3;
-	uint64_t features = j->tile ? tile_features(j) : 0;
+	uint64_t features = j->tile ? tile_features(j) : 0, maps = heard_values(j);
 	return sizeof(float) * (uint64_t)count *
-	       (features + latents * (uint64_t)values_of(j) + contexts * (uint64_t)j->text.width + pictures);
+	       (features + maps + latents * (uint64_t)values_of(j) + contexts * (uint64_t)j->text.width + pictures);
 }
 
 static void note_stage(const watcher *w, const stage *s)
@@ -285,9 +286,9 @@ static bool sample_group(group *g, session *s, float *latents, error *e)
 		.known = known,
 		.mask = known ? known + n : NULL,
 	};
-	bool fine = !failed(e) && denoiser_begin(&g->denoiser, g->w, e) &&
-	            watcher_progress(g->w, "denoise", 0, j->path.count, e) &&
-	            sample(j->sampler, &j->settings, &j->path, &hooks, latents, n, e);
+	bool fine =
+	    !failed(e) && denoiser_begin(&g->denoiser, g->w, e) && watcher_progress(g->w, "denoise", 0, j->path.count, e) &&
+	    sample(j->sampler, &j->settings, &j->path, &hooks, latents, n, e) && denoiser_maps(&g->denoiser, g->jobs, e);
 	denoiser_end(&g->denoiser);
 	for (size_t i = 0; fine && known && i < n; i++)
 		if (known[n + i] <= 0) latents[i] = known[i];
@@ -347,6 +348,16 @@ static float *draw_latents(session *s, job *const *jobs, int count, const watche
 	return engine_encode(s, jobs, count, w, e) ? engine_denoise(s, jobs, count, w, e) : NULL;
 }
 
+static void give_maps(job *j, sumi_image *picture)
+{
+	if (!j->maps) return;
+	picture->attention = j->maps;
+	picture->attention_count = j->text.words;
+	picture->attention_width = j->latent_width;
+	picture->attention_height = j->latent_height;
+	j->maps = NULL;
+}
+
 static bool draw_group(session *s, job *const *jobs, int count, sumi_image **pictures, const watcher *w, error *e)
 {
 	job *seconds[MOST_AT_ONCE];
@@ -363,6 +374,7 @@ static bool draw_group(session *s, job *const *jobs, int count, sumi_image **pic
 	for (int k = 0; fine && k < count; k++) {
 		pictures[k] = first_picture_finish(jobs[k], values + (size_t)k * each, e);
 		fine = pictures[k] != NULL;
+		if (fine) give_maps(jobs[k], pictures[k]);
 	}
 	free(latents);
 	free(values);

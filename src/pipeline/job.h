@@ -36,7 +36,7 @@ typedef struct job {
 	mask_filling fill;
 	bool latent_comes;   /* `original` is set by who draws the job, not encoded: of a second pass on latents */
 	struct hires *hires; /* the second pass; NULL: there is none */
-	int width, height;               /* of the picture */
+	int width, height;   /* of the picture */
 	int latent_width, latent_height; /* … and of the latent */
 	size_t positions;                /* of the latent */
 	int tile;                        /* side of the autoencoder's tiles in pixels; 0: in one piece */
@@ -68,8 +68,9 @@ typedef struct job {
 	int refined_from;           /* the step of the path at which it takes over */
 
 	/* while it is drawn */
-	float *original;         /* latent of the picture that is begun from, [positions][C]; NULL: there is none */
-	float *mask;             /* [positions] 1: paint; NULL */
+	float *original; /* latent of the picture that is begun from, [positions][C]; NULL: there is none */
+	float *mask;     /* [positions] 1: paint; NULL */
+	float *maps;     /* [text.words][positions] where words are heard (heard.h); NULL: not asked for, or not yet */
 	float *inpainting_input; /* [positions][1 + C]: mask and masked latent; NULL if the model is not for inpainting */
 	noise noise;
 	brownian_tree tree; /* the noise of the SDE samplers */

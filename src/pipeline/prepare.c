@@ -1,6 +1,7 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/control.h"
 #include "pipeline/decode.h"
+#include "pipeline/heard.h"
 #include "pipeline/hires.h"
 #include "pipeline/preview.h"
 #include "pipeline/traces.h"
@@ -379,7 +380,7 @@ static bool prepare_refiner(job *j, session *s, const watcher *w, error *e)
 	r->prediction = r->m->family.prediction;
 	j->refined_from = first_refined(j);
 	return choose_size(r, e) && check_denoiser(r, e) && refines(r, j, e) && read_prompts(r, s, false, w, e) &&
-	       read_blend(r, w, e);
+	       read_blend(r, w, e) && heard_prepare(r, e);
 }
 
 /* ── skip-layer guidance ── */
@@ -452,7 +453,7 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	       first_picture_prepare(j, w, e) && check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) &&
 	       check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) &&
 	       make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) &&
-	       preview_check(j, e) && prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e) &&
+	       heard_prepare(j, e) && preview_check(j, e) && prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e) &&
 	       hires_prepare(j, s, w, e);
 }
 
@@ -469,6 +470,7 @@ void job_free(job *j)
 	free(j->original);
 	free(j->mask);
 	free(j->inpainting_input);
+	free(j->maps);
 	first_picture_free(j);
 	hires_free(j);
 	*j = (job){ 0 };
@@ -490,8 +492,8 @@ static bool same_inputs(const job *a, const job *b)
 {
 	const skip_layer_guidance *g = &a->skip_layers, *h = &b->skip_layers;
 	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens &&
-	       g->layers == h->layers && g->from == h->from && g->to == h->to && a->changes.free_u == b->changes.free_u &&
-	       !memcmp(a->changes.b, b->changes.b, sizeof a->changes.b) &&
+	       a->text.words == b->text.words && g->layers == h->layers && g->from == h->from && g->to == h->to &&
+	       a->changes.free_u == b->changes.free_u && !memcmp(a->changes.b, b->changes.b, sizeof a->changes.b) &&
 	       !memcmp(a->changes.s, b->changes.s, sizeof a->changes.s);
 }
 

@@ -46,7 +46,7 @@ typedef enum network_kind {
 	TINY_TILE_NETWORK
 } network_kind;
 
-enum { NETWORK_SIZES = 12 };
+enum { NETWORK_SIZES = 16 };
 
 typedef struct network_key {
 	network_kind kind;

@@ -192,6 +192,22 @@ static bool try_image_grid(void)
 	sumi_error e = { 0 };
 	return !sumi_image_grid(good, 2, 2, INT_MAX, &e) && e.status;
 }
+static bool try_image_attention(void)
+{
+	float map[4] = { 0 };
+	sumi_image p = picture();
+	REFUSED(!sumi_image_attention(NULL, 0, e));
+	REFUSED(!sumi_image_attention(&p, 0, e));
+	p.attention = map;
+	p.attention_count = 1;
+	REFUSED(!sumi_image_attention(&p, 0, e));
+	p.attention_width = p.attention_height = 2;
+	REFUSED(!sumi_image_attention(&p, 1, e));
+	REFUSED(!sumi_image_attention(&p, -1, e));
+	sumi_image *heat = sumi_image_attention(&p, 0, NULL);
+	sumi_image_free(heat);
+	return heat != NULL;
+}
 static bool try_image_writable(void)
 {
 	REFUSED(!sumi_image_writable(NULL, e));
@@ -572,6 +588,7 @@ static const struct row {
 	{ "sumi_image_encode", try_image_encode },
 	{ "sumi_image_free", try_image_free },
 	{ "sumi_image_grid", try_image_grid },
+	{ "sumi_image_attention", try_image_attention },
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
 	{ "sumi_control_init", try_control_init },
