@@ -186,8 +186,9 @@ static void read_second_pass(const json_t *o, sumi_options *d, problem *p)
 	d->hires_scale = scale;
 	d->hires_strength = strength;
 	d->hires_steps = (int)steps;
-	d->hires_upscaler = a1111_find_upscaler(upscaler); /* never as it is given: it might be a path */
-	if (!d->hires_upscaler)
+	const char *known = a1111_find_upscaler(upscaler); /* never as it is given: it might be a path */
+	if (known && !job_text(&d->hires_upscaler, known)) problem_set(p, 503, "", "out of memory");
+	if (!known)
 		problem_set(p, 422, "hr_upscaler",
 		    "no upscaler '%.60s'; GET /sdapi/v1/latent-upscale-modes and /sdapi/v1/upscalers list them", upscaler);
 }

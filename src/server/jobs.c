@@ -1,6 +1,7 @@
 /* jobs.c - one lock and one condition for all: jobs are few, and change rarely for the time that drawing takes. */
 #include "server/jobs.h"
 #include "base/clock.h"
+#include "server/drawing.h"
 #include "server/models.h"
 #include <errno.h>
 #include <pthread.h>
@@ -19,7 +20,9 @@ struct queue {
 	int most;
 	int in_use, last_drawn; /* models: of jobs that name none; whose session keeps networks */
 	double idle_seconds;
-	job *first; /* that wait */
+	job *first;                /* that wait */
+	job *group[MOST_PICTURES]; /* that are drawn together; one that is DONE stays until all are */
+	int group_count;
 	queue_status status;
 };
 
@@ -31,9 +34,20 @@ job *job_new(void)
 	if (j) {
 		sumi_options_init(&j->options, sizeof j->options);
 		j->options.prompt = j->options.negative_prompt = NULL; /* owned texts take their place */
+		j->options.controls = j->controls;
 		j->count = 1;
+		j->holders = 1;
 	}
 	return j;
+}
+
+sumi_control *job_add_control(job *j)
+{
+	if (j->options.control_count == MOST_CONTROLS) return NULL;
+	sumi_control *c = &j->control[j->options.control_count];
+	sumi_control_init(c, sizeof *c);
+	j->controls[j->options.control_count++] = c;
+	return c;
 }
 
 bool job_text(const char **field, const char *text)
@@ -47,12 +61,16 @@ bool job_text(const char **field, const char *text)
 
 void job_free(job *j)
 {
-	if (!j) return;
+	if (!j || atomic_fetch_sub(&j->holders, 1) > 1) return;
 	const char *const texts[] = { j->options.prompt, j->options.negative_prompt, j->options.sampler,
-		j->options.schedule, j->options.refiner };
+		j->options.schedule, j->options.refiner, j->options.hires_upscaler };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free((char *)(uintptr_t)texts[i]);
 	sumi_image_free((sumi_image *)(uintptr_t)j->options.init);
 	sumi_image_free((sumi_image *)(uintptr_t)j->options.mask);
+	for (int i = 0; i < j->options.control_count; i++) {
+		free((char *)(uintptr_t)j->control[i].path);
+		sumi_image_free((sumi_image *)(uintptr_t)j->control[i].image);
+	}
 	for (int i = 0; i < j->count; i++) sumi_image_free(j->pictures[i]);
 	sumi_image_free(j->preview);
 	free(j->model);
@@ -60,72 +78,7 @@ void job_free(job *j)
 	free(j);
 }
 
-/* ── drawing ── */
-
-typedef struct watch {
-	queue *q;
-	job *j;
-} watch;
-
-static int progress(void *context, const char *stage, int step, int steps)
-{
-	watch *w = context;
-	queue_lock(w->q);
-	snprintf(w->j->stage, sizeof w->j->stage, "%s", stage);
-	w->j->step = step;
-	w->j->steps = steps;
-	bool stop = w->j->cancelled;
-	pthread_cond_broadcast(&w->q->changed);
-	queue_unlock(w->q);
-	return stop;
-}
-
-static void preview(void *context, int index, int step, const sumi_image *picture)
-{
-	watch *w = context;
-	(void)step;
-	if (index) return;
-	sumi_image *copy = sumi_image_new(picture->width, picture->height, picture->pixels, NULL);
-	if (!copy) return;
-	queue_lock(w->q);
-	sumi_image *old = w->j->preview;
-	w->j->preview = copy;
-	w->j->previews++;
-	pthread_cond_broadcast(&w->q->changed);
-	queue_unlock(w->q);
-	sumi_image_free(old);
-}
-
-static void draw(queue *q, job *j)
-{
-	watch w = { q, j };
-	sumi_listener listener = sumi_listener_defaults();
-	sumi_options each[MOST_PICTURES];
-	const sumi_options *all[MOST_PICTURES];
-	queue_lock(q);
-	int model = j->model ? models_find(&q->models, j->model) : q->in_use;
-	queue_unlock(q);
-	listener.context = &w;
-	listener.progress = progress;
-	listener.preview = preview;
-	for (int i = 0; i < j->count; i++) {
-		each[i] = j->options;
-		each[i].listener = &listener;
-		if (each[i].variation_strength > 0)
-			each[i].variation_seed += i;
-		else if (each[i].seed >= 0)
-			each[i].seed += i;
-		all[i] = &each[i];
-	}
-	if (model != q->last_drawn) models_trim(&q->models, model);
-	q->last_drawn = model; /* this thread's alone */
-	sumi_session *session = models_session(&q->models, model, &q->open, &j->error);
-	j->drawn_with = strdup(q->models.list[model].name);
-	if (session) sumi_session_draw_batch(session, all, j->count, j->pictures, &j->error);
-	queue_lock(q);
-	q->status.bytes = session ? sumi_session_bytes(session) : 0;
-	queue_unlock(q);
-}
+/* ── the thread ── */
 
 /* In the lock: out of the queue, where `link` names it. */
 static job *take(queue *q, job **link)
@@ -136,8 +89,7 @@ static job *take(queue *q, job **link)
 	return j;
 }
 
-/* In the lock. */
-static void end(queue *q, job *j)
+void queue_end(queue *q, job *j)
 {
 	j->state = DONE;
 	q->status.jobs++;
@@ -147,14 +99,14 @@ static void end(queue *q, job *j)
 		q->status.failed++;
 	else
 		q->status.pictures += (uint64_t)j->count;
-	pthread_cond_broadcast(&q->changed);
+	queue_tell(q);
 }
 
 /* In the lock. */
 static void end_undrawn(queue *q, job *j)
 {
 	j->error = (sumi_error){ .status = SUMI_STOPPED, .text = "cancelled while it waited" };
-	end(q, j);
+	queue_end(q, j);
 }
 
 /* In the lock: until there is a job, or the queue stops; frees what is kept once no job has come for a while. */
@@ -172,6 +124,64 @@ static void rest(queue *q)
 	}
 }
 
+static int model_of(const queue *q, const job *j) { return j->model ? models_find(&q->models, j->model) : q->in_use; }
+
+/* In the lock: of what waits, up to `most` pictures that can be drawn together with the group's first job. Numbers of
+ * pictures are powers of two, so that a session compiles few networks. */
+static void gather(queue *q, int model, int most)
+{
+	int total = q->group[0]->count, all = total, limit = 1;
+	for (const job *j = q->first; j; j = j->next)
+		if (model_of(q, j) == model && jobs_alike(q->group[0], j)) all += j->count;
+	while (2 * limit <= most && 2 * limit <= all) limit *= 2;
+	for (job **link = &q->first; *link && total < limit;) {
+		job *j = *link;
+		if (model_of(q, j) != model || !jobs_alike(q->group[0], j) || total + j->count > limit) {
+			link = &j->next;
+			continue;
+		}
+		total += j->count;
+		q->group[q->group_count++] = take(q, link);
+	}
+}
+
+/* The first job, and what can be drawn together with it. */
+static void draw_next(queue *q)
+{
+	sumi_error e = { 0 };
+	job *j = q->group[0];
+	double begun = seconds_now();
+	queue_lock(q);
+	int model = model_of(q, j);
+	queue_unlock(q);
+	if (model != q->last_drawn) models_trim(&q->models, model);
+	q->last_drawn = model; /* this thread's alone */
+	sumi_session *session = models_session(&q->models, model, &q->open, &e);
+	int most = session ? sumi_session_at_once(session, &j->options) : 1;
+	queue_lock(q);
+	if (session) gather(q, model, most);
+	for (int i = 0; i < q->group_count; i++) {
+		j = q->group[i];
+		atomic_fetch_add(&j->holders, 1);
+		j->drawn_with = strdup(q->models.list[model].name);
+		j->error = e;
+		j->state = RUNNING;
+		j->begun = begun;
+	}
+	queue_unlock(q);
+	if (session) draw_group(q, session, q->group, q->group_count);
+	queue_lock(q);
+	q->status.bytes = session ? sumi_session_bytes(session) : 0;
+	q->status.busy += seconds_now() - begun;
+	q->status.batches++;
+	for (int i = 0; i < q->group_count; i++) {
+		if (q->group[i]->state != DONE) queue_end(q, q->group[i]);
+		job_free(q->group[i]);
+	}
+	q->group_count = 0;
+	queue_unlock(q);
+}
+
 static void *work(void *context)
 {
 	queue *q = context;
@@ -186,13 +196,11 @@ static void *work(void *context)
 		}
 		j->state = RUNNING;
 		j->begun = seconds_now();
-		q->status.running = j;
+		q->group[0] = j;
+		q->group_count = 1;
 		queue_unlock(q);
-		draw(q, j);
+		draw_next(q);
 		queue_lock(q);
-		q->status.busy += seconds_now() - j->begun;
-		q->status.running = NULL;
-		end(q, j);
 	}
 	queue_unlock(q);
 	return NULL;
@@ -237,7 +245,7 @@ void queue_stop(queue *q, bool finish)
 {
 	queue_lock(q);
 	q->stopping = true;
-	if (q->status.running && !finish) q->status.running->cancelled = true;
+	for (int i = 0; i < q->group_count && !finish; i++) q->group[i]->cancelled = true;
 	pthread_cond_broadcast(&q->changed);
 	bool join = q->started;
 	q->started = false;
@@ -258,7 +266,7 @@ submitted queue_submit(queue *q, job *j)
 {
 	if (j->model && models_find(&q->models, j->model) < 0) return UNKNOWN_MODEL;
 	queue_lock(q);
-	bool busy = q->status.waiting || q->status.running; /* else it need not wait, where none may */
+	bool busy = q->status.waiting || q->group_count; /* else it need not wait, where none may */
 	submitted s = q->stopping ? STOPPING : busy && q->status.waiting >= q->most ? FULL : ACCEPTED;
 	if (s == ACCEPTED) {
 		job **link = &q->first;
@@ -275,6 +283,8 @@ submitted queue_submit(queue *q, job *j)
 
 void queue_lock(queue *q) { pthread_mutex_lock(&q->lock); }
 void queue_unlock(queue *q) { pthread_mutex_unlock(&q->lock); }
+
+void queue_tell(queue *q) { pthread_cond_broadcast(&q->changed); }
 
 void queue_wait(queue *q, double seconds)
 {
@@ -305,13 +315,20 @@ void queue_use(queue *q, int model)
 void queue_interrupt(queue *q)
 {
 	queue_lock(q);
-	if (q->status.running) q->status.running->cancelled = true;
+	int i = 0;
+	while (i < q->group_count && (q->group[i]->state == DONE || q->group[i]->cancelled)) i++;
+	if (i < q->group_count) q->group[i]->cancelled = true;
 	queue_unlock(q);
 }
 
 void queue_report(queue *q, queue_status *s)
 {
 	*s = q->status;
+	for (int i = 0; i < q->group_count; i++) {
+		if (q->group[i]->state != RUNNING) continue;
+		if (!s->running) s->running = q->group[i];
+		s->together++;
+	}
 	s->model = q->models.list[q->in_use].name;
 }
 

@@ -1,10 +1,11 @@
-/* jobs.h - what the server draws: a queue with a limit, one thread that draws, and the models that it draws with. */
+/* jobs.h - what the server makes: a queue with a limit, one thread that draws, and the models that it draws with. */
 #ifndef SUMI_SERVER_JOBS_H
 #define SUMI_SERVER_JOBS_H
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sumi.h>
 
-enum { MOST_PICTURES = 64 }; /* of one job */
+enum { MOST_PICTURES = 64, MOST_CONTROLS = 8 }; /* of one job */
 
 typedef enum job_state { WAITING, RUNNING, DONE } job_state;
 
@@ -12,9 +13,14 @@ typedef enum job_state { WAITING, RUNNING, DONE } job_state;
  * the queue's, to be read between queue_lock() and queue_unlock(), or when the job is DONE. */
 typedef struct job {
 	char *model; /* its name; NULL: the one in use. Owned */
-	/* Owned in it: prompts, sampler, schedule, refiner, init and mask. Other texts are static. */
+	/* Owned in it: prompts, sampler, schedule, refiner, hires_upscaler, init and mask, and what `control` names. Other
+	 * texts are static. */
 	sumi_options options;
+	sumi_control control[MOST_CONTROLS];
+	const sumi_control *controls[MOST_CONTROLS]; /* what options.controls is */
 	int count; /* pictures, with the seeds seed, seed + 1, …; variations of one seed where variation_strength is set */
+	/* What makes the picture in the queue's thread, in place of drawing one. NULL: it is drawn. */
+	sumi_image *(*make)(struct job *j, const sumi_listener *l, sumi_error *e);
 
 	job_state state;
 	bool cancelled;
@@ -27,11 +33,15 @@ typedef struct job {
 	sumi_error error;
 	char *drawn_with; /* the model's name; owned */
 	struct job *next;
+	atomic_int holders; /* whoever submitted it, and the thread that draws it */
 } job;
 
-job *job_new(void);                                  /* with sumi_defaults() and one picture; NULL: no memory */
-void job_free(job *j);                               /* which is not submitted, or DONE. NULL may be freed */
+job *job_new(void); /* with sumi_defaults() and one picture; NULL: no memory */
+/* Leaves it, which is not submitted, or DONE; its last holder frees it. NULL may be freed. */
+void job_free(job *j);
 bool job_text(const char **field, const char *text); /* sets a text of its options to a copy; false: no memory */
+/* Counts the control behind its others, to be filled in. NULL: it has MOST_CONTROLS. */
+sumi_control *job_add_control(job *j);
 
 typedef struct queue queue;
 
@@ -59,13 +69,15 @@ void queue_unlock(queue *q);
 void queue_wait(queue *q, double seconds);
 void queue_cancel(queue *q, job *j); /* between lock and unlock; one that waits is DONE at once */
 void queue_use(queue *q, int model); /* from now on for jobs that name none */
-void queue_interrupt(queue *q);      /* cancels what runs now */
+void queue_interrupt(queue *q);      /* cancels what runs now: of jobs that are drawn together, the first */
 
 typedef struct queue_status {
-	int waiting;                                         /* jobs */
-	job *running;                                        /* valid between lock and unlock; NULL: none */
-	uint64_t bytes;                                      /* that sessions keep */
+	int waiting;    /* jobs */
+	job *running;   /* the first of those that are drawn together; valid between lock and unlock; NULL: none */
+	int together;   /* how many are */
+	uint64_t bytes; /* that sessions keep */
 	uint64_t jobs, pictures, failed, cancelled, refused; /* since the start */
+	uint64_t batches;                                    /* of jobs that were drawn together, or alone */
 	double busy;                                         /* seconds of drawing */
 	const char *model;                                   /* in use: what jobs that name none are drawn with */
 } queue_status;
