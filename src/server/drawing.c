@@ -49,9 +49,9 @@ static int progress(void *context, const char *stage, int step, int steps)
 			queue_end(g->q, j);
 		} else {
 			left++;
+			if (j->followed) pthread_cond_signal(&j->changed);
 		}
 	}
-	queue_tell(g->q);
 	queue_unlock(g->q);
 	return !left;
 }
@@ -77,10 +77,10 @@ static void preview(void *context, int index, int step, const sumi_image *pictur
 		j->preview = copy;
 		j->previews++;
 		copy = NULL;
+		if (j->followed) pthread_cond_signal(&j->changed);
 	} else {
 		old = NULL;
 	}
-	queue_tell(g->q);
 	queue_unlock(g->q);
 	sumi_image_free(old);
 	sumi_image_free(copy);

@@ -12,6 +12,5 @@ void draw_group(queue *q, sumi_session *session, job *const *jobs, int count);
 
 /* Of the queue, in its lock: the job is DONE and counted. */
 void queue_end(queue *q, job *j);
-void queue_tell(queue *q); /* wakes whoever waits for a change */
 
 #endif

@@ -364,7 +364,7 @@ void client_waits(const request *r, bool waits)
 
 void wait_for_change(server *s, const request *r, job *j)
 {
-	queue_wait(s->queue, 0.25);
+	queue_wait(s->queue, j, 0.25);
 	if (client_left(r)) queue_cancel(s->queue, j);
 }
 

@@ -54,8 +54,8 @@ void reply_json(reply *y, int status, json_t *value); /* value is released */
 submitted draw_for(server *s, request *r, job *j);
 /* Whether the client waits for us, for as long as it takes, or we for the client, who is cut off if it is slow. */
 void client_waits(const request *r, bool waits);
-/* Between queue_lock() and queue_unlock(): waits a moment for a change of any job; cancels this one where the client
- * has left. */
+/* Between queue_lock() and queue_unlock(): waits a moment for a change of the job; cancels it where the client has
+ * left. */
 void wait_for_change(server *s, const request *r, job *j);
 
 queue *server_queue(server *s);

@@ -1,6 +1,7 @@
 /* jobs.h - what the server makes: a queue with a limit, one thread that draws, and the models that it draws with. */
 #ifndef SUMI_SERVER_JOBS_H
 #define SUMI_SERVER_JOBS_H
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sumi.h>
@@ -21,6 +22,7 @@ typedef struct job {
 	int count; /* pictures, with the seeds seed, seed + 1, …; variations of one seed where variation_strength is set */
 	/* What makes the picture in the queue's thread, in place of drawing one. NULL: it is drawn. */
 	sumi_image *(*make)(struct job *j, const sumi_listener *l, sumi_error *e);
+	bool followed; /* whoever waits for it is woken at each step, not only when it is DONE */
 
 	job_state state;
 	bool cancelled;
@@ -33,6 +35,7 @@ typedef struct job {
 	sumi_error error;
 	char *drawn_with; /* the model's name; owned */
 	struct job *next;
+	pthread_cond_t changed;
 	atomic_int holders; /* whoever submitted it, and the thread that draws it */
 } job;
 
@@ -65,8 +68,8 @@ typedef enum submitted { ACCEPTED, FULL, STOPPING, UNKNOWN_MODEL } submitted;
 submitted queue_submit(queue *q, job *j);
 void queue_lock(queue *q);
 void queue_unlock(queue *q);
-/* Waits at most so long for a change of any job. To be called between lock and unlock. */
-void queue_wait(queue *q, double seconds);
+/* Waits at most so long for a change of this job. To be called between lock and unlock. */
+void queue_wait(queue *q, job *j, double seconds);
 void queue_cancel(queue *q, job *j); /* between lock and unlock; one that waits is DONE at once */
 void queue_use(queue *q, int model); /* from now on for jobs that name none */
 void queue_interrupt(queue *q);      /* cancels what runs now: of jobs that are drawn together, the first */

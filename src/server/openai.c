@@ -300,7 +300,7 @@ static void free_stream(void *context)
 	queue *q = server_queue(t->s);
 	queue_lock(q);
 	queue_cancel(q, t->w.j);
-	while (t->w.j->state != DONE) queue_wait(q, 10);
+	while (t->w.j->state != DONE) queue_wait(q, t->w.j, 10);
 	queue_unlock(q);
 	job_free(t->w.j);
 	free(t->out.data);
@@ -320,6 +320,7 @@ static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply
 	if (!t) return problem_set(p, 503, "", "out of memory"), false;
 	*t = (stream){ .s = s, .r = r, .w = *w, .kind = kind };
 	snprintf(t->format, sizeof t->format, "%s", w->format);
+	w->j->followed = w->partial > 0;
 	submitted done = queue_submit(server_queue(s), w->j);
 	y->stream = done == ACCEPTED
 	                ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, read_stream, t, free_stream)

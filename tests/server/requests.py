@@ -305,6 +305,53 @@ def many(s):
     check("memory stays", s.rss() < 1.05 * rss + 4096, (rss, s.rss()))
 
 
+def wait(condition, seconds=20):
+    end = time.time() + seconds
+    while not condition() and time.time() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def together(s):
+    """Requests of one shape that wait are drawn together: each has the picture that it has alone, and its own end."""
+    def behind_a_long_one(bodies):
+        """Sends the bodies while another is drawn, which then ends; their threads and answers."""
+        answers = [None] * len(bodies)
+        def send(i):
+            answers[i] = s.ask("POST", "/sdapi/v1/txt2img", bodies[i])
+        first = threading.Thread(target=lambda: s.ask("POST", "/sdapi/v1/txt2img", LONG))
+        first.start()
+        check("one is drawn", wait(lambda: s.metric("sumi_drawing") == 1))
+        threads = [threading.Thread(target=send, args=(i,)) for i in range(len(bodies))]
+        [t.start() for t in threads]
+        check("the rest waits", wait(lambda: s.metric("sumi_queue_waiting") == len(bodies)))
+        s.ask("POST", "/sdapi/v1/interrupt", {})
+        first.join(30)
+        return threads, answers
+
+    bodies = [{**SMALL, "seed": 70 + i, "prompt": p} for i, p in enumerate(("red heart", "a dog", "smiling cat " * 30, "x"))]
+    bodies += [{**SMALL, "steps": 3}, {**SMALL, "sampler_name": "DDIM"}]
+    before = s.metric("sumi_batches_total")
+    threads, answers = behind_a_long_one(bodies)
+    [t.join(60) for t in threads]
+    check("batches: the long one, four alike, two others", s.metric("sumi_batches_total") == before + 4, s.metric("sumi_batches_total") - before)
+    for body, answer in zip(bodies, answers):
+        alone = s.ask("POST", "/sdapi/v1/txt2img", body)
+        check(f"the same bytes as alone: {body}", answer[0] == 200 and answer[1]["images"] == alone[1]["images"], answer[0])
+
+    cancelled = s.metric('sumi_jobs_total{result="cancelled"}')
+    threads, answers = behind_a_long_one([{**SMALL, "seed": i, "steps": 300} for i in range(2)])
+    check("two are drawn together", wait(lambda: s.metric("sumi_drawing") == 2), s.metric("sumi_drawing"))
+    s.ask("POST", "/sdapi/v1/interrupt", {})
+    check("one ends at once", wait(lambda: sum(a is not None for a in answers) == 1, 5), [a and a[0] for a in answers])
+    [t.join(60) for t in threads]
+    stopped = [json.loads(a[1]["info"])["interrupted"] for a in answers]
+    check("and the other is drawn", sorted(stopped) == [False, True] and s.metric('sumi_jobs_total{result="cancelled"}') == cancelled + 2, stopped)
+    threads, answers = behind_a_long_one([{**SMALL, "sampler_name": "no such", "seed": i} for i in range(2)])
+    [t.join(60) for t in threads]
+    check("what is wrong with both is said to each", [a[0] for a in answers] == [400, 400], [a[0] for a in answers])
+
+
 def limits():
     s = Server("--max-queue", "1", "--max-body", "10K", "--idle-unload", "0.001")
     results = []
@@ -392,6 +439,7 @@ as_the_program_draws(server, first)
 bad(server)
 leaving(server)
 many(server)
+together(server)
 check("SIGTERM ends it", server.stop() == 0)
 limits()
 none_may_wait()
