@@ -122,7 +122,7 @@ typedef struct sumi_model_options {
 	bool taesd_for_previews; /* it makes previews alone; otherwise it decodes in place of the model's */
 	bool autoencoder_only;   /* the file may hold nothing else: such a model can be evaluated, and cannot draw */
 	const char *lora_folder; /* where <lora:NAME:WEIGHT> of a prompt finds NAME.safetensors; NULL: the model's folder */
-	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHT" */
+	const char *const *loras; /* further LoRA files, each "FILE" or "FILE:WEIGHTS" (docs/sampling.md) */
 	int lora_count;
 	const char *embedding_folder;  /* of words learned by textual inversion, each a file by its name; NULL: none */
 	const sumi_listener *listener; /* for opening the model; calls that draw have their own. May be NULL */
@@ -604,7 +604,7 @@ SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
     const sumi_listener *listener, sumi_error *e);
 
-/* The same, with LoRA files of any kind worked into the weights for good: each is "FILE" or "FILE:WEIGHT". What they
+/* The same, with LoRA files of any kind worked into the weights for good: each is "FILE" or "FILE:WEIGHTS". What they
  * change is held in memory. */
 SUMI_API bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
     const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e);

@@ -4,6 +4,7 @@
 #include "checkpoint/component.h"
 #include "checkpoint/folder.h"
 #include "models/lora_names.h"
+#include "models/lora_strengths.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,18 +31,19 @@ static void close_one(adapter_file *a)
 	lora_free(a->set);
 	weights_close(a->file);
 	free(a->path);
+	free(a->strengths);
 }
 
 /* PEFT's and diffusers' folders hold a file of one of these names. */
 static weights *open_in_folder(const char *folder, error *e)
 {
-	static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_weights.safetensors",
-		"adapter_model.bin", "pytorch_lora_weights.bin" };
+	static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_strengths.safetensors",
+		"adapter_model.bin", "pytorch_lora_strengths.bin" };
 	char path[PATH_MAX];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (snprintf(path, sizeof path, "%s/%s", folder, names[i]) < (int)sizeof path && !access(path, R_OK))
 			return weights_open(path, e);
-	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_weights.safetensors", folder);
+	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_strengths.safetensors", folder);
 	return NULL;
 }
 
@@ -54,18 +56,28 @@ static bool config_folder(const char *path, char *folder, size_t size)
 	return snprintf(folder, size, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") < (int)size;
 }
 
-static bool open_one(adapter_file *a, const family *f, const char *path, float strength, error *e)
+static bool weigh(adapter_file *a, const family *f, error *e)
+{
+	lora_strengths w;
+	error own = { 0 };
+	if (!lora_strengths_read(a->strengths, f, &w, &own))
+		return fail(e, own.status, "LoRA %.200s:%.300s: %s", a->path, a->strengths, own.text);
+	lora_weigh(a->set, lora_strengths_of, &w);
+	return true;
+}
+
+static bool open_one(adapter_file *a, const family *f, const char *path, const char *strengths, error *e)
 {
 	char folder[PATH_MAX];
-	*a = (adapter_file){ .path = strdup(path), .set = lora_new(), .strength = strength };
-	if (!a->path || !a->set) return fail(e, NO_MEMORY, "out of memory");
+	*a = (adapter_file){ .path = strdup(path), .set = lora_new(), .strengths = strdup(strengths ? strengths : "1") };
+	if (!a->path || !a->set || !a->strengths) return fail(e, NO_MEMORY, "out of memory");
 	a->file = is_folder(path) ? open_in_folder(path, e) : weights_open(path, e);
 	bool configured = config_folder(path, folder, sizeof folder);
 	if (!a->file || !read_all(a, e) ||
 	    !adapter_config_apply(a->set, a->file, configured ? folder : NULL, a->doubt, sizeof a->doubt, e))
 		return false;
 	lora_names *names = lora_names_new(f, e);
-	bool fine = names && lora_resolve(a->set, lora_names_find, names, e);
+	bool fine = names && lora_resolve(a->set, lora_names_find, names, e) && weigh(a, f, e);
 	lora_names_free(names);
 	return fine;
 }
@@ -85,13 +97,13 @@ static const char *misfit(const lora *set)
 	return NULL;
 }
 
-const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e)
+const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, const char *strengths, error *e)
 {
 	adapter_file *more = realloc(l->files, ((size_t)l->count + 1) * sizeof *more);
 	if (!more) return fail(e, NO_MEMORY, "out of memory"), NULL;
 	l->files = more;
 	adapter_file *a = &more[l->count];
-	bool fine = open_one(a, f, path, strength, e);
+	bool fine = open_one(a, f, path, strengths, e);
 	if (fine && !lora_matched(a->set)) {
 		bool any = lora_unmatched(a->set) > 0;
 		fine = fail(e, BAD_FILE, "%s: not a LoRA for %s: none of its modules can be used%s%s", path, f->name,
@@ -110,17 +122,38 @@ const adapter_file *adapters_add(adapter_list *l, const family *f, const char *p
 	return a;
 }
 
-bool adapter_argument(const char *text, char *path, size_t size, float *strength, error *e)
+/* Where the weights begin that stand at the end of the text: numbers, lists of them, and what is named. */
+static const char *strengths_within(const char *text)
 {
-	char *end;
-	const char *colon = strrchr(text, ':');
-	*strength = colon ? strtof(colon + 1, &end) : 1;
-	if (colon && (end == colon + 1 || *end)) colon = NULL, *strength = 1;
-	int length = colon ? (int)(colon - text) : (int)strlen(text);
-	if (snprintf(path, size, "%.*s", length, text) >= (int)size)
-		return fail(e, BAD_USAGE, "LoRA %.200s…: the path is too long", text);
-	return (*strength >= -100 && *strength <= 100) ||
-	       fail(e, BAD_USAGE, "LoRA %.200s: the weight is not between -100 and 100", text);
+	const char *found = NULL;
+	for (const char *colon = text; (colon = strchr(colon, ':'));) {
+		const char *item = ++colon;
+		size_t length = strcspn(item, ":");
+		bool number = length && (memchr(item, '=', length) || strspn(item, "+-.,0123456789") >= length);
+		if (!number)
+			found = NULL;
+		else if (!found)
+			found = item;
+	}
+	return found;
+}
+
+bool adapter_argument(const char *text, char *path, size_t size, const char **strengths, error *e)
+{
+	size_t length = 0;
+	for (*strengths = NULL; !*strengths && text[length];) {
+		length += strcspn(text + length, ":");
+		if (length >= size) break;
+		snprintf(path, size, "%.*s", (int)length, text);
+		if (!access(path, F_OK)) *strengths = text[length] ? text + length + 1 : "1";
+		length += text[length] == ':';
+	}
+	if (*strengths) return true;
+	const char *found = strengths_within(text);
+	*strengths = found ? found : "1";
+	length = found ? (size_t)(found - text) - 1 : strlen(text);
+	return snprintf(path, size, "%.*s", (int)length, text) < (int)size ||
+	       fail(e, BAD_USAGE, "LoRA %.200s…: the path is too long", text);
 }
 
 void adapters_close(adapter_list *l)
@@ -135,7 +168,7 @@ bool adapters_join(const adapter_list *a, const adapter_list *b, adapted **all, 
 	*count = 0;
 	*all = malloc(((size_t)a->count + (size_t)b->count + 1) * sizeof **all);
 	if (!*all) return fail(e, NO_MEMORY, "out of memory");
-	for (int i = 0; i < a->count; i++) (*all)[(*count)++] = (adapted){ a->files[i].set, a->files[i].strength };
-	for (int i = 0; i < b->count; i++) (*all)[(*count)++] = (adapted){ b->files[i].set, b->files[i].strength };
+	for (int i = 0; i < a->count; i++) (*all)[(*count)++] = (adapted){ a->files[i].set, 1 };
+	for (int i = 0; i < b->count; i++) (*all)[(*count)++] = (adapted){ b->files[i].set, 1 };
 	return true;
 }

@@ -9,7 +9,7 @@ typedef struct adapter_file {
 	char *path; /* NULL: it lies in memory alone */
 	weights *file;
 	lora *set;
-	float strength;
+	char *strengths; /* how strongly, as it was given: models/lora_strengths.h */
 	char doubt[300]; /* a warning to the user; "" if there is none */
 } adapter_file;
 
@@ -18,12 +18,14 @@ typedef struct adapter_list {
 	int count;
 } adapter_list;
 
-/* Opens one more: a file, or a folder as PEFT and diffusers write them. lora_matched() and lora_unmatched() of its set
+/* Opens one more: a file, or a folder as PEFT and diffusers write them, applied as strongly as this says (NULL: 1).
+ * lora_matched() and lora_unmatched() of its set
  * say what of it will be used. NULL: failed; a file of which nothing can be used is BAD_FILE. The pointer is valid
  * until the next call. */
-const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, float strength, error *e);
-/* "FILE" or "FILE:WEIGHT" taken apart; the weight is 1 where there is none. */
-bool adapter_argument(const char *text, char *path, size_t size, float *strength, error *e);
+const adapter_file *adapters_add(adapter_list *l, const family *f, const char *path, const char *strengths, error *e);
+/* "FILE" or "FILE:WEIGHTS" taken apart: the shortest path before a colon (or all) where something is; where there is
+ * nothing, what does not look like weights. *strengths is "1" where there are none. */
+bool adapter_argument(const char *text, char *path, size_t size, const char **strengths, error *e);
 void adapters_close(adapter_list *l);
 
 /* Both lists as one array for nn.h, which the caller frees; NULL with *count 0 where both are empty. */

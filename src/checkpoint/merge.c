@@ -119,9 +119,9 @@ static bool open_all(
 {
 	char path[PATH_MAX];
 	for (int i = 0; i < count; i++) {
-		float strength;
-		if (!adapter_argument(loras[i], path, sizeof path, &strength, e)) return false;
-		const adapter_file *a = adapters_add(l, f, path, strength, e);
+		const char *strengths;
+		if (!adapter_argument(loras[i], path, sizeof path, &strengths, e)) return false;
+		const adapter_file *a = adapters_add(l, f, path, strengths, e);
 		if (!a) return false;
 		report(a, listener);
 	}

@@ -148,14 +148,15 @@ static bool open_tokenizers(model *m, error *e)
 static bool add_lora(model *m, const char *text, error *e)
 {
 	char path[PATH_MAX];
-	float strength;
-	return adapter_argument(text, path, sizeof path, &strength, e) &&
-	       model_add_lora(m, &m->watcher, &m->lasting, path, strength, e);
+	const char *strengths;
+	return adapter_argument(text, path, sizeof path, &strengths, e) &&
+	       model_add_lora(m, &m->watcher, &m->lasting, path, strengths, e);
 }
 
-bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e)
+bool model_add_lora(
+    const model *m, const watcher *w, adapter_list *l, const char *path, const char *strengths, error *e)
 {
-	const adapter_file *a = adapters_add(l, &m->family, path, strength, e);
+	const adapter_file *a = adapters_add(l, &m->family, path, strengths, e);
 	if (!a) return false;
 	int unused = lora_unmatched(a->set);
 	watcher_note(w, SUMI_DETAIL, "LoRA: %s changes %d layers", path, lora_matched(a->set));

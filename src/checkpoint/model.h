@@ -42,8 +42,10 @@ struct sumi_model {
 model *model_open(const char *path, const sumi_model_options *options, error *e);
 void model_close(model *m); /* NULL is fine */
 
-/* Adds a LoRA file to a list, and reports to the listener what of it matched. */
-bool model_add_lora(const model *m, const watcher *w, adapter_list *l, const char *path, float strength, error *e);
+/* Adds a LoRA file to a list, with weights as models/lora_strengths.h reads them, and reports to the listener what of
+ * it matched. */
+bool model_add_lora(
+    const model *m, const watcher *w, adapter_list *l, const char *path, const char *strengths, error *e);
 
 /* Gives parameters of a graph their memory: an adapter's, another autoencoder's, or the checkpoint's. */
 bool model_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e);

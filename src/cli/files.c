@@ -146,7 +146,7 @@ static const option convert_table[] = {
 	{ .name = "to", .kind = TEXT, AT(layout), .argument = "single|diffusers",
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
 	{ .name = "lora", .kind = TEXTS, AT(loras), .argument = "FILE[:W]",
-	    .help = "work a LoRA (or DoRA, LoHa, LoKr, OFT, …) into the weights, with weight W; may be repeated" },
+	    .help = "work a LoRA (or DoRA, LoHa, LoKr, OFT, …) into the weights, with weight W, or TE:UNET, or lbw=W,W,…" },
 	{ .name = "clamp", .kind = FLAG, AT(clamp),
 	    .help = "values that are too large for the type become its largest (refused)" },
 	COMMON,
@@ -161,7 +161,8 @@ int command_convert(int argc, char **argv)
 	sumi_error e = { 0 };
 	progress p;
 	if (wants_help(argc, argv)) {
-		puts("usage: sumi convert IN OUT [OPTIONS]\n\nCopies a model into another type or layout, or with LoRAs in it.\n");
+		puts("usage: sumi convert IN OUT [OPTIONS]\n\nCopies a model into another type or layout, or with LoRAs in "
+		     "it.\n");
 		print_options(convert_table, CONVERT_ROWS);
 		return 0;
 	}
@@ -170,7 +171,8 @@ int command_convert(int argc, char **argv)
 	if (words.count != 2) return complain(2, "sumi convert takes two paths: IN and OUT");
 	progress_begin(&p, s.verbose, s.quiet);
 	sumi_listener listener = progress_listener(&p);
-	if (sumi_merge(words.item[0], words.item[1], s.loras.item, s.loras.count, s.type, s.layout, s.clamp, &listener, &e)) {
+	if (sumi_merge(
+	        words.item[0], words.item[1], s.loras.item, s.loras.count, s.type, s.layout, s.clamp, &listener, &e)) {
 		progress_end(&p);
 		puts(words.item[1]);
 	}

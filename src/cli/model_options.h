@@ -29,7 +29,7 @@ typedef struct machine_settings {
 	{ .name = "taesd", .kind = TEXT, AT(field.taesd), .argument = "FILE",                                               \
 	    .help = "decode with a tiny autoencoder: fast, rough" },                                                        \
 	{ .name = "lora", .kind = TEXTS, AT(field.loras), .argument = "FILE[:W]",                                           \
-	    .help = "add a LoRA (or DoRA, LoHa, LoKr, OFT, …) with weight W; may be repeated" },                            \
+	    .help = "add a LoRA (or DoRA, LoHa, LoKr, OFT, …) with weight W, or TE:UNET, or lbw=W,W,…; may be repeated" },                            \
 	{ .name = "lora-model-dir", .kind = TEXT, AT(field.lora_folder), .argument = "DIR",                                 \
 	    .help = "where <lora:name:weight> finds its file (the model's folder)" },                                       \
 	{ .name = "embd-dir", .kind = TEXT, AT(field.embedding_folder), .argument = "DIR",                                  \

@@ -75,7 +75,7 @@ static adapter *adapter_of(lora *l, const char *module, size_t n)
 	}
 	char *c = copy(module, n);
 	if (!c) return NULL;
-	l->list[l->count] = (adapter){ .module = c };
+	l->list[l->count] = (adapter){ .module = c, .share = 1 };
 	return &l->list[l->count++];
 }
 
@@ -184,6 +184,12 @@ int lora_matched(const lora *l) { return l->matched; }
 int lora_unmatched(const lora *l) { return l->unmatched_count; }
 const char *lora_unmatched_name(const lora *l, int i) { return l->unmatched[i]; }
 
+void lora_weigh(lora *l, lora_weigh_fn *weigh, void *context)
+{
+	for (adapter *a = l->list; a < l->list + l->count; a++)
+		if (a->weight || a->bias) a->share = weigh(context, a->weight ? a->weight : a->bias);
+}
+
 /* ── merging ── */
 
 /* w with the rows that the adapter changes in their new state. */
@@ -230,10 +236,12 @@ tensor lora_merge(graph *g, const adapted *sets, int count, const char *name, te
 	for (int k = 0; k < count; k++)
 		for (int i = 0; i < sets[k].set->count; i++) {
 			const adapter *a = &sets[k].set->list[i];
+			float strength = sets[k].strength * a->share;
+			if (strength == 0) continue;
 			if (is(a->weight, whole) && shape_same(a->shape, s))
-				w = merge_weight(g, a, sets[k].strength, name, k, i, cast(g, w, REAL));
+				w = merge_weight(g, a, strength, name, k, i, cast(g, w, REAL));
 			else if (is(a->bias, whole) && s.n == 1 && s.d[0] == a->shape.d[0])
-				w = merge_bias(g, a, sets[k].strength, name, k, i, cast(g, w, REAL));
+				w = merge_bias(g, a, strength, name, k, i, cast(g, w, REAL));
 		}
 	return w;
 }

@@ -47,6 +47,11 @@ int lora_matched(const lora *l);                       /* adapters that will be 
 int lora_unmatched(const lora *l);                     /* keys and modules that will not */
 const char *lora_unmatched_name(const lora *l, int i); /* "NAME: why not"; owned by the set */
 
+/* What the strength of each adapter is multiplied by: `weigh` is asked for the weight (or bias) that it changes. After
+ * lora_resolve(); without it, 1. An adapter of strength 0 is left out. */
+typedef float lora_weigh_fn(void *context, const char *weight);
+void lora_weigh(lora *l, lora_weigh_fn *weigh, void *context);
+
 typedef struct adapted { /* a set and how strongly it is applied */
 	const lora *set;
 	float strength;

@@ -59,6 +59,7 @@ typedef struct adapter {
 	int first, rows;       /* of its first axis */
 	bool swapped;          /* the halves of its rows are exchanged in the file */
 	int in, area;          /* its second axis, and the rest: a weight of one axis has 1 and 1 */
+	float share;           /* factor of the set's strength */
 	float *rotation;       /* [stages·rows,band]: see lora_rotation.c */
 } adapter;
 
@@ -68,7 +69,7 @@ lora_part lora_part_of(const char *key, size_t *module);
 /* lora_kinds.c: the kind of the adapter's change, if its parts are all there and fit a->rows, a->in and a->area. */
 const lora_kind *lora_kind_of(const adapter *a);
 bool lora_turns(const lora_kind *k); /* OFT or BOFT: needs lora_rotate(). NULL is none */
-int lora_rank_of(const adapter *a); /* 0: it is of no low rank */
+int lora_rank_of(const adapter *a);  /* 0: it is of no low rank */
 /* W [rows,in,area] in full precision, changed; parameters are named "<name>.lora.<set>.<index>.<part>". */
 tensor lora_change(graph *g, const adapter *a, float strength, const char *name, int set, int index, tensor w);
 const char *lora_part_name(lora_part p);

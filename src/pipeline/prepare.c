@@ -215,13 +215,12 @@ typedef struct prompt_loras {
 	const watcher *w;
 } prompt_loras;
 
-static bool add_prompt_lora(void *context, const char *name, double strength, error *e)
+static bool add_prompt_lora(void *context, const char *name, const char *strengths, error *e)
 {
 	const prompt_loras *p = context;
 	job *j = p->j;
 	char path[PATH_MAX];
-	return lora_path(j->m, name, path, sizeof path, e) &&
-	       model_add_lora(j->m, p->w, &j->of_prompt, path, (float)strength, e);
+	return lora_path(j->m, name, path, sizeof path, e) && model_add_lora(j->m, p->w, &j->of_prompt, path, strengths, e);
 }
 
 static prompt_request request_of(const job *j, const char *positive, bool guided)
@@ -252,9 +251,9 @@ static void give_sizes(const job *j, conditioning *c)
 	}
 }
 
-static bool leave_prompt_lora(void *context, const char *name, double strength, error *e)
+static bool leave_prompt_lora(void *context, const char *name, const char *strengths, error *e)
 {
-	(void)context, (void)name, (void)strength, (void)e;
+	(void)context, (void)name, (void)strengths, (void)e;
 	return true;
 }
 

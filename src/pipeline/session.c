@@ -98,7 +98,8 @@ static bool same_files(const adapter_set *a, const adapter_list *l)
 {
 	if (a->files.count != l->count) return false;
 	for (int i = 0; i < l->count; i++) {
-		if (strcmp(a->files.files[i].path, l->files[i].path) || a->files.files[i].strength != l->files[i].strength ||
+		if (strcmp(a->files.files[i].path, l->files[i].path) ||
+		    strcmp(a->files.files[i].strengths, l->files[i].strengths) ||
 		    !same_time(time_of(l->files[i].path), a->changed[i]))
 			return false;
 	}

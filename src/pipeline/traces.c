@@ -45,10 +45,13 @@ void trace_prompts(parameters *p, const model *m, const sumi_options *o)
 	buffer_add_text(&text, o->prompt ? o->prompt : "");
 	for (int i = 0; i < m->lasting.count; i++) {
 		char name[256], tag[300];
+		const char *strengths = m->lasting.files[i].strengths;
 		if (!m->lasting.files[i].path) continue; /* the one that is being trained */
 		name_of(m->lasting.files[i].path, name, sizeof name);
-		snprintf(tag, sizeof tag, "%s<lora:%s:%.4g>", text.size ? " " : "", name, (double)m->lasting.files[i].strength);
+		snprintf(tag, sizeof tag, "%s<lora:%s:", text.size ? " " : "", name);
 		buffer_add_text(&text, tag);
+		buffer_add_text(&text, strengths);
+		buffer_add_text(&text, ">");
 	}
 	p->text.failed |= text.failed;
 	parameters_begin(p, text.data ? text.data : "", o->negative_prompt);
@@ -85,11 +88,11 @@ static void add_lora_hash(hash_list *l, const char *path)
 	if (file_data_hash(path, hex)) add_hash(l, name, hex);
 }
 
-static bool add_named_lora(void *context, const char *name, double strength, error *e)
+static bool add_named_lora(void *context, const char *name, const char *strengths, error *e)
 {
 	hash_list *l = context;
 	char path[PATH_MAX];
-	(void)strength;
+	(void)strengths;
 	if (lora_path(l->m, name, path, sizeof path, e)) add_lora_hash(l, path);
 	return true;
 }

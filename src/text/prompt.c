@@ -38,15 +38,12 @@ static bool is_number(const char *from, const char *end, double *value)
 /* The length of the mark that begins here; 0: none does. A1111 has had one list for both since its version 1.5. */
 static size_t mark_at(const char *p) { return !strncasecmp(p, "<lora:", 6) || !strncasecmp(p, "<lyco:", 6) ? 6 : 0; }
 
-/* Reads "name:weight" or "name". */
+/* Takes "name:weights" or "name" apart. */
 static bool tell_lora(const char *from, const char *end, prompt_lora_fn *each, void *context, error *e)
 {
-	const char *colon = memchr(from, ':', (size_t)(end - from)), *second = NULL;
-	double weight = 1;
-	if (colon) second = memchr(colon + 1, ':', (size_t)(end - colon - 1));
-	if (colon && !is_number(colon + 1, second ? second : end, &weight)) weight = 1;
-	char *name = copy_of(from, (size_t)((colon ? colon : end) - from), e);
-	bool fine = name && each(context, name, weight, e);
+	char *name = copy_of(from, (size_t)(end - from), e), *colon = name ? strchr(name, ':') : NULL;
+	if (colon) *colon = 0;
+	bool fine = name && each(context, name, colon ? colon + 1 : "", e);
 	free(name);
 	return fine;
 }

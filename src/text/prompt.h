@@ -6,7 +6,7 @@
  *     [a|b|c]                    in turn, step by step
  *     a AND b:0.5                two prompts whose predictions are added with their weights
  *     BREAK                      what follows begins a new chunk of tokens
- *     <lora:name:weight>         a LoRA file; <lyco:…> means the same
+ *     <lora:name:weights>        a LoRA file; <lyco:…> means the same
  *
  * Nothing is an error: brackets without a partner are characters. Time grows linearly with the text. */
 #ifndef SUMI_TEXT_PROMPT_H
@@ -16,9 +16,9 @@
 
 /* ── <lora:…> ── */
 
-/* The prompt without them, which the caller frees; `each` receives each name and weight (1 if none is given). False
- * from `each`, or no memory: NULL. */
-typedef bool prompt_lora_fn(void *context, const char *name, double weight, error *e);
+/* The prompt without them, which the caller frees; `each` receives each name and what stands behind its colon, "" if
+ * there is none. False from `each`, or no memory: NULL. */
+typedef bool prompt_lora_fn(void *context, const char *name, const char *strengths, error *e);
 char *prompt_without_loras(const char *prompt, prompt_lora_fn *each, void *context, error *e);
 
 /* ── AND ── */

@@ -19,6 +19,21 @@ draw tag.png -p 'a red fox<lora:loha>' --lora-model-dir "$golden/lycoris"
 same tag.png loha.png
 draw lyco.png -p 'a red fox<lyco:loha:1>' --lora-model-dir "$golden/lycoris"
 same lyco.png loha.png
+# Text encoder and denoiser apart, and blocks; what is written there stands in the parameters.
+draw apart.png -p 'a red fox' --lora "$golden/lycoris/loha.safetensors:te=1:unet=0"
+differ apart.png plain.png
+differ apart.png loha.png
+draw named.png -p 'a red fox<lora:loha:1:0>' --lora-model-dir "$golden/lycoris"
+same apart.png named.png
+blocks=1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1
+draw blocks.png -p "a red fox<lora:loha:0:1:lbw=$blocks>" --lora-model-dir "$golden/lycoris"
+differ blocks.png loha.png
+expect 0 '' generate -m "$model" --steps 1 -W 16 -H 16 -o kept.png -p x --lora "$golden/lycoris/loha.safetensors:0.50:te=1:lbw=$blocks"
+strings -n 4 kept.png | grep -q "x <lora:loha:0.50:te=1:lbw=$blocks>$" || wrong "weights in the parameters: $(strings -n 4 kept.png | head -3)"
+expect 2 "LoRA .*loha.safetensors:1:lbw=1,0: lbw= has 2 weights; .* has 17" generate -m "$model" -p '<lora:loha:1:lbw=1,0>' \
+	--lora-model-dir "$golden/lycoris" -o x.png
+expect 2 "'MIDD' is the name of a preset" generate -m "$model" -p x --lora "$golden/lycoris/loha.safetensors:lbw=MIDD" -o x.png
+expect 2 "'strong' is no weight" generate -m "$model" -p x --lora "$golden/lycoris/loha.safetensors:strong" -o x.png
 draw folder.png -p 'a red fox' --lora "$golden/lycoris/peft_dora"
 draw file.png -p 'a red fox' --lora "$golden/lycoris/peft_dora/adapter_model.safetensors"
 same folder.png file.png

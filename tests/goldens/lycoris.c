@@ -47,7 +47,7 @@ static void one(const bench *b, const arrays *inputs, const char *name)
 	bool dora = false;
 	for (int i = 0; i < 3; i++) dora |= !strcmp(name, doras[i]);
 	snprintf(topic, sizeof topic, "lycoris/%s", name);
-	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/%s.safetensors", name), 1, &e);
+	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/%s.safetensors", name), NULL, &e);
 	if (!a) printf("      %s\n", e.text);
 	if (a && lora_unmatched(a->set)) printf("      %s\n", lora_unmatched_name(a->set, 0));
 	report_error(b->r, topic, a ? lora_unmatched(a->set) : INFINITY, 0);
@@ -105,7 +105,7 @@ static void peft(const bench *b, const arrays *inputs)
 	error e = { 0 };
 	adapter_list list = { 0 };
 	arrays golden = arrays_open(path_of(b->dir, "lycoris/peft_dora/io.safetensors"));
-	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/peft_dora"), 1, &e);
+	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "lycoris/peft_dora"), NULL, &e);
 	if (!a) printf("      %s\n", e.text);
 	report_error(b->r, "lycoris/peft_dora", a ? lora_unmatched(a->set) : INFINITY, 0);
 	if (a) denoise(b, inputs, &golden, "lycoris/peft_dora", &(adapted){ a->set, 1 }, "out_1.0");

@@ -109,7 +109,7 @@ static void one(const bench *b, const file *x)
 	adapter_list list = { 0 };
 	snprintf(topic, sizeof topic, "lycoris/%s", x->name);
 	if (!exists(path_of(b->dir, "%s.safetensors", topic))) return; /* a clone holds one spelling of each change */
-	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "%s.safetensors", topic), 1, &e);
+	const adapter_file *a = adapters_add(&list, &b->f, path_of(b->dir, "%s.safetensors", topic), NULL, &e);
 	if (!a) printf("      %s\n", e.text);
 	for (int i = 0; a && i < lora_unmatched(a->set); i++) printf("      %s\n", lora_unmatched_name(a->set, i));
 	report_error(b->r, topic, a ? lora_unmatched(a->set) : INFINITY, 0);

@@ -310,7 +310,7 @@ static void expect_scales(const char *path, double q, double k, const char *doub
 {
 	error e = { 0 };
 	adapter_list list = { 0 };
-	const adapter_file *a = adapters_add(&list, family_by_name("sd1", NULL), path, 1, &e);
+	const adapter_file *a = adapters_add(&list, family_by_name("sd1", NULL), path, NULL, &e);
 	if (!a) fail_saying("%s\n", e.text);
 	static const char *const names[] = { "q", "k" };
 	static float nothing[320 * 320];
@@ -363,7 +363,7 @@ static void alphas_beside_the_weights(void **state)
 	scratch_write("adapter_config.json", "{", 1);
 	error e = { 0 };
 	adapter_list list = { 0 };
-	assert_null(adapters_add(&list, family_by_name("sd1", NULL), scratch, 1, &e));
+	assert_null(adapters_add(&list, family_by_name("sd1", NULL), scratch, NULL, &e));
 	assert_says(e, "adapter_config.json");
 	adapters_close(&list);
 }
@@ -421,10 +421,10 @@ static void a_lora_of_another_kind_of_model(void **state)
 		{ "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_v", 640, 768 } };
 	error e = { 0 };
 	adapter_list files = { 0 };
-	assert_null(adapters_add(&files, family_by_name("sdxl", NULL), write_modules(list, 3), 1, &e));
+	assert_null(adapters_add(&files, family_by_name("sdxl", NULL), write_modules(list, 3), NULL, &e));
 	assert_says(e, "a model of another kind");
 	e = (error){ 0 };
-	assert_non_null(adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), 1, &e));
+	assert_non_null(adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), NULL, &e));
 	adapters_close(&files);
 }
 
@@ -438,7 +438,7 @@ static void one_layer_under_two_names(void **state)
 		{ "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k", 320, 320 } };
 	error e = { 0 };
 	adapter_list files = { 0 };
-	const adapter_file *a = adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), 1, &e);
+	const adapter_file *a = adapters_add(&files, family_by_name("sd1", NULL), write_modules(list, 3), NULL, &e);
 	if (!a) fail_saying("%s\n", e.text);
 	assert_int_equal(lora_matched(a->set), 2);
 	assert_int_equal(lora_unmatched(a->set), 1);

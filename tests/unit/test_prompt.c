@@ -104,16 +104,16 @@ static void parts_branches(void **state)
 	free(b[1].text);
 }
 
-static bool note_lora(void *context, const char *name, double weight, error *e)
+static bool note_lora(void *context, const char *name, const char *weights, error *e)
 {
 	(void)e;
-	sprintf((char *)context + strlen(context), "%s=%g ", name, weight);
+	sprintf((char *)context + strlen(context), "%s=%s ", name, weights);
 	return true;
 }
 
-static bool refuse_lora(void *context, const char *name, double weight, error *e)
+static bool refuse_lora(void *context, const char *name, const char *weights, error *e)
 {
-	(void)context, (void)weight;
+	(void)context, (void)weights;
 	e->status = BAD_FILE;
 	snprintf(e->text, sizeof e->text, "no %s", name);
 	return false;
@@ -127,7 +127,7 @@ static void takes_loras_out(void **state)
 	char *text =
 	    prompt_without_loras("a <lora:ink:0.8>cat<lora:wash> <lora:a:0.5:1> <lora:> <lora:x <b>", note_lora, seen, &e);
 	assert_string_equal(text, "a cat  <lora:> <lora:x <b>");
-	assert_string_equal(seen, "ink=0.8 wash=1 a=0.5 ");
+	assert_string_equal(seen, "ink=0.8 wash= a=0.5:1 ");
 	free(text);
 	assert_null(prompt_without_loras("<lora:ink:1>", refuse_lora, NULL, &e));
 	assert_string_equal(e.text, "no ink");

@@ -73,7 +73,7 @@ static bool write_grid(sumi_image **pictures, int count, const char *path, error
 bool validation_draw(const diffusion *d, lora *trained, const char *path, error *e)
 {
 	const train_options *o = d->options;
-	adapter_file file = { .set = trained, .strength = 1 };
+	adapter_file file = { .set = trained };
 	model m = { .family = d->learner.family,
 		.path = (char *)"",
 		.name = "training",
