@@ -3,15 +3,6 @@
 #include "text/prompt.h"
 #include <stdlib.h>
 
-static bool no_lora(void *context, const char *name, double strength, error *e)
-{
-	(void)context;
-	(void)name;
-	(void)strength;
-	(void)e;
-	return true;
-}
-
 static bool tell_pieces(const char *text, sumi_prompt_fn *each, void *context, error *e)
 {
 	prompt_pieces p;
@@ -52,7 +43,7 @@ static bool read_prompt(
     const model *m, const char *prompt, int *tokens, int *room, sumi_prompt_fn *each, void *context, error *e)
 {
 	prompt_branch list[16];
-	char *text = prompt_without_loras(prompt, no_lora, NULL, e);
+	char *text = prompt_without_loras(prompt, NULL, NULL, e);
 	int count = text ? prompt_branches(text, list, sizeof list / sizeof *list, e) : -1;
 	bool fine = count >= 0;
 	for (int i = 0; i < count; i++) {

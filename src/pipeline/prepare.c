@@ -251,12 +251,6 @@ static void give_sizes(const job *j, conditioning *c)
 	}
 }
 
-static bool leave_prompt_lora(void *context, const char *name, const char *strengths, error *e)
-{
-	(void)context, (void)name, (void)strengths, (void)e;
-	return true;
-}
-
 /* `adds`: the LoRA files that the prompt names are added to the model. */
 static bool read_prompts(job *j, session *s, bool adds, const watcher *w, error *e)
 {
@@ -264,7 +258,7 @@ static bool read_prompts(job *j, session *s, bool adds, const watcher *w, error 
 	prompt_loras loras = { j, w };
 	/* a distilled model gets it as an input instead; CFG++ steps along the unconditional output whatever the scale */
 	bool guided = (j->guidance.scale > 1 || j->settings.cfg_pp) && !j->embedded;
-	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", adds ? add_prompt_lora : leave_prompt_lora, &loras, e);
+	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", adds ? add_prompt_lora : NULL, &loras, e);
 	if (!j->prompt || !(j->adapters = session_adapters(s, j->m, &j->of_prompt, e))) return false;
 	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
 	prompt_request p = request_of(j, j->prompt, guided);

@@ -60,7 +60,7 @@ char *prompt_without_loras(const char *prompt, prompt_lora_fn *each, void *conte
 			out[n++] = *p++;
 			continue;
 		}
-		if (!tell_lora(p + mark, end, each, context, e)) {
+		if (each && !tell_lora(p + mark, end, each, context, e)) {
 			free(out);
 			return NULL;
 		}

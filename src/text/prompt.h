@@ -16,8 +16,8 @@
 
 /* ── <lora:…> ── */
 
-/* The prompt without them, which the caller frees; `each` receives each name and what stands behind its colon, "" if
- * there is none. False from `each`, or no memory: NULL. */
+/* The prompt without them, which the caller frees; `each`, which may be NULL, receives each name and what stands behind
+ * its colon, "" if there is none. False from `each`, or no memory: NULL. */
 typedef bool prompt_lora_fn(void *context, const char *name, const char *strengths, error *e);
 char *prompt_without_loras(const char *prompt, prompt_lora_fn *each, void *context, error *e);
 
