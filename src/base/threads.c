@@ -42,7 +42,7 @@ static int helpers, cpus;
  * thread spins.
  */
 
-enum { SPIN = 50000, LOST = 50000, RESTRAINT = 20000000 }; /* nanoseconds */
+enum { SPIN = 50000, LOST = 500000, RESTRAINT = 20000000 }; /* nanoseconds */
 
 static _Atomic int64_t no_spin_before;
 

@@ -5,6 +5,7 @@
 #include "cli/generate.h"
 #include "cli/heat_maps.h"
 #include "cli/numbering.h"
+#include "cli/picture_files.h"
 #include "cli/wildcards.h"
 #include <errno.h>
 #include <stdio.h>
@@ -56,17 +57,22 @@ static void go_on(sumi_options *o, const generate_settings *s, int i)
 
 void write_pictures(sumi_image **pictures, int first, int count, const generate_settings *s, viewer *v, sumi_error *e)
 {
-	char path[4096];
+	picture_file *files = e->status ? NULL : calloc((size_t)count, sizeof *files);
+	if (!e->status && !files) e->status = complain(SUMI_NO_MEMORY, "out of memory for the paths of %d pictures", count);
 	for (int i = 0; i < count; i++) {
 		if (s->no_metadata) forget_parameters(pictures[i]);
 		viewer_finish(v, pictures[i]);
-		numbered_path(path, sizeof path, s->output, first + i + 1, (int)s->count);
-		if (sumi_image_write(pictures[i], path, e)) puts(path);
-		if (pictures[i]) write_heat_maps(pictures[i], path, &s->attention, e);
-		fflush(stdout);
+		if (!files) continue;
+		files[i].picture = pictures[i];
+		numbered_path(files[i].path, sizeof files[i].path, s->output, first + i + 1, (int)s->count);
+	}
+	if (files) write_picture_files(files, count, e);
+	for (int i = 0; i < count; i++) {
+		if (files && pictures[i]) write_heat_maps(pictures[i], files[i].path, &s->attention, e);
 		sumi_image_free(pictures[i]);
 		pictures[i] = NULL;
 	}
+	free(files);
 }
 
 int64_t choose_seed(int64_t seed)

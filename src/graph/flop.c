@@ -23,5 +23,5 @@ double graph_flop(const graph *g)
 {
 	double sum = 0;
 	for (int i = 0; i < g->step_count; i++) sum += call_flop(&g->steps[i].call);
-	return sum;
+	return lanes_of(g) * sum;
 }

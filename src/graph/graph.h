@@ -319,7 +319,13 @@ typedef bool bind_fn(void *context, const char *name, shape s, dtype *d, const v
 bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e);
 /* Fuses, orders, picks kernels, places every value. Fails with the first building error. threads ≥ 1. */
 bool graph_compile(graph *g, const backend *b, int threads, error *e);
-double graph_flop(const graph *g); /* multiplications and additions of one run's products */
+/* Before compile, on the host alone: the graph is there `lanes` times, with weights in common, and each run computes
+ * all of them side by side, each by one thread. Small networks gain by it what their many short steps would lose
+ * between threads. graph_write and graph_read then have the values of all lanes, one after the other; no result changes
+ * a bit.
+ */
+void graph_lanes(graph *g, int lanes);
+double graph_flop(const graph *g); /* multiplications and additions of one run's products, in all lanes */
 /* In the backend's memory: */
 size_t graph_arena_bytes(const graph *g);    /* values of one run, scratch included */
 size_t graph_constant_bytes(const graph *g); /* packed and folded weights */

@@ -83,11 +83,17 @@ struct graph {
 	size_t arena_bytes[MEMORIES], constant_bytes[MEMORIES], setup_bytes[MEMORIES], live_bytes;
 	char *arena[MEMORIES], *constants[MEMORIES];
 	bool compiled, profile;
+	int lanes; /* 0 and 1: one */
 };
 
 size_t node_bytes(const graph *g, tensor t);
-void free_stretches(graph *g);           /* with their recordings */
-void free_memory(graph *g);              /* arenas and constants */
+bool compute(graph *g, step *s, const call *c, bool pack, error *e); /* c: the step's call, or as it is in a lane */
+bool packs_in_run(const graph *g, const step *s);
+int lanes_of(const graph *g);                                  /* at least 1 */
+void *in_lane(const graph *g, const void *of_first, int lane); /* an address of the first lane, in another one */
+bool run_lanes(graph *g, watch_fn *done, error *e);            /* as graph_run */
+void free_stretches(graph *g);                                 /* with their recordings */
+void free_memory(graph *g);                                    /* arenas and constants */
 bool broadcasts(shape small, shape big); /* small's axes, aligned at the last, are equal, 1 or missing */
 /* A value to place: alive from step `first` to step `last`, both included. */
 typedef struct buffer {

@@ -4,7 +4,6 @@
 #include "graph/internal.h"
 #include <stdlib.h>
 
-size_t graph_arena_bytes(const graph *g) { return g->arena_bytes[OWN]; }
 size_t graph_constant_bytes(const graph *g) { return g->constant_bytes[OWN]; }
 size_t graph_setup_bytes(const graph *g) { return g->setup_bytes[OWN]; }
 void graph_profile(graph *g, bool on) { g->profile = on; }
@@ -49,22 +48,32 @@ bool graph_write(graph *g, tensor t, const void *values, error *e)
 {
 	char *at;
 	int memory;
-	return find_memory(g, t, &memory, &at, e) && device_write(device_of(g, memory), at, values, node_bytes(g, t), e);
+	bool fine = find_memory(g, t, &memory, &at, e);
+	size_t bytes = fine ? node_bytes(g, t) : 0;
+	for (int lane = 0; fine && lane < lanes_of(g); lane++)
+		fine = device_write(
+		    device_of(g, memory), in_lane(g, at, lane), (const char *)values + (size_t)lane * bytes, bytes, e);
+	return fine;
 }
 
 bool graph_read(const graph *g, tensor t, void *values, error *e)
 {
 	char *at;
 	int memory;
-	return find_memory(g, t, &memory, &at, e) && device_read(device_of(g, memory), values, at, node_bytes(g, t), e);
+	bool fine = find_memory(g, t, &memory, &at, e);
+	size_t bytes = fine ? node_bytes(g, t) : 0;
+	for (int lane = 0; fine && lane < lanes_of(g); lane++)
+		fine = device_read(device_of(g, memory), (char *)values + (size_t)lane * bytes, in_lane(g, at, lane), bytes, e);
+	return fine;
 }
 
 bool graph_write_floats(graph *g, tensor t, const float *values, error *e)
 {
 	if (!t || g->nodes[t].dtype == F32) return graph_write(g, t, values, e);
-	void *room = malloc(node_bytes(g, t));
+	size_t lanes = (size_t)lanes_of(g);
+	void *room = malloc(lanes * node_bytes(g, t));
 	if (!room) return fail(e, NO_MEMORY, "out of memory for '%s'", g->nodes[t].name);
-	convert(room, g->nodes[t].dtype, values, F32, shape_count(g->nodes[t].shape));
+	convert(room, g->nodes[t].dtype, values, F32, lanes * shape_count(g->nodes[t].shape));
 	bool fine = graph_write(g, t, room, e);
 	free(room);
 	return fine;
@@ -73,10 +82,11 @@ bool graph_write_floats(graph *g, tensor t, const float *values, error *e)
 bool graph_read_floats(const graph *g, tensor t, float *values, error *e)
 {
 	if (!t || g->nodes[t].dtype == F32) return graph_read(g, t, values, e);
-	void *room = malloc(node_bytes(g, t));
+	size_t lanes = (size_t)lanes_of(g);
+	void *room = malloc(lanes * node_bytes(g, t));
 	if (!room) return fail(e, NO_MEMORY, "out of memory for '%s'", g->nodes[t].name);
 	bool fine = graph_read(g, t, room, e);
-	if (fine) convert(values, F32, room, g->nodes[t].dtype, shape_count(g->nodes[t].shape));
+	if (fine) convert(values, F32, room, g->nodes[t].dtype, lanes * shape_count(g->nodes[t].shape));
 	free(room);
 	return fine;
 }
@@ -110,12 +120,12 @@ static bool transfer(const graph *g, const step *s, error *e)
 	return move(g->device->context, s->call.out, s->call.in[0], node_bytes(g, s->reads[0]), e);
 }
 
-static bool compute(graph *g, step *s, bool pack, error *e)
+bool compute(graph *g, step *s, const call *c, bool pack, error *e)
 {
 	double start = g->profile ? seconds_now() : 0;
 	error own = { OK, "" };
-	bool fine = s->call.y->op == COPY ? transfer(g, s, &own)
-	                                  : (!pack || s->kernel->pack(&s->call, &own)) && s->kernel->run(&s->call, &own);
+	bool fine =
+	    c->y->op == COPY ? transfer(g, s, &own) : (!pack || s->kernel->pack(c, &own)) && s->kernel->run(c, &own);
 	if (fine && g->profile && device_of(g, s->memory)) fine = g->device->sync(g->device->context, &own);
 	if (g->profile) s->seconds += seconds_now() - start;
 	return fine || broken(s, &own, e);
@@ -158,7 +168,7 @@ static bool fold_all(graph *g, char *const setup[MEMORIES], unused_fn *unused, v
 			fine = s->kernel->pack(&s->call, &own) || broken(s, &own, e);
 		} else {
 			connect(g, s, setup, setup);
-			fine = compute(g, s, s->packed_bytes > 0, e);
+			fine = compute(g, s, &s->call, s->packed_bytes > 0, e);
 		}
 		if (fine) tell_unused(g, f, last, unused, context);
 	}
@@ -203,7 +213,7 @@ bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 	char *setup[MEMORIES] = { NULL };
 	bool fine = true;
 	for (int m = 0; fine && m < (g->device ? MEMORIES : HOST); m++) {
-		g->arena[m] = device_alloc(device_of(g, m), g->arena_bytes[m]);
+		g->arena[m] = device_alloc(device_of(g, m), m == OWN ? graph_arena_bytes(g) : g->arena_bytes[m]);
 		g->constants[m] = device_alloc(device_of(g, m), g->constant_bytes[m]);
 		setup[m] = device_alloc(device_of(g, m), g->setup_bytes[m]);
 		fine =
@@ -227,10 +237,9 @@ bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 }
 
 /* ── running ── */
-static bool run_step(graph *g, step *s, error *e)
-{
-	return compute(g, s, s->packed_bytes && !g->places[s->reads[1]].constant, e);
-}
+bool packs_in_run(const graph *g, const step *s) { return s->packed_bytes && !g->places[s->reads[1]].constant; }
+
+static bool run_step(graph *g, step *s, error *e) { return compute(g, s, &s->call, packs_in_run(g, s), e); }
 
 static bool run_steps(graph *g, int first, int last, error *e)
 {
@@ -256,6 +265,7 @@ static bool run_stretch(graph *g, stretch *s, error *e)
 
 bool graph_run(graph *g, watch_fn *done, void *context, error *e)
 {
+	if (lanes_of(g) > 1) return run_lanes(g, done, e);
 	for (int i = 0, k = 0; i < g->step_count; i++) {
 		if (k < g->stretch_count && g->stretches[k].first == i) {
 			i = g->stretches[k].last - 1;

@@ -11,7 +11,7 @@
 
 typedef struct shapes {
 	const job *one;
-	int items;
+	int items, lanes; /* of a lane; how many of these are computed side by side */
 } shapes;
 
 static void build(nn *n, const model *m, stage *s, const void *context)
@@ -19,6 +19,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	const shapes *y = context;
 	const job *j = y->one;
 	const conditioning *c = &j->text;
+	graph_lanes(n->g, y->lanes);
 	s->in[0] = input(n->g, "x", REAL, shape4(y->items, j->latent_height, j->latent_width, j->channels + j->extra));
 	s->in[1] = input(n->g, "t", REAL, shape1(y->items));
 	s->in[2] = c->tokens ? input(n->g, "context", REAL, shape3(y->items, c->tokens, c->width)) : 0;
@@ -57,13 +58,27 @@ static network_key key_of(const shapes *y)
 	const job *j = y->one;
 	uint64_t skips = j->skip_layers.layers;
 	return (network_key){ .kind = DENOISER_NETWORK,
-		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
+		.size = { y->items, y->lanes, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
 		    (int)(skips & UINT32_MAX), j->control_count > 0, (int)j->changes.free_u, bits_of(j->changes.b[0]),
 		    bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]), j->text.words },
 		.adapters = j->adapters };
 }
 
-static shapes shapes_of(job *const *jobs, int count) { return (shapes){ jobs[0], count * jobs[0]->text.branches }; }
+/* A lane for each thread where pictures are small and as many for each: the steps of such a network are short, and
+ * threads would wait for each other longer than they work. Not where something but an item's own goes in or out. */
+static int lanes_for(const job *j, int count)
+{
+	enum { SMALL = 1024 }; /* positions */
+	int threads = j->m->threads;
+	bool apart = !j->skip_layers.layers && !j->control_count && !j->text.words && !j->m->backend->device;
+	return apart && j->positions <= SMALL && count % threads == 0 ? threads : 1;
+}
+
+static shapes shapes_of(job *const *jobs, int count)
+{
+	int lanes = lanes_for(jobs[0], count);
+	return (shapes){ jobs[0], count / lanes * jobs[0]->text.branches, lanes };
+}
 
 stage *denoiser_network(session *s, job *const *jobs, int count, error *e)
 {
@@ -99,7 +114,8 @@ static bool begin(denoiser *d, error *e)
 	const job *j = d->jobs[0];
 	shapes y = shapes_of(d->jobs, d->count);
 	network_key key = key_of(&y);
-	size_t items = (size_t)y.items, positions = j->positions, context = (size_t)j->text.tokens * (size_t)j->text.width;
+	size_t items = (size_t)y.items * (size_t)y.lanes, positions = j->positions,
+	       context = (size_t)j->text.tokens * (size_t)j->text.width;
 	d->inputs = malloc(items * positions * (size_t)(j->channels + j->extra) * sizeof(float));
 	d->times = malloc(items * sizeof(float));
 	d->contexts = malloc((items * context + 1) * sizeof(float));
