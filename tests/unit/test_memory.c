@@ -5,7 +5,7 @@
 #include "models/families.h"
 #include <jansson.h>
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/allocator_interface.h>
+size_t __sanitizer_get_current_allocated_bytes(void); /* gcc brings no header that declares it */
 #endif
 
 /* ── full size ── */
