@@ -213,7 +213,8 @@ SUMI_API bool sumi_image_writable(const char *path, sumi_error *e);
 
 /* ── drawing ── */
 
-/* A control network (ControlNet): a picture, such as edges or a pose, that the drawing follows. */
+/* A control network (ControlNet) or T2I-Adapter, which its file says: a picture, such as edges or a pose, that the
+ * drawing follows. */
 typedef struct sumi_control {
 	size_t size;
 	const char *path;        /* of its file, or of its diffusers folder */

@@ -1,4 +1,4 @@
-/* control.c - opens control networks. */
+/* control.c - opens control networks and T2I-Adapters. */
 #include "checkpoint/control.h"
 #include "checkpoint/folder.h"
 #include <stdio.h>
@@ -10,6 +10,9 @@ static const char scope[] = "control_model.";
 struct control_file {
 	char *path;
 	weights *file;
+	bool is_adapter;
+	t2i_adapter_config adapter;
+	/* Of a control network: */
 	component where;
 	family family; /* with the control network's U-Net in place of the denoiser's, by which names are made */
 	controlnet_config config;
@@ -18,13 +21,22 @@ struct control_file {
 
 const char *control_path(const control_file *c) { return c->path; }
 const controlnet_config *control_config(const control_file *c) { return &c->config; }
+const t2i_adapter_config *control_adapter(const control_file *c) { return c->is_adapter ? &c->adapter : NULL; }
 const char *control_doubt(const control_file *c) { return c->doubt; }
 
 /* ── what the file's shapes say ── */
 
+/* A weight by the name that its network has for it. */
+static const weight *weight_of(const control_file *c, const char *name, shape s)
+{
+	char key[160];
+	if (!c->is_adapter) return component_find(&c->where, &c->family, CONTROL, name, s);
+	return t2i_adapter_key(&c->adapter, name, key, sizeof key) ? weights_find(c->file, key) : NULL;
+}
+
 static const weight *find_weight(const control_file *c, const char *key, int axes)
 {
-	return component_find(&c->where, &c->family, CONTROL, key, (shape){ axes, { 1, 1, 1, 1 } });
+	return weight_of(c, key, (shape){ axes, { 1, 1, 1, 1 } });
 }
 
 /* An axis of a tensor; 0: there is no such tensor. */
@@ -111,13 +123,13 @@ static void check_weight(void *context, const char *name, shape s, initial start
 	const void *data;
 	(void)start;
 	if (!failed(y->e) && control_bind(y->c, name, s, &d, &data, y->e))
-		mark(y, component_find(&y->c->where, &y->c->family, CONTROL, name + sizeof scope - 1, s));
+		mark(y, weight_of(y->c, name + sizeof scope - 1, s));
 }
 
 /* What the file has under the network's prefix and the network does not read: a network of another kind. */
 static void look_for_unknown(control_file *c, const bool *known)
 {
-	const char *prefix = c->where.dialect.prefix, *first = NULL;
+	const char *prefix = c->is_adapter ? c->adapter.prefix : c->where.dialect.prefix, *first = NULL;
 	int count = 0;
 	for (size_t i = 0; i < weights_count(c->file); i++) {
 		const char *name = weights_at(c->file, i)->name;
@@ -136,7 +148,8 @@ static bool check(control_file *c, error *e)
 	bool fine = (y.known && n.g) || fail(e, NO_MEMORY, "out of memory for a graph");
 	if (fine) {
 		push(n.g, "%.*s", (int)sizeof scope - 2, scope);
-		fine = controlnet_build_dry(&n, &c->config) && !failed(e);
+		fine = c->is_adapter ? t2i_adapter_build_dry(&n, &c->adapter) : controlnet_build_dry(&n, &c->config);
+		fine = fine && !failed(e);
 		pop(n.g);
 		if (!fine && !failed(e)) fail(e, BAD_FILE, "%s: %s", c->path, graph_error(n.g)->text);
 	}
@@ -163,12 +176,15 @@ static bool check_fit(const control_file *c, const family *f, error *e)
 
 /* ── opening ── */
 
-static bool open_file(control_file *c, const char *path, const family *f, error *e)
+static bool read_adapter(control_file *c, const family *f, error *e)
 {
-	if (!(c->path = strdup(path))) return fail(e, NO_MEMORY, "out of memory");
-	if (f->denoiser.kind != UNET)
-		return fail(e, BAD_USAGE, "%s: control networks are for U-Nets, and %s has none", path, f->name);
-	if (!(c->file = weights_open_folder(path, diffusers_folder(f, CONTROL), e))) return false;
+	error why = { 0 };
+	c->is_adapter = t2i_adapter_recognise(&f->denoiser.unet, weights_lookup, c->file, &c->adapter, &why);
+	return c->is_adapter ? check(c, e) : fail(e, why.status, "%s: for %s, %s", c->path, f->name, why.text);
+}
+
+static bool read_network(control_file *c, const char *path, const family *f, error *e)
+{
 	c->family = *f;
 	if (weights_find(c->file, "lora_controlnet"))
 		return fail(e, BAD_FILE,
@@ -183,6 +199,18 @@ static bool open_file(control_file *c, const char *path, const family *f, error 
 	if (!size_of(c, "label_emb.0.0.weight", 2, 0)) c->config.unet.vector = 0;
 	c->family.denoiser.unet = c->config.unet;
 	return check(c, e);
+}
+
+static bool open_file(control_file *c, const char *path, const family *f, error *e)
+{
+	static const char adapter[] = "adapter"; /* in the folder of a whole pipeline */
+	if (!(c->path = strdup(path))) return fail(e, NO_MEMORY, "out of memory");
+	if (f->denoiser.kind != UNET)
+		return fail(e, BAD_USAGE, "%s: control networks are for U-Nets, and %s has none", path, f->name);
+	const char *inner = folder_has_weights(path, adapter) ? adapter : diffusers_folder(f, CONTROL);
+	if (!(c->file = weights_open_folder(path, inner, e))) return false;
+	if (t2i_adapter_is_in(weights_lookup, c->file)) return read_adapter(c, f, e);
+	return read_network(c, path, f, e);
 }
 
 control_file *control_open(const char *path, const family *f, error *e)
@@ -207,7 +235,7 @@ void control_close(control_file *c)
 bool control_build(nn *n, const control_file *c, denoiser_inputs in, tensor hint, tensor *out)
 {
 	push(n->g, "%.*s", (int)sizeof scope - 2, scope);
-	bool fine = controlnet(n, &c->config, in, hint, out);
+	bool fine = c->is_adapter ? t2i_adapter(n, &c->adapter, hint, out) : controlnet(n, &c->config, in, hint, out);
 	pop(n->g);
 	return fine;
 }
@@ -216,7 +244,7 @@ bool control_bind(const control_file *c, const char *name, shape s, dtype *d, co
 {
 	size_t n = sizeof scope - 1;
 	if (strncmp(name, scope, n)) return false;
-	const weight *w = component_find(&c->where, &c->family, CONTROL, name + n, s);
+	const weight *w = weight_of(c, name + n, s);
 	if (!w) return fail(e, BAD_FILE, "%s: no tensor '%s'", c->path, name + n);
 	if (!dtype_is_float(w->dtype))
 		return fail(e, BAD_FILE, "%s: '%s' has dtype %s: not a float type", c->path, w->name, w->type_name);

@@ -131,7 +131,7 @@ static const option table[] = {
 
 	{ .name = "Following a picture (ControlNet)", .kind = HEADING },
 	{ .name = "control-net", .kind = TEXTS, AT(control_nets), .argument = "FILE[:S[:FROM:TO]]",
-	    .help = "a control network, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
+	    .help = "a control network or T2I-Adapter, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
 	{ .name = "control-image", .kind = TEXTS, AT(control_images), .argument = "FILE",
 	    .help = "what it reads; canny:FILE or canny:LOW:HIGH:FILE: the edges of that picture (the picture to begin from)" },
 	{ .name = "control-mode", .kind = TEXTS, AT(control_modes), .argument = "MODE", .help =

@@ -106,6 +106,20 @@ static tensor time_embedding(nn *n, const unet_config *c, denoiser_inputs in)
 	return activate(g, e, SILU);
 }
 
+/* What adapters add to the result of an input block, or behind these of the middle block. */
+static tensor with_features(graph *g, const unet_half *h, tensor x)
+{
+	tensor added = h->features ? h->features[h->count] : 0;
+	return added ? add(g, x, cast(g, added, dtype_of(g, x))) : x;
+}
+
+static tensor take_skip(nn *n, unet_half *h, tensor x)
+{
+	x = with_features(n->g, h, x);
+	nn_block(n, h->skips[h->count++] = x);
+	return x;
+}
+
 /* The input blocks; a shallow network's alone. */
 static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_half *h)
 {
@@ -114,20 +128,20 @@ static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_ha
 	push(g, "input_blocks.0");
 	x = nn_conv2d(n, "0", x, c->channels, 3);
 	if (added) x = add(g, x, cast(g, added, dtype_of(g, x)));
-	nn_block(n, h->skips[h->count++] = x);
+	x = take_skip(n, h, x);
 	pop(g);
 	for (int level = 0; level < c->levels; level++) {
 		for (int i = 0; i < c->blocks[level] && h->count <= last; i++) {
 			push(g, "input_blocks.%d", h->count);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
 			if (c->attends[level]) x = attend(n, c, h, level, "1", x, unet_depth_down(c, level, i));
-			nn_block(n, h->skips[h->count++] = x);
+			x = take_skip(n, h, x);
 			pop(g);
 		}
 		if (level == c->levels - 1 || h->count > last) break;
 		push(g, "input_blocks.%d", h->count);
 		x = downsample(n, c, x, h->embedding);
-		nn_block(n, h->skips[h->count++] = x);
+		x = take_skip(n, h, x);
 		pop(g);
 	}
 }
@@ -143,6 +157,7 @@ static tensor middle(nn *n, const unet_config *c, tensor x, const unet_half *h)
 		if (c->middle_depth >= 0) x = attend(n, c, h, PERTURBED_MIDDLE, "1", x, c->middle_depth);
 		x = residual(n, c, "2", x, h->embedding, width);
 	}
+	x = with_features(g, h, x);
 	nn_block(n, x);
 	pop(g);
 	return x;
@@ -189,6 +204,7 @@ bool unet_encode(nn *n, const unet_config *c, denoiser_inputs in, tensor added, 
 	h->embedding = time_embedding(n, c, in);
 	h->changes = in.changes;
 	h->keep = in.keep;
+	h->features = in.features;
 	h->context = in.context ? cast(g, in.context, graph_compute(g)) : 0;
 	go_down(n, c, cast(g, in.x, nn_sums(n)), added, h);
 	if (!in.changes || !in.changes->shallow) h->middle = middle(n, c, h->skips[h->count - 1], h);

@@ -60,7 +60,8 @@ typedef struct unet_half {
 	int count;                          /* of skips: one for each input block */
 	const struct unet_changes *changes; /* the inputs', and keep; NULL, 0: none */
 	tensor keep;
-	tensor middle; /* the middle block's result */
+	const tensor *features; /* the inputs' */
+	tensor middle;          /* the middle block's result */
 } unet_half;
 int unet_skips(const unet_config *c); /* how many skips there are */
 /* [items,h,w,channels] of a skip for a latent of this size; of number unet_skips(): the middle block's result. */

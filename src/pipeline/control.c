@@ -38,7 +38,7 @@ static bool prepare_one(const job *j, job_control *c, session *s, const watcher 
 	if ((int64_t)width * j->height != (int64_t)height * j->width)
 		watcher_note(
 		    w, SUMI_WARNING, "the control's picture, %d×%d, is stretched to %d×%d", width, height, j->width, j->height);
-	if (control_config(c->file)->hint_channels != 3)
+	if (!control_adapter(c->file) && control_config(c->file)->hint_channels != 3)
 		return fail(
 		    e, BAD_FILE, "%s: reads pictures of %d channels, not 3", o->path, control_config(c->file)->hint_channels);
 	return true;
@@ -70,6 +70,15 @@ bool controls_alike(const job *a, const job *b)
 	bool same = a->control_count == b->control_count;
 	for (int i = 0; same && i < a->control_count; i++) same = a->controls[i].file == b->controls[i].file;
 	return same;
+}
+
+static bool is_network(const job *j, int which) { return !control_adapter(j->controls[which].file); }
+
+static bool has_networks(const job *j)
+{
+	bool any = false;
+	for (int i = 0; i < j->control_count; i++) any |= is_network(j, i);
+	return any;
 }
 
 /* ── the networks ── */
@@ -116,6 +125,7 @@ static network_key key_of(const shapes *y)
 
 stage *control_network(session *s, job *const *jobs, int count, int which, error *e)
 {
+	if (!is_network(jobs[0], which)) return feature_maps_network(s, jobs, count, which, e);
 	shapes y = shapes_of(jobs, count, which);
 	network_key key = key_of(&y);
 	return session_network(s, &key, build, &y, e);
@@ -128,7 +138,7 @@ static const unet_config *unet_of(const job *j) { return &j->m->family.denoiser.
 size_t control_values(const job *j, int items)
 {
 	size_t n = 0;
-	for (int i = 0; j->control_count && i <= unet_skips(unet_of(j)); i++)
+	for (int i = 0; has_networks(j) && i <= unet_skips(unet_of(j)); i++)
 		n += shape_count(unet_skip_shape(unet_of(j), i, items, j->latent_height, j->latent_width));
 	return n;
 }
@@ -172,7 +182,8 @@ bool controls_begin(controller *c, session *s, job *const *jobs, int count, cons
 {
 	const job *j = jobs[0];
 	*c = (controller){ .session = s, .jobs = jobs, .count = count, .items = count * j->text.branches };
-	if (!j->control_count) return true;
+	if (!feature_maps_begin(&c->features, s, jobs, count, w, e)) return false;
+	if (!has_networks(j)) return true;
 	size_t values = control_values(j, c->items), latents = (size_t)c->items * j->positions * (size_t)j->channels;
 	c->latents = malloc(latents * sizeof(float));
 	c->times = malloc((size_t)c->items * sizeof(float));
@@ -181,6 +192,7 @@ bool controls_begin(controller *c, session *s, job *const *jobs, int count, cons
 	if (!c->latents || !c->times || !c->residuals || !c->sum)
 		return fail(e, NO_MEMORY, "out of memory for what control networks give");
 	for (int i = 0; i < j->control_count; i++) {
+		if (!is_network(j, i)) continue;
 		shapes y = shapes_of(jobs, count, i);
 		network_key key = key_of(&y);
 		if (!(c->networks[i] = session_ready(s, &key, build, &y, 0, w, e)) || !write_hints(c, i, e)) return false;
@@ -195,6 +207,7 @@ bool controls_write_conditioning(controller *c, const float *contexts, const flo
 	bool fine = true;
 	for (int i = 0; fine && i < c->jobs[0]->control_count; i++) {
 		const stage *s = c->networks[i];
+		if (!s) continue;
 		fine =
 		    (!s->in[2] || stage_write(s, s->in[2], contexts, e)) && (!s->in[3] || stage_write(s, s->in[3], vectors, e));
 	}
@@ -202,7 +215,7 @@ bool controls_write_conditioning(controller *c, const float *contexts, const flo
 }
 
 /* diffusers' rule: a step counts where all of it lies between the two shares. */
-static double strength_in(const job_control *c, int step, int steps)
+double control_strength(const job_control *c, int step, int steps)
 {
 	double begin = (double)step / steps, end = (double)(step + 1) / steps;
 	return begin < c->options.from || end > c->options.to ? 0 : c->options.strength;
@@ -231,7 +244,7 @@ static void add_residuals(const controller *c, int which, int step, int steps)
 			const job_control *y = &c->jobs[item / j->text.branches]->controls[which];
 			bool unprompted = j->text.unconditional && item % j->text.branches == 0;
 			if (unprompted && control_conditional_only(y->mode)) continue;
-			float share = (float)(strength_in(y, step, steps) * control_share(y->mode, i, outputs));
+			float share = (float)(control_strength(y, step, steps) * control_share(y->mode, i, outputs));
 			for (size_t k = 0; k < n; k++) to[k] += share * from[k];
 		}
 	}
@@ -240,21 +253,22 @@ static void add_residuals(const controller *c, int which, int step, int steps)
 static bool counts(const controller *c, int which, int step, int steps)
 {
 	bool any = false;
-	for (int k = 0; k < c->count; k++) any |= strength_in(&c->jobs[k]->controls[which], step, steps) > 0;
+	for (int k = 0; k < c->count; k++) any |= control_strength(&c->jobs[k]->controls[which], step, steps) > 0;
 	return any;
 }
 
-bool controls_run(
-    controller *c, int step, int steps, double t, const float *x, const stage *denoiser, tensor to, error *e)
+bool controls_run(controller *c, int step, int steps, double t, const float *x, const stage *denoiser, tensor residuals,
+    tensor maps, error *e)
 {
 	const job *j = c->jobs[0];
 	bool any = false;
-	if (!j->control_count) return true;
+	if (!feature_maps_write(&c->features, step, steps, denoiser, maps, e)) return false;
+	if (!has_networks(j)) return true;
 	lay_out(c, x, t);
 	memset(c->sum, 0, control_values(j, c->items) * sizeof *c->sum);
 	for (int i = 0; i < j->control_count; i++) {
 		stage *s = c->networks[i];
-		if (!counts(c, i, step, steps)) continue;
+		if (!s || !counts(c, i, step, steps)) continue;
 		if (!stage_write(s, s->in[0], c->latents, e) || !stage_write(s, s->in[1], c->times, e) || !stage_run(s, e) ||
 		    !stage_read(s, c->residuals, e))
 			return false;
@@ -263,13 +277,14 @@ bool controls_run(
 	}
 	if (!any && c->nothing) return true;
 	c->nothing = !any;
-	return stage_write(denoiser, to, c->sum, e);
+	return stage_write(denoiser, residuals, c->sum, e);
 }
 
 void controls_end(controller *c)
 {
 	for (int i = 0; i < MOST_CONTROLS; i++)
 		if (c->networks[i]) session_done(c->session, c->networks[i]);
+	feature_maps_end(&c->features);
 	free(c->latents);
 	free(c->times);
 	free(c->residuals);

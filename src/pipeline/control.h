@@ -1,22 +1,26 @@
 /* control.h - control networks of a group of pictures: run before the denoiser at each of its calls, on the same
- * latents, times and texts; what they give is weighted, summed and handed to the denoiser. */
+ * latents, times and texts; what they give is weighted, summed and handed to the denoiser. A T2I-Adapter is a control
+ * to its caller, and feature_maps.h's work. */
 #ifndef SUMI_PIPELINE_CONTROL_H
 #define SUMI_PIPELINE_CONTROL_H
-#include "pipeline/job.h"
+#include "pipeline/feature_maps.h"
 
 /* Checks the caller's controls and opens their files. */
 bool control_prepare(job *j, session *s, const watcher *w, error *e);
 /* Whether two jobs have the same control networks, in the same order. */
 bool controls_alike(const job *a, const job *b);
 
-/* The compiled network of control `which` for so many of these pictures. NULL: failed. */
+/* How strongly a control counts in this step of `steps`. */
+double control_strength(const job_control *c, int step, int steps);
+
+/* The compiled network of control `which`, of either kind, for so many of these pictures. NULL: failed. */
 stage *control_network(session *s, job *const *jobs, int count, int which, error *e);
 
 /* All residuals lie in one array, output by output in the order of the network, each [item][height][width][channels].
  * For the denoiser's build: that array as an input (0: the job has no controls), and its parts, to out[], of room for
  * UNET_SKIPS + 1; *count of them. */
 tensor control_input(graph *g, const job *j, int items, tensor *out, int *count);
-size_t control_values(const job *j, int items); /* how many numbers it has; 0: no controls */
+size_t control_values(const job *j, int items); /* how many numbers it has; 0: no control networks */
 
 typedef struct controller {
 	session *session;
@@ -25,16 +29,18 @@ typedef struct controller {
 	stage *networks[MOST_CONTROLS];
 	float *latents, *times, *residuals, *sum; /* owned */
 	bool nothing;                             /* the denoiser's input holds zeros */
+	feature_maps features;
 } controller;
 
-/* Makes the networks ready and gives them their hints. Nothing where the jobs have no controls, as in the rest. */
+/* Runs T2I-Adapters, makes control networks ready and gives them their hints. Nothing where the jobs have no controls,
+ * as in the rest. */
 bool controls_begin(controller *c, session *s, job *const *jobs, int count, const watcher *w, error *e);
 /* The contexts [items][tokens][width] and vectors [items][width] that the denoiser reads from now on. */
 bool controls_write_conditioning(controller *c, const float *contexts, const float *vectors, error *e);
 /* Runs the networks that count in this step of `steps`, for latents [count][positions][C], and writes the sum to the
- * denoiser's input. */
-bool controls_run(
-    controller *c, int step, int steps, double t, const float *x, const stage *denoiser, tensor to, error *e);
+ * denoiser's input `residuals`, and what T2I-Adapters gave to `maps`. */
+bool controls_run(controller *c, int step, int steps, double t, const float *x, const stage *denoiser, tensor residuals,
+    tensor maps, error *e);
 void controls_end(controller *c);
 
 #endif

@@ -27,7 +27,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
 	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
 	s->in[7] = c->words ? input(n->g, "marks", REAL, shape3(y->items, c->tokens, c->words)) : 0;
-	tensor residuals[UNET_SKIPS + 1];
+	tensor residuals[UNET_SKIPS + 1], maps[UNET_SKIPS + 1] = { 0 };
 	denoiser_inputs in = { .x = s->in[0],
 		.t = s->in[1],
 		.context = s->in[2],
@@ -35,8 +35,10 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 		.vector = s->in[4],
 		.keep = s->in[6],
 		.changes = m->family.denoiser.kind == UNET ? &j->changes : NULL,
-		.controls = residuals };
+		.controls = residuals,
+		.features = maps };
 	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
+	s->in[8] = feature_maps_input(n->g, j, y->items, maps);
 	family f = m->family;
 	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
 		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
@@ -59,8 +61,9 @@ static network_key key_of(const shapes *y)
 	uint64_t skips = j->skip_layers.layers;
 	return (network_key){ .kind = DENOISER_NETWORK,
 		.size = { y->items, y->lanes, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
-		    (int)(skips & UINT32_MAX), j->control_count > 0, (int)j->changes.free_u, bits_of(j->changes.b[0]),
-		    bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]), j->text.words },
+		    (int)(skips & UINT32_MAX), (control_values(j, 1) > 0) + 2 * feature_maps_outputs(j), (int)j->changes.free_u,
+		    bits_of(j->changes.b[0]), bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]),
+		    j->text.words },
 		.adapters = j->adapters };
 }
 
@@ -129,10 +132,10 @@ static bool begin(denoiser *d, error *e)
 	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || !d->scratch || !d->averages ||
 	    (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
+	if (!controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e)) return false;
 	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
 	return d->network && (!j->embedded || write_guidance(d, e)) &&
-	       heard_begin(&d->heard, d->network, d->jobs, d->count, e) &&
-	       controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e);
+	       heard_begin(&d->heard, d->network, d->jobs, d->count, e);
 }
 
 static void leave_network(denoiser *d)
@@ -336,7 +339,8 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
 	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !write_keep(d, 1, e) ||
-	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5], e) ||
+	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5],
+	        d->network->in[8], e) ||
 	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e) || !heard_read(&d->heard, d->network, e))
 		return false;
 	snprintf(

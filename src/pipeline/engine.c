@@ -60,8 +60,9 @@ static void count_stage(const stage *s, uint64_t together, uint64_t *most, const
 	note_stage(w, s);
 }
 
-/* The bytes of a group's control networks, compiled, of what they give and of one's hints. */
-static uint64_t control_bytes(session *s, job *const *jobs, int count, const watcher *w, error *e)
+/* The bytes of a group's control networks, compiled, of what they give and of one's hints. T2I-Adapters are done with
+ * before the rest begins: of these it is what they gave. */
+static uint64_t control_bytes(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
 {
 	const job *j = jobs[0];
 	uint64_t all = 0, items = (uint64_t)count * (uint64_t)j->text.branches;
@@ -69,11 +70,15 @@ static uint64_t control_bytes(session *s, job *const *jobs, int count, const wat
 	for (int i = 0; i < j->control_count; i++) {
 		const stage *one = control_network(s, jobs, count, i, e);
 		if (!one) return 0;
+		if (control_adapter(j->controls[i].file)) {
+			count_stage(one, feature_maps_bytes(j, count), most, w);
+			continue;
+		}
 		all += stage_bytes(one);
 		note_stage(w, one);
 	}
-	uint64_t hints = items * (uint64_t)j->width * (uint64_t)j->height * 3;
-	return all + sizeof(float) * (2 * control_values(j, (int)items) + hints);
+	uint64_t values = control_values(j, (int)items), hints = items * (uint64_t)j->width * (uint64_t)j->height * 3;
+	return all + sizeof(float) * (2 * values + (values ? hints : 0)) + feature_maps_bytes(j, count);
 }
 
 /* The bytes of what makes previews while the denoiser is there. */
@@ -93,7 +98,7 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
-	uint64_t together = control_bytes(s, jobs, count, w, e) + preview_bytes(s, jobs[0], w, e);
+	uint64_t together = control_bytes(s, jobs, count, most, w, e) + preview_bytes(s, jobs[0], w, e);
 	count_stage(denoiser_network(s, jobs, count, e), together, most, w);
 	return !failed(e);
 }

@@ -11,7 +11,7 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 8 };
+enum { STAGE_INPUTS = 9 };
 
 typedef struct stage {
 	const char *name;            /* "encode", "denoise", …; static */

@@ -1,4 +1,4 @@
-/* fuzz_networks.c - any bytes as the file of a control network (first byte even) or of an upscaler: what is taken must
+/* fuzz_networks.c - any bytes as the file of a control network or T2I-Adapter (first byte even) or of an upscaler: what is taken must
  * build, and find each of its weights. The rest is the file. */
 #include "fuzz.h"
 #include "checkpoint/control.h"

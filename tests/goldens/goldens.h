@@ -40,6 +40,7 @@ void golden_mmdit(const char *dir, report *r);            /* sd3/, but for its a
 void golden_unet(const char *dir, report *r);             /* unet/ and sd1/unet.* */
 void golden_timesteps(const char *dir, report *r);        /* unet/timestep_embedding.safetensors */
 void golden_controlnet(const char *dir, report *r);       /* controlnet/ */
+void golden_adapters(const char *dir, report *r);         /* adapters/, on sd1 and on unet/distilled */
 void golden_canny(const char *dir, report *r);            /* resample/, edges */
 void golden_resample(const char *dir, report *r);         /* resample/, resizing and blurs */
 void golden_upscale(const char *dir, report *r);          /* upscale/ */

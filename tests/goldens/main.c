@@ -27,6 +27,7 @@ static const struct {
 	{ "t5", golden_t5, false },
 	{ "unet", golden_unet, true },
 	{ "controlnet", golden_controlnet, true },
+	{ "adapters", golden_adapters, true },
 	{ "canny", golden_canny, false },
 	{ "resample", golden_resample, false },
 	{ "upscale", golden_upscale, true },

@@ -1,0 +1,273 @@
+/* adapters.c - T2I-Adapters of both kinds and layouts: their maps, and what Stable Diffusion 1 and SDXL give with them.
+ * The files are written here, with weights that follow from their names as adapters.py has them. */
+#include "trial.h"
+#include "checkpoint/control.h"
+#include "io/weights.h"
+#include "models/config.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct bench {
+	const char *name; /* "sd1" */
+	family f;
+	arrays unet;
+	const arrays *io;
+	const json_t *shapes;
+	report *r;
+} bench;
+
+/* ── files ── */
+
+static uint32_t crc32_of(const char *text)
+{
+	uint32_t crc = ~0u;
+	for (; *text; text++) {
+		crc ^= (uint8_t)*text;
+		for (int i = 0; i < 8; i++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+	}
+	return ~crc;
+}
+
+/* Uniform in −1 … 1. */
+static double weight_at(uint32_t name, size_t i)
+{
+	uint32_t h = (uint32_t)i * 2654435761u + name;
+	h = (h ^ h >> 16) * 2246822519u;
+	h = (h ^ h >> 13) * 3266489917u;
+	h ^= h >> 16;
+	return (h >> 8) / 8388608.0 - 1;
+}
+
+static bool append(weights_writer *out, const char *name, shape s, error *e)
+{
+	size_t n = shape_count(s);
+	uint32_t crc = crc32_of(name);
+	double bound = s.n > 1 ? sqrt(3.0 * s.d[0] / (double)n) : 0.1;
+	float *values = malloc(n * sizeof *values);
+	for (size_t i = 0; i < n; i++) values[i] = (float)(weight_at(crc, i) * bound);
+	bool fine = weights_writer_append(out, values, n * sizeof *values, e);
+	free(values);
+	return fine;
+}
+
+/* The original's name of a tensor of diffusers' T2IAdapter. */
+static void original_name(const char *key, int blocks, bool light, char *name, size_t size)
+{
+	int output, block, at = 0;
+	key += strlen("adapter.");
+	if (sscanf(key, "body.%d.resnets.%d.%n", &output, &block, &at) == 2 && at)
+		light ? snprintf(name, size, "body.%d.body.%d.%s", output, block, key + at)
+		      : snprintf(name, size, "body.%d.%s", output * blocks + block, key + at);
+	else if (!light && sscanf(key, "body.%d.%n", &output, &at) == 1 && at)
+		snprintf(name, size, "body.%d.%s", output * blocks, key + at);
+	else
+		snprintf(name, size, "%s", key);
+}
+
+/* Writes the tensors of shapes.json's entry; blocks > 0: under the original's names. */
+static bool write_file(const json_t *tensors, const char *path, int blocks, error *e)
+{
+	const char *key;
+	json_t *axes;
+	weights_writer *out = weights_writer_new(path, e);
+	bool fine = out && tensors, light = !json_object_get(tensors, "adapter.conv_in.weight");
+	for (int write = 0; fine && write < 2; write++) json_object_foreach((json_t *)(uintptr_t)tensors, key, axes)
+		{
+			char name[160];
+			int64_t sides[MAX_DIMS];
+			shape s = { .n = (int)json_array_size(axes) };
+			for (int i = 0; i < s.n; i++) sides[i] = s.d[i] = (int)json_integer_value(json_array_get(axes, (size_t)i));
+			snprintf(name, sizeof name, "%s", key);
+			if (blocks) original_name(key, blocks, light, name, sizeof name);
+			fine = fine && (write ? append(out, key, s, e) : weights_writer_declare(out, name, F32, s.n, sides, e));
+		}
+	if (out && fine) return weights_writer_finish(out, e);
+	weights_writer_abort(out);
+	return false;
+}
+
+/* ── a T2I-Adapter ── */
+
+typedef struct binding {
+	const bench *b;
+	control_file *control[2];
+} binding;
+
+static bool bind(void *context, const char *name, shape s, dtype *d, const void **at, error *e)
+{
+	const binding *y = context;
+	shape found;
+	int which = name[0] == '1';
+	if (name[0] == '0' || name[0] == '1') return control_bind(y->control[which], name + 2, s, d, at, e);
+	return (array_find(&y->b->unet, name, d, &found, at) && shape_same(s, found)) || fail(e, BAD_FILE, "no '%s'", name);
+}
+
+/* As much of the goldens' hint to a side, as the adapter reads it: squares as channels. */
+static tensor hint_of(trial *t, const bench *b, const t2i_adapter_config *c, int side, float **values)
+{
+	dtype d;
+	shape s;
+	const void *data;
+	if (!array_find(b->io, "hint", &d, &s, &data)) return 0;
+	const uint8_t *pixels = data;
+	int q = c->square, squares = side / q, inputs = t2i_adapter_inputs(c);
+	shape to = shape4(s.d[0], inputs, squares, squares);
+	*values = calloc(shape_count(to), sizeof **values);
+	for (size_t i = 0; i < shape_count(s); i++) {
+		int column = (int)(i % (size_t)s.d[3]), row = (int)(i / (size_t)s.d[3] % (size_t)s.d[2]);
+		int plane = (int)(i / (size_t)s.d[3] / (size_t)s.d[2]), color = c->hint_channels == 3 ? plane % 3 : 0;
+		if (row >= side || column >= side) continue;
+		int channel = plane / 3 * inputs + color * q * q + row % q * q + column % q;
+		(*values)[(size_t)((channel * squares + row / q) * squares + column / q)] +=
+		    (float)pixels[i] / (float)(255 * 3 / c->hint_channels);
+	}
+	return trial_value(t, "hint", F32, to, *values);
+}
+
+static void build_maps(trial *t, const binding *y, int which, int side, tensor *out, float **hint)
+{
+	nn *n = trial_nn(t);
+	push(n->g, "%d", which);
+	control_build(n, y->control[which], (denoiser_inputs){ 0 },
+	    hint_of(t, y->b, control_adapter(y->control[which]), side, hint), out);
+	pop(n->g);
+}
+
+/* Adds an adapter's maps of the whole hint to what the U-Net is to add. */
+static void add_maps(trial *t, const binding *y, int which, float share, tensor *features, float **hint)
+{
+	graph *g = trial_nn(t)->g;
+	const t2i_adapter_config *c = control_adapter(y->control[which]);
+	tensor out[T2I_OUTPUTS];
+	build_maps(t, y, which, 64, out, hint);
+	for (int i = 0; i < c->outputs; i++) {
+		tensor *to = &features[c->place[i]], scaled = affine(g, out[i], share, 0);
+		*to = *to ? add(g, *to, scaled) : scaled;
+	}
+}
+
+/* Of odd sides. */
+static void run_maps(const binding *y, const char *topic, const char *name)
+{
+	float *hint = NULL;
+	tensor out[T2I_OUTPUTS];
+	trial *t = trial_new(topic, REAL, NULL, NULL, 0);
+	trial_bind(t, bind, (void *)(uintptr_t)y);
+	build_maps(t, y, 0, 48, out, &hint);
+	for (int i = 0; i < control_adapter(y->control[0])->outputs; i++)
+		trial_expect(t, out[i], y->b->io, "t2i.%s.map.%d", name, i);
+	trial_end(t, y->b->r, 2e-5);
+	free(hint);
+}
+
+static tensor denoise(trial *t, const bench *b, const tensor *features)
+{
+	denoiser_inputs in = { .x = trial_input(t, b->io, "%s.x", b->name),
+		.t = trial_input(t, b->io, "%s.t", b->name),
+		.context = trial_input(t, b->io, "%s.context", b->name),
+		.vector = trial_input(t, b->io, "%s.y", b->name),
+		.features = features };
+	return family_denoise(trial_nn(t), &b->f, in);
+}
+
+static control_file *open_adapter(const bench *b, const char *name, int blocks)
+{
+	error e = { 0 };
+	char path[] = "/tmp/sumi-golden-XXXXXX", key[64];
+	int file = mkstemp(path);
+	if (file >= 0) close(file);
+	snprintf(key, sizeof key, "t2i.%s", name);
+	control_file *c =
+	    write_file(json_object_get(b->shapes, key), path, blocks, &e) ? control_open(path, &b->f, &e) : NULL;
+	unlink(path);
+	if (!c) {
+		printf("      %s: %s\n", name, e.text);
+		report_error(b->r, key, INFINITY, 0);
+	}
+	return c;
+}
+
+/* blocks: of the original's layout; 0: diffusers'. */
+static void run_adapter(const bench *b, const char *name, int blocks)
+{
+	static const char *const golden[] = { "1.0", "0.6" };
+	binding y = { b, { open_adapter(b, name, blocks) } };
+	char topic[64];
+	snprintf(topic, sizeof topic, "adapters/t2i %s%s", name, blocks ? " original" : "");
+	if (y.control[0]) run_maps(&y, topic, name);
+	for (int i = 0; y.control[0] && i < 2; i++) {
+		float *hint = NULL;
+		tensor features[UNET_SKIPS + 1] = { 0 };
+		trial *t = trial_new(topic, REAL, NULL, NULL, 0);
+		trial_bind(t, bind, &y);
+		add_maps(t, &y, 0, (float)atof(golden[i]), features, &hint);
+		trial_expect(t, denoise(t, b, features), b->io, "t2i.%s.out_%s", name, golden[i]);
+		trial_end(t, b->r, 2e-5);
+		free(hint);
+	}
+	control_close(y.control[0]);
+}
+
+/* Two at once. */
+static void run_both(const bench *b)
+{
+	float *hint[2] = { NULL };
+	tensor features[UNET_SKIPS + 1] = { 0 };
+	binding y = { b, { open_adapter(b, "sd1.full", 0), open_adapter(b, "sd1.light", 4) } };
+	if (y.control[0] && y.control[1]) {
+		trial *t = trial_new("adapters/t2i two", REAL, NULL, NULL, 0);
+		trial_bind(t, bind, &y);
+		add_maps(t, &y, 0, 0.7f, features, &hint[0]);
+		add_maps(t, &y, 1, 0.3f, features, &hint[1]);
+		trial_expect(t, denoise(t, b, features), b->io, "t2i.sd1.both.out");
+		trial_end(t, b->r, 2e-5);
+	}
+	for (int i = 0; i < 2; i++) {
+		control_close(y.control[i]);
+		free(hint[i]);
+	}
+}
+
+/* ── both models ── */
+
+static bool open_unet(bench *b, const char *base, const char *config, const char *path, error *e)
+{
+	json_t *json = json_of(config);
+	const json_t *unet = json_object_get(json, "unet");
+	b->f = *family_by_name(base, e);
+	snprintf(b->f.prefix[DENOISER], PREFIX_LENGTH, "model.diffusion_model");
+	bool fine = json && unet_config_from_json(unet ? unet : json, &b->f.denoiser.unet, e);
+	b->unet = arrays_open(path);
+	json_decref(json);
+	return fine;
+}
+
+void golden_adapters(const char *dir, report *r)
+{
+	error e = { 0 };
+	arrays io = arrays_open(path_of(dir, "adapters/io.safetensors"));
+	json_t *shapes = json_of(path_of(dir, "adapters/shapes.json"));
+	bench sd1 = { .name = "sd1", .io = &io, .shapes = shapes, .r = r },
+	      sdxl = { .name = "sdxl", .io = &io, .shapes = shapes, .r = r };
+	if (io.header &&
+	    open_unet(&sd1, "sd1", path_of(dir, "sd1/config.json"), path_of(dir, "sd1/model.safetensors"), &e) &&
+	    open_unet(&sdxl, "sdxl", path_of(dir, "unet/distilled.config.json"), path_of(dir, "unet/distilled.safetensors"),
+	        &e)) {
+		run_adapter(&sd1, "sd1.full", 0);
+		run_adapter(&sd1, "sd1.full", 2);
+		run_adapter(&sd1, "sd1.grey", 1);
+		run_adapter(&sd1, "sd1.light", 0);
+		run_adapter(&sd1, "sd1.light", 4);
+		run_adapter(&sdxl, "sdxl.full", 0);
+		run_adapter(&sdxl, "sdxl.full", 2);
+		run_both(&sd1);
+	}
+	if (failed(&e)) report_uncovered(r, "adapters", e.text);
+	arrays_close(&sd1.unet);
+	arrays_close(&sdxl.unet);
+	arrays_close(&io);
+	json_decref(shapes);
+}
