@@ -12,7 +12,7 @@
 
 typedef struct settings {
 	text_list models, hosts;
-	const char *folder, *listen, *key_file;
+	const char *folder, *listen, *key_file, *gallery;
 	model_settings components;
 	machine_settings machine;
 	long long most, body;
@@ -36,6 +36,8 @@ static const option table[] = {
 	{ .name = "max-body", .kind = BYTES, AT(body), 1024, 1e12, "BYTES", "64M", "the largest request" },
 	{ .name = "idle-unload", .kind = NUMBER, AT(idle), 0, 1e6, "MINUTES", "0",
 	    "free what sessions keep after so long without a request; 0: never" },
+	{ .name = "gallery", .kind = TEXT, AT(gallery), .argument = "DIR",
+	    .help = "keep what the page draws in this folder, and show its pictures there" },
 	MODEL_ROWS(components),
 	MACHINE_ROWS(machine),
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no line for each request" },
@@ -108,9 +110,12 @@ int command_serve(int argc, char **argv)
 		.open = model_options(&s.components, &s.machine, NULL),
 		.most = (int)s.most,
 		.idle_seconds = 60 * s.idle };
-	server_options http = {
-		.address = s.listen, .hosts = s.hosts.item, .host_count = s.hosts.count, .most_body = s.body, .quiet = s.quiet
-	};
+	server_options http = { .address = s.listen,
+		.hosts = s.hosts.item,
+		.host_count = s.hosts.count,
+		.most_body = s.body,
+		.quiet = s.quiet,
+		.gallery = s.gallery };
 	if (!s.models.count && !s.folder) {
 		if (!find_model(NULL, shipped, sizeof shipped)) return 3;
 		s.models.item[0] = shipped;

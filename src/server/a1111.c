@@ -331,31 +331,41 @@ static void answer_pictures(const request *r, const job *j, reply *y)
 	json_decref(info);
 }
 
+job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p)
+{
+	job *j = job_new();
+	if (!j) problem_set(p, 503, "", "out of memory");
+	if (!body) problem_set(p, 422, "", "the body is missing: a JSON object");
+	if (!p->status) {
+		refuse_what_is_not_done(body, from_picture, p);
+		read_texts(body, &j->options, p);
+		read_numbers(body, j, p);
+		read_sampler(body, &j->options, p);
+		read_overrides(s, body, j, p);
+		read_refiner(s, body, &j->options, p);
+		if (from_picture)
+			read_pictures(body, j, p);
+		else
+			read_second_pass(body, &j->options, p);
+	}
+	if (!p->status) return j;
+	job_free(j);
+	return NULL;
+}
+
+void a1111_refuse_submission(submitted done, problem *p)
+{
+	if (done == FULL) problem_set(p, 429, "", "too many requests are waiting; try again later");
+	if (done == STOPPING) problem_set(p, 503, "", "the server is shutting down");
+	if (done == UNKNOWN_MODEL) problem_set(p, 404, "", "no such model");
+}
+
 static void make(server *s, request *r, reply *y, bool from_picture)
 {
 	problem p = { 0 };
-	job *j = job_new();
-	if (!j) problem_set(&p, 503, "", "out of memory");
-	if (!r->json) problem_set(&p, 422, "", "the body is missing: a JSON object");
-	if (!p.status) {
-		refuse_what_is_not_done(r->json, from_picture, &p);
-		read_texts(r->json, &j->options, &p);
-		read_numbers(r->json, j, &p);
-		read_sampler(r->json, &j->options, &p);
-		read_overrides(s, r->json, j, &p);
-		read_refiner(s, r->json, &j->options, &p);
-		if (from_picture)
-			read_pictures(r->json, j, &p);
-		else
-			read_second_pass(r->json, &j->options, &p);
-	}
-	if (!p.status) {
-		submitted done = draw_for(s, r, j);
-		if (done == FULL) problem_set(&p, 429, "", "too many requests are waiting; try again later");
-		if (done == STOPPING) problem_set(&p, 503, "", "the server is shutting down");
-		if (done == UNKNOWN_MODEL) problem_set(&p, 404, "", "no such model");
-		if (!p.status && j->error.status && j->error.status != SUMI_STOPPED) problem_of(&p, &j->error);
-	}
+	job *j = a1111_read(s, r->json, from_picture, &p);
+	if (j) a1111_refuse_submission(draw_for(s, r, j), &p);
+	if (!p.status && j->error.status && j->error.status != SUMI_STOPPED) problem_of(&p, &j->error);
 	if (p.status)
 		a1111_refuse(y, &p);
 	else

@@ -4,6 +4,9 @@
 #include "server/api.h"
 #include "server/fields.h"
 
+/* The job that a request for pictures asks for; the caller's. NULL: the problem is said. */
+job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p);
+void a1111_refuse_submission(submitted done, problem *p); /* nothing where it was accepted */
 void a1111_refuse(reply *y, const problem *p);
 /* A model by name, file name, or A1111's title "FILE [hash]"; -1: none, and the problem is said. */
 int a1111_find_model(server *s, const char *title, problem *p);

@@ -113,13 +113,19 @@ void field_picture(const json_t *o, const char *name, sumi_image **value, proble
 	free(bytes);
 }
 
+json_t *bytes_json(const void *bytes, size_t count)
+{
+	char *text = base64_encode(bytes, count);
+	json_t *value = text ? json_string(text) : NULL;
+	free(text);
+	return value;
+}
+
 json_t *picture_json(const sumi_image *picture, const char *format, int quality)
 {
 	unsigned char *bytes = NULL;
 	size_t count = 0;
-	char *text = sumi_image_encode(picture, format, quality, &bytes, &count, NULL) ? base64_encode(bytes, count) : NULL;
-	json_t *value = text ? json_string(text) : NULL;
+	json_t *value = sumi_image_encode(picture, format, quality, &bytes, &count, NULL) ? bytes_json(bytes, count) : NULL;
 	sumi_free(bytes);
-	free(text);
 	return value;
 }

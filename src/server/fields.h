@@ -24,6 +24,7 @@ void field_flag(const json_t *o, const char *name, bool *value, problem *p);
 void field_picture(const json_t *o, const char *name, sumi_image **value, problem *p);
 void picture_from(const char *name, const void *bytes, size_t count, sumi_image **value, problem *p);
 
+json_t *bytes_json(const void *bytes, size_t count); /* as base64. NULL: no memory */
 /* A picture as base64 of a file of this format. NULL: no memory. */
 json_t *picture_json(const sumi_image *picture, const char *format, int quality);
 

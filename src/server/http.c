@@ -45,6 +45,7 @@ struct server {
 };
 
 queue *server_queue(server *s) { return s->queue; }
+const char *server_gallery(const server *s) { return s->o.gallery; }
 double server_started(const server *s) { return s->started; }
 int server_port(const server *s) { return s->port; }
 

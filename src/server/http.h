@@ -59,6 +59,7 @@ void client_waits(const request *r, bool waits);
 void wait_for_change(server *s, const request *r, job *j);
 
 queue *server_queue(server *s);
+const char *server_gallery(const server *s); /* the folder where the page's pictures are kept; NULL: nowhere */
 double server_started(const server *s);
 /* Keeps a copy of a file for an hour or until 64 newer ones are there; its name goes to `name`. False: no memory. */
 bool server_keep(server *s, const char *ending, const void *bytes, size_t count, char name[48]);
@@ -71,6 +72,7 @@ typedef struct server_options {
 	int host_count;
 	long long most_body; /* bytes of a request */
 	bool quiet;          /* no log */
+	const char *gallery; /* folder where the pictures that the page draws are kept; NULL: nowhere */
 } server_options;
 
 /* Answers in threads of its own from here on. NULL: it failed. */

@@ -3,7 +3,6 @@
 #include "server/jobs.h"
 #include "base/clock.h"
 #include "server/drawing.h"
-#include "server/models.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -243,6 +242,7 @@ queue *queue_new(const queue_options *o, sumi_error *e)
 	q->idle_seconds = o->idle_seconds;
 	pthread_mutex_init(&q->lock, NULL);
 	condition_new(&q->come);
+	pthread_mutex_init(&q->models.opening, NULL);
 	bool fine = true;
 	for (int i = 0; fine && i < o->model_count; i++) fine = models_add(&q->models, o->models[i], e);
 	if (fine && o->folder) fine = models_add_folder(&q->models, o->folder, e);
@@ -279,6 +279,7 @@ void queue_free(queue *q)
 {
 	if (!q) return;
 	models_free(&q->models);
+	pthread_mutex_destroy(&q->models.opening);
 	pthread_mutex_destroy(&q->lock);
 	pthread_cond_destroy(&q->come);
 	free(q);
@@ -315,6 +316,13 @@ void queue_cancel(queue *q, job *j)
 	end_undrawn(q, take(q, link));
 }
 
+int queue_before(const queue *q, const job *j)
+{
+	int n = q->group_count;
+	for (const job *other = q->first; other && other != j; other = other->next) n++;
+	return n;
+}
+
 void queue_use(queue *q, int model)
 {
 	queue_lock(q);
@@ -346,3 +354,8 @@ int queue_model_count(const queue *q) { return q->models.count; }
 const char *queue_model_name(const queue *q, int i) { return q->models.list[i].name; }
 const char *queue_model_path(const queue *q, int i) { return q->models.list[i].path; }
 int queue_find_model(const queue *q, const char *name) { return models_find(&q->models, name); }
+
+bool queue_with_model(queue *q, int i, model_use *use, void *context, sumi_error *e)
+{
+	return models_with(&q->models, i, &q->open, use, context, e);
+}

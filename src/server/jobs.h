@@ -1,10 +1,10 @@
 /* jobs.h - what the server makes: a queue with a limit, one thread that draws, and the models that it draws with. */
 #ifndef SUMI_SERVER_JOBS_H
 #define SUMI_SERVER_JOBS_H
+#include "server/models.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sumi.h>
 
 enum { MOST_PICTURES = 64, MOST_CONTROLS = 8 }; /* of one job */
 
@@ -70,9 +70,10 @@ void queue_lock(queue *q);
 void queue_unlock(queue *q);
 /* Waits at most so long for a change of this job. To be called between lock and unlock. */
 void queue_wait(queue *q, job *j, double seconds);
-void queue_cancel(queue *q, job *j); /* between lock and unlock; one that waits is DONE at once */
-void queue_use(queue *q, int model); /* from now on for jobs that name none */
-void queue_interrupt(queue *q);      /* cancels what runs now: of jobs that are drawn together, the first */
+void queue_cancel(queue *q, job *j);            /* between lock and unlock; one that waits is DONE at once */
+int queue_before(const queue *q, const job *j); /* between lock and unlock: how many go before one that waits */
+void queue_use(queue *q, int model);            /* from now on for jobs that name none */
+void queue_interrupt(queue *q);                 /* cancels what runs now: of jobs that are drawn together, the first */
 
 typedef struct queue_status {
 	int waiting;    /* jobs */
@@ -90,6 +91,8 @@ void queue_report(queue *q, queue_status *s); /* between lock and unlock */
 int queue_model_count(const queue *q);
 const char *queue_model_name(const queue *q, int i);
 const char *queue_model_path(const queue *q, int i);
+/* Calls `use` with a model, opened where it is not. False: it could not be opened, or `use` said so. */
+bool queue_with_model(queue *q, int i, model_use *use, void *context, sumi_error *e);
 int queue_find_model(const queue *q, const char *name); /* by name or file name; -1: none */
 
 #endif

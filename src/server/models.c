@@ -63,12 +63,30 @@ int models_find(const model_list *l, const char *name)
 	return -1;
 }
 
-sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
+static sumi_model *open_model(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
 {
 	served_model *m = l->list + i;
 	if (!m->model) m->model = sumi_open(m->path, o, e);
-	if (m->model && !m->session) m->session = sumi_session_open(m->model, NULL, e);
+	return m->model;
+}
+
+sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
+{
+	pthread_mutex_lock(&l->opening);
+	sumi_model *model = open_model(l, i, o, e);
+	pthread_mutex_unlock(&l->opening);
+	served_model *m = l->list + i;
+	if (model && !m->session) m->session = sumi_session_open(model, NULL, e);
 	return m->session;
+}
+
+bool models_with(model_list *l, int i, const sumi_model_options *o, model_use *use, void *context, sumi_error *e)
+{
+	pthread_mutex_lock(&l->opening);
+	const sumi_model *model = open_model(l, i, o, e);
+	bool fine = model && use(context, model, e);
+	pthread_mutex_unlock(&l->opening);
+	return fine;
 }
 
 void models_trim(model_list *l, int but)
@@ -87,5 +105,6 @@ void models_free(model_list *l)
 		free(m->path);
 	}
 	free(l->list);
-	*l = (model_list){ 0 };
+	l->list = NULL;
+	l->count = 0;
 }

@@ -1,6 +1,7 @@
 /* models.h - the model files that a server may draw with, opened when they are first asked for. */
 #ifndef SUMI_SERVER_MODELS_H
 #define SUMI_SERVER_MODELS_H
+#include <pthread.h>
 #include <sumi.h>
 
 typedef struct served_model {
@@ -12,13 +13,18 @@ typedef struct served_model {
 typedef struct model_list {
 	served_model *list;
 	int count;
+	pthread_mutex_t opening; /* held while a model is opened, and while models_with() uses one */
 } model_list;
+
+typedef bool model_use(void *context, const sumi_model *m, sumi_error *e);
 
 bool models_add(model_list *l, const char *path, sumi_error *e);
 bool models_add_folder(model_list *l, const char *folder, sumi_error *e); /* *.safetensors, *.ckpt, *.pt, by name */
 int models_find(const model_list *l, const char *name);                   /* a name or a file name; -1: none */
 /* The model's session, opened where it is not. NULL: it failed. */
 sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e);
+/* Calls `use` with the model, opened where it is not, in any thread. False: it failed. */
+bool models_with(model_list *l, int i, const sumi_model_options *o, model_use *use, void *context, sumi_error *e);
 void models_trim(model_list *l, int but); /* what all sessions but this keep is freed; -1: of all */
 void models_free(model_list *l);
 

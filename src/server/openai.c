@@ -2,6 +2,7 @@
  */
 #include "server/api.h"
 #include "server/fields.h"
+#include "server/stream.h"
 #include "base/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,34 +193,30 @@ static void answer_pictures(server *s, const request *r, const wish *w, reply *y
 
 /* ── streams ── */
 
-typedef struct stream { /* read by libmicrohttpd in the connection's thread, until its end */
-	server *s;
-	request *r; /* lives while it is read */
-	wish w;
+typedef struct stream {
+	job_stream base;
 	char format[8];
+	int quality;
 	const char *kind;
-	buffer out; /* written, from `sent` on not sent yet */
-	size_t sent;
-	int partials, seen; /* partial pictures that were sent; the job's previews that were seen */
-	bool ended;
+	int wanted, partials, seen; /* partial pictures that are wanted and were sent; the job's previews that were seen */
 } stream;
 
 static void put_event(stream *t, const char *name, json_t *body)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);
-	t->out.size = t->sent = 0;
-	buffer_add_text(&t->out, "event: ");
-	buffer_add_text(&t->out, name);
-	buffer_add_text(&t->out, "\ndata: ");
-	buffer_add_text(&t->out, text ? text : "{}");
-	buffer_add_text(&t->out, "\n\n");
+	buffer *out = &t->base.out;
+	buffer_add_text(out, "event: ");
+	buffer_add_text(out, name);
+	buffer_add_text(out, "\ndata: ");
+	buffer_add_text(out, text ? text : "{}");
+	buffer_add_text(out, "\n\n");
 	free(text);
 }
 
 static void put_failure(stream *t, const problem *p)
 {
-	t->ended = true;
+	t->base.ended = true;
 	put_event(t, "error",
 	    json_pack("{s:s, s:{s:s, s:s}}", "type", "error", "error", "message", p->text, "type", "server_error"));
 }
@@ -229,7 +226,7 @@ static void put_picture(stream *t, const sumi_image *picture, int partial)
 	char name[64], size[32];
 	snprintf(name, sizeof name, "%s.%s", t->kind, partial < 0 ? "completed" : "partial_image");
 	snprintf(size, sizeof size, "%dx%d", picture->width, picture->height);
-	json_t *data = picture_json(picture, t->format, t->w.quality);
+	json_t *data = picture_json(picture, t->format, t->quality);
 	json_t *body = data ? json_pack("{s:s, s:o, s:I, s:s, s:s, s:s, s:s}", "type", name, "b64_json", data, "created_at",
 	                          (json_int_t)time(NULL), "size", size, "quality", "auto", "background", "opaque",
 	                          "output_format", t->format)
@@ -242,69 +239,36 @@ static void put_picture(stream *t, const sumi_image *picture, int partial)
 	put_event(t, name, body);
 }
 
-/* In the lock: waits for the next event and writes it. */
-static void next_event(stream *t)
+/* In the lock: the next partial picture, or the last event. */
+static void next_event(job_stream *base)
 {
-	job *j = t->w.j;
-	int all = t->w.partial;
+	stream *t = (stream *)base;
+	job *j = base->j;
 	for (;;) {
-		bool due = t->partials < all && j->previews > t->seen && j->steps > 0 &&
-		           j->step * (all + 1) >= (t->partials + 1) * j->steps;
+		bool due = t->partials < t->wanted && j->previews > t->seen && j->steps > 0 &&
+		           j->step * (t->wanted + 1) >= (t->partials + 1) * j->steps;
 		if (j->state == DONE || due) break;
-		wait_for_change(t->s, t->r, j);
+		wait_for_change(base->s, base->r, j);
 	}
 	if (j->state != DONE) {
 		t->seen = j->previews;
 		sumi_image *copy = sumi_image_new(j->preview->width, j->preview->height, j->preview->pixels, NULL);
-		queue_unlock(server_queue(t->s));
+		queue_unlock(server_queue(base->s));
 		if (copy)
 			put_picture(t, copy, t->partials++);
 		else
 			put_failure(t, &(problem){ .text = "out of memory" });
 		sumi_image_free(copy);
-		queue_lock(server_queue(t->s));
+		queue_lock(server_queue(base->s));
 		return;
 	}
-	t->ended = true;
+	base->ended = true;
 	problem p = { 0 };
 	if (j->error.status) problem_of(&p, &j->error);
 	if (p.status)
 		put_failure(t, &p);
 	else
 		put_picture(t, j->pictures[0], -1);
-}
-
-static ssize_t read_stream(void *context, uint64_t position, char *to, size_t most)
-{
-	stream *t = context;
-	(void)position;
-	if (t->sent == t->out.size) {
-		if (t->ended) return MHD_CONTENT_READER_END_OF_STREAM;
-		client_waits(t->r, true);
-		queue_lock(server_queue(t->s));
-		next_event(t);
-		queue_unlock(server_queue(t->s));
-		client_waits(t->r, false);
-		if (t->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
-	}
-	size_t n = t->out.size - t->sent < most ? t->out.size - t->sent : most;
-	memcpy(to, t->out.data + t->sent, n);
-	t->sent += n;
-	return (ssize_t)n;
-}
-
-/* The client may be gone: then the job ends at its next step. */
-static void free_stream(void *context)
-{
-	stream *t = context;
-	queue *q = server_queue(t->s);
-	queue_lock(q);
-	queue_cancel(q, t->w.j);
-	while (t->w.j->state != DONE) queue_wait(q, t->w.j, 10);
-	queue_unlock(q);
-	job_free(t->w.j);
-	free(t->out.data);
-	free(t);
 }
 
 static void refuse_submission(submitted done, problem *p)
@@ -318,23 +282,17 @@ static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply
 {
 	stream *t = calloc(1, sizeof *t);
 	if (!t) return problem_set(p, 503, "", "out of memory"), false;
-	*t = (stream){ .s = s, .r = r, .w = *w, .kind = kind };
+	*t = (stream){ .base = { .s = s, .r = r, .j = w->j, .next = next_event },
+		.quality = w->quality,
+		.kind = kind,
+		.wanted = w->partial };
 	snprintf(t->format, sizeof t->format, "%s", w->format);
-	w->j->followed = w->partial > 0;
-	submitted done = queue_submit(server_queue(s), w->j);
-	y->stream = done == ACCEPTED
-	                ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, read_stream, t, free_stream)
-	                : NULL;
-	if (y->stream) {
-		y->type = "text/event-stream";
-		return true;
-	}
-	if (done == ACCEPTED) { /* no memory for the response: the job is waited for as free_stream() does */
-		free_stream(t);
+	submitted done = stream_begin(&t->base, "text/event-stream", y);
+	if (y->stream) return true;
+	if (done == ACCEPTED)
 		w->j = NULL;
-	} else {
+	else
 		free(t);
-	}
 	refuse_submission(done, p);
 	problem_set(p, 503, "", "out of memory");
 	return false;

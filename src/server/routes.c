@@ -27,6 +27,12 @@ static const route routes[] = {
 	{ "POST", "/sdapi/v1/options", a1111_set_options, KEYED },
 	{ "POST", "/sdapi/v1/png-info", a1111_png_info, KEYED },
 	{ "GET", "/sdapi/v1/memory", a1111_memory, KEYED },
+	{ "GET", "/sumi/about", page_about, KEYED },
+	{ "POST", "/sumi/prompt", page_prompt, KEYED },
+	{ "POST", "/sumi/draw", page_draw, KEYED },
+	{ "GET", "/sumi/gallery", page_gallery, KEYED },
+	{ "GET", "/sumi/gallery/", page_gallery_picture, KEYED },
+	{ "DELETE", "/sumi/gallery/", page_gallery_delete, KEYED },
 	{ NULL, NULL, NULL, KEYED },
 };
 static const route of_the_page = { "GET", NULL, page, OPEN };

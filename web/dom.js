@@ -1,0 +1,69 @@
+// dom.js - what every part of the page does with its elements.
+
+export const $ = (id) => document.getElementById(id);
+
+// element("li", { className: "row" }, "text", otherElement)
+export function element(name, properties = {}, ...children) {
+	const made = Object.assign(document.createElement(name), properties);
+	made.append(...children);
+	return made;
+}
+
+export function button(text, onclick, properties = {}) {
+	return element("button", { type: "button", onclick, ...properties }, text);
+}
+
+export function options(select, list, chosen) {
+	select.replaceChildren(...list.map(([value, text]) => new Option(text, value, false, value === chosen)));
+}
+
+// The one line at the top that says what goes on; read out by screen readers.
+export function say(text) {
+	$("state").textContent = text;
+}
+
+export function complain(error) {
+	const text = typeof error === "string" ? error : error.message;
+	$("problem").textContent = text;
+	if (text) $("problem").scrollIntoView({ block: "nearest" });
+}
+
+// A note at the bottom for some seconds, with a way back. `done` is called when nobody took it.
+let waiting = null;
+export function toast(text, undo, done) {
+	finishToast();
+	const end = () => {
+		clearTimeout(timer);
+		waiting = null;
+		$("toast").replaceChildren();
+	};
+	const timer = setTimeout(finishToast, undo ? 7000 : 4000);
+	waiting = () => {
+		end();
+		if (done) done();
+	};
+	$("toast").replaceChildren(element("span", {}, text));
+	if (undo)
+		$("toast").append(button("Undo", () => {
+			end();
+			undo();
+		}, { className: "link" }));
+}
+
+export function finishToast() {
+	if (waiting) waiting();
+}
+
+export function fileAsUrl(file) {
+	return new Promise((done, failed) => {
+		const reader = new FileReader();
+		reader.onload = () => done(reader.result);
+		reader.onerror = () => failed(reader.error);
+		reader.readAsDataURL(file);
+	});
+}
+
+// Sets an element's text where it differs, so that screen readers are not told twice.
+export function setText(where, text) {
+	if (where.textContent !== text) where.textContent = text;
+}
