@@ -39,10 +39,12 @@ test-threads:
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
 		-R '^test_(threads|concurrent|sessions|plan|stream|train_diffusion)$$'
 
-# The page of `sumi serve` in a browser, which this installs.
+# The page of `sumi serve` in a browser, which this installs; axe-core, from a package that holds it, looks at it too.
+AXE = build/axe/axe_playwright_python/axe.min.js
 test-page: all
 	@tools/setup --quiet page
-	sh tests/cli/test_page.sh $(CURDIR)/build/sumi -
+	@test -f $(AXE) || python3 -m pip install --quiet --no-deps --target build/axe axe-playwright-python
+	AXE=$(CURDIR)/$(AXE) sh tests/cli/test_page.sh $(CURDIR)/build/sumi -
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)

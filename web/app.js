@@ -1,5 +1,5 @@
 // app.js - puts the page together: the form becomes a request, its picture grows on the stage and goes to the gallery.
-import { $, complain, finishToast, say } from "./dom.js";
+import { $, asData, complain, finishToast, say } from "./dom.js";
 import { addControl, fillControl } from "./control.js";
 import * as gallery from "./gallery.js";
 import { fillLoras } from "./loras.js";
@@ -40,14 +40,10 @@ queue.onDrawing({
 $("stop").onclick = queue.stop;
 
 stage.onPicture((picture) => {
+	if (!picture) return;
 	$("reuse").onclick = () => restore(picture.values);
 	$("take-seed").onclick = () => takeSeed(picture.seed);
-	$("begin-with").onclick = async () => {
-		const bytes = await (await fetch(picture.address)).blob();
-		const reader = new FileReader();
-		reader.onload = () => beginWith(reader.result).catch(complain);
-		reader.readAsDataURL(bytes);
-	};
+	$("begin-with").onclick = () => beginWith(asData($("picture"))).catch(complain);
 });
 
 $("model").addEventListener("change", () => showModel().catch(complain));

@@ -63,6 +63,13 @@ export function fileAsUrl(file) {
 	});
 }
 
+// What an <img> shows, as the address of a PNG file.
+export function asData(image) {
+	const canvas = element("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+	canvas.getContext("2d").drawImage(image, 0, 0);
+	return canvas.toDataURL("image/png");
+}
+
 // Sets an element's text where it differs, so that screen readers are not told twice.
 export function setText(where, text) {
 	if (where.textContent !== text) where.textContent = text;

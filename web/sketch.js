@@ -41,7 +41,7 @@ function strokeTo(x, y) {
 	ink.lineCap = ink.lineJoin = "round";
 	ink.beginPath();
 	ink.moveTo(last ? last.x : x, last ? last.y : y);
-	ink.lineTo(x, y);
+	ink.lineTo(x + 0.01, y); // a line of no length would not be drawn
 	ink.stroke();
 	last = { x, y };
 }

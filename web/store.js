@@ -54,9 +54,11 @@ const inBrowser = {
 	async begin(all) {
 		$("keep").checked = this.kept();
 		$("keep").onchange = async () => {
+			$("keep").disabled = true;
 			localStorage.setItem("keep", $("keep").checked ? "yes" : "");
 			await this.run("readwrite", (s) => s.clear());
-			if ($("keep").checked) for (const one of [...all()].reverse()) await this.add(one);
+			if (this.kept()) await Promise.all([...all()].reverse().map((one) => this.add(one)));
+			$("keep").disabled = false;
 		};
 		const pictures = this.kept() ? await this.run("readonly", (s) => s.getAll()) : [];
 		return { pictures: pictures.reverse().map((made) => described(asData(made.image), made)), more: false };

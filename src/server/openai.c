@@ -287,6 +287,7 @@ static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply
 		.kind = kind,
 		.wanted = w->partial };
 	snprintf(t->format, sizeof t->format, "%s", w->format);
+	w->j->followed = w->partial > 0;
 	submitted done = stream_begin(&t->base, "text/event-stream", y);
 	if (y->stream) return true;
 	if (done == ACCEPTED)

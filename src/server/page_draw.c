@@ -191,6 +191,7 @@ void page_draw(server *s, request *r, reply *y)
 	job *j = g ? a1111_read(s, r->json, json_array_size(json_object_get(r->json, "init_images")) > 0, &p) : NULL;
 	if (j) {
 		*g = (growth){ .base = { .s = s, .r = r, .j = j, .next = next_line } };
+		j->followed = true;
 		submitted done = stream_begin(&g->base, "application/x-ndjson", y);
 		if (y->stream) return;
 		if (done == ACCEPTED) {

@@ -39,7 +39,6 @@ static void free_stream(void *context)
 
 submitted stream_begin(job_stream *t, const char *type, reply *y)
 {
-	t->j->followed = true;
 	submitted done = queue_submit(server_queue(t->s), t->j);
 	if (done != ACCEPTED) return done;
 	y->stream = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, read_stream, t, free_stream);

@@ -1,12 +1,13 @@
-"""page.py SUMI - drives the page of `sumi serve` in headless Chromium: type, draw, watch it grow, stop, use again, take a
-picture's settings, paint a mask. Exits 77 where Chromium, its driver or selenium is not installed (`make test-page` installs
-them)."""
-import base64, json, os, re, shutil, subprocess, sys, tempfile, time
+"""page.py SUMI - drives the page of `sumi serve` in headless Chromium, as people do. Exits 77 where Chromium, its driver or
+selenium is not installed (`make test-page` installs them). AXE=axe.min.js: axe-core looks at each state of the page too.
+SHOTS=DIR keeps screenshots: narrow and wide, light and dark."""
+import base64, json, os, shutil, sys, tempfile
 
 try:
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.chrome.service import Service
 except ImportError:
     print("skipped: no selenium, which drives the browser")
@@ -15,89 +16,306 @@ driver = shutil.which("chromedriver")
 if not driver or not (shutil.which("chromium") or shutil.which("google-chrome")):
     print("skipped: no Chromium with its driver")
     sys.exit(77)
+from client import Server, check, finish, wait
 
-log = tempfile.TemporaryFile("w+")
-server = subprocess.Popen([sys.argv[1], "serve", "--listen", "127.0.0.1:0"], stderr=log)
-failures = 0
-
-
-def check(what, right, seen=""):
-    global failures
-    if not right:
-        failures += 1
-        print("FAILED:", what, str(seen)[:300])
+AXE = open(os.environ["AXE"]).read() if os.environ.get("AXE") else None
+SHOTS = os.environ.get("SHOTS")
+CAT = "smiling cat with heart-eyes"
+WIDE, NARROW = (1360, 940), (390, 844)
 
 
-def wait(condition, seconds=60):
-    end = time.time() + seconds
-    while time.time() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
+class Page:
+    def __init__(self, server, key=None):
+        options = webdriver.ChromeOptions()
+        for a in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+            options.add_argument(a)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver.set_script_timeout(60)
+        self.look(WIDE, False)
+        self.driver.get(f"http://127.0.0.1:{server.port}/")
+        if key:
+            check("it asks for the key", wait(lambda: self.shown("key-dialog")))
+            self.state("key")
+            self.at("key").send_keys(key, Keys.ENTER)
+        check("the page opens", wait(lambda: self.text("prompt-count")) and not self.text("problem"), self.text("problem"))
+
+    def look(self, size, dark):
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                    {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == NARROW})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}, {"name": "prefers-reduced-motion", "value": "reduce"}]})
+
+    def at(self, name):
+        return self.driver.find_element(By.ID, name)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, name):
+        return self.at(name).get_attribute("textContent").strip()
+
+    def value(self, name):
+        return self.at(name).get_attribute("value")
+
+    def shown(self, name):
+        return self.at(name).is_displayed()
+
+    def put(self, name, text):
+        self.at(name).send_keys(Keys.CONTROL, "a")
+        self.at(name).send_keys(str(text) if text != "" else Keys.DELETE)
+
+    def set(self, name, value):
+        """Of a slider or a list, as a hand on it would."""
+        self.run("arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}));"
+                 "arguments[0].dispatchEvent(new Event('change', {bubbles: true}))", self.at(name), str(value))
+
+    def open(self, name):
+        self.run("arguments[0].open = true", self.at(name))
+
+    def idle(self):
+        return not self.shown("stop")
+
+    def drawn(self):
+        return self.run("return document.getElementById('picture').src") if self.shown("under") else None
+
+    def draw(self, what):
+        before = len(self.all("#made li"))
+        self.at("go").click()
+        check(what + ": drawn", wait(lambda: self.idle() and len(self.all("#made li")) > before, 60), self.text("problem"))
+
+    def state(self, name):
+        """A state of the page, looked at by axe-core at both widths in both themes."""
+        for size in (WIDE, NARROW):
+            for dark in (False, True):
+                if not AXE and not SHOTS:
+                    continue
+                self.look(size, dark)
+                where = f"{name}-{'wide' if size == WIDE else 'narrow'}-{'dark' if dark else 'light'}"
+                check(f"{where}: nothing is cut off at the side", self.run("return document.documentElement.scrollWidth <= innerWidth"))
+                if SHOTS:
+                    self.driver.save_screenshot(f"{SHOTS}/{where}.png")
+                if AXE:
+                    found = self.driver.execute_async_script(AXE + """; const done = arguments[arguments.length - 1];
+                        axe.run().then((r) => done(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" "))))""")
+                    check(f"axe-core: {where}", not found, found)
+        self.look(WIDE, False)
+
+    def end(self):
+        wrong = [line for line in self.driver.get_log("browser") if "favicon" not in line["message"] and "status of 4" not in line["message"]
+                 and "Password forms" not in line["message"]]
+        check("nothing goes wrong in the browser", not wrong, wrong)
+        self.driver.quit()
 
 
-try:
-    port = []
-    def started():
-        log.seek(0)
-        port[:] = re.findall(r"http://127\.0\.0\.1:(\d+)", log.read())
-        return port
-    check("the server starts", wait(started))
-    options = webdriver.ChromeOptions()
-    for a in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(a)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    page = webdriver.Chrome(options=options, service=Service(driver))
-    page.get(f"http://127.0.0.1:{port[0]}/")
-    at = lambda name: page.find_element(By.ID, name)
-    idle = lambda: at("go").is_enabled()
-    def put(name, text):
-        at(name).clear()
-        at(name).send_keys(text)
-    check("the lists are filled", wait(lambda: len(at("sampler").find_elements(By.TAG_NAME, "option")) > 10))
-    put("prompt", "smiling cat with heart-eyes")
-    put("seed", "42")
-    put("steps", "40")
-    at("go").click()
-    check("the picture grows while it is drawn", wait(lambda: at("picture").is_displayed() and "preview" in at("picture").get_attribute("class"), 20))
-    check("it is drawn", wait(idle) and "Seed: 42" in at("said").text, at("state").text)
-    first = at("picture").get_attribute("src")
+def prompts(p):
+    p.state("empty")
+    p.put("prompt", "a (cat:1.3) [dark] <lora:x:1>")
+    check("stressed words are listed", wait(lambda: [e.text for e in p.all("#stress li")] == ["cat ×1.30", "dark ×0.91"]), [e.text for e in p.all("#stress li")])
+    marked = [(e.get_attribute("className"), e.get_attribute("textContent")) for e in p.all(".marks span")]
+    check("and marked in the text", marked == [("more", "cat"), ("less", "dark"), ("aside", "<lora:x:1>")], marked)
+    count = p.text("prompt-count")
+    p.put("prompt", "a cat and a dog and a mouse")
+    check("tokens are counted", wait(lambda: p.text("prompt-count") not in ("", count)) and p.text("prompt-count").startswith("8 / "), p.text("prompt-count"))
+    p.put("prompt", "a cat")
+    p.at("prompt").send_keys(Keys.CONTROL, Keys.ARROW_UP)
+    check("the keyboard stresses", p.value("prompt") == "a (cat:1.1)", p.value("prompt"))
+    p.at("prompt").send_keys(Keys.CONTROL, Keys.ARROW_DOWN)
+    check("and takes it back", p.value("prompt") == "a cat", p.value("prompt"))
+    p.run("document.activeElement.blur()")
+    p.driver.find_element(By.TAG_NAME, "body").send_keys("/")
+    check("/ goes to the prompt", p.driver.switch_to.active_element == p.at("prompt"))
+    p.run("document.activeElement.blur()")
+    p.driver.find_element(By.TAG_NAME, "body").send_keys("?")
+    check("? lists the keys", p.shown("keys"))
+    p.state("keys")
+    p.at("keys").send_keys(Keys.ESCAPE)
+
+
+def settings(p):
+    check("the lists are filled", len(p.all("#sampler option")) > 10 and len(p.all("#schedule option")) > 5)
+    shapes = p.all("#shapes button")
+    shapes[1].click()
+    check("a shape is a size", p.value("width") == "112" and p.value("height") == "160", [p.value("width"), p.value("height")])
+    check("and is marked", shapes[1].get_attribute("aria-pressed") == "true")
+    shapes[0].click()
+    p.put("seed", 5)
+    p.at("dice").click()
+    check("dice: any seed", p.value("seed") == "")
+
+
+def draws(p):
+    p.put("prompt", CAT)
+    p.put("seed", 42)
+    p.put("steps", 60)
+    p.at("go").click()
+    check("the picture grows", wait(lambda: "preview" in p.at("picture").get_attribute("class"), 20))
+    check("and how far it is", wait(lambda: p.text("state").startswith("step "), 5), p.text("state"))
+    p.state("drawing")
+    check("it is drawn", wait(lambda: p.drawn(), 60) and "Seed: 42" in p.text("said"), p.text("problem"))
+    first = p.drawn()
     check("it is a PNG", base64.b64decode(first.split(",")[1])[:4] == b"\x89PNG")
-    put("steps", "1000")
-    at("prompt").send_keys("\ue009\ue007")  # control and enter
-    check("the keyboard draws", wait(lambda: not idle(), 5))
-    wait(lambda: "step" in at("state").text, 20)
-    at("stop").click()
-    check("it stops", wait(idle, 20) and at("state").text == "stopped", at("state").text)
-    put("prompt", "something else")
-    at("made").find_element(By.TAG_NAME, "button").click()
-    check("used again", at("prompt").get_attribute("value") == "smiling cat with heart-eyes" and at("steps").get_attribute("value") == "40")
-    at("go").click()
-    check("the same picture", wait(idle) and at("picture").get_attribute("src") == first)
+    check("screen readers hear what it is", p.at("picture").get_attribute("alt") == CAT)
+    check("it has a caption", "seed 42" in p.text("caption") and "128 × 128" in p.text("caption"), p.text("caption"))
+    p.state("drawn")
+    return first
+
+
+def waits(p):
+    p.put("steps", 1000)
+    p.at("prompt").send_keys(Keys.CONTROL, Keys.ENTER)
+    check("the keyboard draws", wait(lambda: not p.idle(), 5))
+    p.put("steps", 4)
+    for seed in (1, 2):
+        p.put("seed", seed)
+        p.at("go").click()
+    check("two wait", wait(lambda: len(p.all("#waiting li")) == 2))
+    p.state("waiting")
+    p.all("#waiting button")[0].click()
+    check("one is cancelled", len(p.all("#waiting li")) == 1)
+    p.at("prompt").send_keys(Keys.ESCAPE)
+    check("Escape stops, and the next is drawn", wait(lambda: p.idle() and "Seed: 2" in p.text("said"), 30), p.text("said"))
+
+
+def uses_again(p, first):
+    p.put("prompt", "something else")
+    p.all("#made .open")[-1].click()
+    check("used again", p.value("prompt") == CAT and p.value("steps") == "60" and p.value("seed") == "42", p.value("prompt"))
+    p.draw("again")
+    check("the same picture", p.drawn() == first)
+
+
+def compares_and_deletes(p):
+    made = p.all("#made li")
+    count = len(made)
+    ActionChains(p.driver).move_to_element(made[1]).perform()
+    made[1].find_elements(By.CSS_SELECTOR, ".acts button")[0].click()
+    check("two beside each other", p.shown("other") and p.shown("divide"))
+    p.set("divide", 20)
+    check("the slider divides them", p.run("return document.getElementById('easel').style.getPropertyValue('--divide')") == "20%")
+    p.state("comparing")
+    p.at("uncompare").click()
+    check("and the comparison ends", not p.shown("other"))
+    p.all("#made .open")[0].send_keys(Keys.ARROW_RIGHT)
+    check("arrow keys go through the gallery", p.driver.switch_to.active_element == p.all("#made .open")[1])
+    p.driver.switch_to.active_element.send_keys(Keys.DELETE)
+    check("deleted", len(p.all("#made li")) == count - 1)
+    p.state("deleted")
+    p.at("toast").find_element(By.TAG_NAME, "button").click()
+    check("and taken back", len(p.all("#made li")) == count)
+
+
+def begins_with_a_picture(p, first):
     with tempfile.NamedTemporaryFile(suffix=".png") as f:
         f.write(base64.b64decode(first.split(",")[1]))
         f.flush()
-        put("prompt", "")
-        at("file").send_keys(f.name)
-        check("it offers the settings of a picture", wait(lambda: at("restore").is_displayed(), 20))
-    at("restore").click()
-    check("and takes them", at("prompt").get_attribute("value") == "smiling cat with heart-eyes" and at("width").get_attribute("value") == "128")
-    ActionChains(page).move_to_element(at("mask")).click_and_hold().move_by_offset(20, 10).release().perform()
-    put("steps", "8")
-    at("go").click()
-    check("a part is painted anew", wait(idle) and at("state").text == "" and at("picture").get_attribute("src") != first, at("state").text)
-    put("steps", "8")
-    put("width", "4096")
-    put("height", "12")
-    page.execute_script("document.getElementById('wish').noValidate = true")
-    at("go").click()
-    check("a refusal is said", wait(idle) and "12" in at("state").text, at("state").text)
-    wrong = [line for line in page.get_log("browser") if "favicon" not in line["message"] and "status of 4" not in line["message"]]
-    check("nothing goes wrong in the browser", not wrong, wrong)
-    page.quit()
-finally:
-    server.terminate()
-    server.wait(30)
-print("page:", "fine" if not failures else f"{failures} failures")
-sys.exit(failures > 0)
+        p.put("prompt", "")
+        p.at("file").send_keys(f.name)
+        check("it offers the settings of a picture", wait(lambda: p.shown("restore")))
+    p.at("restore").click()
+    check("and takes them", p.value("prompt") == CAT and p.value("width") == "128" and p.value("seed") == "42", p.value("width"))
+    p.put("steps", 8)
+    p.draw("begun with")
+    check("from the picture", "Denoising strength: 0.75" in p.text("said") and "Mask" not in p.text("said"), p.text("said"))
+    p.run("arguments[0].scrollIntoView({block: 'center'})", p.at("mask"))
+    ActionChains(p.driver).move_to_element(p.at("mask")).click_and_hold().move_by_offset(30, 10).release().perform()
+    check("paint asks how", p.shown("inpaint") and p.at("mask-undo").is_enabled())
+    p.state("mask")
+    painted = "return document.getElementById('mask').getContext('2d').getImageData(0, 0, 128, 128).data.filter((v, i) => i % 4 == 3 && v).length"
+    area = p.run(painted)
+    p.at("erase").click()
+    p.set("brush", 20)
+    p.run("arguments[0].scrollIntoView({block: 'center'})", p.at("mask"))
+    ActionChains(p.driver).move_to_element(p.at("mask")).click().perform()
+    check("erased", 0 < p.run(painted) < area)
+    p.at("mask-undo").click()
+    check("undone", p.run(painted) == area)
+    p.at("paint").click()
+    p.at("mask").send_keys(Keys.ARROW_UP, Keys.ARROW_UP, Keys.SPACE)
+    check("the keyboard paints", p.run(painted) > area)
+    p.set("mask-blur", 6)
+    p.set("fill", 0)
+    p.draw("a part anew")
+    check("as was asked", all(x in p.text("said") for x in ("Mask blur: 6", "Masked content: fill")), p.text("said"))
+    p.at("only-masked").click()
+    p.draw("the masked part alone")
+    check("at full size", "Inpaint area: Only masked" in p.text("said"), p.text("said"))
+    p.at("mask-clear").click()
+    check("cleared", p.run(painted) == 0 and not p.shown("inpaint"))
+    p.at("forget").click()
+    check("removed", not p.shown("sketch"))
+    p.at("begin-with").click()
+    check("a picture of its own", wait(lambda: p.shown("sketch")))
+    p.at("forget").click()
+    p.run("""const data = new DataTransfer(); data.items.add(new File(["no picture"], "notes.txt", {type: "text/plain"}));
+        for (const name of ["dragenter", "drop"]) document.body.dispatchEvent(new DragEvent(name, {dataTransfer: data, bubbles: true, cancelable: true}))""")
+    check("what is no picture is refused", wait(lambda: "notes.txt" in p.text("problem")), p.text("problem"))
+    p.run("""const data = new DataTransfer(), bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+        data.items.add(new File([bytes], "cat.png", {type: "image/png"}));
+        for (const name of ["dragenter", "drop"]) document.body.dispatchEvent(new DragEvent(name, {dataTransfer: data, bubbles: true, cancelable: true}))""",
+          first.split(",")[1])
+    check("a picture is dropped", wait(lambda: p.shown("restore")) and not p.text("problem"), p.text("problem"))
+    p.at("forget").click()
+
+
+def refuses(p):
+    p.run("document.getElementById('wish').noValidate = true")
+    p.put("width", 4096)
+    p.put("height", 12)
+    p.at("go").click()
+    check("a refusal is said", wait(lambda: "12" in p.text("problem")), p.text("problem"))
+    p.state("refused")
+    p.all("#shapes button")[0].click()
+
+
+def comes_back(p, server):
+    """In this browser alone, where the server keeps no gallery."""
+    p.at("keep").click()
+    check("it keeps", wait(lambda: p.at("keep").is_enabled()))
+    count = len(p.all("#made li"))
+    p.driver.get(f"http://127.0.0.1:{server.port}/")
+    check("kept in this browser, with the form", wait(lambda: len(p.all("#made li")) == count) and p.value("prompt") == CAT, len(p.all("#made li")))
+
+
+def in_a_folder():
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile("w") as key:
+        key.write("open sesame")
+        key.flush()
+        server = Server("--gallery", folder, "--api-key", key.name)
+        p = Page(server, "open sesame")
+        p.put("prompt", CAT)
+        p.put("steps", 2)
+        p.draw("kept")
+        name = os.listdir(folder)
+        check("as a file", len(name) == 1 and name[0].endswith(".png"), name)
+        p.driver.refresh()
+        check("it is there again", wait(lambda: len(p.all("#made li")) == 1))
+        check("and seen", wait(lambda: p.run("return document.querySelector('#made img').naturalWidth") == 128))
+        p.put("prompt", "other")
+        p.all("#made .open")[0].click()
+        check("with its settings", p.value("prompt") == CAT and p.value("steps") == "2", p.value("prompt"))
+        p.all("#made .open")[0].send_keys(Keys.DELETE)
+        p.driver.get("about:blank")
+        check("deleted for good when the page is left", wait(lambda: not os.listdir(folder)), os.listdir(folder))
+        p.end()
+        server.stop()
+
+
+server = Server()
+page = Page(server)
+prompts(page)
+settings(page)
+picture = draws(page)
+waits(page)
+uses_again(page, picture)
+compares_and_deletes(page)
+begins_with_a_picture(page, picture)
+refuses(page)
+comes_back(page, server)
+page.end()
+server.stop()
+in_a_folder()
+finish("page")

@@ -1,73 +1,8 @@
 """requests.py SUMI - talks to `sumi serve` as clients do, well and badly: both APIs, streams, limits, keys, foreign
 pages, clients that leave, many at once, and the end by a signal. Python's own library alone. Prints what differs; exits 1
 if anything does."""
-import base64, http.client, json, os, re, signal, socket, struct, subprocess, sys, tempfile, threading, time, zlib
-
-SUMI = sys.argv[1]
-failures = 0
-
-
-def check(what, right, seen=""):
-    global failures
-    if not right:
-        failures += 1
-        print("FAILED:", what, str(seen)[:300])
-
-
-class Server:
-    def __init__(self, *options):
-        self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([SUMI, "serve", "--listen", "127.0.0.1:0", *options], stderr=self.log, stdout=subprocess.DEVNULL)
-        for _ in range(200):
-            self.log.seek(0)
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.log.read())
-            if found:
-                break
-            time.sleep(0.05)
-        self.port = int(found.group(1))
-
-    def ask(self, method, path, body=None, headers={}, raw=None, timeout=60):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        data = raw if raw is not None else None if body is None else json.dumps(body)
-        c.request(method, path, data, {"Content-Type": "application/json", **headers})
-        r = c.getresponse()
-        text = r.read()
-        c.close()
-        kind = r.getheader("Content-Type", "")
-        return r.status, json.loads(text) if kind == "application/json" else text, dict(r.getheaders())
-
-    def metric(self, name):
-        text = self.ask("GET", "/metrics")[1].decode()
-        return float(re.search("^" + re.escape(name) + r" (\S+)$", text, re.M).group(1))
-
-    def rss(self):
-        return int(re.search(r"VmRSS:\s*(\d+)", open(f"/proc/{self.process.pid}/status").read()).group(1))
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-
-def chunks(png):
-    at, found = 8, {}
-    while at < len(png):
-        n, kind = struct.unpack(">I4s", png[at : at + 8])
-        found[kind] = found.get(kind, b"") + png[at + 8 : at + 8 + n]
-        at += 12 + n
-    return found
-
-
-def make_png(width, height, grey, *more):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes(grey(x, y) for x in range(width)) for y in range(height))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
-
-
-def as_text(png):
-    return base64.b64encode(png).decode()
-
+import base64, http.client, json, os, re, signal, socket, struct, subprocess, tempfile, threading, time
+from client import SUMI, Server, as_text, check, chunks, finish, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 2, "width": 64, "height": 64, "seed": 7, "sampler_name": "Euler", "cfg_scale": 2}
 LONG = {**SMALL, "steps": 1000, "width": 128, "height": 128}
@@ -305,13 +240,6 @@ def many(s):
     check("memory stays", s.rss() < 1.05 * rss + 4096, (rss, s.rss()))
 
 
-def wait(condition, seconds=20):
-    end = time.time() + seconds
-    while not condition() and time.time() < end:
-        time.sleep(0.02)
-    return condition()
-
-
 def together(s):
     """Requests of one shape that wait are drawn together: each has the picture that it has alone, and its own end."""
     def behind_a_long_one(bodies):
@@ -448,5 +376,4 @@ wrong = subprocess.run([SUMI, "serve", "--listen", "127.0.0.1"], capture_output=
 check("an address without a port", wrong.returncode == 2 and "ADDRESS:PORT" in wrong.stderr, wrong)
 wrong = subprocess.run([SUMI, "serve", "-m", "/nowhere.safetensors", "--listen", "127.0.0.1:0"], capture_output=True, text=True)
 check("a model that is not there", wrong.returncode == 3 and "nowhere" in wrong.stderr, wrong)
-print("serve:", "fine" if not failures else f"{failures} failures")
-sys.exit(failures > 0)
+finish("serve")

@@ -1,0 +1,80 @@
+"""client.py - what the tests of `sumi serve` share: a server of its own, requests, pictures, and what fails."""
+import base64, http.client, json, re, signal, struct, subprocess, sys, tempfile, time, zlib
+
+SUMI = sys.argv[1]
+failures = []
+
+
+def check(what, right, seen=""):
+    if not right:
+        failures.append(what)
+        print("FAILED:", what, str(seen)[:300])
+
+
+def wait(condition, seconds=20):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def finish(name):
+    print(f"{name}:", "fine" if not failures else f"{len(failures)} failures")
+    sys.exit(len(failures) > 0)
+
+
+class Server:
+    def __init__(self, *options):
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([SUMI, "serve", "--listen", "127.0.0.1:0", *options], stderr=self.log, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            self.log.seek(0)
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.log.read())
+            if found:
+                break
+            time.sleep(0.05)
+        self.port = int(found.group(1))
+
+    def ask(self, method, path, body=None, headers={}, raw=None, timeout=60):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        data = raw if raw is not None else None if body is None else json.dumps(body)
+        c.request(method, path, data, {"Content-Type": "application/json", **headers})
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        kind = r.getheader("Content-Type", "")
+        return r.status, json.loads(text) if kind == "application/json" else text, dict(r.getheaders())
+
+    def metric(self, name):
+        text = self.ask("GET", "/metrics")[1].decode()
+        return float(re.search("^" + re.escape(name) + r" (\S+)$", text, re.M).group(1))
+
+    def rss(self):
+        return int(re.search(r"VmRSS:\s*(\d+)", open(f"/proc/{self.process.pid}/status").read()).group(1))
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def chunks(png):
+    at, found = 8, {}
+    while at < len(png):
+        n, kind = struct.unpack(">I4s", png[at : at + 8])
+        found[kind] = found.get(kind, b"") + png[at + 8 : at + 8 + n]
+        at += 12 + n
+    return found
+
+
+def make_png(width, height, grey, *more):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(grey(x, y) for x in range(width)) for y in range(height))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
+
+
+def as_text(png):
+    return base64.b64encode(png).decode()
