@@ -5,7 +5,7 @@ CUDA ?= auto
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 
-.PHONY: all setup test test-threads test-page bench run model install format clean
+.PHONY: all setup test test-threads test-page test-python bench run model install format clean
 
 all: build/.built
 
@@ -45,6 +45,14 @@ test-page: all
 	@tools/setup --quiet page
 	@test -f $(AXE) || python3 -m pip install --quiet --no-deps --target build/axe axe-playwright-python
 	AXE=$(CURDIR)/$(AXE) sh tests/cli/test_page.sh $(CURDIR)/build/sumi -
+
+# The Python package as users have it: a wheel, built and installed into a new environment, which has all that its tests
+# want (mypy, Pillow, NumPy) from the package index.
+test-python: all
+	@tools/setup --quiet test
+	python3 -m venv --clear build/python-env
+	build/python-env/bin/pip install -q pytest mypy numpy pillow ./python
+	SUMI_PROGRAM=$(CURDIR)/build/sumi build/python-env/bin/python python/tests/run.py
 
 run: all
 	@build/sumi generate $(if $(MODEL),-m "$(MODEL)") -p "$(PROMPT)" $(ARGS)
