@@ -8,9 +8,9 @@ import re
 import sys
 import textwrap
 
-PLAIN = {"int": "c_int", "bool": "c_bool", "double": "c_double", "size_t": "c_size_t", "int64_t": "c_int64",
+PLAIN = {"int": "c_int", "bool": "c_bool", "double": "c_double", "float": "c_float", "size_t": "c_size_t", "int64_t": "c_int64",
     "uint64_t": "c_uint64", "char": "c_char", "unsigned char": "c_ubyte", "void": "None"}
-IN_PYTHON = {"c_int": "int", "c_bool": "bool", "c_double": "float", "c_size_t": "int", "c_int64": "int", "c_uint64": "int"}
+IN_PYTHON = {"c_int": "int", "c_bool": "bool", "c_double": "float", "c_float": "float", "c_size_t": "int", "c_int64": "int", "c_uint64": "int"}
 # Members of options that a Python function takes as parameters of its own.
 PARAMETERS = {("sumi_options", "prompt"), ("sumi_evaluation_options", "data")}
 
@@ -76,10 +76,12 @@ def ctype(kind, header):
         name = "c_int"
     elif base in PLAIN:
         name = PLAIN[base]
-    else:
-        name = base
-    if any(base == c[1] for c in header.callbacks):
+    elif any(base == one for _, one, _ in header.callbacks):
         return base
+    elif base in header.structs or base in header.opaque:
+        name = base
+    else:
+        sys.exit(f"make_abi.py: what is {kind!r}?")
     if stars and base == "void":
         name, stars = "c_void_p", stars - 1
     elif stars and base == "char":
@@ -146,13 +148,13 @@ def in_python(member):
 
 
 def write_options(struct, header, out):
-    counts = {member for _, member, *_ in header.structs[struct]}
+    members = header.structs[struct]
+    counts = {members[i + 1][1] for i, (kind, *_) in enumerate(members) if kind.endswith("*const *")}
     out(f"\n\nclass {camel(struct)}(TypedDict, total=False):")
     out(f'    """What struct {struct} of sumi.h holds: every member may be left out."""')
-    for kind, member, _, comment in header.structs[struct]:
+    for kind, member, _, comment in members:
         kind = python_type(kind, header)
-        counted = member.endswith("_count") and member[:-6] + "s" in counts
-        if member == "size" or counted or kind is None or (struct, member) in PARAMETERS:
+        if member == "size" or member in counts or kind is None or (struct, member) in PARAMETERS:
             continue
         out(f"    {in_python(member)}: {kind}")
         lines = documented(comment)
@@ -164,7 +166,7 @@ def write(header, out):
     out('"""What sumi.h declares. Written by make_abi.py from the header; not to be changed by hand."""')
     out("from __future__ import annotations")
     out("from ctypes import CDLL, CFUNCTYPE, POINTER, Structure")
-    out("from ctypes import c_bool, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_ubyte, c_uint64, c_void_p")
+    out("from ctypes import c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_ubyte, c_uint64, c_void_p")
     out("from enum import IntEnum")
     out("from typing import Any, Sequence, TypedDict")
     out("from ._types import ImageLike, Text")
@@ -200,7 +202,8 @@ def write(header, out):
     out("}\n\n\ndef declare(library: CDLL) -> None:")
     out('    """Gives the library\'s functions their types."""')
     for result, name, text in header.functions:
-        out(f"    library.{name}.restype = {ctype(result, header)}")
+        owned = result.strip() == "char *"  # its address is wanted, to free it
+        out(f"    library.{name}.restype = {'c_void_p' if owned else ctype(result, header)}")
         out(f"    library.{name}.argtypes = [{', '.join(arguments(text, header))}]")
 
 

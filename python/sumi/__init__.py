@@ -17,8 +17,8 @@ Stopped. What the library has to say comes as SumiWarning, by warnings, and in t
 from ._abi import Control, EvaluationOptions, ModelOptions, Options, UpscaleOptions, UpscalerOptions
 from ._errors import DeviceError, Error, FileError, NotFinite, OutOfMemory, Stopped, UsageError
 from ._files import convert, devices, families, guidances, hash, info, init, merge, samplers, schedules, types, version
-from ._model import Evaluation, Model, Request, Session
-from ._picture import Picture, grid, read_parameters
+from ._model import Evaluation, Model, PromptReading, Request, Session
+from ._picture import Attention, Picture, grid, parameters_of, read_parameters
 from ._stream import Stream
 from ._training import Training, TrainingOption, TrainingStep, train, training_options
 from ._types import ImageLike, Text
@@ -26,8 +26,8 @@ from ._upscaler import Upscaler
 from ._watch import Cancel, Step, SumiWarning
 
 __version__ = version()
-__all__ = ["Cancel", "Control", "DeviceError", "Error", "Evaluation", "EvaluationOptions", "FileError", "ImageLike",
-    "Model", "ModelOptions", "NotFinite", "Options", "OutOfMemory", "Picture", "Request", "Session", "Step", "Stopped",
+__all__ = ["Attention", "Cancel", "Control", "DeviceError", "Error", "Evaluation", "EvaluationOptions", "FileError", "ImageLike",
+    "Model", "ModelOptions", "NotFinite", "Options", "OutOfMemory", "Picture", "PromptReading", "Request", "Session", "Step", "Stopped",
     "Stream", "SumiWarning", "Text", "Training", "TrainingOption", "TrainingStep", "UpscaleOptions", "Upscaler",
     "UpscalerOptions", "UsageError", "convert", "devices", "families", "grid", "guidances", "hash", "info", "init",
-    "merge", "read_parameters", "samplers", "schedules", "train", "training_options", "types", "version"]
+    "merge", "parameters_of", "read_parameters", "samplers", "schedules", "train", "training_options", "types", "version"]

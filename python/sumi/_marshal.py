@@ -28,15 +28,15 @@ def struct(kind: Type[ctypes.Structure], values: Mapping[str, object], keep: Lis
     made = kind()
     getattr(library, _abi.DEFAULTS[kind])(ctypes.byref(made), ctypes.sizeof(made))
     types: Dict[str, Any] = {name: of for name, of, *_ in kind._fields_}
+    counts = _counts(types)
     for key, value in values.items():
         name = key[:-1] if key.endswith("_") else key
-        if name not in types or name in ("size", "listener", "cancel") or name.endswith("_count"):
+        if name not in types or name in ("size", "listener", "cancel", *counts.values()):
             near = difflib.get_close_matches(name, types, 1)
             raise TypeError(f"no option {key!r}" + (f": did you mean {near[0]!r}?" if near else ""))
         if value is None:
             continue
-        count = name[:-1] + "_count"
-        if count in types:
+        if name in counts:
             if isinstance(value, (str, bytes, os.PathLike, Mapping)):
                 raise TypeError(f"{key} is {value!r}, expected a list")
             items = list(value)  # type: ignore[call-overload]
@@ -44,10 +44,18 @@ def struct(kind: Type[ctypes.Structure], values: Mapping[str, object], keep: Lis
             array = (element * len(items))(*(_convert(item, element, key, keep) for item in items))
             keep.append(array)
             setattr(made, name, ctypes.cast(array, types[name]))
-            setattr(made, count, len(items))
+            setattr(made, counts[name], len(items))
         else:
             setattr(made, name, _convert(value, types[name], key, keep))
     return made
+
+
+def _counts(types: Mapping[str, Any]) -> Dict[str, str]:
+    """Members that are arrays, and those that say how many they hold, which stand behind them."""
+    names = list(types)
+    arrays = [n for n, of in types.items() if issubclass(of, ctypes._Pointer)
+        and (of._type_ is ctypes.c_char_p or issubclass(of._type_, ctypes._Pointer))]
+    return {name: names[names.index(name) + 1] for name in arrays}
 
 
 def _convert(value: Any, kind: Any, name: str, keep: List[object]) -> Any:

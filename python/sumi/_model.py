@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 from . import _abi
 from ._abi import EvaluationOptions, ModelOptions, Options
-from ._errors import UsageError
+from ._errors import UsageError, raise_if
 from ._library import FOLDER, Handle, library
 from ._marshal import struct, text
 from ._picture import Picture
@@ -39,6 +39,18 @@ class Evaluation:
     table: str
     figures: Dict[str, Any]
     grid: Optional[Picture]
+
+
+@dataclass(frozen=True)
+class PromptReading:
+    """How a model reads a prompt."""
+
+    tokens: int
+    """Of the text; where AND parts prompts, of the longest."""
+    room: int
+    """Tokens that fit into the chunks which it takes, 75 to a chunk, or into the one piece that T5 reads."""
+    parts: List[Tuple[str, float]]
+    """Each stretch of text that has one weight, in order, without brackets, weights and escapes; and its weight."""
 
 
 class Model:
@@ -101,6 +113,20 @@ class Model:
             return Evaluation(found.contents.table.decode(), json.loads(found.contents.json), grid)
         finally:
             library.sumi_evaluation_free(found)
+
+    def read_prompt(self, prompt: str) -> PromptReading:
+        """How it reads a prompt in the first step, LoRAs left out."""
+        error, tokens, room, parts = _abi.sumi_error(), ctypes.c_int(), ctypes.c_int(), []
+        data = text(prompt, "prompt")
+
+        def each(context: Any, part: Any, length: int, weight: float) -> None:
+            parts.append((ctypes.string_at(part, length).decode("utf-8", "replace"), weight))
+
+        with self._handle.use() as pointer:
+            library.sumi_prompt_read(pointer, data, ctypes.byref(tokens), ctypes.byref(room), _abi.sumi_prompt_fn(each), None,
+                ctypes.byref(error))
+        raise_if(error)
+        return PromptReading(tokens.value, room.value, parts)
 
     def close(self) -> None:
         """Frees it and its sessions. UsageError while one of them is at work. It may be closed again."""

@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Where the words of the option attention_words are heard: a map for each, of `height` rows of `width` numbers. 0 … 1:
+    how much of its attention to the words a place gives to this one's tokens."""
+
+    count: int
+    height: int
+    width: int
+    """The latent's size: 1/8 of the picture's for most models."""
+    values: bytes
+    """count · height · width float32."""
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """A new array, float32 of shape (count, height, width)."""
+        import numpy as np
+
+        return np.frombuffer(self.values, np.float32).reshape(self.count, self.height, self.width).copy()
+
+
+@dataclass(frozen=True)
 class Picture:
     """Pixels of 8 bits, with what they were made of. It does not change and holds memory of its own."""
 
@@ -31,6 +50,9 @@ class Picture:
     """What it was drawn from; -1: it was not."""
     parameters: Optional[str] = None
     """How it was made, as A1111 writes it into files, or ComfyUI's graph; None: unknown. See read_parameters()."""
+
+    attention: Optional[Attention] = None
+    """Where words are heard, where attention_words asked for it."""
 
     def __post_init__(self) -> None:
         positions = self.width * self.height
@@ -138,6 +160,12 @@ class Picture:
 
         return np.frombuffer(self.pixels, np.uint8).reshape(self.height, self.width, 3).copy()
 
+    def attention_over(self, map: int) -> Picture:
+        """The picture with one of its maps over it: from dark blue where the word is heard least, over red and orange, to
+        light yellow where it is heard most."""
+        error, image = _abi.sumi_error(), self._struct()
+        return Picture._take(library.sumi_image_attention(ctypes.byref(image), map, ctypes.byref(error)), error)
+
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         return self.encode()
@@ -154,6 +182,10 @@ class Picture:
         image.pixels = ctypes.cast(ctypes.c_char_p(self.pixels), bytes_of)
         if self.alpha is not None:
             image.alpha = ctypes.cast(ctypes.c_char_p(self.alpha), bytes_of)
+        if self.attention is not None:
+            maps = self.attention
+            image.attention_count, image.attention_height, image.attention_width = maps.count, maps.height, maps.width
+            image.attention = ctypes.cast(ctypes.c_char_p(maps.values), ctypes.POINTER(ctypes.c_float))
         if self.parameters is not None:
             image.parameters = text(self.parameters, "parameters")
         return image
@@ -162,9 +194,13 @@ class Picture:
     def _copy(cls, pointer: Any) -> Picture:
         image = pointer.contents
         positions = image.width * image.height
+        maps = None
+        if image.attention:
+            shape = image.attention_count, image.attention_height, image.attention_width
+            maps = Attention(*shape, ctypes.string_at(image.attention, 4 * shape[0] * shape[1] * shape[2]))
         return cls(image.width, image.height, ctypes.string_at(image.pixels, 3 * positions),
             ctypes.string_at(image.alpha, positions) if image.alpha else None, image.seed,
-            image.parameters.decode("utf-8", "replace") if image.parameters else None)
+            image.parameters.decode("utf-8", "replace") if image.parameters else None, maps)
 
     @classmethod
     def _take(cls, pointer: Any, error: _abi.sumi_error) -> Picture:
@@ -184,6 +220,17 @@ def grid(pictures: Sequence[ImageLike], columns: int, gap: int = 4) -> Picture:
     structs = [p._struct() for p in whole]
     array = (ctypes.POINTER(_abi.sumi_image) * count)(*map(ctypes.pointer, structs))
     return Picture._take(library.sumi_image_grid(array, count, columns, gap, ctypes.byref(error)), error)
+
+
+def parameters_of(path: Text) -> str:
+    """The parameters of a picture file, without decoding its pixels: "" where it has none."""
+    error = _abi.sumi_error()
+    found = library.sumi_image_parameters(text(path, "path"), None, None, ctypes.byref(error))
+    raise_if(error)
+    try:
+        return ctypes.string_at(found).decode("utf-8", "replace")
+    finally:
+        library.sumi_free(found)
 
 
 def read_parameters(parameters: str) -> Dict[str, str]:

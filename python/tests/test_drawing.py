@@ -209,6 +209,26 @@ def test_a_session_keeps_its_model(tiny):
     assert handle() is None
 
 
+def test_attention(session):
+    plain = session.generate("smiling cat", **SHORT)
+    heard = session.generate("smiling cat", attention_words=["cat", "smiling"], **SHORT)
+    assert heard.pixels == plain.pixels and plain.attention is None
+    assert (heard.attention.count, heard.attention.height, heard.attention.width) == (2, 8, 8)
+    over = heard.attention_over(1)
+    assert over.width == 64 and over.pixels != heard.pixels != heard.attention_over(0).pixels
+    with pytest.raises(sumi.UsageError):
+        heard.attention_over(2)
+    np = pytest.importorskip("numpy")
+    maps = heard.attention.numpy()
+    assert maps.shape == (2, 8, 8) and maps.dtype == np.float32 and 0 <= maps.min() < maps.max() <= 1
+
+
+def test_prompts_are_read(emoji):
+    read = emoji.read_prompt("a (smiling:1.5) cat")
+    assert [part.strip() for part, _ in read.parts] == ["a", "smiling", "cat"] and read.parts[1][1] == 1.5
+    assert 2 < read.tokens < read.room
+
+
 @pytest.mark.filterwarnings("ignore::sumi.SumiWarning")
 def test_control(tiny, goldens, program, photo, tmp_path):
     net = goldens / "controlnet/sd1.safetensors"

@@ -16,6 +16,7 @@ def test_files(picture, tmp_path):
         assert (again.width, again.height, again.parameters) == (3, 2, picture.parameters)
         assert sumi.Picture.decode((tmp_path / name).read_bytes()) == again
     assert sumi.Picture.read(tmp_path / "x.png").pixels == picture.pixels
+    assert sumi.parameters_of(tmp_path / "x.png") == picture.parameters
     assert sumi.Picture.decode(picture.encode("webp", 100)).pixels == picture.pixels
     assert len(picture.encode("jpeg", 10)) < len(picture.encode("jpeg", 100))
     assert picture._repr_png_() == (tmp_path / "x.png").read_bytes()
