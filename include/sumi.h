@@ -204,6 +204,12 @@ SUMI_API char *sumi_image_parameters(const char *path, int *width, int *height, 
 /* Pictures in rows of `columns`, on white, `gap` pixels between them; smaller ones stand in the middle of their cells.
  * NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int count, int columns, int gap, sumi_error *e);
+/* The picture at another size, resampled as Pillow's Lanczos does it; its seed and parameters are kept, its alpha is
+ * not. NULL: it failed. Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_resize(const sumi_image *image, int width, int height, sumi_error *e);
+/* White edges on black, as OpenCV's Canny() finds them: they begin where the gradient is above `high` and go on while it
+ * is above `low`, 0 <= low <= high; 100 and 200 are usual. NULL: it failed. Free with sumi_image_free(). */
+SUMI_API sumi_image *sumi_image_edges(const sumi_image *image, int low, int high, sumi_error *e);
 /* The picture with map `map` of image->attention over it: from dark blue where the word is heard least, over red and
  * orange, to light yellow where it is heard most. NULL: it failed, or there is no such map. Free with
  * sumi_image_free(). */

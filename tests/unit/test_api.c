@@ -99,6 +99,31 @@ static void a_picture_without_pixels_is_refused(void **state)
 	sumi_close(m);
 }
 
+static void a_picture_is_resized_and_its_edges_are_found(void **state)
+{
+	sumi_error e = { 0 };
+	sumi_image *p = sumi_image_new(32, 16, NULL, &e);
+	(void)state;
+	assert_non_null(p);
+	for (int y = 0; y < 16; y++) memset(p->pixels + 3 * (32 * y + 16), 255, 48); /* black, white from column 16 on */
+	p->seed = 5;
+	sumi_image *small = sumi_image_resize(p, 8, 4, &e), *edges = sumi_image_edges(p, 100, 200, &e);
+	assert_non_null(small);
+	assert_non_null(edges);
+	assert_int_equal(small->width, 8);
+	assert_int_equal(small->height, 4);
+	assert_int_equal(small->seed, 5);
+	assert_int_equal(small->pixels[0], 0);
+	assert_int_equal(small->pixels[3 * 7], 255);
+	int white = 0;
+	for (int x = 0; x < 32; x++) white += edges->pixels[3 * (32 * 8 + x)] == 255;
+	assert_int_equal(white, 1);
+	assert_true(edges->pixels[3 * (32 * 8 + 15)] == 255 || edges->pixels[3 * (32 * 8 + 16)] == 255);
+	sumi_image_free(p);
+	sumi_image_free(small);
+	sumi_image_free(edges);
+}
+
 static void a_cancel_stops_a_call(void **state)
 {
 	sumi_error e = { 0 };
@@ -153,6 +178,7 @@ int main(void)
 		cmocka_unit_test(a_struct_says_its_size),
 		cmocka_unit_test(pictures_go_to_memory_and_back),
 		cmocka_unit_test(a_picture_without_pixels_is_refused),
+		cmocka_unit_test(a_picture_is_resized_and_its_edges_are_found),
 		cmocka_unit_test(a_cancel_stops_a_call),
 		cmocka_unit_test(what_comes_of_a_failure_is_harmless),
 		cmocka_unit_test(names_are_listed),

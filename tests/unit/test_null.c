@@ -192,6 +192,27 @@ static bool try_image_grid(void)
 	sumi_error e = { 0 };
 	return !sumi_image_grid(good, 2, 2, INT_MAX, &e) && e.status;
 }
+static bool try_image_resize(void)
+{
+	sumi_image p = picture();
+	REFUSED(!sumi_image_resize(NULL, 2, 2, e));
+	REFUSED(!sumi_image_resize(&p, 0, 2, e));
+	REFUSED(!sumi_image_resize(&p, 2, -1, e));
+	REFUSED(!sumi_image_resize(&p, INT_MAX, INT_MAX, e));
+	p.pixels = NULL;
+	REFUSED(!sumi_image_resize(&p, 2, 2, e));
+	return true;
+}
+static bool try_image_edges(void)
+{
+	sumi_image p = picture();
+	REFUSED(!sumi_image_edges(NULL, 100, 200, e));
+	REFUSED(!sumi_image_edges(&p, 200, 100, e));
+	REFUSED(!sumi_image_edges(&p, -1, 100, e));
+	p.width = 0;
+	REFUSED(!sumi_image_edges(&p, 100, 200, e));
+	return true;
+}
 static bool try_image_attention(void)
 {
 	float map[4] = { 0 };
@@ -588,6 +609,8 @@ static const struct row {
 	{ "sumi_image_encode", try_image_encode },
 	{ "sumi_image_free", try_image_free },
 	{ "sumi_image_grid", try_image_grid },
+	{ "sumi_image_resize", try_image_resize },
+	{ "sumi_image_edges", try_image_edges },
 	{ "sumi_image_attention", try_image_attention },
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
