@@ -12,7 +12,7 @@
 
 typedef struct settings {
 	text_list models, hosts;
-	const char *folder, *listen, *key_file, *gallery;
+	const char *folder, *listen, *key_file, *controls, *upscalers, *gallery;
 	model_settings components;
 	machine_settings machine;
 	long long most, body;
@@ -26,6 +26,10 @@ static const option table[] = {
 	{ .name = "model", .letter = 'm', .kind = TEXTS, AT(models), .argument = "FILE",
 	    .help = "a model to draw with; several may be given (the one that ships with Sumi)" },
 	{ .name = "models", .kind = TEXT, AT(folder), .argument = "DIR", .help = "all models in this folder too" },
+	{ .name = "control-net-dir", .kind = TEXT, AT(controls), .argument = "DIR",
+	    .help = "control networks that requests may name" },
+	{ .name = "upscale-model-dir", .kind = TEXT, AT(upscalers), .argument = "DIR",
+	    .help = "networks that enlarge, which requests may name" },
 	{ .name = "listen", .kind = TEXT, AT(listen), .argument = "ADDRESS:PORT", .standard = "127.0.0.1:7860",
 	    .help = "where clients connect; :7860 is every address of this machine" },
 	{ .name = "host", .kind = TEXTS, AT(hosts), .argument = "NAME",
@@ -110,12 +114,19 @@ int command_serve(int argc, char **argv)
 		.open = model_options(&s.components, &s.machine, NULL),
 		.most = (int)s.most,
 		.idle_seconds = 60 * s.idle };
-	server_options http = { .address = s.listen,
+	server_options http = {
+		.address = s.listen,
 		.hosts = s.hosts.item,
 		.host_count = s.hosts.count,
 		.most_body = s.body,
 		.quiet = s.quiet,
-		.gallery = s.gallery };
+		.gallery = s.gallery,
+		.vae = s.components.vae,
+		.folders = { [LORAS] = s.components.lora_folder,
+		    [WORDS] = s.components.embedding_folder,
+		    [CONTROLS] = s.controls,
+		    [UPSCALERS] = s.upscalers },
+	};
 	if (!s.models.count && !s.folder) {
 		if (!find_model(NULL, shipped, sizeof shipped)) return 3;
 		s.models.item[0] = shipped;

@@ -32,7 +32,7 @@ int a1111_find_model(server *s, const char *title, problem *p)
 
 /* ── reading ── */
 
-static bool is_off(const json_t *v)
+bool a1111_is_off(const json_t *v)
 {
 	return !v || json_is_null(v) || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0) ||
 	       (json_is_string(v) && (!*json_string_value(v) || !strcmp(json_string_value(v), "None"))) ||
@@ -48,7 +48,7 @@ static void refuse_fields(const json_t *o, const refused_field *f, problem *p)
 {
 	for (; f->name; f++) {
 		const json_t *v = json_object_get(o, f->name);
-		if (!is_off(v) && !(json_is_number(v) && json_number_value(v) == f->off))
+		if (!a1111_is_off(v) && !(json_is_number(v) && json_number_value(v) == f->off))
 			problem_set(p, 422, f->name, "%s is not done by this server", f->name);
 	}
 }
@@ -56,13 +56,27 @@ static void refuse_fields(const json_t *o, const refused_field *f, problem *p)
 static void refuse_what_is_not_done(const json_t *o, bool from_picture, problem *p)
 {
 	static const refused_field always[] = { { "restore_faces", 0 }, { "tiling", 0 }, { "script_name", 0 },
-		{ "script_args", 0 }, { "alwayson_scripts", 0 }, { "styles", 0 }, { "s_churn", 0 }, { "s_tmin", 0 },
-		{ "s_min_uncond", 0 }, { "infotext", 0 }, { "disable_extra_networks", 0 }, { "seed_resize_from_h", -1 },
-		{ "seed_resize_from_w", -1 }, { NULL, 0 } };
+		{ "script_args", 0 }, { "styles", 0 }, { "s_churn", 0 }, { "s_tmin", 0 }, { "s_min_uncond", 0 },
+		{ "infotext", 0 }, { "disable_extra_networks", 0 }, { "seed_resize_from_h", -1 }, { "seed_resize_from_w", -1 },
+		{ NULL, 0 } };
 	static const refused_field of_img2img[] = { { "enable_hr", 0 }, { "latent_mask", 0 },
 		{ "initial_noise_multiplier", 1 }, { NULL, 0 } };
 	refuse_fields(o, always, p);
 	if (from_picture) refuse_fields(o, of_img2img, p);
+}
+
+void a1111_choice(const json_t *o, const char *name, const char *const *names, int64_t *value, problem *p)
+{
+	const char *text = json_string_value(json_object_get(o, name));
+	int count = 0, found = -1;
+	for (; names[count]; count++)
+		if (text && !strcasecmp(names[count], text)) found = count;
+	if (text && found < 0)
+		problem_set(p, 422, name, "%s is '%.60s', expected '%s' or another of %d", name, text, names[0], count);
+	else if (text)
+		*value = found;
+	else
+		field_integer(o, name, 0, count - 1, value, p);
 }
 
 /* true or 1, false or 0: clients write both. */
@@ -82,6 +96,7 @@ static void read_overrides(server *s, const json_t *o, job *j, problem *p)
 	const json_t *settings = json_object_get(o, "override_settings");
 	const char *name;
 	json_t *value;
+	j->options.clip_skip = server_clip_skip(s);
 	json_object_foreach((json_t *)(uintptr_t)settings, name, value)
 	{
 		if (!strcmp(name, "sd_model_checkpoint") && json_is_string(value)) {
@@ -90,12 +105,8 @@ static void read_overrides(server *s, const json_t *o, job *j, problem *p)
 			j->model = i < 0 ? NULL : strdup(queue_model_name(server_queue(s), i));
 			if (!j->model) problem_set(p, 503, "", "out of memory");
 		} else if (!strcmp(name, "CLIP_stop_at_last_layers")) {
-			int64_t skip = 0;
-			field_integer(settings, name, 1, 12, &skip, p);
-			j->options.clip_skip = (int)skip;
-		} else if (!is_off(value) &&
-		           (strcmp(name, "sd_vae") ||
-		               strcmp(json_string_value(value) ? json_string_value(value) : "", "Automatic"))) {
+			j->options.clip_skip = a1111_clip_skip(settings, p);
+		} else if (!strcmp(name, "sd_vae") ? !a1111_is_our_vae(s, value) : !a1111_is_off(value)) {
 			problem_set(p, 422, "override_settings", "the setting %.100s is not known to this server", name);
 		}
 	}
@@ -161,7 +172,7 @@ static void read_numbers(const json_t *o, job *j, problem *p)
 }
 
 /* "Hires. fix". */
-static void read_second_pass(const json_t *o, sumi_options *d, problem *p)
+static void read_second_pass(server *s, const json_t *o, sumi_options *d, problem *p)
 {
 	static const refused_field not_done[] = { { "hr_resize_x", 0 }, { "hr_resize_y", 0 }, { "hr_prompt", 0 },
 		{ "hr_negative_prompt", 0 }, { "firstphase_width", 0 }, { "firstphase_height", 0 }, { NULL, 0 } };
@@ -176,7 +187,7 @@ static void read_second_pass(const json_t *o, sumi_options *d, problem *p)
 	refuse_fields(o, not_done, p);
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
 		const json_t *v = json_object_get(o, same[i][0]);
-		if (!is_off(v) && (!json_is_string(v) || strcmp(json_string_value(v), same[i][1])))
+		if (!a1111_is_off(v) && (!json_is_string(v) || strcmp(json_string_value(v), same[i][1])))
 			problem_set(p, 422, same[i][0], "%s is not done by this server", same[i][0]);
 	}
 	field_number(o, "hr_scale", 1, 8, &scale, p);
@@ -186,9 +197,10 @@ static void read_second_pass(const json_t *o, sumi_options *d, problem *p)
 	d->hires_scale = scale;
 	d->hires_strength = strength;
 	d->hires_steps = (int)steps;
-	const char *known = a1111_find_upscaler(upscaler); /* never as it is given: it might be a path */
-	if (known && !job_text(&d->hires_upscaler, known)) problem_set(p, 503, "", "out of memory");
-	if (!known)
+	char known[4096]; /* never as it is given: it might be a path */
+	bool found = a1111_find_upscaler(s, upscaler, known);
+	if (found && !job_text(&d->hires_upscaler, known)) problem_set(p, 503, "", "out of memory");
+	if (!found)
 		problem_set(p, 422, "hr_upscaler",
 		    "no upscaler '%.60s'; GET /sdapi/v1/latent-upscale-modes and /sdapi/v1/upscalers list them", upscaler);
 }
@@ -322,6 +334,8 @@ static void answer_pictures(const request *r, const job *j, reply *y)
 	}
 	if (asked && json_object_get(asked, "init_images")) json_object_set_new(asked, "init_images", json_null());
 	if (asked && json_object_get(asked, "mask")) json_object_set_new(asked, "mask", json_null());
+	if (asked && json_object_get(asked, "alwayson_scripts"))
+		json_object_set_new(asked, "alwayson_scripts", json_object());
 	if (asked) json_object_set_new(asked, "seed", json_integer(j->options.seed));
 	json_t *info = info_of(j);
 	reply_json(y, 200,
@@ -346,7 +360,8 @@ job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p)
 		if (from_picture)
 			read_pictures(body, j, p);
 		else
-			read_second_pass(body, &j->options, p);
+			read_second_pass(s, body, &j->options, p);
+		a1111_read_scripts(s, body, j, p);
 	}
 	if (!p->status) return j;
 	job_free(j);

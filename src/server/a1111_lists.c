@@ -92,85 +92,108 @@ void a1111_models(server *s, request *r, reply *y)
 
 void a1111_refresh(server *s, request *r, reply *y)
 {
-	(void)s;
+	problem p = { 0 };
+	sumi_error e = { 0 };
 	(void)r;
-	reply_json(y, 200, json_null());
+	if (queue_refresh(server_queue(s), &e)) {
+		reply_json(y, 200, json_null());
+		return;
+	}
+	problem_of(&p, &e);
+	a1111_refuse(y, &p);
 }
 
+void a1111_unload(server *s, request *r, reply *y)
+{
+	(void)r;
+	queue_unload(server_queue(s));
+	reply_json(y, 200, json_object());
+}
+
+void a1111_reload(server *s, request *r, reply *y)
+{
+	(void)s;
+	(void)r;
+	reply_json(y, 200, json_object()); /* the next request loads what it needs */
+}
+
+/* All models are decoded by --vae where it is given. */
 void a1111_vaes(server *s, request *r, reply *y)
 {
-	(void)s;
+	const char *vae = server_vae(s);
 	(void)r;
-	reply_json(y, 200, json_array());
+	reply_json(y, 200, vae ? json_pack("[{s:s, s:s}]", "model_name", vae, "filename", vae) : json_array());
 }
 
-/* Each is in one of two lists: A1111's page joins them. Networks' files are not offered: a request names no path. */
-static const char *const by_latent[] = { "Latent", "Latent (nearest-exact)" }, *const by_pixels[] = { "Lanczos" };
-enum { BY_LATENT = sizeof by_latent / sizeof *by_latent, BY_PIXELS = sizeof by_pixels / sizeof *by_pixels };
-
-const char *a1111_find_upscaler(const char *name)
+void a1111_scripts(server *s, request *r, reply *y)
 {
-	for (int i = 0; i < BY_LATENT + BY_PIXELS; i++) {
-		const char *known = i < BY_LATENT ? by_latent[i] : by_pixels[i - BY_LATENT];
-		if (!strcasecmp(known, name)) return known;
-	}
-	return NULL;
-}
-
-void a1111_latent_upscalers(server *s, request *r, reply *y)
-{
-	json_t *list = json_array();
 	(void)s;
 	(void)r;
-	for (int i = 0; i < BY_LATENT; i++) json_array_append_new(list, json_pack("{s:s}", "name", by_latent[i]));
-	reply_json(y, 200, list);
-}
-
-void a1111_upscalers(server *s, request *r, reply *y)
-{
-	json_t *list = json_array();
-	(void)s;
-	(void)r;
-	for (int i = 0; i < BY_PIXELS; i++)
-		json_array_append_new(list, json_pack("{s:s, s:n, s:n, s:n, s:i}", "name", by_pixels[i], "model_name",
-		                                "model_path", "model_url", "scale", 4));
-	reply_json(y, 200, list);
+	reply_json(y, 200, json_pack("{s:[s], s:[s]}", "txt2img", "controlnet", "img2img", "controlnet"));
 }
 
 /* ── settings ── */
 
-void a1111_options(server *s, request *r, reply *y)
+static json_t *settings_of(server *s)
 {
 	queue_status q;
-	(void)r;
 	queue_lock(server_queue(s));
 	queue_report(server_queue(s), &q);
 	queue_unlock(server_queue(s));
 	json_t *entry = model_entry(server_queue(s), queue_find_model(server_queue(s), q.model));
-	reply_json(y, 200,
-	    json_pack("{s:O, s:s, s:i, s:b}", "sd_model_checkpoint", json_object_get(entry, "title"), "sd_vae", "Automatic",
-	        "CLIP_stop_at_last_layers", 1, "send_seed", 1));
+	int skip = server_clip_skip(s);
+	json_t *o = json_pack("{s:O, s:n, s:s, s:i, s:s, s:b}", "sd_model_checkpoint", json_object_get(entry, "title"),
+	    "sd_checkpoint_hash", "sd_vae", server_vae(s) ? server_vae(s) : "Automatic", "CLIP_stop_at_last_layers",
+	    skip ? skip : 1, "samples_format", "png", "send_seed", 1);
 	json_decref(entry);
+	return o;
 }
 
+void a1111_options(server *s, request *r, reply *y)
+{
+	(void)r;
+	reply_json(y, 200, settings_of(s));
+}
+
+int a1111_clip_skip(const json_t *settings, problem *p)
+{
+	int64_t skip = 1;
+	field_integer(settings, "CLIP_stop_at_last_layers", 1, 12, &skip, p);
+	return skip > 1 ? (int)skip : 0;
+}
+
+bool a1111_is_our_vae(const server *s, const json_t *name)
+{
+	const char *text = json_string_value(name);
+	if (a1111_is_off(name)) return true;
+	return text && (!strcmp(text, "Automatic") || (server_vae(s) && !strcmp(text, server_vae(s))));
+}
+
+/* Some clients send back all that they were given: what stays as it is is no mistake. */
 void a1111_set_options(server *s, request *r, reply *y)
 {
 	problem p = { 0 };
 	const char *name;
-	json_t *value;
-	int model = -1;
+	json_t *value, *now = settings_of(s);
+	int model = -1, skip = server_clip_skip(s);
+	if (!r->json) problem_set(&p, 422, "", "the body is missing: a JSON object");
 	json_object_foreach(r->json, name, value)
 	{
+		if (json_equal(value, json_object_get(now, name)) && json_object_get(now, name)) continue;
 		if (!strcmp(name, "sd_model_checkpoint") && json_is_string(value))
 			model = a1111_find_model(s, json_string_value(value), &p);
-		else
+		else if (!strcmp(name, "CLIP_stop_at_last_layers"))
+			skip = a1111_clip_skip(r->json, &p);
+		else if (strcmp(name, "sd_vae") || !a1111_is_our_vae(s, value))
 			problem_set(&p, 422, name, "the setting %.100s is not known to this server", name);
 	}
+	json_decref(now);
 	if (p.status) {
 		a1111_refuse(y, &p);
 		return;
 	}
 	if (model >= 0) queue_use(server_queue(s), model);
+	server_set_clip_skip(s, skip);
 	reply_json(y, 200, json_null());
 }
 

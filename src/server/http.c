@@ -38,6 +38,7 @@ struct server {
 	bool loopback;
 	int port;
 	double started;
+	atomic_int clip_skip;
 	pthread_mutex_t lock; /* of the rest */
 	int requests;         /* that are being received or answered */
 	kept kept[KEPT];
@@ -47,6 +48,16 @@ struct server {
 queue *server_queue(server *s) { return s->queue; }
 const char *server_gallery(const server *s) { return s->o.gallery; }
 double server_started(const server *s) { return s->started; }
+const char *server_folder(const server *s, folder_kind which) { return s->o.folders[which]; }
+int server_clip_skip(server *s) { return atomic_load(&s->clip_skip); }
+void server_set_clip_skip(server *s, int skip) { atomic_store(&s->clip_skip, skip); }
+
+const char *server_vae(const server *s)
+{
+	const char *slash = s->o.vae ? strrchr(s->o.vae, '/') : NULL;
+	return slash ? slash + 1 : s->o.vae;
+}
+
 int server_port(const server *s) { return s->port; }
 
 /* ── replies ── */
@@ -478,7 +489,9 @@ server *server_start(const server_options *o, queue *q, sumi_error *e)
 		failure(e, SUMI_NO_MEMORY, "server", "out of memory");
 		return NULL;
 	}
-	*s = (server){ .queue = q, .o = *o, .started = seconds_now() };
+	s->queue = q;
+	s->o = *o;
+	s->started = seconds_now();
 	pthread_mutex_init(&s->lock, NULL);
 	if (listen_at(s, o->address, e)) return s;
 	server_stop(s);

@@ -2,6 +2,7 @@
 #ifndef SUMI_SERVER_HTTP_H
 #define SUMI_SERVER_HTTP_H
 #include "base/buffer.h"
+#include "server/folders.h"
 #include "server/jobs.h"
 #include <jansson.h>
 #include <microhttpd.h>
@@ -61,6 +62,10 @@ void wait_for_change(server *s, const request *r, job *j);
 queue *server_queue(server *s);
 const char *server_gallery(const server *s); /* the folder where the page's pictures are kept; NULL: nowhere */
 double server_started(const server *s);
+const char *server_folder(const server *s, folder_kind which); /* NULL: there is none */
+const char *server_vae(const server *s);                       /* its file's name; NULL: models have their own */
+int server_clip_skip(server *s);                               /* of A1111's settings; 0: as the model has it */
+void server_set_clip_skip(server *s, int skip);
 /* Keeps a copy of a file for an hour or until 64 newer ones are there; its name goes to `name`. False: no memory. */
 bool server_keep(server *s, const char *ending, const void *bytes, size_t count, char name[48]);
 bool server_kept(server *s, const char *name, buffer *copy); /* false: not there any more */
@@ -70,9 +75,11 @@ typedef struct server_options {
 	const char *key;          /* clients must give it; NULL: none */
 	const char *const *hosts; /* further names by which clients may call this server */
 	int host_count;
-	long long most_body; /* bytes of a request */
-	bool quiet;          /* no log */
-	const char *gallery; /* folder where the pictures that the page draws are kept; NULL: nowhere */
+	long long most_body;          /* bytes of a request */
+	const char *folders[FOLDERS]; /* NULL: none */
+	const char *vae;              /* the autoencoder of all models; NULL: their own */
+	bool quiet;                   /* no log */
+	const char *gallery;          /* folder where the pictures that the page draws are kept; NULL: nowhere */
 } server_options;
 
 /* Answers in threads of its own from here on. NULL: it failed. */

@@ -14,9 +14,10 @@ struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a job, or the end */
 	pthread_t thread;
-	bool started, stopping;
+	bool started, stopping, unload;
 	model_list models;
 	sumi_model_options open;
+	const char *folder;
 	int most;
 	int in_use, last_drawn; /* models: of jobs that name none; whose session keeps networks */
 	double idle_seconds;
@@ -140,10 +141,10 @@ static void rest(queue *q)
 	double since = seconds_now();
 	bool kept = true;
 	while (!q->first && !q->stopping) {
-		if (q->idle_seconds > 0 && kept && seconds_now() - since >= q->idle_seconds) {
+		if (q->unload || (q->idle_seconds > 0 && kept && seconds_now() - since >= q->idle_seconds)) {
 			models_trim(&q->models, -1);
 			q->status.bytes = 0;
-			kept = false;
+			kept = q->unload = false;
 		}
 		wait_for(q, &q->come, q->idle_seconds > 0 && kept ? q->idle_seconds - (seconds_now() - since) : 3600);
 	}
@@ -238,6 +239,7 @@ queue *queue_new(const queue_options *o, sumi_error *e)
 	queue *q = calloc(1, sizeof *q);
 	if (!q) return e->status = SUMI_NO_MEMORY, NULL;
 	q->open = o->open;
+	q->folder = o->folder;
 	q->most = o->most;
 	q->idle_seconds = o->idle_seconds;
 	pthread_mutex_init(&q->lock, NULL);
@@ -246,7 +248,7 @@ queue *queue_new(const queue_options *o, sumi_error *e)
 	bool fine = true;
 	for (int i = 0; fine && i < o->model_count; i++) fine = models_add(&q->models, o->models[i], e);
 	if (fine && o->folder) fine = models_add_folder(&q->models, o->folder, e);
-	if (fine && !q->models.count) {
+	if (fine && !models_count(&q->models)) {
 		e->status = SUMI_BAD_FILE;
 		snprintf(e->text, sizeof e->text, "%s: no model in this folder", o->folder);
 		fine = false;
@@ -323,6 +325,22 @@ int queue_before(const queue *q, const job *j)
 	return n;
 }
 
+void queue_unload(queue *q)
+{
+	queue_lock(q);
+	q->unload = true;
+	pthread_cond_signal(&q->come);
+	queue_unlock(q);
+}
+
+bool queue_refresh(queue *q, sumi_error *e)
+{
+	queue_lock(q);
+	bool fine = !q->folder || models_add_folder(&q->models, q->folder, e);
+	queue_unlock(q);
+	return fine;
+}
+
 void queue_use(queue *q, int model)
 {
 	queue_lock(q);
@@ -350,7 +368,7 @@ void queue_report(queue *q, queue_status *s)
 	s->model = q->models.list[q->in_use].name;
 }
 
-int queue_model_count(const queue *q) { return q->models.count; }
+int queue_model_count(const queue *q) { return models_count(&q->models); }
 const char *queue_model_name(const queue *q, int i) { return q->models.list[i].name; }
 const char *queue_model_path(const queue *q, int i) { return q->models.list[i].path; }
 int queue_find_model(const queue *q, const char *name) { return models_find(&q->models, name); }

@@ -87,7 +87,11 @@ typedef struct queue_status {
 } queue_status;
 void queue_report(queue *q, queue_status *s); /* between lock and unlock */
 
-/* Models that may be asked for, in the order of their list. They do not change. */
+void queue_unload(queue *q); /* what sessions keep is freed, once nothing is drawn */
+/* Adds the models that were put into the folder since. False: it cannot be read. */
+bool queue_refresh(queue *q, sumi_error *e);
+
+/* Models that may be asked for, in the order of their list: those that are there do not change. */
 int queue_model_count(const queue *q);
 const char *queue_model_name(const queue *q, int i);
 const char *queue_model_path(const queue *q, int i);

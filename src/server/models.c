@@ -14,17 +14,34 @@ static bool no_memory(sumi_error *e)
 	return false;
 }
 
+int models_count(const model_list *l) { return atomic_load(&l->count); }
+
+static bool is_there(const model_list *l, const char *path)
+{
+	for (int i = 0; i < models_count(l); i++)
+		if (!strcmp(l->list[i].path, path)) return true;
+	return false;
+}
+
 bool models_add(model_list *l, const char *path, sumi_error *e)
 {
 	const char *slash = strrchr(path, '/');
-	served_model *more = realloc(l->list, ((size_t)l->count + 1) * sizeof *more);
-	if (!more) return no_memory(e);
-	l->list = more;
-	served_model *m = more + l->count++;
-	*m = (served_model){ .name = strdup(slash && slash[1] ? slash + 1 : path), .path = strdup(path) };
-	if (!m->name || !m->path) return no_memory(e);
-	char *dot = strrchr(m->name, '.');
-	if (dot && dot > m->name) *dot = 0;
+	int i = models_count(l);
+	if (i == MOST_MODELS) {
+		e->status = SUMI_BAD_USAGE;
+		snprintf(e->text, sizeof e->text, "more than %d models", MOST_MODELS);
+		return false;
+	}
+	served_model m = { .name = strdup(slash && slash[1] ? slash + 1 : path), .path = strdup(path) };
+	if (!m.name || !m.path) {
+		free(m.name);
+		free(m.path);
+		return no_memory(e);
+	}
+	char *dot = strrchr(m.name, '.');
+	if (dot && dot > m.name) *dot = 0;
+	l->list[i] = m;
+	atomic_store(&l->count, i + 1);
 	return true;
 }
 
@@ -47,7 +64,7 @@ bool models_add_folder(model_list *l, const char *folder, sumi_error *e)
 	for (int i = 0; i < n; i++) {
 		char path[4096];
 		int length = snprintf(path, sizeof path, "%s/%s", folder, files[i]->d_name);
-		if (fine && length < (int)sizeof path) fine = models_add(l, path, e);
+		if (fine && length < (int)sizeof path && !is_there(l, path)) fine = models_add(l, path, e);
 		free(files[i]);
 	}
 	free(files);
@@ -56,7 +73,7 @@ bool models_add_folder(model_list *l, const char *folder, sumi_error *e)
 
 int models_find(const model_list *l, const char *name)
 {
-	for (int i = 0; i < l->count; i++) {
+	for (int i = 0; i < models_count(l); i++) {
 		const char *slash = strrchr(l->list[i].path, '/'), *file = slash ? slash + 1 : l->list[i].path;
 		if (!strcmp(l->list[i].name, name) || !strcmp(file, name)) return i;
 	}
@@ -91,20 +108,18 @@ bool models_with(model_list *l, int i, const sumi_model_options *o, model_use *u
 
 void models_trim(model_list *l, int but)
 {
-	for (int i = 0; i < l->count; i++)
+	for (int i = 0; i < models_count(l); i++)
 		if (i != but && l->list[i].session) sumi_session_trim(l->list[i].session, 0);
 }
 
 void models_free(model_list *l)
 {
-	for (int i = 0; i < l->count; i++) {
+	for (int i = 0; i < models_count(l); i++) {
 		served_model *m = l->list + i;
 		sumi_session_close(m->session);
 		sumi_close(m->model);
 		free(m->name);
 		free(m->path);
 	}
-	free(l->list);
-	l->list = NULL;
-	l->count = 0;
+	atomic_store(&l->count, 0);
 }

@@ -35,6 +35,9 @@ class Server:
             if found:
                 break
             time.sleep(0.05)
+        if not found:
+            self.log.seek(0)
+            sys.exit("the server does not start: " + self.log.read())
         self.port = int(found.group(1))
 
     def ask(self, method, path, body=None, headers={}, raw=None, timeout=60):
@@ -78,3 +81,12 @@ def make_png(width, height, grey, *more):
 
 def as_text(png):
     return base64.b64encode(png).decode()
+
+
+def form(fields):
+    """A body of multipart/form-data and its headers; bytes are files."""
+    edge = b"----sumi"
+    parts = [b'--%s\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+             % (edge, k.encode(), b'; filename="a.png"' if isinstance(v, bytes) else b"", v if isinstance(v, bytes) else v.encode())
+             for k, v in fields.items()]
+    return b"".join(parts) + b"--%s--\r\n" % edge, {"Content-Type": "multipart/form-data; boundary=" + edge.decode()}

@@ -2,7 +2,7 @@
 pages, clients that leave, many at once, and the end by a signal. Python's own library alone. Prints what differs; exits 1
 if anything does."""
 import base64, http.client, json, os, re, signal, socket, struct, subprocess, tempfile, threading, time
-from client import SUMI, Server, as_text, check, chunks, finish, make_png, wait
+from client import SUMI, Server, as_text, check, chunks, finish, form, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 2, "width": 64, "height": 64, "seed": 7, "sampler_name": "Euler", "cfg_scale": 2}
 LONG = {**SMALL, "steps": 1000, "width": 128, "height": 128}
@@ -41,14 +41,6 @@ def openai(s):
     check("its events", [e[0] for e in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"], events)
     check("its pictures", all(base64.b64decode(json.loads(e[1])["b64_json"])[:4] == b"\x89PNG" for e in events))
     return png
-
-
-def form(fields):
-    edge = b"----sumi"
-    parts = [b'--%s\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
-             % (edge, k.encode(), b'; filename="a.png"' if isinstance(v, bytes) else b"", v if isinstance(v, bytes) else v.encode())
-             for k, v in fields.items()]
-    return b"".join(parts) + b"--%s--\r\n" % edge, {"Content-Type": "multipart/form-data; boundary=" + edge.decode()}
 
 
 def edits(s, png):
@@ -110,7 +102,7 @@ def as_the_program_draws(s, png):
         status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "enable_hr": True, **wrong})
         check(f"refused: {wrong}", status == 422 and answer["detail"][0]["loc"] == ["body", field], answer)
     modes = [x["name"] for path in ("latent-upscale-modes", "upscalers") for x in s.ask("GET", "/sdapi/v1/" + path)[1]]
-    check("upscalers", modes == ["Latent", "Latent (nearest-exact)", "Lanczos"], modes)
+    check("upscalers", modes == ["Latent", "Latent (nearest-exact)", "None", "Lanczos"], modes)
     title = s.ask("GET", "/sdapi/v1/sd-models")[1][0]["title"]
     refined = {**SMALL, "steps": 4, "refiner_checkpoint": title, "refiner_switch_at": 0.5}
     status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", refined)
