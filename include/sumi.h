@@ -341,6 +341,12 @@ typedef struct sumi_options {
 	 * where a word is not in the prompt, with only_masked, and for models without attention to words. */
 	const char *const *attention_words;
 	int attention_count;
+	/* DeepCache (Ma et al. 2023), for U-Nets: "N" or "N:BRANCH". Of every N calls of the network (2 … 1000) the first
+	 * is whole; the others run the blocks 0 … BRANCH (0) on the way down and their partners on the way up alone, on
+	 * what the last whole one had made below. Faster, and another picture. Samplers that call it several times a step
+	 * (Heun) count each call. A refiner's calls are all whole, and maps of attention_words are of whole calls. NULL:
+	 * off. */
+	const char *deep_cache;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

@@ -40,6 +40,7 @@ static const struct {
 	{ "Compute type", "type" },
 	{ "SLG scale", "slg-scale" },
 	{ "FreeU", "freeu" },
+	{ "DeepCache", "deep-cache" },
 	{ "PAG scale", "pag-scale" },
 	{ "PAG layers", "pag-layers" },
 	{ "Skip layers", "skip-layers" },

@@ -20,7 +20,7 @@ typedef struct generate_settings {
 	double blend, variation;
 	double guidance, rescale, skip_from, skip_to, eta, strength;
 	double shift, aesthetic, negative_aesthetic, refiner_start, slg_scale, pag_scale, skip_layer_start, skip_layer_end;
-	const char *pag_layers, *free_u;
+	const char *pag_layers, *free_u, *deep_cache;
 	long long tile_size;
 	const char *mask_fill, *extend, *resize_mode;
 	double mask_blur;

@@ -78,6 +78,8 @@ static const option table[] = {
 	    .help = "… in these blocks: mid, down_1, up_0, … (mid)" },
 	{ .name = "freeu", .kind = TEXT, AT(free_u), .argument = "B1,B2,S1,S2",
 	    .help = "FreeU of a U-Net, e.g. 1.5,1.6,0.9,0.2; v2: or blocks: in front (off)" },
+	{ .name = "deep-cache", .kind = TEXT, AT(deep_cache), .argument = "N[:BRANCH]",
+	    .help = "DeepCache of a U-Net: one step of N is whole, the others run blocks 0 to BRANCH alone (off; 0)" },
 	{ .name = "skip-layers", .kind = TEXT, AT(skip_layers), .argument = "N,N,…",
 	    .help = "skip-layer guidance, for Stable Diffusion 3.5 medium: away from a picture without these blocks (7,8,9)" },
 	{ .name = "slg-scale", .kind = NUMBER, AT(slg_scale), 0, 100, "X", NULL, "how strong it is (2.5 with --skip-layers)" },
@@ -201,7 +203,8 @@ static bool may_differ(const char *name)
 		"guidance-rescale", "guidance-method", "guidance-skip-from", "guidance-skip-to", "sampling-method", "sampler",
 		"scheduler", "schedule", "shift", "eta", "rng", "clip-skip", "strength", "prompt-to", "blend", "variation-seed",
 		"variation-strength", "subseed", "subseed-strength", "slg-scale", "skip-layers", "pag-scale", "pag-layers",
-		"freeu", "zero-negative", "aesthetic-score", "negative-aesthetic-score", "refiner-start", "output" };
+		"freeu", "deep-cache", "zero-negative", "aesthetic-score", "negative-aesthetic-score", "refiner-start",
+		"output" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(name, names[i])) return true;
 	return false;
@@ -259,6 +262,7 @@ static void set_guidance(sumi_options *o, const generate_settings *s)
 	o->pag_scale = s->pag_scale;
 	o->pag_layers = s->pag_layers;
 	o->free_u = s->free_u;
+	o->deep_cache = s->deep_cache;
 }
 
 static void set_between(sumi_options *o, const generate_settings *s)

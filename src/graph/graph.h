@@ -341,6 +341,9 @@ bool graph_read(const graph *g, tensor t, void *values, error *e);
 /* The same from and to floats, whatever floating type the tensor has. */
 bool graph_write_floats(graph *g, tensor t, const float *values, error *e);
 bool graph_read_floats(const graph *g, tensor t, float *values, error *e);
+/* A kept value of one graph, after its run, to an input of another of the same backend and of the same type and shape,
+ * within the backend's memory. */
+bool graph_pass(const graph *from, tensor t, graph *to, tensor input, error *e);
 /* Where an input or a kept value lies in the backend's memory, from graph_allocate to graph_free: to bind another
  * graph's trainable parameter to it. NULL: it has no memory. */
 void *graph_address(const graph *g, tensor t);

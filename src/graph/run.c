@@ -91,6 +91,20 @@ bool graph_read_floats(const graph *g, tensor t, float *values, error *e)
 	return fine;
 }
 
+bool graph_pass(const graph *from, tensor t, graph *to, tensor input, error *e)
+{
+	char *source, *target;
+	int lies, goes;
+	if (!find_memory(from, t, &lies, &source, e) || !find_memory(to, input, &goes, &target, e)) return false;
+	const node *a = &from->nodes[t], *b = &to->nodes[input];
+	if (from->device != to->device || a->dtype != b->dtype || !shape_same(a->shape, b->shape))
+		return fail(e, BAD_USAGE, "'%s' is not of the backend, type and shape of '%s'", a->name, b->name);
+	const device *d = device_of(from, lies), *other = device_of(to, goes);
+	size_t bytes = node_bytes(from, t);
+	if (!d) return device_write(other, target, source, bytes, e);
+	return other ? d->copy(d->context, target, source, bytes, e) : device_read(d, target, source, bytes, e);
+}
+
 /* ── one step ── */
 static void connect(graph *g, step *s, char *const scratch[MEMORIES], char *const packed[MEMORIES])
 {

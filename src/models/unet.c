@@ -248,11 +248,12 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, const unet_half *h)
 static void add_controls(graph *g, denoiser_inputs in, unet_half *h)
 {
 	if (!in.control_count) return;
-	if (in.control_count != h->count + 1)
+	bool shallow = h->changes && h->changes->shallow; /* it reads the first of them alone */
+	if (in.control_count != h->count + 1 && !shallow)
 		graph_fail(g, "%d controls for %d skips and the middle block", in.control_count, h->count);
 	for (int i = 0; i < h->count && i < in.control_count; i++)
 		h->skips[i] = add(g, h->skips[i], cast(g, in.controls[i], dtype_of(g, h->skips[i])));
-	h->middle = add(g, h->middle, cast(g, in.controls[in.control_count - 1], dtype_of(g, h->middle)));
+	if (!shallow) h->middle = add(g, h->middle, cast(g, in.controls[in.control_count - 1], dtype_of(g, h->middle)));
 }
 
 tensor unet(nn *n, const unet_config *c, denoiser_inputs in)

@@ -44,6 +44,17 @@ bool free_u_from_text(const char *text, unet_changes *c, error *e)
 	           "FreeU '%.60s': b1,b2,s1,s2, each 0 to 10, as in 1.5,1.6,0.9,0.2; v2: or blocks: in front", text);
 }
 
+bool deep_cache_from_text(const char *text, int skips, int *interval, int *branch, error *e)
+{
+	char end;
+	*branch = 0;
+	bool read = strchr(text, ':') ? sscanf(text, "%d:%d%c", interval, branch, &end) == 2
+	                              : sscanf(text, "%d%c", interval, &end) == 1;
+	return (read && *interval >= 2 && *interval <= 1000 && *branch >= 0 && *branch < skips) ||
+	       fail(e, BAD_USAGE, "DeepCache '%.40s': N or N:BRANCH, as in 3 or 3:1; N is 2 to 1000, the branch 0 to %d",
+	           text, skips - 1);
+}
+
 /* ── FreeU ── */
 
 /* cos and sin of 2π·i/n for i = 0 … n − 1: [n,1] each. */

@@ -35,6 +35,10 @@ bool perturbed_from_text(const char *text, int levels, uint32_t *bits, error *e)
 /* "1.2,1.4,0.9,0.2": b1, b2, s1, s2; with "v2:" or "blocks:" in front the other kinds. */
 bool free_u_from_text(const char *text, unet_changes *c, error *e);
 
+/* "3" or "3:1": how many calls of the network one whole one is followed by, itself counted, 2 … 1000, and the branch, 0
+ * … skips − 1 and 0 by default. */
+bool deep_cache_from_text(const char *text, int skips, int *interval, int *branch, error *e);
+
 /* FreeU on what comes from below and on the skip, of maps whose skips have so many channels in all. */
 void free_u_apply(graph *g, const unet_changes *c, int which, tensor *x, tensor *skip);
 

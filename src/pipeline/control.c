@@ -275,8 +275,8 @@ bool controls_run(controller *c, int step, int steps, double t, const float *x, 
 		add_residuals(c, i, step, steps);
 		any = true;
 	}
-	if (!any && c->nothing) return true;
-	c->nothing = !any;
+	if (!any && c->nothing == denoiser) return true;
+	c->nothing = any ? NULL : denoiser;
 	return stage_write(denoiser, residuals, c->sum, e);
 }
 

@@ -28,7 +28,7 @@ typedef struct controller {
 	int count, items; /* pictures; pictures × branches */
 	stage *networks[MOST_CONTROLS];
 	float *latents, *times, *residuals, *sum; /* owned */
-	bool nothing;                             /* the denoiser's input holds zeros */
+	const stage *nothing;                     /* the denoiser's network whose input holds zeros; NULL: none */
 	feature_maps features;
 } controller;
 

@@ -11,7 +11,8 @@
 
 typedef struct shapes {
 	const job *one;
-	int items, lanes; /* of a lane; how many of these are computed side by side */
+	int items, lanes;   /* of a lane; how many of these are computed side by side */
+	const stage *whole; /* of a shallow network: that which keeps what it reads; NULL: this is the whole one */
 } shapes;
 
 static void build(nn *n, const model *m, stage *s, const void *context)
@@ -26,7 +27,15 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[3] = j->embedded ? input(n->g, "guidance", REAL, shape2(y->items, j->embedded)) : 0;
 	s->in[4] = c->vector ? input(n->g, "vector", REAL, shape2(y->items, c->vector)) : 0;
 	s->in[6] = j->skip_layers.layers ? input(n->g, "keep", REAL, shape3(1, 1, 1)) : 0;
-	s->in[7] = c->words ? input(n->g, "marks", REAL, shape3(y->items, c->tokens, c->words)) : 0;
+	bool words = c->words && !y->whole;
+	s->in[7] = words ? input(n->g, "marks", REAL, shape3(y->items, c->tokens, c->words)) : 0;
+	unet_changes changes = j->changes;
+	if (y->whole) {
+		shape cached = shape_of(y->whole->g, y->whole->feature);
+		s->in[9] = changes.cached = input(n->g, "cached", dtype_of(y->whole->g, y->whole->feature), cached);
+		changes.shallow = true;
+	} else if (j->deep_cache)
+		changes.feature = &s->feature;
 	tensor residuals[UNET_SKIPS + 1], maps[UNET_SKIPS + 1] = { 0 };
 	denoiser_inputs in = { .x = s->in[0],
 		.t = s->in[1],
@@ -34,7 +43,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 		.guidance = s->in[3],
 		.vector = s->in[4],
 		.keep = s->in[6],
-		.changes = m->family.denoiser.kind == UNET ? &j->changes : NULL,
+		.changes = m->family.denoiser.kind == UNET ? &changes : NULL,
 		.controls = residuals,
 		.features = maps };
 	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
@@ -43,7 +52,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
 		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
 	s->maps.marks = s->in[7];
-	n->maps = c->words ? &s->maps : NULL;
+	n->maps = words ? &s->maps : NULL;
 	s->out = family_denoise(n, &f, in);
 	word_maps_join(n->g, &s->maps);
 }
@@ -63,7 +72,7 @@ static network_key key_of(const shapes *y)
 		.size = { y->items, y->lanes, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
 		    (int)(skips & UINT32_MAX), (control_values(j, 1) > 0) + 2 * feature_maps_outputs(j), (int)j->changes.free_u,
 		    bits_of(j->changes.b[0]), bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]),
-		    j->text.words },
+		    y->whole ? 0 : j->text.words, y->whole ? 2 : j->deep_cache > 0, j->deep_cache ? j->changes.branch : -1 },
 		.adapters = j->adapters };
 }
 
@@ -73,14 +82,15 @@ static int lanes_for(const job *j, int count)
 {
 	enum { SMALL = 1024 }; /* positions */
 	int threads = j->m->threads;
-	bool apart = !j->skip_layers.layers && !j->control_count && !j->text.words && !j->m->backend->device;
+	bool apart =
+	    !j->skip_layers.layers && !j->control_count && !j->text.words && !j->deep_cache && !j->m->backend->device;
 	return apart && j->positions <= SMALL && count % threads == 0 ? threads : 1;
 }
 
 static shapes shapes_of(job *const *jobs, int count)
 {
 	int lanes = lanes_for(jobs[0], count);
-	return (shapes){ jobs[0], count / lanes * jobs[0]->text.branches, lanes };
+	return (shapes){ jobs[0], count / lanes * jobs[0]->text.branches, lanes, NULL };
 }
 
 stage *denoiser_network(session *s, job *const *jobs, int count, error *e)
@@ -88,6 +98,21 @@ stage *denoiser_network(session *s, job *const *jobs, int count, error *e)
 	shapes y = shapes_of(jobs, count);
 	network_key key = key_of(&y);
 	return session_network(s, &key, build, &y, e);
+}
+
+stage *shallow_network(session *s, job *const *jobs, int count, error *e)
+{
+	shapes y = shapes_of(jobs, count);
+	if (!jobs[0]->deep_cache || !(y.whole = denoiser_network(s, jobs, count, e))) return NULL;
+	network_key key = key_of(&y);
+	return session_network(s, &key, build, &y, e);
+}
+
+/* An input that both networks have. */
+static bool write_both(const denoiser *d, int which, const float *values, error *e)
+{
+	return stage_write(d->whole, d->whole->in[which], values, e) &&
+	       (!d->shallow || stage_write(d->shallow, d->shallow->in[which], values, e));
 }
 
 /* ── what stays the same in all steps ── */
@@ -107,9 +132,18 @@ static bool write_guidance(const denoiser *d, error *e)
 			values[b * width + i] = (float)sin(x);
 			values[b * width + half + i] = (float)cos(x);
 		}
-	bool fine = stage_write(d->network, d->network->in[3], values, e);
+	bool fine = write_both(d, 3, values, e);
 	free(values);
 	return fine;
+}
+
+static bool begin_shallow(denoiser *d, error *e)
+{
+	shapes y = shapes_of(d->jobs, d->count);
+	y.whole = d->whole;
+	network_key key = key_of(&y);
+	d->shallow = session_ready(d->session, &key, build, &y, 0, d->w, e);
+	return d->shallow != NULL;
 }
 
 static bool begin(denoiser *d, error *e)
@@ -133,16 +167,18 @@ static bool begin(denoiser *d, error *e)
 	    (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
 	if (!controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e)) return false;
-	d->network = session_ready(d->session, &key, build, &y, 0, d->w, e);
-	return d->network && (!j->embedded || write_guidance(d, e)) &&
-	       heard_begin(&d->heard, d->network, d->jobs, d->count, e);
+	d->calls = 0;
+	d->network = d->whole = session_ready(d->session, &key, build, &y, 0, d->w, e);
+	return d->whole && (!j->deep_cache || begin_shallow(d, e)) && (!j->embedded || write_guidance(d, e)) &&
+	       heard_begin(&d->heard, d->whole, d->jobs, d->count, e);
 }
 
 static void leave_network(denoiser *d)
 {
 	controls_end(&d->control);
 	heard_drop(&d->heard);
-	if (d->network) session_done(d->session, d->network);
+	if (d->shallow) session_done(d->session, d->shallow);
+	if (d->whole) session_done(d->session, d->whole);
 	free(d->inputs);
 	free(d->times);
 	free(d->contexts);
@@ -150,14 +186,14 @@ static void leave_network(denoiser *d)
 	free(d->outputs);
 	free(d->scratch);
 	free(d->skipped);
-	d->network = NULL;
+	d->network = d->whole = d->shallow = NULL;
 	d->inputs = d->times = d->contexts = d->vectors = d->outputs = d->scratch = d->skipped = NULL;
 }
 
 /* The model's network is freed, if the session does not keep it, before the refiner reads the prompts. */
 static bool hand_over(denoiser *d, error *e)
 {
-	if (d->network && !heard_leave(&d->heard, d->network, d->jobs, e)) return false;
+	if (d->whole && !heard_leave(&d->heard, d->whole, d->jobs, e)) return false;
 	leave_network(d);
 	d->jobs = d->refiners;
 	d->refiners = NULL;
@@ -174,7 +210,7 @@ bool denoiser_begin(denoiser *d, const watcher *w, error *e)
 
 bool denoiser_maps(denoiser *d, job *const *jobs, error *e)
 {
-	return heard_leave(&d->heard, d->network, d->jobs, e) && heard_finish(&d->heard, jobs, e);
+	return heard_leave(&d->heard, d->whole, d->jobs, e) && heard_finish(&d->heard, jobs, e);
 }
 
 void denoiser_end(denoiser *d)
@@ -227,9 +263,8 @@ static bool write_conditioning(denoiser *d, int step, error *e)
 		}
 	d->context_step = step;
 	return controls_write_conditioning(&d->control, d->contexts, d->vectors, e) &&
-	       heard_write(&d->heard, d->network, d->network->in[7], d->jobs, step, e) &&
-	       stage_write(d->network, d->network->in[2], d->contexts, e) &&
-	       (!vector || stage_write(d->network, d->network->in[4], d->vectors, e));
+	       heard_write(&d->heard, d->whole, d->whole->in[7], d->jobs, step, e) && write_both(d, 2, d->contexts, e) &&
+	       (!vector || write_both(d, 4, d->vectors, e));
 }
 
 /* [positions][C] of the latent, and behind each the [extra] of an inpainting model. */
@@ -330,6 +365,24 @@ static bool guide_by_skipping(denoiser *d, const char *what, float *out, error *
 	return true;
 }
 
+/* ── DeepCache ── */
+
+/* Which network this call is for. */
+static void choose_network(denoiser *d)
+{
+	int every = d->jobs[0]->deep_cache;
+	d->network = every && d->calls % every ? d->shallow : d->whole;
+	d->calls++;
+}
+
+/* What is read off the whole network after it has run: for the shallow one, and of the words. */
+static bool after_whole(denoiser *d, error *e)
+{
+	return d->network != d->whole ||
+	       (heard_read(&d->heard, d->whole, e) &&
+	           (!d->shallow || graph_pass(d->whole->g, d->whole->feature, d->shallow->g, d->shallow->in[9], e)));
+}
+
 bool denoiser_call(void *context, int step, path_point at, const float *x, float *out, float *unconditional, error *e)
 {
 	denoiser *d = context;
@@ -338,10 +391,11 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	if (is_refined(d, of_all) && !hand_over(d, e)) return false;
 	const job *j = d->jobs[0];
 	size_t n = j->positions * (size_t)j->channels, branches = (size_t)j->text.branches;
+	choose_network(d);
 	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !write_keep(d, 1, e) ||
 	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5],
 	        d->network->in[8], e) ||
-	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e) || !heard_read(&d->heard, d->network, e))
+	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e) || !after_whole(d, e))
 		return false;
 	snprintf(
 	    what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", of_all + 1, d->steps, at.t);

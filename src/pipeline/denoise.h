@@ -13,7 +13,9 @@ typedef struct denoiser {
 	int count;
 	int first_step, steps; /* image to image leaves out the first steps; of the whole trajectory */
 	/* owned */
-	stage *network;
+	stage *whole, *shallow; /* shallow: DeepCache's steps, on what the whole one kept; NULL: none */
+	stage *network;         /* of the two, the one that is run now */
+	int calls;              /* of either, since denoiser_begin() */
 	float *inputs, *times, *contexts, *vectors, *outputs, *scratch;
 	float *averages; /* [count][positions][C] what guidance remembers */
 	float *skipped;  /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
@@ -26,6 +28,8 @@ typedef struct denoiser {
 
 /* The compiled network for so many of these pictures, so that its memory is known. NULL: failed. */
 stage *denoiser_network(session *s, job *const *jobs, int count, error *e);
+/* … and for DeepCache's other steps; NULL without a failure: there are none. */
+stage *shallow_network(session *s, job *const *jobs, int count, error *e);
 /* Sets the fields above the owned ones first. */
 bool denoiser_begin(denoiser *d, const watcher *w, error *e);
 denoise_fn denoiser_call; /* context: the denoiser. Latents are [count][positions][C] */

@@ -168,6 +168,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	if (j->tile) parameters_integer(p, "VAE tile size", j->tile);
 	if (m->type_given) parameters_text(p, "Compute type", dtype_name(m->compute));
 	if (o->free_u) parameters_text(p, "FreeU", o->free_u);
+	if (o->deep_cache) parameters_text(p, "DeepCache", o->deep_cache);
 	if (j->changes.perturbed) {
 		parameters_number(p, "PAG scale", o->pag_scale);
 		parameters_text(p, "PAG layers", o->pag_layers ? o->pag_layers : "mid");

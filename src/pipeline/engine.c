@@ -99,6 +99,11 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
 	uint64_t together = control_bytes(s, jobs, count, most, w, e) + preview_bytes(s, jobs[0], w, e);
+	const stage *shallow = shallow_network(s, jobs, count, e);
+	if (shallow) {
+		together += stage_bytes(shallow);
+		note_stage(w, shallow);
+	}
 	count_stage(denoiser_network(s, jobs, count, e), together, most, w);
 	return !failed(e);
 }

@@ -217,19 +217,20 @@ static void add_maps(const feature_maps *f, int which)
 bool feature_maps_write(feature_maps *f, int step, int steps, const stage *denoiser, tensor to, error *e)
 {
 	const job *j = f->jobs[0];
-	bool same = f->written;
+	bool same = f->written != NULL;
 	if (!feature_maps_outputs(j)) return true;
 	for (int i = 0; i < j->control_count * f->count; i++) {
 		float now = (float)control_strength(&f->jobs[i % f->count]->controls[i / f->count], step, steps);
 		same = same && now == f->strengths[i];
 		f->strengths[i] = now;
 	}
-	if (same) return true;
-	memset(f->sum, 0, feature_maps_values(j, f->count * j->text.branches) * sizeof(float));
-	for (int i = 0; i < j->control_count; i++)
+	if (same && f->written == denoiser) return true;
+	if (!same) memset(f->sum, 0, feature_maps_values(j, f->count * j->text.branches) * sizeof(float));
+	for (int i = 0; !same && i < j->control_count; i++)
 		if (adapter_of(j, i)) add_maps(f, i);
-	f->written = true;
-	return stage_write(denoiser, to, f->sum, e);
+	f->written = denoiser;
+	bool unread = !graph_address(denoiser->g, to); /* a shallow network has few of their places, or none */
+	return unread || stage_write(denoiser, to, f->sum, e);
 }
 
 void feature_maps_end(feature_maps *f)

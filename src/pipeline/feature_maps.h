@@ -21,7 +21,7 @@ typedef struct feature_maps {
 	float *maps[MOST_CONTROLS]; /* of a T2I-Adapter, an item for each picture; owned */
 	float *sum;                 /* of all, an item for each picture and branch; owned */
 	float *strengths;           /* [control][picture], as the denoiser's input has them; owned */
-	bool written;
+	const stage *written;       /* the network whose input holds the sum; NULL: none yet */
 } feature_maps;
 
 /* Runs the networks. Nothing where the jobs have no T2I-Adapters, as in the rest. */

@@ -52,7 +52,8 @@ typedef struct job {
 	prediction prediction;
 	guidance guidance;
 	skip_layer_guidance skip_layers;
-	unet_changes changes; /* of a U-Net: PAG, FreeU */
+	unet_changes changes; /* of a U-Net: PAG, FreeU, DeepCache's branch */
+	int deep_cache;       /* every so many calls of the U-Net one is whole; 0: all are */
 	noise_schedule schedule;
 	trajectory path;
 	int skipped;      /* steps of the path that image to image leaves out */

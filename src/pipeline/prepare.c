@@ -411,6 +411,19 @@ static bool read_unet_changes(job *j, error *e)
 	return true;
 }
 
+static bool read_deep_cache(job *j, error *e)
+{
+	const char *text = j->o->deep_cache;
+	const denoiser_config *c = &j->m->family.denoiser;
+	if (!text) return true;
+	if (c->kind != UNET)
+		return fail(e, BAD_USAGE, "DeepCache is for U-Nets: %s has a transformer, without levels to leave out",
+		    j->m->family.name);
+	if (j->skip_layers.layers)
+		return fail(e, BAD_USAGE, "DeepCache cannot be combined with perturbed-attention guidance");
+	return deep_cache_from_text(text, unet_skips(&c->unet), &j->deep_cache, &j->changes.branch, e);
+}
+
 static bool read_skip_layers(job *j, error *e)
 {
 	enum { MOST_LAYERS = 64 };
@@ -444,10 +457,10 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	j->prediction = j->m->family.prediction;
 	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
 	       first_picture_prepare(j, w, e) && check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) &&
-	       check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) && check_guidance(j, e) &&
-	       make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) && read_blend(j, w, e) &&
-	       heard_prepare(j, e) && preview_check(j, e) && prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e) &&
-	       hires_prepare(j, s, w, e);
+	       read_deep_cache(j, e) && check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) &&
+	       check_guidance(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) &&
+	       read_blend(j, w, e) && heard_prepare(j, e) && preview_check(j, e) && prepare_refiner(j, s, w, e) &&
+	       control_prepare(j, s, w, e) && hires_prepare(j, s, w, e);
 }
 
 void job_free(job *j)
@@ -485,8 +498,9 @@ static bool same_inputs(const job *a, const job *b)
 {
 	const skip_layer_guidance *g = &a->skip_layers, *h = &b->skip_layers;
 	return a->adapters == b->adapters && a->text.branches == b->text.branches && a->text.tokens == b->text.tokens &&
-	       a->text.words == b->text.words && g->layers == h->layers && g->from == h->from && g->to == h->to &&
-	       a->changes.free_u == b->changes.free_u && !memcmp(a->changes.b, b->changes.b, sizeof a->changes.b) &&
+	       a->text.words == b->text.words && a->deep_cache == b->deep_cache && a->changes.branch == b->changes.branch &&
+	       g->layers == h->layers && g->from == h->from && g->to == h->to && a->changes.free_u == b->changes.free_u &&
+	       !memcmp(a->changes.b, b->changes.b, sizeof a->changes.b) &&
 	       !memcmp(a->changes.s, b->changes.s, sizeof a->changes.s);
 }
 

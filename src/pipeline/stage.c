@@ -27,6 +27,7 @@ bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, cons
 	build(&n, m, s, shapes);
 	keep(s->g, s->out);
 	if (s->maps.all) keep(s->g, s->maps.all);
+	if (s->feature) keep(s->g, s->feature);
 	return graph_bind(s->g, bind, &b, e) && graph_compile(s->g, m->backend, m->threads, e);
 }
 

@@ -11,7 +11,7 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 9 };
+enum { STAGE_INPUTS = 10 };
 
 typedef struct stage {
 	const char *name;            /* "encode", "denoise", …; static */
@@ -19,6 +19,7 @@ typedef struct stage {
 	graph *g;                    /* NULL: this stage is not needed */
 	tensor in[STAGE_INPUTS], out;
 	shared_norms norms; /* of a network that is run over tiles (tiles.h) */
+	tensor feature;     /* of a denoiser whose deep layers' result is kept for the steps without them; 0: none */
 	word_maps maps;     /* of a denoiser that is asked for them (heard.h) */
 } stage;
 

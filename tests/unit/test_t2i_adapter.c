@@ -99,6 +99,28 @@ static sumi_image *draw(sumi_model *m, const sumi_control *const *controls, int 
 	return tiny_picture(m, &o);
 }
 
+/* The shallow networks of DeepCache read the maps of their own places, or none. */
+static void in_shallow_networks(void **state)
+{
+	(void)state;
+	static const char *const given[] = { "2", "2:11", "2:11" };
+	sumi_model *m = open_model();
+	sumi_control early = control(write_adapter("cached.safetensors", &full, NULL), 1);
+	early.to = 0.5;
+	const sumi_control *const one[] = { &early };
+	sumi_options o[3];
+	for (int i = 0; i < 3; i++) {
+		o[i] = with(one, i < 2);
+		o[i].deep_cache = given[i];
+	}
+	tiny_alike(m, o, 3);
+	sumi_image *controlled = tiny_picture(m, &o[1]), *plain = tiny_picture(m, &o[2]);
+	assert_true(tiny_farthest(controlled, plain) > 0);
+	sumi_image_free(controlled);
+	sumi_image_free(plain);
+	sumi_close(m);
+}
+
 static void strength_and_steps(void **state)
 {
 	(void)state;
@@ -258,6 +280,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_SCRATCH(strength_and_steps),
+		IN_SCRATCH(in_shallow_networks),
 		IN_SCRATCH(layouts),
 		IN_SCRATCH(variants),
 		IN_SCRATCH(batches_and_sessions),
