@@ -622,6 +622,31 @@ SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, c
 SUMI_API bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
     const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e);
 
+typedef struct sumi_extract_options {
+	size_t size;
+	int rank;         /* of linear layers and 1×1 convolutions: 16 */
+	int conv_rank;    /* of larger convolutions, which are taken with the residual blocks of a U-Net; 0: they are not */
+	bool all_layers;  /* embeddings of time, first and last layers too, which few other tools read */
+	const char *type; /* of the file: "f32", "f16", "bf16"; NULL: f16 */
+	const char *keys; /* "kohya" or "peft", as of a LoRA that is trained; NULL: kohya */
+	const sumi_listener *listener; /* may be NULL. Stages: "compare" and "extract" */
+} sumi_extract_options;
+
+SUMI_API void sumi_extract_options_init(sumi_extract_options *options, size_t size);
+static inline sumi_extract_options sumi_extract_defaults(void)
+{
+	sumi_extract_options o;
+	sumi_extract_options_init(&o, sizeof o);
+	return o;
+}
+
+/* The difference of two checkpoints of one kind, `tuned` − `base`, as a LoRA file: of each layer's the nearest matrix
+ * of that rank, by LAPACK, which is loaded for it. Layers that differ in no more than the rounding of their types are
+ * left out. *report, where it is not NULL, says in lines of text what share is kept and what is left out: free it with
+ * sumi_free(). Holds one layer at a time in memory. options may be NULL. */
+SUMI_API bool sumi_lora_extract(const char *tuned, const char *base, const char *path,
+    const sumi_extract_options *options, char **report, sumi_error *e);
+
 SUMI_API void sumi_free(void *memory);
 
 #ifdef __cplusplus

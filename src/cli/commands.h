@@ -7,6 +7,7 @@ int command_generate(int argc, char **argv);
 int command_init(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_convert(int argc, char **argv);
+int command_lora(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_cache(int argc, char **argv);

@@ -24,6 +24,7 @@ static const struct command {
 	{ "info", command_info, "say what a model file is and what is wrong with it, or how a picture was made" },
 	{ "init", command_init, "write a new model with random weights" },
 	{ "convert", command_convert, "copy a model into another type or layout" },
+	{ "lora", command_lora, "take the difference of two models as a LoRA" },
 	{ "dump", command_dump, "show a network as it will run: nodes, memory, kernels, times" },
 	{ "version", command_version, "say which version this is; with -v, which GPUs were found" },
 	{ "help", command_help, "this text, or the options of a command" },

@@ -84,13 +84,20 @@ static void note_bias(lora_names *n, const char *bias)
 	}
 }
 
+/* A table of tokens or positions, which no product reads. */
+static bool is_table(const char *weight)
+{
+	return strstr(weight, "embedding.weight") || ends_in(weight, "_emb.weight") || ends_in(weight, "shared.weight") ||
+	       strstr(weight, "relative_attention_bias");
+}
+
 static void add_parameter(void *context, const parameter *p)
 {
 	lora_names *n = context;
 	size_t length = strlen(p->name);
 	if (length > 5 && !strcmp(p->name + length - 4, "bias")) note_bias(n, p->name);
 	bool weight = length > 7 && !strcmp(p->name + length - 6, "weight");
-	if (!weight || strstr(p->name, "embedding") || ends_in(p->name, "_emb.weight")) return; /* tables of words */
+	if (!weight || is_table(p->name)) return;
 	const char *lead = lead_of(n->role);
 	char module[300];
 	key_piece pieces[MAX_PIECES];
@@ -342,4 +349,16 @@ int lora_modules_of(const family *f, const char *weight, shape s, lora_spelling 
 			return 0;
 	}
 	return count;
+}
+
+lora_layer lora_layer_of(const family *f, const char *weight, shape s)
+{
+	key_piece modules[MAX_PIECES];
+	if (is_table(weight) || (s.n != 2 && s.n != 4) || !lora_modules_of(f, weight, s, PEFT_NAMES, modules))
+		return NO_LORA_LAYER;
+	const char *module = modules[0].name;
+	if (strstr(module, ".self_attn.") || strstr(module, ".mlp.fc")) return LORA_OF_CLIP;
+	if (strstr(module, ".SelfAttention.") || strstr(module, ".DenseReluDense.")) return LORA_OF_T5;
+	if (strstr(module, ".attentions.") || strstr(module, ".transformer_blocks.")) return LORA_OF_TRANSFORMER;
+	return strstr(module, ".resnets.") || strstr(module, "samplers.") ? LORA_OF_RESIDUAL_BLOCK : LORA_OF_OTHER;
 }

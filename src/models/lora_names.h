@@ -31,4 +31,16 @@ typedef enum lora_spelling {
 int lora_modules_of(
     const family *f, const char *weight, shape s, lora_spelling spelling, key_piece modules[MAX_PIECES]);
 
+/* Where a weight lies, for the choice of what a file holds: kohya's scripts take the first three (of T5 if asked), and
+ * residual blocks where convolutions are wanted. */
+typedef enum lora_layer {
+	NO_LORA_LAYER,          /* no linear layer, no convolution of two axes, or a table, or read by nothing */
+	LORA_OF_CLIP,           /* attention and MLP of a text encoder */
+	LORA_OF_T5,             /* the same */
+	LORA_OF_TRANSFORMER,    /* the denoiser's attention and feed-forward layers, and what leads in and out */
+	LORA_OF_RESIDUAL_BLOCK, /* of a U-Net: residual blocks, and what halves and doubles maps */
+	LORA_OF_OTHER,          /* embeddings of time and labels, first and last layers */
+} lora_layer;
+lora_layer lora_layer_of(const family *f, const char *weight, shape s);
+
 #endif

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "backend/cuda/cuda.h"
 #include "checkpoint/caller.h"
+#include "checkpoint/extract.h"
 #include "checkpoint/files.h"
 #include "checkpoint/hash.h"
 #include "pipeline/engine.h"
@@ -412,6 +413,27 @@ bool sumi_merge(const char *from, const char *to, const char *const *loras, int 
 		if (!loras[i]) fail(&own, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, count);
 	if (!failed(&own) && adopt_listener(&l, listener, &own))
 		file_convert(from, to, loras, count, type, layout, clamp, &l, &own);
+	return tell_caller(e, &own);
+}
+
+void sumi_extract_options_init(sumi_extract_options *options, size_t size)
+{
+	const sumi_extract_options standard = { .rank = 16 };
+	hand_out(options, size, &standard, sizeof standard);
+}
+
+bool sumi_lora_extract(const char *tuned, const char *base, const char *path, const sumi_extract_options *options,
+    char **report, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	watcher w = { 0 };
+	sumi_extract_options o = sumi_extract_defaults();
+	if (report) *report = NULL;
+	if (!failed(&own) && (!tuned || !base || !path))
+		fail(&own, BAD_USAGE, "a LoRA is extracted from two checkpoints into a file: one of three paths is missing");
+	if (!failed(&own) && adopt(&o, sizeof o, options, "sumi_extract_options", &own) &&
+	    adopt_listener(&w.listener, o.listener, &own))
+		file_extract(tuned, base, path, &o, report, &w, &own);
 	return tell_caller(e, &own);
 }
 

@@ -98,4 +98,24 @@ expect 0 'known by' info folder
 expect 3 'not a LoRA for' convert "$model" x.safetensors --lora "$golden/sd1/vae.io.safetensors"
 expect 2 'weight is not between' convert "$model" x.safetensors --lora "$golden/lycoris/loha.safetensors:1000"
 [ -e x.safetensors ] && wrong 'x.safetensors was written'
+
+# The difference of two models as a LoRA again; kohya's names of the options do.
+expect 2 'base is missing' lora extract -m "$model" -o x.safetensors
+expect 2 'extract is what there is' lora merge
+expect 2 'do what with a LoRA' lora
+if "$sumi" lora extract -m "$model" --base "$model" -o x.safetensors 2>&1 | grep -q 'no LAPACK'; then
+	echo 'not extracted: no LAPACK is installed'
+else
+	expect 0 '' convert "$model" tuned.safetensors --lora "$golden/lora/kohya.safetensors"
+	expect 0 '100.0. % of their difference' lora extract --model_tuned tuned.safetensors --model_org "$model" --dim 4 --save_to difference.safetensors
+	draw tuned.png -m tuned.safetensors -p 'a red fox'
+	draw difference.png -p 'a red fox' --lora difference.safetensors
+	differ plain.png difference.png
+	expect 0 '' lora extract -q -m tuned.safetensors --base "$model" --rank 1 --network-keys peft -o small.safetensors
+	[ -s err ] && wrong "extract -q: $(cat err)"
+	expect 3 'do not differ' lora extract -m "$model" --base "$model" -o x.safetensors
+	expect 2 'f32, f16 or bf16' lora extract -m tuned.safetensors --base "$model" --type f8_e4m3 -o x.safetensors
+	expect 3 'no such file' lora extract -m tuned.safetensors --base nothing.safetensors -o x.safetensors
+	[ -e x.safetensors ] && wrong 'x.safetensors was written'
+fi
 finish

@@ -586,6 +586,31 @@ static bool try_merge(void)
 	REFUSED(!sumi_merge(tiny, path, nothing, -1, NULL, NULL, false, NULL, e));
 	return true;
 }
+static bool try_extract(void)
+{
+	char path[128], *report = (char *)"";
+	snprintf(path, sizeof path, "%s/m.safetensors", scratch);
+	REFUSED(!sumi_lora_extract(NULL, tiny, path, NULL, &report, e));
+	REFUSED(!sumi_lora_extract(tiny, NULL, path, NULL, &report, e));
+	REFUSED(!sumi_lora_extract(tiny, tiny, NULL, NULL, NULL, e));
+	sumi_error same = { 0 };
+	if (sumi_lora_extract(tiny, tiny, path, NULL, &report, &same) || !same.status || report) return false;
+	sumi_extract_options o;
+	sumi_extract_options_init(NULL, sizeof o);
+	sumi_extract_options_init(&o, 0);
+	sumi_extract_options_init(&o, sizeof o);
+	o.rank = 0;
+	REFUSED(!sumi_lora_extract(tiny, tiny, path, &o, NULL, e));
+	o.rank = 1, o.conv_rank = -1;
+	REFUSED(!sumi_lora_extract(tiny, tiny, path, &o, NULL, e));
+	o.conv_rank = 0, o.type = "f8_e4m3";
+	REFUSED(!sumi_lora_extract(tiny, tiny, path, &o, NULL, e));
+	o.type = NULL, o.keys = "no such";
+	REFUSED(!sumi_lora_extract(tiny, tiny, path, &o, NULL, e));
+	o.keys = NULL, o.size = 3;
+	REFUSED(!sumi_lora_extract(tiny, tiny, path, &o, NULL, e));
+	return true;
+}
 static bool try_free(void) { return sumi_free(NULL), true; }
 
 static const struct row {
@@ -643,6 +668,7 @@ static const struct row {
 	{ "sumi_info", try_info },
 	{ "sumi_convert", try_convert },
 	{ "sumi_merge", try_merge },
+	{ "sumi_extract_options_init sumi_lora_extract", try_extract },
 	{ "sumi_free", try_free },
 };
 

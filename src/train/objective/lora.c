@@ -24,14 +24,13 @@ static bool chosen(void *context, const char *name, shape s)
 	const low_rank *j = context;
 	const train_options *o = j->diffusion.options;
 	const learner_weight *w = learner_find(&j->diffusion.learner, name);
-	key_piece modules[MAX_PIECES];
-	if (!w || w->shape.n == 3) return false; /* a convolution over one axis: files of others have no such thing */
-	if (!lora_modules_of(&j->diffusion.learner.family, name, s, PEFT_NAMES, modules)) return false;
-	const char *module = modules[0].name;
-	if (!strncmp(module, "text_encoder", 12))
-		return o->train_text_encoder && (strstr(module, ".self_attn.") || strstr(module, ".mlp."));
-	if (strstr(module, ".attentions.") || strstr(module, ".transformer_blocks.")) return true;
-	return o->network_conv && (strstr(module, ".resnets.") || strstr(module, "samplers."));
+	if (!w) return false;
+	switch (lora_layer_of(&j->diffusion.learner.family, name, s)) {
+	case LORA_OF_CLIP: return o->train_text_encoder;
+	case LORA_OF_TRANSFORMER: return true;
+	case LORA_OF_RESIDUAL_BLOCK: return o->network_conv;
+	default: return false;
+	}
 }
 
 /* ── a batch ── */
