@@ -87,6 +87,18 @@ static void print_fallback(const graph *g, FILE *to)
 	    steps, copies, g->arena_bytes[HOST], g->constant_bytes[HOST], g->setup_bytes[HOST]);
 }
 
+bool graph_fallbacks(const graph *g, char *text, size_t room)
+{
+	int counts[OPS] = { 0 };
+	size_t at = 0;
+	for (int i = 0; g->device && i < g->step_count; i++)
+		if (g->steps[i].memory == HOST && g->steps[i].call.y->op != COPY) counts[g->steps[i].call.y->op]++;
+	for (int op = 0; op < OPS && at < room; op++)
+		if (counts[op])
+			at += (size_t)snprintf(text + at, room - at, "%s%d of %s", at ? ", " : "", counts[op], operations[op].name);
+	return at > 0;
+}
+
 void graph_dump(const graph *g, FILE *to)
 {
 	for (int i = 0; i < g->constant_step_count; i++)

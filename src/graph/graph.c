@@ -265,6 +265,8 @@ bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e)
 	return true;
 }
 
+void graph_rebind(graph *g, tensor parameter, const void *data) { g->places[parameter].bound = data; }
+
 void graph_recompute(graph *g, bool on) { g->recompute = on; }
 
 void block_begin(graph *g)

@@ -317,6 +317,9 @@ double call_flop(const call *c);
  * recorded in e. */
 typedef bool bind_fn(void *context, const char *name, shape s, dtype *d, const void **data, error *e);
 bool graph_bind(graph *g, bind_fn *lookup, void *context, error *e);
+/* Before graph_allocate: a trainable parameter lies elsewhere than where it was bound, as where its memory is allocated
+ * after the plan is known. */
+void graph_rebind(graph *g, tensor parameter, const void *data);
 /* Fuses, orders, picks kernels, places every value. Fails with the first building error. threads ≥ 1. */
 bool graph_compile(graph *g, const backend *b, int threads, error *e);
 /* Before compile, on the host alone: the graph is there `lanes` times, with weights in common, and each run computes
@@ -357,6 +360,9 @@ bool graph_run(graph *g, watch_fn *done, void *context, error *e);
 /* A line for each node: shape, dtype, place, kernel; with the time of each (and GFLOP/s of a product) after
  * graph_profile(g, true) and a run, and then a table of the sums by kernel. */
 void graph_profile(graph *g, bool on);
+/* Of a compiled graph whose backend has a device: what of a run is computed on the host all the same, over copies, as
+ * "14 of update_adafactor, 1 of clip_scale", cut to fit. False: nothing is, or there is no device. */
+bool graph_fallbacks(const graph *g, char *text, size_t room);
 void graph_dump(const graph *g, FILE *to);
 
 #endif

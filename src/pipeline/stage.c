@@ -43,6 +43,9 @@ static void unused(void *context, const void *data, size_t bytes)
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e)
 {
 	binding b = { .m = m, .control = s->control };
+	char steps[300];
+	if (graph_fallbacks(s->g, steps, sizeof steps))
+		watcher_note(w, SUMI_DETAIL, "%s: on the CPU, over copies: %s", s->name, steps);
 	return watcher_progress(w, "load", 0, 1, e) && graph_allocate(s->g, unused, &b, e) &&
 	       watcher_progress(w, "load", 1, 1, e);
 }

@@ -66,6 +66,17 @@ done
 expect 3 'none.safetensors' dump -m "$model" --clip_l none.safetensors
 expect 3 'none.safetensors' explain x -m "$model" --vae none.safetensors
 expect 3 'none.safetensors' eval -d . -m "$model" --lora none.safetensors
+
+# A device that is not there is one line, whatever would be computed on it.
+mkdir pictures
+cp "$unit_pictures/plain.reference.png" pictures/
+for job in autoencoder diffusion lora; do
+	expect 2 'no GPU' train $job --model "$model" --train_data_dir pictures --resolution 32 --output no.safetensors --device cuda:99
+	expect 2 "'gpu' is not one: auto, cpu, cuda or cuda:N" train $job --model "$model" --train_data_dir pictures --resolution 32 \
+		--output no.safetensors --device gpu
+done
+expect 2 'no GPU' cache --model "$model" --train_data_dir pictures --output no.cache --device cuda:99
+expect 2 'no GPU' generate -m "$model" 'a bird' --device cuda:99
 # An option is no other's value, and near names are near.
 expect 2 'output needs a value' $draw --output --steps 4
 [ -e ./--steps ] && wrong 'an option was taken for a path'

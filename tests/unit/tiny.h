@@ -128,11 +128,11 @@ __attribute__((unused)) static void tiny_alike(sumi_model *m, const sumi_options
 }
 
 __attribute__((unused)) static void tiny_refused(
-    sumi_model *m, const sumi_options *o, sumi_status status, const char *words)
+    sumi_model *m, const sumi_options *o, sumi_status expected, const char *words)
 {
 	sumi_error e = { 0 };
 	assert_null(sumi_generate(m, o, &e));
-	if (e.status != status) fail_saying("status %d: %s\n", e.status, e.text);
+	if (e.status != expected) fail_saying("status %d: %s\n", e.status, e.text);
 	assert_says(e, words);
 }
 

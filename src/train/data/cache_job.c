@@ -50,7 +50,8 @@ bool train_cache(const train_options *o, const training_listener *l, error *e)
 	diffusion d;
 	bool fine = open_models(&d, o, l, e);
 	data_options source = data_options_of(o, l, d.learner.family.size);
-	fine = fine && survey_source(o, &source, l, e) && sides_fit(&source, &d.learner.family, e);
+	fine = fine && choose_device(&d.learner, o, l, e) && survey_source(o, &source, l, e) &&
+	       sides_fit(&source, &d.learner.family, e);
 	job_clock c = { .l = l, .began = seconds_now() };
 	cache_options how = { .folder = o->output,
 		.texts = o->cache_text ? &d.conditions.texts : NULL,

@@ -177,8 +177,8 @@ bool train_autoencoder(const train_options *o, const training_listener *l, error
 	data_options source = data_options_of(o, l, a.learner.family.size);
 	task t = autoencoder_task(&a);
 	bool done = false;
-	fine = fine && survey_source(o, &source, l, e) && check_side(&a, &source, e) &&
-	       train_plan(&t, o, &source, l, &done, e);
+	fine = fine && choose_device(&a.learner, o, l, e) && survey_source(o, &source, l, e) &&
+	       check_side(&a, &source, e) && train_plan(&t, o, &source, l, &done, e);
 	if (fine && !done) fine = train(&t, o, &source, l, e);
 	autoencoder_close(&a);
 	return fine;

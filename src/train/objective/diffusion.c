@@ -241,6 +241,7 @@ bool diffusion_train(diffusion *d, task *t, data_options *source, const training
 	const train_options *o = d->options;
 	bool done = false, given = is_cache(source->path);
 	t->others = diffusion_others;
+	if (!choose_device(&d->learner, o, l, e)) return false;
 	if (!survey_source(o, source, l, e) || !sides_fit(source, &d->learner.family, e)) return false;
 	d->keeps_texts = diffusion_keeps_texts(d, source);
 	if (given && !diffusion_prepare_latents(d, source, l, e)) return false; /* the plan depends on what it holds */

@@ -86,6 +86,8 @@ void apply_free(apply *a)
 	free(a);
 }
 
+bool apply_fallbacks(const apply *a, char *text, size_t room) { return graph_fallbacks(a->g, text, room); }
+
 /* The sum of a group's squares is there; no weight has been changed. */
 static bool told(void *context, tensor t, error *e)
 {

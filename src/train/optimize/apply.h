@@ -18,7 +18,8 @@ typedef struct apply apply;
 
 /* list[i] is the optimizer's tensor i. `list` is read here alone; the arrays live as long as it. NULL: failed. */
 apply *apply_new(const optimizer *o, const backend *b, int threads, const change *list, int count, error *e);
-void apply_free(apply *a); /* NULL is fine */
+void apply_free(apply *a);                                     /* NULL is fine */
+bool apply_fallbacks(const apply *a, char *text, size_t room); /* graph_fallbacks() of it */
 
 /* Changes the weights by gradients that are sums of `parts`, each group scaled so that its norm is at most `most`
  * (0: any). norms: of the gradients / parts, before that. A norm that is not finite stops it before any weight is

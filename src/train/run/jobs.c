@@ -1,11 +1,13 @@
 /* jobs.c - what the training jobs share: models from files and options, and options of the data. */
 #include "train/run/jobs.h"
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/resources.h"
 #include "train/run/folder.h"
 #include "train/run/team.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MOST_CONFIG = 1 << 20 };
 
@@ -73,6 +75,29 @@ bool fingerprint_of_set(const train_options *o, char hex[65], error *e)
 	data_options any = data_options_of(o, NULL, 0);
 	any.resolution = any.crop = any.bucket_step = 0;
 	return data_fingerprint(&any, hex, e);
+}
+
+/* Of many processes on a machine each takes a GPU of its own. */
+static const backend *backend_for(const char *name, const team *together, error *e)
+{
+	bool any = !strcasecmp(name, "auto");
+	char own[32];
+	if (team_size(together) == 1 || (strcasecmp(name, "cuda") && !any)) return backend_named(name, e);
+	snprintf(own, sizeof own, "cuda:%d", team_rank_here(together));
+	const backend *b = backend_named(own, any ? NULL : e);
+	return b || !any ? b : backend_named("cpu", e);
+}
+
+bool choose_device(learner *m, const train_options *o, const training_listener *l, error *e)
+{
+	team *together = team_join(e);
+	if (!together) return false;
+	m->backend = backend_for(o->device, together, e);
+	team_leave(together, true);
+	if (!m->backend) return false;
+	if (m->backend->device) training_note(l, "device: %s", m->backend->device->name);
+	if (m->backend->device && m->backend->device->doubt) training_note(l, "warning: %s", m->backend->device->doubt);
+	return true;
 }
 
 int threads_of(const train_options *o) { return o->threads ? (int)o->threads : usable_cpus(); }

@@ -30,5 +30,7 @@ bool survey_source(const train_options *o, data_options *source, const training_
 /* data_fingerprint() of the set as it lies, whatever is made of its pictures. */
 bool fingerprint_of_set(const train_options *o, char hex[65], error *e);
 int threads_of(const train_options *o);
+/* Sets what computes, as --device has it, before anything is settled; says which GPU it is and what it lacks. */
+bool choose_device(learner *m, const train_options *o, const training_listener *l, error *e);
 
 #endif

@@ -198,7 +198,7 @@ bool learner_settle(learner *m, error *e)
 	for (int i = 0; i < m->count; i++) {
 		learner_weight *w = &m->weights[i];
 		if (!w->trained) continue;
-		if (learner_backend(m)->device) fill_weight(w);
+		fill_weight(w);
 		if (!settle(m, w, w->value, &w->own_value, e) || !settle(m, w, w->average, &w->own_average, e)) return false;
 	}
 	return true;

@@ -61,6 +61,7 @@ typedef struct train_options {
 	int64_t checkpointing_steps, checkpoints_total_limit, log_steps, validation_steps, validation_inference_steps, seed,
 	    threads, profile, benchmark_loader;
 	bool tensorboard, plan;
+	char *device;               /* what computes, as backend_named() has it */
 	char *validation_prompts;   /* separated by "|" */
 	double validation_guidance; /* −1: the model's own */
 } train_options;

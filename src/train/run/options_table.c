@@ -182,6 +182,9 @@ static const train_option table[] = {
 	    DRAWN, validation_guidance, "-1", -1, 100, FREE, "how strongly the prompt leads there (-1: the model's own)"),
 	WHOLE(ALL, seed, "0", 0, 9e15, FIXED, "of everything random"),
 	WHOLE(EVERY, threads, "0", 0, 4096, FREE, "that compute (0: one for each CPU)"),
+	TEXT(EVERY, device, "cpu", REPORTED,
+	    "what computes: cpu, cuda (a GPU; of many processes each takes one), cuda:N, or auto: a GPU where there is "
+	    "one"),
 };
 enum { OPTIONS = sizeof table / sizeof *table };
 

@@ -1,5 +1,6 @@
 /* stepper.c - from a batch to changed weights. */
 #include "train/run/stepper.h"
+#include "base/resources.h"
 #include "train/optimize/apply.h"
 #include <math.h>
 #include <stdlib.h>
@@ -185,9 +186,12 @@ void memory_plan_text(const memory_plan *p, char text[200])
 bool memory_plan_fits(const memory_plan *p, const device *d, bool more, int count, int height, int width, error *e)
 {
 	double unit = 1 << 20;
-	uint64_t needed = memory_plan_total(p), available = device_available(d);
+	uint64_t needed = memory_plan_total(p), available = device_available(d), free_here = memory_available();
 	char text[200];
 	memory_plan_text(p, text);
+	if (d && p->weights > free_here)
+		return fail(e, NO_MEMORY, "%.0f MiB of trained weights lie in the system's memory too, which has %.0f MiB",
+		    (double)p->weights / unit, (double)free_here / unit);
 	return needed <= available ||
 	       fail(e, NO_MEMORY,
 	           "%.0f MiB %sare needed for batches of %d of %dx%d (%s), %s has %.0f MiB: smaller batches, "
@@ -216,17 +220,27 @@ static bool build(stepper *s, built *b, error *e)
 	b->loss = t->build(t->context, &n, b->count, b->height, b->width);
 	keep(g, b->loss);
 	if (failed(graph_error(g))) return fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
-	return add_paths(s, g, e) && learner_settle(t->learner, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
+	return add_paths(s, g, e) && differentiate(s, b, e) && watch_gradients(s, b, e) &&
 	       graph_bind(g, learner_bind_unfilled, t->learner, e) &&
 	       graph_compile(g, learner_backend(t->learner), s->threads, e);
+}
+
+/* Trained weights get their memory only when the plan is known to fit. */
+static bool settle_weights(const stepper *s, const built *b, error *e)
+{
+	learner_fill(s->task->learner);
+	if (!learner_settle(s->task->learner, e)) return false;
+	for (int i = 0; i < s->trained; i++) {
+		tensor t = find(b->g, weight_of(s, i)->name);
+		if (t) graph_rebind(b->g, t, weight_of(s, i)->own_value);
+	}
+	return true;
 }
 
 static bool make_ready(const stepper *s, built *b, error *e)
 {
 	if (b->ready) return true;
-	if (!check_room(s, b, e)) return false;
-	learner_fill(s->task->learner);
-	return b->ready = graph_allocate(b->g, NULL, NULL, e);
+	return b->ready = check_room(s, b, e) && settle_weights(s, b, e) && graph_allocate(b->g, NULL, NULL, e);
 }
 
 /* The graphs that use what b computes; the optimizer and the sums are there. */
@@ -445,6 +459,17 @@ void stepper_dump(const stepper *s, FILE *to)
 		fprintf(to, "%s%d samples of %d×%d\n", i ? "\n" : "", b->count, b->width, b->height);
 		graph_dump(b->g, to);
 	}
+}
+
+bool stepper_fallbacks(const stepper *s, char *text, size_t room)
+{
+	const built *b = s->graphs;
+	char of_step[300] = "", of_change[300] = "";
+	if (!s->graph_count || !b->apply) return false;
+	bool one = graph_fallbacks(b->g, of_step, sizeof of_step),
+	     other = apply_fallbacks(b->apply, of_change, sizeof of_change);
+	snprintf(text, room, "%s%s%s", of_step, one && other ? ", " : "", of_change);
+	return one || other;
 }
 
 /* ── running ── */

@@ -52,6 +52,8 @@ size_t stepper_arena_bytes(const stepper *s), stepper_state_bytes(const stepper 
 /* From now on the time of each node is kept; and the graphs that have run, as graph_dump() prints them. */
 void stepper_profile(stepper *s);
 void stepper_dump(const stepper *s, FILE *to);
+/* What of a step a device leaves to the host: graph_fallbacks() of the first graph and of its change of the weights. */
+bool stepper_fallbacks(const stepper *s, char *text, size_t room);
 /* The process that keeps the optimizer's state of each trained weight; NULL: each keeps all. */
 const int *stepper_holders(const stepper *s);
 /* What follows belongs to step `number` (from 0); stepper_step() does this itself. */

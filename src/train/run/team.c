@@ -21,7 +21,7 @@ typedef struct passenger { /* an array in its bucket */
 } passenger;
 
 struct team {
-	int rank, size;
+	int rank, size, rank_here;
 	bool initialized; /* MPI, by us */
 	passenger *passengers;
 	bucket *buckets;
@@ -34,6 +34,7 @@ struct team {
 
 int team_rank(const team *t) { return t->rank; }
 int team_size(const team *t) { return t->size; }
+int team_rank_here(const team *t) { return t->rank_here; }
 team_counts team_counted(const team *t) { return t->counts; }
 
 team *team_join(error *e)
@@ -54,6 +55,11 @@ team *team_join(error *e)
 	if (ready || started) {
 		MPI_Comm_rank(MPI_COMM_WORLD, &t->rank);
 		MPI_Comm_size(MPI_COMM_WORLD, &t->size);
+		MPI_Comm here;
+		if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here) == MPI_SUCCESS) {
+			MPI_Comm_rank(here, &t->rank_here);
+			MPI_Comm_free(&here);
+		}
 	}
 #endif
 	return t;

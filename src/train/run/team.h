@@ -16,6 +16,7 @@ team *team_join(error *e);
 void team_leave(team *t, bool together);
 int team_rank(const team *t);
 int team_size(const team *t);
+int team_rank_here(const team *t); /* among the processes of this machine */
 
 /* Sums of arrays over the team, in buckets of about 4 MB that travel while the caller works; for teams of more than
  * one. The plan lists the arrays by number in the order in which they will be complete, roughly: a bucket leaves when

@@ -228,6 +228,9 @@ static bool start(run *r, const data_options *source, error *e)
 	    1e-6 * (double)learner_parameters(m, false), 1e-6 * (double)learner_parameters(m, true),
 	    1e-6 * (double)stepper_arena_bytes(r->stepper), 1e-6 * (double)stepper_state_bytes(r->stepper));
 	tell_epochs(r);
+	char steps[600];
+	if (stepper_fallbacks(r->stepper, steps, sizeof steps))
+		training_note(r->listener, "on the CPU, over copies, in each step: %s", steps);
 	r->began = r->reported = seconds_now();
 	r->began_step = r->state.step;
 	if (!team_wait(r->team, e)) return false; /* all have read what the first may move */

@@ -1,5 +1,4 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
-#include "backend/backend.h"
 #include "base/text.h"
 #include "train/run/validation.h"
 #include "io/picture.h"
@@ -13,7 +12,7 @@ static bool bind_current(void *context, const char *name, shape s, dtype *d, con
 {
 	const learner_weight *w = learner_find(context, name);
 	if (!learner_bind(context, name, s, d, at, e)) return false;
-	if (w->average) *at = w->average;
+	if (w->value) *at = w->average ? w->average : w->value; /* the host's, wherever they are trained */
 	return true;
 }
 
@@ -81,7 +80,7 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 		    d->conditions.texts.tokenizers[2] },
 		.words = words_of(d),
 		.compute = d->compute,
-		.backend = backend_cpu(),
+		.backend = learner_backend(&d->learner),
 		.threads = threads_of(o),
 		.lasting = { &file, trained != NULL },
 		.bind = bind_current,
