@@ -9,7 +9,8 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 /* ── kernels by name ── */
 
-enum { MOST_KERNELS = 512, MOST_THREADS = 1024, STACK = 64 << 10, MOST_SHARED = 256 << 10, GUARD = 64 };
+/* STACK: no power of two, or the ends of all stacks would compete for a few lines of the cache. */
+enum { MOST_KERNELS = 512, MOST_THREADS = 1024, STACK = (64 << 10) + 576, MOST_SHARED = 256 << 10, GUARD = 64 };
 
 static struct {
 	const char *name;
@@ -23,6 +24,9 @@ shim::registration::registration(const char *name, void (*entry)(const void *), 
 	if (kernel_count == MOST_KERNELS) abort();
 	kernels[kernel_count++] = { name, entry, bytes };
 }
+
+const char *shim_kernel(int i) { return i < kernel_count ? kernels[i].name : NULL; }
+size_t shim_kernel_bytes(int i) { return kernels[i].bytes; }
 
 /* ── switching stacks ── */
 
@@ -84,12 +88,29 @@ void shim_fault(const char *text, int line)
 	if (!*problem) snprintf(problem, sizeof problem, "%s (line %d, thread %u of %u)", text, line, running, threads);
 }
 
+/* The warp that runs: the order of its lanes, and how many of them have had their turn. */
+static unsigned warp_first, lane_order[32], turn, done;
+
+static context *take_turn()
+{
+	while (turn < 32) {
+		unsigned i = warp_first + lane_order[turn++];
+		if (fibers[i].state != READY) continue;
+		running = i;
+		threadIdx.x = i;
+		return &fibers[i].at;
+	}
+	return &scheduler;
+}
+
+/* The thread waits; the next of its warp that can go on does so, or the scheduler. */
 static void wait_as(enum state s, int line)
 {
 	fiber *f = &fibers[running];
 	f->state = s;
 	f->line = line;
-	context_switch(&f->at, &scheduler);
+	done += s == DONE;
+	context_switch(&f->at, take_turn());
 }
 
 void *shim::shared() { return shared_room; }
@@ -147,10 +168,13 @@ void shim::copies_wait(int groups)
 
 /* ── the matrix units: every lane gives its parts, and makes its part of the result ── */
 
-static float half_of(uint32_t pair, int upper)
+/* Half `upper` of register `which` of a lane. */
+static float half_of(const char *all, int lane, int which, int upper)
 {
-	uint32_t bits = upper ? pair & 0xffff0000u : pair << 16;
+	uint32_t bits;
 	float x;
+	memcpy(&bits, all + lane * shim::SLOT + which * 4, sizeof bits);
+	bits = upper ? bits & 0xffff0000u : bits << 16;
 	memcpy(&x, &bits, sizeof x);
 	return x;
 }
@@ -158,16 +182,12 @@ static float half_of(uint32_t pair, int upper)
 /* A[row][column] is in lane (row % 8) · 4 + column % 8 / 2, register row / 8 + column / 8 · 2. */
 static float a_at(const char *all, int row, int column)
 {
-	uint32_t parts[6];
-	memcpy(parts, all + (row % 8 * 4 + column % 8 / 2) * shim::SLOT, sizeof parts);
-	return half_of(parts[row / 8 + column / 8 * 2], column % 2);
+	return half_of(all, row % 8 * 4 + column % 8 / 2, row / 8 + column / 8 * 2, column % 2);
 }
 
 static float b_at(const char *all, int row, int column)
 {
-	uint32_t parts[6];
-	memcpy(parts, all + (column * 4 + row % 8 / 2) * shim::SLOT, sizeof parts);
-	return half_of(parts[4 + row / 8], row % 2);
+	return half_of(all, column * 4 + row % 8 / 2, 4 + row / 8, row % 2);
 }
 
 void shim::multiply(float *sum, const uint32_t *a, uint32_t b0, uint32_t b1, int line)
@@ -175,8 +195,11 @@ void shim::multiply(float *sum, const uint32_t *a, uint32_t b0, uint32_t b1, int
 	uint32_t parts[] = { a[0], a[1], a[2], a[3], b0, b1 };
 	const char *all = exchange(parts, sizeof parts, line);
 	int lane = (int)(threadIdx.x % 32), g = lane / 4, t = lane % 4;
-	for (int i = 0; i < 4; i++)
-		for (int k = 0; k < 16; k++) sum[i] += a_at(all, g + i / 2 * 8, k) * b_at(all, k, 2 * t + i % 2);
+	for (int k = 0; k < 16; k++) {
+		float low = a_at(all, g, k), high = a_at(all, g + 8, k), left = b_at(all, k, 2 * t),
+		      right = b_at(all, k, 2 * t + 1);
+		sum[0] += low * left, sum[1] += low * right, sum[2] += high * left, sum[3] += high * right;
+	}
 }
 
 void shim::load_matrices(uint32_t *r, const void *row, bool transposed, int line)
@@ -203,6 +226,7 @@ static void fiber_body()
 {
 	for (;;) {
 		entry(parameters);
+		if (copy_count[running]) shim_fault("a copy is never waited for", 0);
 		wait_as(DONE, 0);
 	}
 }
@@ -236,26 +260,19 @@ static void shuffle(unsigned *order, unsigned n)
 	}
 }
 
-/* Runs the threads of a warp that can go on, in an order of its lanes; false: none can. */
-static bool run_warp(unsigned warp, const unsigned *lanes, unsigned *done)
+/* Runs the threads of a warp that can go on, each until it waits; false: none can. */
+static bool run_warp(unsigned warp)
 {
-	bool moved = false;
-	for (unsigned k = 0; k < 32; k++) {
-		unsigned i = warp * 32 + lanes[k];
-		if (fibers[i].state != READY) continue;
-		running = i;
-		threadIdx.x = i;
-		context_switch(&scheduler, &fibers[i].at);
-		moved = true;
-		*done += fibers[i].state == DONE;
-		if (fibers[i].state == DONE && copy_count[i]) shim_fault("a copy is never waited for", 0);
-	}
-	return release(warp * 32, warp * 32 + 32, IN_EXCHANGE) || moved;
+	warp_first = warp * 32;
+	turn = 0;
+	context *first = take_turn();
+	if (first != &scheduler) context_switch(&scheduler, first);
+	return release(warp_first, warp_first + 32, IN_EXCHANGE) || first != &scheduler;
 }
 
 static void run_block()
 {
-	static unsigned lanes[32], warps[MOST_THREADS / 32];
+	static unsigned warps[MOST_THREADS / 32];
 	memset(shared_room, 0xff, shared_bytes + GUARD);
 	for (unsigned i = 0; i < threads; i++) {
 		context_make(&fibers[i].at, stacks + (size_t)i * STACK, fiber_body);
@@ -264,12 +281,12 @@ static void run_block()
 		copy_count[i] = copy_group[i] = 0;
 	}
 	/* A warp runs until all of it waits at a barrier before another begins: so that it is as far ahead as it can be. */
-	shuffle(lanes, 32);
+	shuffle(lane_order, 32);
 	shuffle(warps, threads / 32);
-	for (unsigned done = 0; done < threads && !*problem;) {
+	for (done = 0; done < threads && !*problem;) {
 		bool moved = false;
 		for (unsigned w = 0; w < threads / 32; w++)
-			while (run_warp(warps[w], lanes, &done)) moved = true;
+			while (run_warp(warps[w])) moved = true;
 		moved |= release(0, threads, AT_BARRIER);
 		if (moved) continue;
 		for (running = 0; fibers[running].state == DONE; running++) {

@@ -11,6 +11,10 @@ extern "C" {
 const char *shim_launch(const char *kernel, const uint32_t grid[3], uint32_t block, size_t shared_bytes,
     const void *parameters, size_t parameter_bytes);
 
+/* The kernels there are, 0 …: their names, NULL past the last, and the bytes of their parameters. */
+const char *shim_kernel(int i);
+size_t shim_kernel_bytes(int i);
+
 /* The running kernel has done what it must not. */
 void shim_fault(const char *text, int line);
 
