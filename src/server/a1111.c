@@ -97,12 +97,17 @@ static void read_overrides(server *s, const json_t *o, job *j, problem *p)
 	const char *name;
 	json_t *value;
 	j->options.clip_skip = server_clip_skip(s);
+	if (settings && !json_is_null(settings) && !json_is_object(settings))
+		problem_set(p, 422, "override_settings", "override_settings is not an object");
 	json_object_foreach((json_t *)(uintptr_t)settings, name, value)
 	{
-		if (!strcmp(name, "sd_model_checkpoint") && json_is_string(value)) {
-			int i = a1111_find_model(s, json_string_value(value), p);
+		if (!strcmp(name, "sd_model_checkpoint")) {
+			const char *title = NULL;
+			field_text(settings, name, &title, p);
+			int i = title && *title ? a1111_find_model(s, title, p) : -1;
+			if (i < 0) continue;
 			free(j->model);
-			j->model = i < 0 ? NULL : strdup(queue_model_name(server_queue(s), i));
+			j->model = strdup(queue_model_name(server_queue(s), i));
 			if (!j->model) problem_set(p, 503, "", "out of memory");
 		} else if (!strcmp(name, "CLIP_stop_at_last_layers")) {
 			j->options.clip_skip = a1111_clip_skip(settings, p);

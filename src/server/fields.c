@@ -70,7 +70,8 @@ void field_integer(const json_t *o, const char *name, int64_t low, int64_t high,
 	double x = json_number_value(v);
 	if (!json_is_number(v) || (json_is_real(v) && x != trunc(x)))
 		problem_set(p, 422, name, "%s is not a whole number", name);
-	else if (!(x >= (double)low && x <= (double)high))
+	else if (json_is_integer(v) ? json_integer_value(v) < low || json_integer_value(v) > high
+	                            : !(x >= (double)low && x < (double)high + 1))
 		problem_set(p, 422, name, "%s is %.0f, expected %lld to %lld", name, x, (long long)low, (long long)high);
 	else
 		*value = json_is_integer(v) ? json_integer_value(v) : (int64_t)x;

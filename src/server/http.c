@@ -82,7 +82,7 @@ static enum MHD_Result send_reply(request *r, reply *y)
 		    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
 		    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" } };
 	struct MHD_Response *response = y->stream;
-	char seconds[16];
+	char seconds[16], methods[64];
 	if (!response) {
 		response = MHD_create_response_from_buffer(y->body.size, y->body.data, MHD_RESPMEM_MUST_FREE);
 		if (!response) free(y->body.data);
@@ -93,6 +93,8 @@ static enum MHD_Result send_reply(request *r, reply *y)
 		MHD_add_response_header(response, always[i].name, always[i].value);
 	snprintf(seconds, sizeof seconds, "%d", y->retry_after);
 	if (y->retry_after) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	route_methods(r->path, methods);
+	if (y->status == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, methods);
 	if (y->status == 401) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)y->status, response);
 	MHD_destroy_response(response);
@@ -159,8 +161,9 @@ static bool key_is_given(const server *s, const request *r)
 static void check(const server *s, request *r)
 {
 	const char *host = header(r, "Host"), *length = header(r, "Content-Length");
-	bool other_method;
-	r->route = route_find(r->method, r->path, &other_method);
+	char methods[64];
+	r->route = route_find(r->method, r->path);
+	route_methods(r->path, methods);
 	if (!host || !host_is_ours(s, host)) {
 		r->refused = 421;
 		r->reason = "this server is not known by that name; --host NAME makes it known";
@@ -171,8 +174,8 @@ static void check(const server *s, request *r)
 		r->refused = 401;
 		r->reason = "Incorrect API key provided";
 	} else if (!r->route) {
-		r->refused = other_method ? 405 : 404;
-		r->reason = other_method ? "Method Not Allowed" : "Not Found";
+		r->refused = *methods ? 405 : 404;
+		r->reason = *methods ? "Method Not Allowed" : "Not Found";
 	} else if (length && strtoull(length, NULL, 10) > (unsigned long long)s->o.most_body) {
 		r->refused = 413;
 		r->reason = "the request is larger than this server takes";

@@ -46,8 +46,8 @@ typedef struct route {
 	handler *run;
 	enum access { KEYED, OPEN } access; /* OPEN: to clients without the key */
 } route;
-/* NULL: no such address, or it takes another method. */
-const route *route_find(const char *method, const char *path, bool *other_method);
+const route *route_find(const char *method, const char *path); /* NULL: no such address, or it takes another method */
+void route_methods(const char *path, char list[64]);           /* "GET, HEAD"; "": no such address */
 
 void reply_json(reply *y, int status, json_t *value); /* value is released */
 /* Draws the job, waiting for its end; cancels it where the client leaves. The job is DONE afterwards unless it was not

@@ -91,6 +91,8 @@ static void read_wish(const json_t *o, wish *w, problem *p)
 	field_text(o, "background", &background, p);
 	if (background && !strcmp(background, "transparent"))
 		problem_set(p, 400, "background", "pictures here have no transparent background");
+	else if (background && strcmp(background, "auto") && strcmp(background, "opaque"))
+		problem_set(p, 400, "background", "background is '%.40s', expected auto or opaque", background);
 	field_integer(o, "n", 1, 10, &n, p);
 	field_integer(o, "partial_images", 0, 3, &partial, p);
 	field_integer(o, "seed", -1, INT64_MAX / 2, &seed, p); /* not of OpenAI: to repeat a picture */

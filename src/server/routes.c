@@ -64,16 +64,24 @@ static bool takes(const route *t, const char *method)
 	return !strcmp(t->method, method) || (!strcmp(t->method, "GET") && !strcmp(method, "HEAD"));
 }
 
-const route *route_find(const char *method, const char *path, bool *other_method)
+static bool is_at(const route *t, const char *path)
 {
-	*other_method = false;
-	for (const route *t = routes; t->path; t++) {
-		size_t n = strlen(t->path);
-		if (t->path[n - 1] == '/' ? strncmp(path, t->path, n) : strcmp(path, t->path)) continue;
-		if (takes(t, method)) return t;
-		*other_method = true;
-	}
-	if (*other_method || !page_find(path)) return NULL;
-	*other_method = !takes(&of_the_page, method);
-	return *other_method ? NULL : &of_the_page;
+	size_t n = strlen(t->path);
+	return t->path[n - 1] == '/' ? !strncmp(path, t->path, n) : !strcmp(path, t->path);
+}
+
+const route *route_find(const char *method, const char *path)
+{
+	for (const route *t = routes; t->path; t++)
+		if (is_at(t, path) && takes(t, method)) return t;
+	return page_find(path) && takes(&of_the_page, method) ? &of_the_page : NULL;
+}
+
+void route_methods(const char *path, char list[64])
+{
+	*list = 0;
+	for (const route *t = routes; t->path; t++)
+		if (is_at(t, path)) strcat(strcat(list, *list ? ", " : ""), t->method);
+	if (!*list && page_find(path)) strcpy(list, of_the_page.method);
+	if (strstr(list, "GET")) strcat(list, ", HEAD");
 }

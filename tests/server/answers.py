@@ -1,4 +1,4 @@
-"""requests.py SUMI - talks to `sumi serve` as clients do, well and badly: both APIs, streams, limits, keys, foreign
+"""answers.py SUMI - talks to `sumi serve` as clients do, well and badly: both APIs, streams, limits, keys, foreign
 pages, clients that leave, many at once, and the end by a signal. Python's own library alone. Prints what differs; exits 1
 if anything does."""
 import base64, http.client, json, os, re, signal, socket, struct, subprocess, tempfile, threading, time
@@ -158,7 +158,11 @@ def a1111(s, png):
 
 def bad(s):
     check("no such address", s.ask("GET", "/nothing")[0] == 404)
-    check("another method", s.ask("GET", "/v1/images/generations")[0] == 405)
+    status, _, headers = s.ask("GET", "/v1/images/generations")
+    check("another method", status == 405 and headers["Allow"] == "POST", headers)
+    check("two methods", s.ask("PUT", "/sdapi/v1/options")[2]["Allow"] == "GET, POST, HEAD")
+    check("a seed that is too large", s.ask("POST", "/v1/images/generations", {"prompt": "x", "seed": 2**62})[0] == 400)
+    check("no object of settings", s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "override_settings": []})[0] == 422)
     for raw in (b"", b"x", b"[]", b"{", b'{"prompt":"\xff"}', b'{"prompt":"a","prompt":"b"}', b"[" * 100000):
         check(f"not JSON: {raw[:20]}", s.ask("POST", "/v1/images/generations", raw=raw)[0] == 400)
     raw = b'{"prompt":"' + b",[" * 20000 + b'\\",["}'
