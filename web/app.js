@@ -9,6 +9,7 @@ import { fillSettings, restore, showModel, takeSeed, wanted } from "./settings.j
 import { addSketch, beginWith } from "./sketch.js";
 import * as stage from "./stage.js";
 import { fresh } from "./store.js";
+import { openTraining } from "./training.js";
 import "./keys.js";
 
 $("wish").addEventListener("submit", (event) => {
@@ -53,7 +54,7 @@ try {
 	say("opening");
 	await fillSettings();
 	const about = await showModel();
-	await Promise.all([gallery.openGallery(about, restore), fillLoras(), fillControl()]);
+	await Promise.all([gallery.openGallery(about, restore), fillLoras(), fillControl(), openTraining(about)]);
 	followPrompts();
 	say("");
 } catch (error) {

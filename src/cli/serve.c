@@ -9,10 +9,11 @@
 
 #ifdef SUMI_SERVER
 #include "server/http.h"
+#include "server/runs.h"
 
 typedef struct settings {
 	text_list models, hosts;
-	const char *folder, *listen, *key_file, *controls, *upscalers, *gallery;
+	const char *folder, *listen, *key_file, *controls, *upscalers, *gallery, *training;
 	model_settings components;
 	machine_settings machine;
 	long long most, body;
@@ -42,6 +43,8 @@ static const option table[] = {
 	    "free what sessions keep after so long without a request; 0: never" },
 	{ .name = "gallery", .kind = TEXT, AT(gallery), .argument = "DIR",
 	    .help = "keep what the page draws in this folder, and show its pictures there" },
+	{ .name = "training", .kind = TEXT, AT(training), .argument = "DIR",
+	    .help = "its subfolders are data sets that the page may train on; LoRAs are looked for in DIR too" },
 	MODEL_ROWS(components),
 	MACHINE_ROWS(machine),
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no line for each request" },
@@ -108,6 +111,7 @@ int command_serve(int argc, char **argv)
 	}
 	int code = parse_options(table, ROWS, &s, NULL, argc, argv);
 	if (code) return code;
+	if (s.training && !s.components.lora_folder) s.components.lora_folder = s.training;
 	queue_options jobs = { .models = s.models.item,
 		.model_count = s.models.count,
 		.folder = s.folder,
@@ -135,7 +139,12 @@ int command_serve(int argc, char **argv)
 	if (s.key_file && !read_key(s.key_file, key, sizeof key))
 		return complain(3, "%s: no key of 1 to %zu bytes in its first line", s.key_file, sizeof key - 2);
 	http.key = s.key_file ? key : NULL;
-	return run(&s, &jobs, &http);
+	sumi_error e = { 0 };
+	http.runs = s.training ? runs_open(s.training, &e) : NULL;
+	if (e.status) return complain(e.status, "%s", e.text);
+	code = run(&s, &jobs, &http);
+	runs_close(http.runs);
+	return code;
 }
 
 #else

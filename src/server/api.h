@@ -10,7 +10,8 @@ handler a1111_txt2img, a1111_img2img, a1111_progress, a1111_interrupt, a1111_ski
     a1111_nothing, a1111_extra_single, a1111_extra_batch;
 handler controlnet_version, controlnet_settings, controlnet_models, controlnet_modules, controlnet_types,
     controlnet_detect;
-handler page_about, page_prompt, page_draw, page_gallery, page_gallery_picture, page_gallery_delete;
+handler page_about, page_prompt, page_draw, page_gallery, page_gallery_picture, page_gallery_delete, page_training,
+    page_training_start, page_training_stop, page_training_run;
 handler health, metrics, page;
 
 #endif

@@ -47,6 +47,7 @@ struct server {
 
 queue *server_queue(server *s) { return s->queue; }
 const char *server_gallery(const server *s) { return s->o.gallery; }
+struct runs *server_runs(const server *s) { return s->o.runs; }
 double server_started(const server *s) { return s->started; }
 const char *server_folder(const server *s, folder_kind which) { return s->o.folders[which]; }
 int server_clip_skip(server *s) { return atomic_load(&s->clip_skip); }

@@ -61,6 +61,7 @@ void wait_for_change(server *s, const request *r, job *j);
 
 queue *server_queue(server *s);
 const char *server_gallery(const server *s); /* the folder where the page's pictures are kept; NULL: nowhere */
+struct runs *server_runs(const server *s);   /* that the page trains; NULL: none */
 double server_started(const server *s);
 const char *server_folder(const server *s, folder_kind which); /* NULL: there is none */
 const char *server_vae(const server *s);                       /* its file's name; NULL: models have their own */
@@ -80,6 +81,7 @@ typedef struct server_options {
 	const char *vae;              /* the autoencoder of all models; NULL: their own */
 	bool quiet;                   /* no log */
 	const char *gallery;          /* folder where the pictures that the page draws are kept; NULL: nowhere */
+	struct runs *runs;            /* what the page may train; NULL: nothing */
 } server_options;
 
 /* Answers in threads of its own from here on. NULL: it failed. */

@@ -44,9 +44,10 @@ void page_about(server *s, request *r, reply *y)
 		a1111_refuse(y, &p);
 	else
 		reply_json(y, 200,
-		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "version", sumi_version(), "model",
+		    json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b, s:b}", "version", sumi_version(), "model",
 		        queue_model_name(server_queue(s), i), "family", f.family, "width", f.width, "height", f.height,
-		        "most_pictures", MOST_PICTURES, "gallery", server_gallery(s) != NULL));
+		        "most_pictures", MOST_PICTURES, "gallery", server_gallery(s) != NULL, "training",
+		        server_runs(s) != NULL));
 }
 
 /* ── how a prompt is read ── */

@@ -55,6 +55,10 @@ static const route routes[] = {
 	{ "GET", "/controlnet/module_list", controlnet_modules, KEYED },
 	{ "GET", "/controlnet/control_types", controlnet_types, KEYED },
 	{ "POST", "/controlnet/detect", controlnet_detect, KEYED },
+	{ "GET", "/sumi/training", page_training, KEYED },
+	{ "POST", "/sumi/training", page_training_start, KEYED },
+	{ "POST", "/sumi/training/stop", page_training_stop, KEYED },
+	{ "GET", "/sumi/training/", page_training_run, KEYED },
 	{ NULL, NULL, NULL, KEYED },
 };
 static const route of_the_page = { "GET", NULL, page, OPEN };

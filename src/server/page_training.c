@@ -1,0 +1,98 @@
+/* page_training.c - the page's training runs over HTTP, where the server was started with a folder for them. */
+#include "server/a1111.h"
+#include "server/runs.h"
+#include <string.h>
+
+static runs *runs_of(server *s, reply *y)
+{
+	if (!server_runs(s))
+		a1111_refuse(
+		    y, &(problem){ .status = 404, .text = "this server trains nothing; sumi serve --training DIR does" });
+	return server_runs(s);
+}
+
+static void refuse_name(reply *y) { a1111_refuse(y, &(problem){ .status = 404, .text = "no such training run" }); }
+
+/* [{"name", "standard", "help", "flag"}, …] of a kind's options that the page may set. */
+static json_t *options_of(const char *kind)
+{
+	json_t *list = json_array();
+	sumi_training_option o = { .size = sizeof o };
+	for (int i = 0; sumi_training_option_at(kind, i, &o); i++) {
+		sumi_training_option allowed;
+		if (o.heading || !runs_option(kind, o.name, &allowed)) continue;
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", o.name, "standard", o.standard,
+		                                "help", o.help, "flag", o.flag, "value", o.value ? o.value : ""));
+	}
+	return list;
+}
+
+void page_training(server *s, request *r, reply *y)
+{
+	runs *all = runs_of(s, y);
+	(void)r;
+	if (!all) return;
+	reply_json(y, 200,
+	    json_pack("{s:o, s:o, s:{s:o, s:o}}", "sets", runs_sets(all), "runs", runs_list(all), "options", "lora",
+	        options_of("lora"), "diffusion", options_of("diffusion")));
+}
+
+/* {"set", "kind", "model", "options": {name: text}} */
+void page_training_start(server *s, request *r, reply *y)
+{
+	problem p = { 0 };
+	sumi_error e = { 0 };
+	const char *set = "", *kind = "lora", *model = "";
+	runs *all = runs_of(s, y);
+	if (!all) return;
+	field_text(r->json, "set", &set, &p);
+	field_text(r->json, "kind", &kind, &p);
+	field_text(r->json, "model", &model, &p);
+	int i = p.status ? -1 : a1111_find_model(s, model, &p);
+	if (i >= 0 &&
+	    !runs_start(all, set, kind, queue_model_path(server_queue(s), i), json_object_get(r->json, "options"), &e))
+		problem_of(&p, &e);
+	if (p.status)
+		a1111_refuse(y, &p);
+	else
+		reply_json(y, 200, json_object());
+}
+
+/* /sumi/training/NAME, or /sumi/training/NAME/sample-500.png */
+void page_training_run(server *s, request *r, reply *y)
+{
+	char name[256];
+	runs *all = runs_of(s, y);
+	const char *from = r->path + strlen("/sumi/training/"), *slash = strchr(from, '/');
+	if (!all) return;
+	int length = snprintf(name, sizeof name, "%.*s", slash ? (int)(slash - from) : (int)sizeof name, from);
+	if (length >= (int)sizeof name) {
+		refuse_name(y);
+	} else if (slash) {
+		y->type = "image/png";
+		if (runs_sample(all, name, slash + 1, &y->body)) return;
+		y->type = "application/json";
+		refuse_name(y);
+	} else {
+		json_t *one = runs_describe(all, name);
+		if (one)
+			reply_json(y, 200, one);
+		else
+			refuse_name(y);
+	}
+}
+
+/* {"name"} */
+void page_training_stop(server *s, request *r, reply *y)
+{
+	problem p = { 0 };
+	const char *name = "";
+	runs *all = runs_of(s, y);
+	if (!all) return;
+	field_text(r->json, "name", &name, &p);
+	if (!p.status && !runs_stop(all, name)) problem_set(&p, 409, "", "this run is not going on");
+	if (p.status)
+		a1111_refuse(y, &p);
+	else
+		reply_json(y, 200, json_object());
+}
