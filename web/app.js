@@ -11,6 +11,7 @@ import * as stage from "./stage.js";
 import { fresh } from "./store.js";
 import { openTraining } from "./training.js";
 import "./keys.js";
+import "./words.js";
 
 $("wish").addEventListener("submit", (event) => {
 	event.preventDefault();

@@ -13,8 +13,9 @@ function show() {
 
 export async function fillControl() {
 	const said = await ask("/controlnet/model_list").catch(() => ({ model_list: [] }));
-	$("control").hidden = !said.model_list.length;
-	options($("control-model"), said.model_list.map((name) => [name, name]));
+	const names = said.model_list.filter((name) => name !== "None");
+	$("control").hidden = !names.length;
+	options($("control-model"), names.map((name) => [name, name]));
 	$("control-file").onchange = async () => {
 		try {
 			if ($("control-file").files[0]) picture = await fileAsUrl($("control-file").files[0]);

@@ -78,7 +78,7 @@ const inBrowser = {
 export function fresh(event, body) {
 	const values = { ...body, seed: event.seed, batch_size: 1 };
 	for (const large of ["init_images", "mask", "alwayson_scripts"]) delete values[large];
-	return described(asData(event.image), { image: event.image, values, text: event.text, name: event.name, seed: event.seed,
+	return described(asData(event.image), { body, image: event.image, values, text: event.text, name: event.name, seed: event.seed,
 		width: event.width, height: event.height });
 }
 

@@ -59,6 +59,7 @@ job *job_new(void)
 		sumi_options_init(&j->options, sizeof j->options);
 		j->options.prompt = j->options.negative_prompt = NULL; /* owned texts take their place */
 		j->options.controls = j->controls;
+		j->options.attention_words = j->words;
 		j->count = 1;
 		j->holders = 1;
 		condition_new(&j->changed);
@@ -96,6 +97,7 @@ void job_free(job *j)
 		free((char *)(uintptr_t)j->control[i].path);
 		sumi_image_free((sumi_image *)(uintptr_t)j->control[i].image);
 	}
+	for (int i = 0; i < j->options.attention_count; i++) free((char *)(uintptr_t)j->words[i]);
 	for (int i = 0; i < j->count; i++) sumi_image_free(j->pictures[i]);
 	sumi_image_free(j->preview);
 	pthread_cond_destroy(&j->changed);

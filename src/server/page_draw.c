@@ -122,6 +122,23 @@ static void put_preview(growth *g)
 	queue_lock(server_queue(g->base.s));
 }
 
+/* {"width", "height", "maps": [base64 of a byte for each place, of each word, the most that it is heard 255]}. */
+static json_t *words_of(const sumi_image *p)
+{
+	size_t places = (size_t)p->attention_width * (size_t)p->attention_height;
+	unsigned char *bytes = malloc(places + 1);
+	json_t *maps = json_array();
+	for (int i = 0; bytes && i < p->attention_count; i++) {
+		const float *map = p->attention + (size_t)i * places;
+		float most = 0;
+		for (size_t k = 0; k < places; k++) most = map[k] > most ? map[k] : most;
+		for (size_t k = 0; k < places; k++) bytes[k] = most > 0 ? (unsigned char)(map[k] / most * 255 + 0.5f) : 0;
+		json_array_append_new(maps, bytes_json(bytes, places));
+	}
+	free(bytes);
+	return json_pack("{s:i, s:i, s:o}", "width", p->attention_width, "height", p->attention_height, "maps", maps);
+}
+
 static void put_picture(growth *g, const sumi_image *picture)
 {
 	char name[GALLERY_NAME] = "";
@@ -131,11 +148,12 @@ static void put_picture(growth *g, const sumi_image *picture)
 	sumi_error e = { 0 };
 	json_t *data = NULL;
 	if (sumi_image_encode(picture, "png", 0, &bytes, &count, &e)) data = bytes_json(bytes, count);
-	if (data && folder) gallery_keep(folder, bytes, count, name, &e);
+	if (data && folder && !picture->attention) gallery_keep(folder, bytes, count, name, &e);
 	json_t *line = data ? json_pack("{s:o, s:I, s:s, s:i, s:i, s:s}", "image", data, "seed", (json_int_t)picture->seed,
 	                          "text", picture->parameters ? picture->parameters : "", "width", picture->width, "height",
 	                          picture->height, "name", name)
 	                    : NULL;
+	if (line && picture->attention) json_object_set_new(line, "words", words_of(picture));
 	if (line && e.status) json_object_set_new(line, "not_kept", json_string(e.text));
 	put_line(&g->base, line);
 	sumi_free(bytes);
@@ -184,13 +202,31 @@ static void next_line(job_stream *t)
 	queue_lock(q);
 }
 
-/* A1111's body for txt2img, or for img2img where there are init_images. The answer is a line of JSON for each event. */
+/* "words": ["cat", …], for each of which the picture comes with a map of where it is heard. */
+static void read_words(const json_t *body, job *j, problem *p)
+{
+	const json_t *list = json_object_get(body, "words");
+	if (json_array_size(list) > MOST_WORDS) problem_set(p, 422, "words", "more than %d words", MOST_WORDS);
+	for (size_t i = 0; !p->status && i < json_array_size(list); i++) {
+		const char *word = json_string_value(json_array_get(list, i));
+		if (!word)
+			problem_set(p, 422, "words", "words is not a list of texts");
+		else if (job_text(&j->words[i], word))
+			j->options.attention_count = (int)i + 1;
+		else
+			problem_set(p, 503, "", "out of memory");
+	}
+}
+
+/* A1111's body for txt2img, or for img2img where there are init_images, and "words". The answer is a line of JSON for
+ * each event. A picture with words was there before: it is not kept again. */
 void page_draw(server *s, request *r, reply *y)
 {
 	problem p = { 0 };
 	growth *g = calloc(1, sizeof *g);
 	job *j = g ? a1111_read(s, r->json, json_array_size(json_object_get(r->json, "init_images")) > 0, &p) : NULL;
-	if (j) {
+	if (j) read_words(r->json, j, &p);
+	if (j && !p.status) {
 		*g = (growth){ .base = { .s = s, .r = r, .j = j, .next = next_line } };
 		j->followed = true;
 		submitted done = stream_begin(&g->base, "application/x-ndjson", y);

@@ -51,7 +51,7 @@ static bool is_run(const char *folder, const char *name)
 }
 
 /* Names in the folder, sorted: NULL at the end. The caller frees all. */
-static char **names_in(const char *folder, bool wanted(const char *folder, const char *name))
+static char **entries_in(const char *folder, bool wanted(const char *folder, const char *name))
 {
 	struct dirent **found;
 	int n = scandir(folder, &found, NULL, alphasort), count = 0;
@@ -64,7 +64,7 @@ static char **names_in(const char *folder, bool wanted(const char *folder, const
 	return names;
 }
 
-static void free_names(char **names)
+static void free_entries(char **names)
 {
 	for (char **n = names; n && *n; n++) free(*n);
 	free(names);
@@ -80,7 +80,7 @@ static bool has(char **names, const char *name)
 json_t *run_files_sets(const char *folder)
 {
 	json_t *list = json_array();
-	char **names = names_in(folder, is_set), path[RUN_PATH];
+	char **names = entries_in(folder, is_set), path[RUN_PATH];
 	for (char **n = names; n && *n; n++) {
 		int pictures = 0, captions = 0;
 		if (run_path(path, folder, *n, "", "")) count_files(path, &pictures, &captions);
@@ -88,15 +88,15 @@ json_t *run_files_sets(const char *folder)
 		    "{s:s, s:i, s:i}", "name", *n, "pictures", pictures, "captions", captions < 0 ? pictures : captions);
 		if (one) json_array_append_new(list, one);
 	}
-	free_names(names);
+	free_entries(names);
 	return list;
 }
 
 bool run_files_has_set(const char *folder, const char *set)
 {
-	char **names = names_in(folder, is_set);
+	char **names = entries_in(folder, is_set);
 	bool found = has(names, set);
-	free_names(names);
+	free_entries(names);
 	return found;
 }
 
@@ -176,7 +176,7 @@ static json_t *summary(const char *folder, const char *name, json_t **options, p
 json_t *run_files_list(const char *folder)
 {
 	json_t *list = json_array();
-	char **names = names_in(folder, is_run);
+	char **names = entries_in(folder, is_run);
 	for (char **n = names; n && *n; n++) {
 		json_t *options = NULL;
 		point *curve = NULL;
@@ -187,7 +187,7 @@ json_t *run_files_list(const char *folder)
 		json_decref(options);
 		free(curve);
 	}
-	free_names(names);
+	free_entries(names);
 	return list;
 }
 
@@ -235,9 +235,9 @@ static bool is_listed(const json_t *samples, const char *file)
 
 static bool run_exists(const char *folder, const char *name)
 {
-	char **names = names_in(folder, is_run), file[RUN_NAME + 8];
+	char **names = entries_in(folder, is_run), file[RUN_NAME + 8];
 	bool found = snprintf(file, sizeof file, "%s.json", name) < (int)sizeof file && has(names, file);
-	free_names(names);
+	free_entries(names);
 	return found;
 }
 

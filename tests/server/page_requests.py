@@ -1,6 +1,6 @@
 """page_requests.py SUMI - what the page asks of `sumi serve` under /sumi/, asked well and badly: prompts read, pictures as they
 grow, the gallery."""
-import base64, http.client, json, os, signal, subprocess, tempfile, threading, time
+import base64, http.client, json, os, tempfile, threading, time
 from client import SUMI, Server, as_text, check, chunks, finish, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 4, "width": 64, "height": 64, "seed": 7, "cfg_scale": 2}
@@ -49,6 +49,18 @@ def drawing(s):
     check("a refusal in words", "12" in told[-1].get("error", ""), told)
 
 
+def listening(s):
+    _, told = events(s, {**SMALL, "words": ["cat", "smiling"]})
+    made = [e for e in told if "image" in e][0]
+    maps = [base64.b64decode(m) for m in made["words"]["maps"]]
+    places = made["words"]["width"] * made["words"]["height"]
+    check("a map for each word", len(maps) == 2 and maps[0] != maps[1] and all(len(m) == places and max(m) == 255 for m in maps), made["words"])
+    check("and the same picture", made["image"] == [e for e in events(s, SMALL)[1] if "image" in e][0]["image"])
+    check("a word that is not there", "fox" in events(s, {**SMALL, "words": ["fox"]})[1][-1].get("error", ""))
+    for wrong in (["x"] * 65, [5]):
+        check("words that are none", events(s, {**SMALL, "words": wrong})[0] == 422)
+
+
 def leaving(s):
     c = http.client.HTTPConnection("127.0.0.1", s.port)
     c.request("POST", "/sumi/draw", json.dumps({**SMALL, "steps": 1000, "width": 128, "height": 128}))
@@ -70,6 +82,8 @@ def without_gallery(s):
     for method, path in (("GET", "/sumi/gallery"), ("GET", "/sumi/gallery/x.png"), ("DELETE", "/sumi/gallery/x.png")):
         status, body, _ = s.ask(method, path)
         check("no gallery", status == 404 and "--gallery" in body["detail"], body)
+    status, body, _ = s.ask("GET", "/sumi/training")
+    check("no training", status == 404 and "--training" in body["detail"], body)
     check("another method", s.ask("POST", "/sumi/gallery", {})[0] == 405)
 
 
@@ -114,12 +128,69 @@ def gallery():
     s.stop()
 
 
+def training():
+    with tempfile.TemporaryDirectory() as top:
+        folder = top + "/sets"
+        os.makedirs(folder + "/cats")
+        os.makedirs(folder + "/empty")
+        os.makedirs(top + "/outside")
+        os.symlink(top + "/outside", folder + "/link")
+        for i in range(3):
+            open(f"{folder}/cats/{i}.png", "wb").write(make_png(128, 128, lambda x, y: (x * i + y) % 256))
+        open(folder + "/cats/0.txt", "w").write("a cat")
+        s = Server("--training", folder)
+        told = s.ask("GET", "/sumi/training")[1]
+        check("data sets", told["sets"] == [{"name": "cats", "pictures": 3, "captions": 1}, {"name": "empty", "pictures": 0, "captions": 0}], told["sets"])
+        check("no runs yet", told["runs"] == [])
+        names = [o["name"] for o in told["options"]["lora"]]
+        check("options without paths", "max_train_steps" in names and not {"output", "model", "train_data_dir", "output_dir"} & set(names), names)
+        options = {"max_train_steps": "100000", "instance_prompt": "a cat", "network_dim": "2", "validation_prompts": "a cat|a dog",
+                   "validation_steps": "2", "validation_inference_steps": ""}
+        ask = lambda **more: s.ask("POST", "/sumi/training", {"set": "cats", "kind": "lora", "model": "emoji", "options": options, **more})
+        for what, more, word in (("a set from outside", {"set": "../outside"}, "outside"), ("a link", {"set": "link"}, "link"),
+                                 ("a path", {"options": {"output": "/tmp/x"}}, "output"), ("a kind", {"kind": "upscaler"}, "upscaler"),
+                                 ("a value", {"options": {"learning_rate": "fast"}}, "fast"), ("a model", {"model": "/etc/passwd"}, "passwd")):
+            status, body, _ = ask(**more)
+            check(f"refused: {what}", status >= 400 and word in json.dumps(body), (status, body))
+        check("nothing was written", sorted(os.listdir(folder)) == ["cats", "empty", "link"], os.listdir(folder))
+        status, body, _ = ask()
+        check("it starts", status == 200, body)
+        status, body, _ = ask(set="empty")
+        check("one at a time", status == 400 and "going on" in body["detail"], body)
+        run = lambda: s.ask("GET", "/sumi/training/cats-lora")[1]
+        check("its curve grows", wait(lambda: len(run()["curve"]) > 2, 60), run())
+        check("and its samples", wait(lambda: run()["samples"], 60), run())
+        check("it says how far it is", run()["state"] == "running" and run()["steps"] == 100000 and run()["step"] > 1, run())
+        sample = run()["samples"][0][1]
+        check("a sample", s.ask("GET", "/sumi/training/cats-lora/" + sample)[1][:4] == b"\x89PNG")
+        for path in ("cats-lora/../cats/0.png", "cats-lora/log.csv", "../outside", "cats-lora/..%2f..%2f..%2fetc%2fpasswd", "none", "x" * 400, "cats-lora/"):
+            check(f"nothing else: {path[:40]}", s.ask("GET", "/sumi/training/" + path)[0] == 404)
+        check("a picture meanwhile", "done" in events(s, SMALL)[1][-1])
+        check("another run is not stopped", s.ask("POST", "/sumi/training/stop", {"name": "dogs-lora"})[0] == 409)
+        check("stopped", s.ask("POST", "/sumi/training/stop", {"name": "cats-lora"})[0] == 200)
+        check("with a checkpoint", wait(lambda: run()["state"] == "stopped", 60) and [f for f in os.listdir(folder + "/cats-lora.training") if f.startswith("checkpoint-")], run())
+        before = run()["step"]
+        check("it goes on", ask()[0] == 200 and wait(lambda: run()["step"] > before, 60) and run()["curve"][0][0] == 1, run())
+        check("the server's end is its end too, with a checkpoint", s.stop() == 0 and os.path.exists(folder + "/cats-lora.training/log.csv"))
+        s = Server("--training", folder)
+        check("a run outlives its server", run()["state"] == "stopped" and run()["step"] > before, run())
+        check("with other options it begins anew", ask(options={**options, "max_train_steps": "3"})[0] == 200 and wait(lambda: run()["state"] == "done", 60) and run()["step"] == 3, run())
+        loras = [l["name"] for l in s.ask("GET", "/sdapi/v1/loras")[1]]
+        check("its result is there to draw with", "cats-lora" in loras, loras)
+        check("drawn with", "done" in events(s, {**SMALL, "prompt": "a cat <lora:cats-lora:1>"})[1][-1])
+        open(folder + "/empty/0.png", "w").write("no picture")
+        check("a run that fails says why", ask(set="empty")[0] == 200 and
+              wait(lambda: s.ask("GET", "/sumi/training/empty-lora")[1]["state"] == "failed", 60) and "empty" in s.ask("GET", "/sumi/training/empty-lora")[1]["said"],
+              s.ask("GET", "/sumi/training/empty-lora")[1])
+        s.stop()
+
+
 def with_key():
     with tempfile.NamedTemporaryFile("w") as key:
         key.write("secret\n")
         key.flush()
         s = Server("--api-key", key.name)
-        for method, path in (("GET", "/sumi/about"), ("POST", "/sumi/prompt"), ("POST", "/sumi/draw"), ("GET", "/sumi/gallery")):
+        for method, path in (("GET", "/sumi/about"), ("POST", "/sumi/prompt"), ("POST", "/sumi/draw"), ("GET", "/sumi/gallery"), ("GET", "/sumi/training"), ("POST", "/sumi/training")):
             check("the key is asked for", s.ask(method, path, {} if method == "POST" else None)[0] == 401)
         check("the page is open", all(s.ask("GET", path)[0] == 200 for path in ("/", "/app.js", "/style.css", "/seal.svg")))
         check("with the key", s.ask("GET", "/sumi/about", headers={"Authorization": "Bearer secret"})[0] == 200)
@@ -129,9 +200,11 @@ def with_key():
 server = Server()
 reading(server)
 drawing(server)
+listening(server)
 leaving(server)
 without_gallery(server)
 server.stop()
 gallery()
+training()
 with_key()
 finish("page's requests")
