@@ -68,12 +68,12 @@ function svg(name, attributes, ...children) {
 }
 
 // The loss by steps, with its scale at the sides.
-function curve(points, steps, width) {
-	const [height, left, low] = [220, 52, 26], losses = points.map((p) => p[1]);
+function curve(points, width) {
+	const [height, left, low] = [220, 52, 26], losses = points.map((p) => p[1]), steps = points.at(-1)[0];
 	const least = Math.min(...losses), most = Math.max(...losses), spread = most - least || most || 1;
-	const x = (step) => left + ((width - left - 8) * step) / Math.max(steps, 1), y = (loss) => 10 + (height - low - 10) * (1 - (loss - least) / spread);
+	const x = (step) => left + ((width - left - 8) * step) / steps, y = (loss) => 10 + (height - low - 10) * (1 - (loss - least) / spread);
 	const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img",
-		"aria-label": `Loss: from ${losses[0]?.toPrecision(3)} to ${losses.at(-1)?.toPrecision(3)} in ${points.at(-1)?.[0]} steps` });
+		"aria-label": `Loss: from ${losses[0].toPrecision(3)} to ${losses.at(-1).toPrecision(3)} in ${steps} steps` });
 	for (const share of [0, 0.5, 1]) {
 		const loss = least + share * spread;
 		picture.append(svg("line", { x1: left, x2: width - 8, y1: y(loss), y2: y(loss) }), svg("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
@@ -108,7 +108,7 @@ async function showRun() {
 	$("run-bar").value = run.step;
 	$("run-stop").hidden = !going;
 	$("run-stop").disabled = run.state === "stopping";
-	$("run-curve").replaceChildren(run.curve.length > 1 ? curve(run.curve, run.steps, Math.max(240, $("run-curve").clientWidth)) : element("p", { className: "hint" }, going ? "The curve begins with the first steps." : "No steps yet."));
+	$("run-curve").replaceChildren(run.curve.length > 1 ? curve(run.curve, Math.max(240, $("run-curve").clientWidth)) : element("p", { className: "hint" }, going ? "The curve begins with the first steps." : "No steps yet."));
 	$("run-samples").replaceChildren(...(await sampleList(run)));
 	$("run-samples-title").hidden = !run.samples.length;
 	setText($("run-said"), run.said);
