@@ -59,7 +59,6 @@ job *job_new(void)
 		sumi_options_init(&j->options, sizeof j->options);
 		j->options.prompt = j->options.negative_prompt = NULL; /* owned texts take their place */
 		j->options.controls = j->controls;
-		j->options.attention_words = j->words;
 		j->count = 1;
 		j->holders = 1;
 		condition_new(&j->changed);

@@ -19,7 +19,7 @@ typedef struct job {
 	sumi_options options;
 	sumi_control control[MOST_CONTROLS];
 	const sumi_control *controls[MOST_CONTROLS]; /* what options.controls is */
-	const char *words[MOST_WORDS];               /* what options.attention_words is; owned */
+	const char *words[MOST_WORDS];               /* what options.attention_words is where there are any; owned */
 	int count; /* pictures, with the seeds seed, seed + 1, …; variations of one seed where variation_strength is set */
 	/* What makes the picture in the queue's thread, in place of drawing one. NULL: it is drawn. */
 	sumi_image *(*make)(struct job *j, const sumi_listener *l, sumi_error *e);

@@ -206,6 +206,7 @@ static void next_line(job_stream *t)
 static void read_words(const json_t *body, job *j, problem *p)
 {
 	const json_t *list = json_object_get(body, "words");
+	if (json_array_size(list)) j->options.attention_words = j->words;
 	if (json_array_size(list) > MOST_WORDS) problem_set(p, 422, "words", "more than %d words", MOST_WORDS);
 	for (size_t i = 0; !p->status && i < json_array_size(list); i++) {
 		const char *word = json_string_value(json_array_get(list, i));
