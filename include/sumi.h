@@ -74,6 +74,17 @@ typedef enum sumi_level {
 	SUMI_DETAIL   /* what was found, memory planned and measured, times */
 } sumi_level;
 
+/* A latent on its way: noisy ≈ signal · picture's latent + noise · what a normal distribution gives. Both lie as
+ * [height][width][channels], as the autoencoder has them times the family's factor. */
+typedef struct sumi_latent {
+	size_t size;
+	int width, height, channels;
+	const float *noisy; /* what the sampler has now */
+	const float *clean; /* what the denoiser took for the picture's latent in the last step; NULL before the first */
+	double time;        /* that the denoiser reads: 1000 is noise alone, 0 the picture */
+	double signal, noise;
+} sumi_latent;
+
 typedef struct sumi_listener { /* each function may be NULL */
 	size_t size;
 	void *context; /* passed to all of them */
@@ -87,6 +98,9 @@ typedef struct sumi_listener { /* each function may be NULL */
 	 * latent. index: the picture's number in the batch, from 0. The picture is the library's, valid during the call.
 	 * Its size depends on how it is made: see sumi_options.preview. */
 	void (*preview)(void *context, int index, int step, const sumi_image *picture);
+	/* Before the first step (step 0) and after each: where the picture of this index is. The numbers are the library's,
+	 * valid during the call. */
+	void (*latent)(void *context, int index, int step, const sumi_latent *latent);
 } sumi_listener;
 
 SUMI_API void sumi_listener_init(sumi_listener *listener, size_t size);
@@ -207,8 +221,8 @@ SUMI_API sumi_image *sumi_image_grid(const sumi_image *const *pictures, int coun
 /* The picture at another size, resampled as Pillow's Lanczos does it; its seed and parameters are kept, its alpha is
  * not. NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_resize(const sumi_image *image, int width, int height, sumi_error *e);
-/* White edges on black, as OpenCV's Canny() finds them: they begin where the gradient is above `high` and go on while it
- * is above `low`, 0 <= low <= high; 100 and 200 are usual. NULL: it failed. Free with sumi_image_free(). */
+/* White edges on black, as OpenCV's Canny() finds them: they begin where the gradient is above `high` and go on while
+ * it is above `low`, 0 <= low <= high; 100 and 200 are usual. NULL: it failed. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_edges(const sumi_image *image, int low, int high, sumi_error *e);
 /* The picture with map `map` of image->attention over it: from dark blue where the word is heard least, over red and
  * orange, to light yellow where it is heard most. NULL: it failed, or there is no such map. Free with
@@ -410,6 +424,14 @@ SUMI_API sumi_image *sumi_generate(sumi_model *model, const sumi_options *option
 typedef void sumi_prompt_fn(void *context, const char *text, size_t length, double weight);
 SUMI_API bool sumi_prompt_read(const sumi_model *model, const char *prompt, int *tokens, int *room,
     sumi_prompt_fn *each, void *context, sumi_error *e);
+
+/* The tokens of a text as each of the model's text encoders reads them, without start, end and padding: calls `each`
+ * for one after the other. Brackets and the like in it are characters. encoder: 0, 1, 2. text: as the tokenizer's table
+ * has it, valid during the call: CLIP's "cat</w>" ends a word, BERT's "##ing" goes on with one, T5's "▁cat" begins one,
+ * and the bytes need not be UTF-8; of a learned word its name. */
+typedef void sumi_token_fn(void *context, int encoder, int id, const char *text);
+SUMI_API bool sumi_prompt_tokens(
+    const sumi_model *model, const char *text, sumi_token_fn *each, void *context, sumi_error *e);
 
 /* ── enlarging ── */
 

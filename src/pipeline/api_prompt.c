@@ -2,6 +2,7 @@
 #include "pipeline/prompt_text.h"
 #include "text/prompt.h"
 #include <stdlib.h>
+#include <string.h>
 
 static bool tell_pieces(const char *text, sumi_prompt_fn *each, void *context, error *e)
 {
@@ -63,5 +64,42 @@ bool sumi_prompt_read(
 	if (!failed(&own)) read_prompt(m, prompt, &all, &most, each, context, &own);
 	if (tokens) *tokens = all;
 	if (room) *room = most;
+	return tell_caller(e, &own);
+}
+
+static const char *learned_word(const model *m, int row)
+{
+	for (int i = 0; i < m->words.count; i++)
+		if (row >= m->words.words[i].first && row < m->words.words[i].first + m->words.words[i].count)
+			return m->words.words[i].name;
+	return "";
+}
+
+static bool tell_tokens(const model *m, int encoder, const char *text, sumi_token_fn *each, void *context, error *e)
+{
+	const tokenizer *t = m->tokenizers[encoder];
+	int words = text_in_one_piece(&m->family.text[encoder]) ? 0 : m->words.count;
+	size_t n, length = strlen(text);
+	if (!new_words_encode(m->words.words, words, t, text, length, NULL, 0, &n, e)) return false;
+	int32_t *ids = malloc((n + 1) * sizeof *ids);
+	bool fine = ids || fail(e, NO_MEMORY, "out of memory for %zu tokens", n);
+	fine = fine && new_words_encode(m->words.words, words, t, text, length, ids, n, &n, e);
+	for (size_t i = 0; fine && i < n; i++) {
+		char token[256];
+		tokenizer_token(t, ids[i], token, sizeof token);
+		each(
+		    context, encoder, ids[i], ids[i] < tokenizer_size(t) ? token : learned_word(m, ids[i] - tokenizer_size(t)));
+	}
+	free(ids);
+	return fine;
+}
+
+bool sumi_prompt_tokens(const sumi_model *m, const char *text, sumi_token_fn *each, void *context, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own) && (!m || !text || !each))
+		fail(&own, BAD_USAGE, "no model, no text, or nothing to take its tokens");
+	for (int i = 0; !failed(&own) && i < TEXT_ENCODERS; i++)
+		if (m->tokenizers[i]) tell_tokens(m, i, text, each, context, &own);
 	return tell_caller(e, &own);
 }

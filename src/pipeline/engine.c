@@ -243,11 +243,32 @@ static bool begin_latent(group *g, job *j, float *latent, error *e)
 	return true;
 }
 
+/* Tells the listener where each picture's latent is. */
+static void tell_latents(const group *g, int step, path_point at, const float *x, const float *clean)
+{
+	const sumi_listener *l = g->w ? &g->w->listener : NULL;
+	for (int k = 0; l && l->latent && k < g->count; k++) {
+		const job *j = g->jobs[k];
+		size_t first = (size_t)k * values_of(j);
+		l->latent(l->context, j->index, step,
+		    &(sumi_latent){ .size = sizeof(sumi_latent),
+		        .width = j->latent_width,
+		        .height = j->latent_height,
+		        .channels = j->channels,
+		        .noisy = x + first,
+		        .clean = clean ? clean + first : NULL,
+		        .time = at.t,
+		        .signal = at.alpha,
+		        .noise = at.sigma });
+	}
+}
+
 static bool after_step(void *context, int done, int calls, const float *x, const float *denoised)
 {
 	group *g = context;
-	(void)calls, (void)x;
+	(void)calls;
 	int count = g->jobs[0]->path.count;
+	tell_latents(g, done, g->jobs[0]->path.steps[done - 1].to, x, denoised);
 	if (g->preview && done < count && !preview_show(g->preview, g->jobs, g->count, done, denoised, g->e)) return false;
 	return watcher_progress(g->w, "denoise", done, count, g->e);
 }
@@ -296,6 +317,7 @@ static bool sample_group(group *g, session *s, float *latents, error *e)
 		.known = known,
 		.mask = known ? known + n : NULL,
 	};
+	tell_latents(g, 0, j->path.steps[0].from, latents, NULL);
 	bool fine =
 	    !failed(e) && denoiser_begin(&g->denoiser, g->w, e) && watcher_progress(g->w, "denoise", 0, j->path.count, e) &&
 	    sample(j->sampler, &j->settings, &j->path, &hooks, latents, n, e) && denoiser_maps(&g->denoiser, g->jobs, e);

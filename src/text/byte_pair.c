@@ -226,3 +226,42 @@ bool byte_pair_encode(
 	workspace_free(&w);
 	return fine;
 }
+
+/* ---- The text of a token ---- */
+
+/* Appends the bytes that a token joins. The depth is the merges': each makes a longer token of two. */
+static size_t put_bytes(const byte_pair *b, uint32_t token, char *text, size_t at, size_t size)
+{
+	uint32_t slot = 0, c = 0;
+	if (token < FIRST_MERGE) {
+		while (c < 255 && b->byte_token[c] != token % WORD_END) c++;
+		if (at + 1 < size) text[at] = (char)c;
+		return at + 1;
+	}
+	while (slot < SLOTS && b->merged[slot] != token) slot++;
+	if (slot == SLOTS) return at;
+	at = put_bytes(b, b->pairs[slot] >> 16, text, at, size);
+	return put_bytes(b, b->pairs[slot] & 0xffff, text, at, size);
+}
+
+/* A merge ends a word where its right part does. */
+static bool ends_word(const byte_pair *b, uint32_t token)
+{
+	while (token >= FIRST_MERGE) {
+		uint32_t slot = 0;
+		while (slot < SLOTS && b->merged[slot] != token) slot++;
+		if (slot == SLOTS) return false;
+		token = b->pairs[slot] & 0xffff;
+	}
+	return token >= WORD_END;
+}
+
+void byte_pair_token(const byte_pair *b, int32_t id, char *text, size_t size)
+{
+	if (!size) return;
+	bool known = id >= 0 && id < FIRST_MERGE + MERGES;
+	size_t n = known ? put_bytes(b, (uint32_t)id, text, 0, size) : 0;
+	for (const char *c = known && ends_word(b, (uint32_t)id) ? "</w>" : ""; *c; c++, n++)
+		if (n + 1 < size) text[n] = *c;
+	text[n < size ? n : size - 1] = 0;
+}

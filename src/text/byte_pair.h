@@ -17,6 +17,9 @@ void byte_pair_close(byte_pair *b);
 bool byte_pair_encode(
     const byte_pair *b, const codepoints *text, const char *start, const char *end, token_sink *out, error *e);
 
+/* A token's bytes, cut to `size` with their final zero; "</w>" where it ends a word. "" for what is no token. */
+void byte_pair_token(const byte_pair *b, int32_t id, char *text, size_t size);
+
 /* As the files of Hugging Face's CLIPTokenizer: vocab.json and merges.txt. The caller frees; NULL: no memory. */
 char *byte_pair_vocabulary(error *e);
 char *byte_pair_merges(error *e);

@@ -5,6 +5,7 @@
 #include "text/unicode.h"
 #include "text/unigram.h"
 #include "text/wordpiece.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 /* How CLIP's relatives clean text; what follows, trimming and lower case, is common to all. */
@@ -111,6 +112,22 @@ bool tokenizer_encode(
 	codepoints_free(&points);
 	*count = out.count;
 	return fine;
+}
+
+void tokenizer_token(const tokenizer *t, int32_t id, char *text, size_t size)
+{
+	size_t length = 0;
+	const char *found = NULL;
+	*text = 0;
+	if (t->kind == WORDPIECE)
+		found = wordpiece_token(t->vocabulary, id, &length);
+	else if (t->kind == T5)
+		found = id >= 0 && id < UNIGRAM_PIECES ? unigram_piece(t->pieces, id, &length, &(double){ 0 }) : NULL;
+	else if (id == t->start || id == t->end)
+		snprintf(text, size, "%s", id == t->start ? clips[t->kind].start : clips[t->kind].end);
+	else
+		byte_pair_token(t->merges, id, text, size);
+	if (found) snprintf(text, size, "%.*s", (int)length, found);
 }
 
 bool tokenizer_encode_padded(

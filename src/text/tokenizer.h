@@ -41,6 +41,10 @@ void tokenizer_close(tokenizer *t); /* NULL is fine */
 bool tokenizer_encode(
     const tokenizer *t, const char *text, size_t length, int32_t *ids, size_t most, size_t *count, error *e);
 
+/* A token as the table has it, cut to `size` bytes with their final zero: CLIP's with "</w>" where it ends a word,
+ * BERT's with "##" where it goes on with one, T5's with "▁" where it begins one. "" for what is no token. */
+void tokenizer_token(const tokenizer *t, int32_t id, char *text, size_t size);
+
 /* start (T5 has none), tokens, end, padding: `size` ids (≥ 2). *dropped, where not NULL, is how many tokens did not
  * fit. */
 bool tokenizer_encode_padded(

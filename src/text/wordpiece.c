@@ -193,6 +193,13 @@ bool wordpiece_encode(const wordpiece *w, const codepoints *text, token_sink *ou
 	return fine;
 }
 
+const char *wordpiece_token(const wordpiece *w, int32_t id, size_t *length)
+{
+	if (id < 0 || (uint32_t)id >= w->count) return NULL;
+	*length = strlen(w->text + w->start[id]);
+	return w->text + w->start[id];
+}
+
 int32_t wordpiece_size(const wordpiece *w) { return (int32_t)w->count; }
 int32_t wordpiece_start(const wordpiece *w) { return w->first; }
 int32_t wordpiece_end(const wordpiece *w) { return w->last; }

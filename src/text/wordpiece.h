@@ -13,6 +13,7 @@ void wordpiece_close(wordpiece *w);
 /* Appends to `out` the tokens of the text. */
 bool wordpiece_encode(const wordpiece *w, const codepoints *text, token_sink *out, error *e);
 
+const char *wordpiece_token(const wordpiece *w, int32_t id, size_t *length); /* NULL: there is none of this number */
 int32_t wordpiece_size(const wordpiece *w);
 int32_t wordpiece_start(const wordpiece *w); /* [CLS] */
 int32_t wordpiece_end(const wordpiece *w);   /* [SEP] */

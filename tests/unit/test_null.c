@@ -422,6 +422,19 @@ static bool try_prompt_read(void)
 	REFUSED(!sumi_prompt_read(model, NULL, &tokens, &room, count_pieces, &n, e));
 	return !n && !tokens && !room && sumi_prompt_read(model, "a (cat)", NULL, NULL, NULL, NULL, NULL);
 }
+static void count_tokens(void *context, int encoder, int id, const char *text)
+{
+	(void)encoder, (void)id, (void)text;
+	++*(int *)context;
+}
+static bool try_prompt_tokens(void)
+{
+	int n = 0;
+	REFUSED(!sumi_prompt_tokens(NULL, "a", count_tokens, &n, e));
+	REFUSED(!sumi_prompt_tokens(model, NULL, count_tokens, &n, e));
+	REFUSED(!sumi_prompt_tokens(model, "a", NULL, &n, e));
+	return !n && sumi_prompt_tokens(model, "a cat", count_tokens, &n, NULL) && n == 2;
+}
 static bool try_image_parameters(void)
 {
 	int width = 5;
@@ -649,6 +662,7 @@ static const struct row {
 	{ "sumi_session_draw sumi_session_draw_batch", try_session_draw },
 	{ "sumi_parameters_read", try_parameters },
 	{ "sumi_sampler_name sumi_schedule_name sumi_guidance_name sumi_family_name sumi_type_name", try_names },
+	{ "sumi_prompt_tokens", try_prompt_tokens },
 	{ "sumi_prompt_read", try_prompt_read },
 	{ "sumi_image_parameters", try_image_parameters },
 	{ "sumi_dump", try_dump },
