@@ -1,22 +1,13 @@
 /* test_train_diffusion.c - training on a small set of coloured squares: a model learns their words, one batch by heart;
  * a LoRA and a new word change what it draws as their pictures say; a checkpoint comes back in its layout. */
 #include "squares.h"
+#include "tiny_families.h"
 #include "backend/backend.h"
 #include "io/weights.h"
 #include "train/objective/diffusion.h"
 #include "train/run/stepper.h"
 
-/* A denoiser of one level on latents of 8×8. */
-static const char config[] =
-    "{\"name\":\"tiny\",\"unet\":{\"in_channels\":4,\"out_channels\":4,\"model_channels\":32,"
-    "\"attention_resolutions\":[1],\"num_res_blocks\":1,\"channel_mult\":[1],\"num_heads\":2,"
-    "\"use_spatial_transformer\":true,\"transformer_depth\":1,\"context_dim\":16,\"legacy\":false},"
-    "\"dd\":{\"double_z\":true,\"z_channels\":4,\"resolution\":16,\"in_channels\":3,\"out_ch\":3,\"ch\":32,"
-    "\"ch_mult\":[1,1],\"num_res_blocks\":1,\"attn_resolutions\":[]},"
-    "\"clip\":{\"vocab_size\":49408,\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":1,"
-    "\"num_attention_heads\":2,\"max_position_embeddings\":77,\"hidden_act\":\"quick_gelu\"},\"size\":16}";
-
-static char model_config[sizeof config + 16];
+static char model_config[sizeof sd1 + 16];
 
 static int make_base(void **state)
 {
@@ -24,7 +15,7 @@ static int make_base(void **state)
 	write_squares("squares", "red", red, "a red thing");
 	write_squares("squares", "green", green, "a green thing");
 	write_squares("squares", "blue", blue, "a blue thing");
-	snprintf(model_config, sizeof model_config, "model_config=%s", config);
+	snprintf(model_config, sizeof model_config, "model_config=%s", sd1);
 	RUN(TRAIN_AUTOENCODER, model_config, "train_data_dir=squares", "output=vae.safetensors", "max_train_steps=80",
 	    "train_batch_size=8", "learning_rate=3e-3");
 	RUN(TRAIN_DIFFUSION, model_config, "train_data_dir=squares", "vae=vae.safetensors", "output=base.safetensors",

@@ -2,63 +2,22 @@
  * Stable Diffusion 3 are: tiny ones learn the words of coloured squares, and LoRAs change them as their pictures say.
  */
 #include "squares.h"
+#include "tiny_families.h"
 #include "backend/backend.h"
 #include "base/file.h"
-#include "checkpoint/files.h"
 #include "io/weights.h"
 #include "pipeline/conditioning.h"
 #include "train/objective/diffusion.h"
 
-#define AUTOENCODER_OF_ALL                                                                         \
-	"\"dd\":{\"z_channels\":4,\"resolution\":16,\"ch\":32,\"ch_mult\":[1,1],\"num_res_blocks\":1," \
-	"\"attn_resolutions\":[],\"quant\":false},\"prediction_type\":\"flow\",\"scale_factor\":0.4,\"size\":16"
-#define CLIP_OF_ALL                                                                                      \
-	"\"vocab_size\":49408,\"hidden_size\":16,\"intermediate_size\":32,\"num_hidden_layers\":2,"          \
-	"\"num_attention_heads\":2,\"max_position_embeddings\":16,\"hidden_act\":\"quick_gelu\",\"skip\":1," \
-	"\"final_norm\":false"
-
-static const char xl[] =
-    "{\"name\":\"tiny-xl\",\"unet\":{\"in_channels\":4,\"out_channels\":4,\"model_channels\":32,"
-    "\"attention_resolutions\":[1],\"num_res_blocks\":1,\"channel_mult\":[1],\"num_head_channels\":16,"
-    "\"use_spatial_transformer\":true,\"use_linear_in_transformer\":true,\"transformer_depth\":1,"
-    "\"context_dim\":48,\"num_classes\":\"sequential\",\"adm_in_channels\":1568},\"text\":{" CLIP_OF_ALL "},"
-    "\"text_2\":{\"vocab_size\":49408,\"width\":32,\"heads\":2,\"layers\":2,\"embed_dim\":32,"
-    "\"context_length\":16,\"skip\":1,\"final_norm\":false,\"pooled\":true},\"conditioning\":\"side_by_side\","
-    "\"text_prefix\":\"conditioner.embedders.0.transformer\",\"text_2_prefix\":\"conditioner.embedders.1.model\"," //
-    AUTOENCODER_OF_ALL "}";
-
-static const char sd3[] =
-    "{\"name\":\"tiny-3\",\"mmdit\":{\"in_channels\":4,\"patch_size\":2,\"depth\":2,\"hidden_size\":64,"
-    "\"num_heads\":4,\"pos_embed_max_size\":8,\"context_dim\":64,\"adm_in_channels\":48,\"qk_norm\":\"rms\","
-    "\"x_block_self_attn_layers\":[0]},\"text\":{" CLIP_OF_ALL ",\"projection\":16,\"pooled\":true},"
-    "\"text_2\":{\"vocab_size\":49408,\"hidden_size\":32,\"intermediate_size\":64,\"num_hidden_layers\":2,"
-    "\"num_attention_heads\":2,\"max_position_embeddings\":16,\"hidden_act\":\"gelu\",\"projection\":32,"
-    "\"tokenizer\":\"openclip\",\"skip\":1,\"final_norm\":false,\"pooled\":true},"
-    "\"text_3\":{\"d_model\":64,\"num_layers\":1,\"d_ff\":64,\"num_heads\":2,\"d_kv\":16,\"vocab_size\":32128,"
-    "\"length\":16},"
-    "\"conditioning\":\"stacked\",\"shift\":3,\"text_prefix\":\"text_encoders.clip_l.transformer\","
-    "\"text_2_prefix\":\"text_encoders.clip_g.transformer\",\"text_3_prefix\":\"text_encoders.t5xxl.transformer\"," //
-    AUTOENCODER_OF_ALL "}";
-
 /* ── the models ── */
-static void init_model(const char *name, const char *json)
-{
-	error e = { 0 };
-	char config[40], file[40];
-	snprintf(config, sizeof config, "%s.json", name);
-	snprintf(file, sizeof file, "%s-new.safetensors", name);
-	if (!file_init(scratch_write(config, json, strlen(json)), 1, NULL, true, scratch_path(file), NULL, &e))
-		fail_saying("%s\n", e.text);
-}
-
 static int make_models(void **state)
 {
 	if (scratch_make(state)) return -1;
 	write_squares("squares", "red", red, "a red thing");
 	write_squares("squares", "green", green, "a green thing");
 	write_squares("squares", "blue", blue, "a blue thing");
-	init_model("xl", xl);
-	init_model("sd3", sd3);
+	init_model("xl", xl, true);
+	init_model("sd3", sd3, true);
 	RUN(TRAIN_AUTOENCODER, "model=xl-new.safetensors", "train_data_dir=squares", "output=vae.safetensors",
 	    "max_train_steps=80", "train_batch_size=8", "learning_rate=3e-3");
 #define BASE                                                                                      \
@@ -106,10 +65,14 @@ static void try_lora(const char *base, const char *keys, const char *resume, con
 static void test_loras_change_the_picture(void **state)
 {
 	(void)state;
-	try_lora("xl.safetensors", "kohya", "resume_from_checkpoint=", "lora_te2_text_model_encoder_layers_1_self_attn_q_proj.lora_down");
-	try_lora("xl.safetensors", "peft", "resume_from_checkpoint=latest", "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A");
-	try_lora("sd3.safetensors", "kohya", "resume_from_checkpoint=", "lora_unet_joint_blocks_0_x_block_attn2_qkv.lora_up");
-	try_lora("sd3.safetensors", "peft", "resume_from_checkpoint=latest", "transformer.transformer_blocks.1.norm1_context.linear.lora_B");
+	try_lora("xl.safetensors", "kohya",
+	    "resume_from_checkpoint=", "lora_te2_text_model_encoder_layers_1_self_attn_q_proj.lora_down");
+	try_lora("xl.safetensors", "peft", "resume_from_checkpoint=latest",
+	    "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A");
+	try_lora(
+	    "sd3.safetensors", "kohya", "resume_from_checkpoint=", "lora_unet_joint_blocks_0_x_block_attn2_qkv.lora_up");
+	try_lora("sd3.safetensors", "peft", "resume_from_checkpoint=latest",
+	    "transformer.transformer_blocks.1.norm1_context.linear.lora_B");
 }
 
 /* A word that both encoders learn, each in vectors of its own. */

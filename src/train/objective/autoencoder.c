@@ -59,7 +59,7 @@ tensor autoencoder_build(void *context, nn *n, int count, int height, int width)
 	tensor noise = input(g, "noise", REAL, shape4(count, height / factor, width / factor, c->latent_channels));
 	tensor moments = family_encode_image(n, &a->learner.family, image);
 	tensor picture = family_decode_latent(n, &a->learner.family, vae_sample(g, moments, noise));
-	tensor logvar = param(g, a->logvar, shape1(1));
+	tensor logvar = cast(g, param(g, a->logvar, shape1(1)), REAL);
 	float values = (float)(height * width * c->in_channels);
 	tensor kl = affine(g, vae_kl(g, moments), (float)a->options->kl_weight / values, 0);
 	if (a->plays) return contested(a, n, image, picture, logvar, kl);
@@ -78,7 +78,7 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 		generator_seed(&random, b->seeds[i]);
 		random_normal(&random, values + (size_t)i * each, each);
 	}
-	bool fine = graph_write(g, image, b->pixels, e) && graph_write(g, noise, values, e);
+	bool fine = graph_write_floats(g, image, b->pixels, e) && graph_write_floats(g, noise, values, e);
 	free(values);
 	return fine;
 }

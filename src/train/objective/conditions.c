@@ -104,12 +104,15 @@ void conditions_build(const conditions *c, const family *f, nn *n, int count, de
 
 /* ── the inputs ── */
 
-/* Writes an input, if the graph has it, and frees the values. NULL in place of them: there was no memory. */
+/* Writes an input, if the graph has it, of floats or whole numbers, and frees the values. NULL in place of them: there
+ * was no memory. */
 static bool give(graph *g, const char *what, int encoder, void *values, error *e)
 {
 	char name[32];
 	tensor t = find(g, encoder < 0 ? what : name_of(name, what, encoder));
-	bool fine = values ? !t || graph_write(g, t, values, e) : fail(e, NO_MEMORY, "no memory for a batch");
+	bool fine = values || fail(e, NO_MEMORY, "no memory for a batch");
+	if (fine && t)
+		fine = dtype_is_float(dtype_of(g, t)) ? graph_write_floats(g, t, values, e) : graph_write(g, t, values, e);
 	free(values);
 	return fine;
 }

@@ -175,7 +175,7 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 		fine = sample_pixels(&r->source, &from, 0, b->height, b->width, hints + (size_t)i * each, &frame, e);
 	}
 	for (size_t i = 0; fine && i < (size_t)b->count * each; i++) hints[i] = (hints[i] + 1) / 2;
-	fine = fine && graph_write(g, find(g, "hint"), hints, e);
+	fine = fine && graph_write_floats(g, find(g, "hint"), hints, e);
 	free(hints);
 	return fine;
 }

@@ -58,7 +58,7 @@ static bool make_inputs(const graph *g, float *inputs[INPUTS], error *e)
 static bool write_inputs(graph *g, float *const inputs[INPUTS], error *e)
 {
 	for (int k = 0; k < INPUTS; k++)
-		if (!graph_write(g, find(g, input_names[k]), inputs[k], e)) return false;
+		if (!graph_write_floats(g, find(g, input_names[k]), inputs[k], e)) return false;
 	return true;
 }
 

@@ -52,7 +52,7 @@ static bool drop(graph *g, tensor mask, const data_batch *b, uint64_t path, floa
 		random_uniform(&random, values + (size_t)i * each, each);
 	}
 	for (size_t k = 0; k < all; k++) values[k] = values[k] < share ? 0 : 1 / (1 - share);
-	bool fine = graph_write(g, mask, values, e);
+	bool fine = graph_write_floats(g, mask, values, e);
 	free(values);
 	return fine;
 }
