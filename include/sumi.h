@@ -644,6 +644,26 @@ SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, c
 SUMI_API bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
     const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e);
 
+typedef struct sumi_convert_options { /* of both, and more */
+	size_t size;
+	const char *type, *layout;
+	const char *const *loras;
+	int lora_count;
+	bool clamp;
+	uint64_t max_shard; /* bytes; what of a folder is larger is written as several files and an index: 10 GB, which is
+	                     * diffusers' own limit */
+	const sumi_listener *listener;
+} sumi_convert_options;
+
+SUMI_API void sumi_convert_options_init(sumi_convert_options *options, size_t size);
+static inline sumi_convert_options sumi_convert_defaults(void)
+{
+	sumi_convert_options o;
+	sumi_convert_options_init(&o, sizeof o);
+	return o;
+}
+SUMI_API bool sumi_convert_as(const char *from, const char *to, const sumi_convert_options *options, sumi_error *e);
+
 typedef struct sumi_extract_options {
 	size_t size;
 	int rank;         /* of linear layers and 1×1 convolutions: 16 */

@@ -12,6 +12,7 @@ typedef struct conversion {
 	outputs *out;
 	bool *used; /* by place in `from` */
 	bool clamp;
+	uint64_t max_shard; /* bytes of a file of a folder */
 	error *e;
 } conversion;
 

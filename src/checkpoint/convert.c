@@ -135,26 +135,40 @@ static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 	return fine;
 }
 
+static bool convert_open(
+    checkpoint *in, const char *to, const sumi_convert_options *o, bool folder, dtype type, error *e)
+{
+	const sumi_listener *l = o->listener;
+	if (o->lora_count && !checkpoint_merge(in, o->loras, o->lora_count, type == F32, l, e)) return false;
+	conversion c = { .from = in, .to = to, .clamp = o->clamp, .max_shard = o->max_shard, .e = e };
+	c.used = calloc(checkpoint_count(in) + 1, sizeof(bool));
+	bool fine = c.used ? (folder ? convert_to_folder : to_single)(&c, type, l) : fail(e, NO_MEMORY, "out of memory");
+	free(c.used);
+	return fine;
+}
+
+bool file_convert_as(const char *from, const char *to, const sumi_convert_options *o, error *e)
+{
+	dtype wanted = NO_DTYPE;
+	bool folder = o->layout ? !strcasecmp(o->layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
+	if (o->layout && !folder && strcasecmp(o->layout, "single"))
+		return fail(e, BAD_USAGE, "layout '%.40s' is neither single nor diffusers", o->layout);
+	if (o->type && !type_from_name(o->type, &wanted, e)) return false;
+	checkpoint *in = checkpoint_open(from, e);
+	bool fine = in && convert_open(in, to, o, folder, wanted, e);
+	checkpoint_close(in);
+	return fine;
+}
+
 bool file_convert(const char *from, const char *to, const char *const *loras, int lora_count, const char *type,
     const char *layout, bool clamp, const sumi_listener *listener, error *e)
 {
-	dtype wanted = NO_DTYPE;
-	bool folder = layout ? !strcasecmp(layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
-	if (layout && !folder && strcasecmp(layout, "single"))
-		return fail(e, BAD_USAGE, "layout '%.40s' is neither single nor diffusers", layout);
-	if (type && !type_from_name(type, &wanted, e)) return false;
-	checkpoint *in = checkpoint_open(from, e);
-	if (!in) return false;
-	if (lora_count && !checkpoint_merge(in, loras, lora_count, wanted == F32, listener, e)) {
-		checkpoint_close(in);
-		return false;
-	}
-	conversion c = {
-		.from = in, .to = to, .clamp = clamp, .used = calloc(checkpoint_count(in) + 1, sizeof(bool)), .e = e
-	};
-	bool fine =
-	    c.used ? (folder ? convert_to_folder : to_single)(&c, wanted, listener) : fail(e, NO_MEMORY, "out of memory");
-	free(c.used);
-	checkpoint_close(in);
-	return fine;
+	sumi_convert_options o = sumi_convert_defaults();
+	o.loras = loras;
+	o.lora_count = lora_count;
+	o.type = type;
+	o.layout = layout;
+	o.clamp = clamp;
+	o.listener = listener;
+	return file_convert_as(from, to, &o, e);
 }

@@ -1,6 +1,7 @@
 /* convert_folder.c - a model as a diffusers folder. */
 #include "base/file.h"
 #include "checkpoint/conversion.h"
+#include "checkpoint/shards.h"
 #include "text/byte_pair.h"
 #include "text/unigram.h"
 #include <errno.h>
@@ -145,11 +146,10 @@ static bool is_written(const conversion *c, role r)
 
 static bool write_weights(const conversion *c, const outputs *out, role r, outputs_progress *progress)
 {
-	static const char *const metadata[][2] = { { "format", "pt" }, { NULL, NULL } };
-	char path[PATH_MAX], inner[PATH_MAX];
+	char path[PATH_MAX];
 	if (!join_path(path, c->to, diffusers_folder(&c->family, r), c->e) || !make_folder(path, c->e)) return false;
-	const char *name = r < TEXT_ENCODER ? "diffusion_pytorch_model.safetensors" : "model.safetensors";
-	return join_path(inner, path, name, c->e) && outputs_write(out, inner, metadata, c->from, progress, c->e);
+	const char *name = r < TEXT_ENCODER ? "diffusion_pytorch_model" : "model";
+	return shards_write(out, path, name, c->max_shard, c->from, progress, c->e);
 }
 
 /* model_index.json comes last, so a folder that has one is whole. */

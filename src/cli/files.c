@@ -6,7 +6,7 @@
 
 typedef struct settings {
 	const char *output, *type, *layout;
-	long long seed;
+	long long seed, max_shard;
 	text_list loras;
 	bool zeros, clamp, verbose, quiet;
 } settings;
@@ -147,6 +147,8 @@ static const option convert_table[] = {
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
 	{ .name = "lora", .kind = TEXTS, AT(loras), .argument = "FILE[:W]",
 	    .help = "work a LoRA (or DoRA, LoHa, LoKr, OFT, …) into the weights, with weight W, or TE:UNET, or lbw=W,W,…" },
+	{ .name = "max-shard-size", .alias = "max_shard_size", .kind = BYTES, AT(max_shard), 1, 1e15, "SIZE", "10000000000",
+	    "what of a folder is larger becomes several files and an index" },
 	{ .name = "clamp", .kind = FLAG, AT(clamp),
 	    .help = "values that are too large for the type become its largest (refused)" },
 	COMMON,
@@ -171,8 +173,15 @@ int command_convert(int argc, char **argv)
 	if (words.count != 2) return complain(2, "sumi convert takes two paths: IN and OUT");
 	progress_begin(&p, s.verbose, s.quiet);
 	sumi_listener listener = progress_listener(&p);
-	if (sumi_merge(
-	        words.item[0], words.item[1], s.loras.item, s.loras.count, s.type, s.layout, s.clamp, &listener, &e)) {
+	sumi_convert_options o = sumi_convert_defaults();
+	o.type = s.type;
+	o.layout = s.layout;
+	o.loras = s.loras.item;
+	o.lora_count = s.loras.count;
+	o.clamp = s.clamp;
+	o.max_shard = (uint64_t)s.max_shard;
+	o.listener = &listener;
+	if (sumi_convert_as(words.item[0], words.item[1], &o, &e)) {
 		progress_end(&p);
 		puts(words.item[1]);
 	}

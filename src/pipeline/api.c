@@ -401,19 +401,45 @@ bool sumi_info(const char *path, char **report, sumi_error *e)
 	return tell_caller(e, &own);
 }
 
+void sumi_convert_options_init(sumi_convert_options *options, size_t size)
+{
+	const sumi_convert_options standard = { .max_shard = 10000000000 };
+	hand_out(options, size, &standard, sizeof standard);
+}
+
+static void convert_as(const char *from, const char *to, const sumi_convert_options *options, error *e)
+{
+	sumi_convert_options o = sumi_convert_defaults();
+	sumi_listener l;
+	if (!adopt(&o, sizeof o, options, "sumi_convert_options", e) || !adopt_listener(&l, o.listener, e)) return;
+	o.listener = &l;
+	if (!from || !to) fail(e, BAD_USAGE, "a conversion needs two paths");
+	if (!failed(e) && (o.lora_count < 0 || (o.lora_count && !o.loras)))
+		fail(e, BAD_USAGE, "%d LoRA files, and no list of them", o.lora_count);
+	for (int i = 0; !failed(e) && i < o.lora_count; i++)
+		if (!o.loras[i]) fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o.lora_count);
+	if (!failed(e) && !o.max_shard) fail(e, BAD_USAGE, "shards of at most 0 bytes");
+	if (!failed(e)) file_convert_as(from, to, &o, e);
+}
+
+bool sumi_convert_as(const char *from, const char *to, const sumi_convert_options *options, sumi_error *e)
+{
+	error own = error_of_caller(e);
+	if (!failed(&own)) convert_as(from, to, options, &own);
+	return tell_caller(e, &own);
+}
+
 bool sumi_merge(const char *from, const char *to, const char *const *loras, int count, const char *type,
     const char *layout, bool clamp, const sumi_listener *listener, sumi_error *e)
 {
-	error own = error_of_caller(e);
-	sumi_listener l;
-	if (!failed(&own) && (!from || !to)) fail(&own, BAD_USAGE, "a conversion needs two paths");
-	if (!failed(&own) && (count < 0 || (count && !loras)))
-		fail(&own, BAD_USAGE, "%d LoRA files, and no list of them", count);
-	for (int i = 0; !failed(&own) && i < count; i++)
-		if (!loras[i]) fail(&own, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, count);
-	if (!failed(&own) && adopt_listener(&l, listener, &own))
-		file_convert(from, to, loras, count, type, layout, clamp, &l, &own);
-	return tell_caller(e, &own);
+	sumi_convert_options o = sumi_convert_defaults();
+	o.type = type;
+	o.layout = layout;
+	o.loras = loras;
+	o.lora_count = count;
+	o.clamp = clamp;
+	o.listener = listener;
+	return sumi_convert_as(from, to, &o, e);
 }
 
 void sumi_extract_options_init(sumi_extract_options *options, size_t size)

@@ -52,7 +52,7 @@ def folder_of(config):
     with open(name + ".json", "w") as file:
         json.dump(config, file)
     sumi("init", name + ".json", "--type", "f32", "-o", name + ".safetensors")
-    sumi("convert", name + ".safetensors", name + "/")
+    sumi("convert", name + ".safetensors", name + "/", "--max-shard-size", "1M")  # shards and their index, as diffusers reads them
     return name
 
 

@@ -682,9 +682,98 @@ static void chooses_of_variants(void **unused)
 	free(text);
 }
 
+/* ── shards ── */
+
+static void convert_sharded(const char *from, const char *to, uint64_t most)
+{
+	sumi_error e = { 0 };
+	sumi_convert_options o = sumi_convert_defaults();
+	o.max_shard = most;
+	if (!sumi_convert_as(from, to, &o, &e)) fail_saying("%s\n", e.text);
+}
+
+static bool is_there(const char *folder, const char *file)
+{
+	char path[600];
+	snprintf(path, sizeof path, "%s%s", folder, file);
+	return !access(path, F_OK);
+}
+
+/* The index of a part lists every tensor of its shards, of which none is larger than it may be. Gives how many. */
+static int check_index(const char *folder, const char *part, uint64_t most)
+{
+	char path[600];
+	error e = { 0 };
+	json_t *entry, *seen = json_object();
+	const char *key;
+	snprintf(path, sizeof path, "%s%s.safetensors.index.json", folder, part);
+	json_t *index = json_load_file(path, 0, NULL);
+	assert_non_null(index);
+	uint64_t bytes = 0;
+	json_object_foreach(json_object_get(index, "weight_map"), key, entry)
+	{
+		if (json_object_get(seen, json_string_value(entry))) continue;
+		json_object_set_new(seen, json_string_value(entry), json_true());
+		snprintf(path, sizeof path, "%s%.*s/%s", folder, (int)strcspn(part, "/"), part, json_string_value(entry));
+		weights *w = weights_open(path, &e);
+		if (!w) fail_saying("%s\n", e.text);
+		uint64_t all = 0;
+		for (size_t i = 0; i < weights_count(w); i++) {
+			const json_t *where = json_object_get(json_object_get(index, "weight_map"), weights_at(w, i)->name);
+			assert_string_equal(json_string_value(where), json_string_value(entry));
+			all += weights_at(w, i)->bytes;
+		}
+		assert_true(all <= most || weights_count(w) == 1);
+		assert_string_equal(weights_metadata(w, "format"), "pt");
+		bytes += all;
+		weights_close(w);
+	}
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(index, "metadata"), "total_size")), bytes);
+	int shards = (int)json_object_size(seen);
+	json_decref(index);
+	json_decref(seen);
+	return shards;
+}
+
+/* More shards, fewer, none: every time the folder holds this conversion alone, and gives back its tensors. */
+static void shards_come_back(void **state)
+{
+	(void)state;
+	static const uint64_t limits[] = { 1 << 20, 1 << 19, 1, 1 << 21, 10000000000 };
+	static const char *const parts[] = { "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model",
+		"text_encoder/model" };
+	char folder[200], name[300];
+	const char *model = golden_model();
+	int before = 0;
+	snprintf(folder, sizeof folder, "%s/", scratch_path("folder"));
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		convert_sharded(model, folder, limits[i]);
+		for (int p = 0; p < 3; p++) {
+			snprintf(name, sizeof name, "%s.safetensors", parts[p]);
+			bool whole = is_there(folder, name);
+			if (p == 0 || limits[i] == 1) assert_int_equal(whole, i == 4);
+			if (i == 4) assert_true(whole);
+			snprintf(name, sizeof name, "%s.safetensors.index.json", parts[p]);
+			assert_int_equal(is_there(folder, name), !whole);
+			int shards = whole ? 0 : check_index(folder, parts[p], limits[i]);
+			if (p == 0 && before) {
+				snprintf(name, sizeof name, "%s-00001-of-%05d.safetensors", parts[0], before);
+				assert_int_equal(is_there(folder, name), shards == before);
+			}
+			if (p == 0) before = shards;
+			if (p == 0 && !whole) assert_true(shards > 1);
+		}
+		const char *back = scratch_path("back.safetensors");
+		convert_sharded(folder, back, 1);
+		lacks(back, model, NULL);
+		assert_true(lacks(model, back, "") < 20); /* buffers that a folder does not hold */
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		IN_SCRATCH(shards_come_back),
 		IN_SCRATCH(to_a_folder_and_back),
 		IN_SCRATCH(sd2_comes_back),
 		IN_SCRATCH(inpainting_comes_back),

@@ -588,6 +588,25 @@ static bool try_convert(void)
 	REFUSED(!sumi_convert(tiny, path, NULL, NULL, false, &l, e));
 	return true;
 }
+static bool try_convert_as(void)
+{
+	char path[128];
+	static const char *const nothing[] = { NULL };
+	snprintf(path, sizeof path, "%s/m.safetensors", scratch);
+	sumi_convert_options o;
+	sumi_convert_options_init(NULL, sizeof o);
+	sumi_convert_options_init(&o, 0);
+	sumi_convert_options_init(&o, sizeof o);
+	REFUSED(!sumi_convert_as(NULL, path, NULL, e));
+	REFUSED(!sumi_convert_as(tiny, NULL, &o, e));
+	o.loras = nothing, o.lora_count = 1;
+	REFUSED(!sumi_convert_as(tiny, path, &o, e));
+	o.lora_count = 0, o.max_shard = 0;
+	REFUSED(!sumi_convert_as(tiny, path, &o, e));
+	o.max_shard = 1, o.size = 3;
+	REFUSED(!sumi_convert_as(tiny, path, &o, e));
+	return true;
+}
 static bool try_merge(void)
 {
 	char path[128];
@@ -682,6 +701,7 @@ static const struct row {
 	{ "sumi_info", try_info },
 	{ "sumi_convert", try_convert },
 	{ "sumi_merge", try_merge },
+	{ "sumi_convert_options_init sumi_convert_as", try_convert_as },
 	{ "sumi_extract_options_init sumi_lora_extract", try_extract },
 	{ "sumi_free", try_free },
 };
