@@ -111,6 +111,8 @@ static int set(const option *o, void *fields, const char *origin, const char *te
 	case TEXT: *(const char **)field = text; return 0;
 	case TEXTS: {
 		text_list *list = field;
+		if (list->yields) list->count = 0;
+		list->yields = false;
 		if (list->count == sizeof list->item / sizeof *list->item)
 			return complain(2, "%s: given more than %d times", origin, list->count);
 		list->item[list->count++] = text;
@@ -242,12 +244,21 @@ static int from_argument(
 	return set(o, fields, origin, value);
 }
 
+/* What lists hold so far gives way to what the next source says. */
+static void let_lists_yield(const option *table, int rows, void *fields)
+{
+	for (int i = 0; i < rows; i++)
+		if (table[i].kind == TEXTS) ((text_list *)(void *)((char *)fields + table[i].offset))->yields = true;
+}
+
 int parse_options(const option *table, int rows, void *fields, text_list *words, int argc, char **argv)
 {
 	for (int i = 0; i < rows; i++)
 		if (table[i].standard) set(&table[i], fields, table[i].name, table[i].standard);
 	int code = from_file(table, rows, fields);
+	let_lists_yield(table, rows, fields);
 	if (!code) code = from_environment(table, rows, fields);
+	let_lists_yield(table, rows, fields);
 	bool only_words = false;
 	for (int i = 1; i < argc && !code; i++)
 		code = from_argument(table, rows, fields, words, argc, argv, &i, &only_words);

@@ -21,6 +21,7 @@ typedef enum option_kind {
 typedef struct text_list {
 	const char *item[256];
 	int count;
+	bool yields; /* what is in it comes from a file or the environment: the next source begins anew */
 } text_list;
 
 typedef struct option {

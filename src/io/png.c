@@ -187,7 +187,8 @@ int png_orientation(const source *s)
 	exif x;
 	if (find_exif(s, &x)) return exif_orientation(&x);
 	char *text = text_named(s, "Raw profile type exif", "Raw profile type APP1");
-	size_t n = text ? bytes_of_profile(text) : 0, first = n >= 6 && !memcmp(text, "Exif\0\0", 6) ? 6 : 0;
+	if (!text) return 1;
+	size_t n = bytes_of_profile(text), first = n >= 6 && !memcmp(text, "Exif\0\0", 6) ? 6 : 0;
 	x = (exif){ (const uint8_t *)text + first, n - first };
 	int orientation = n ? exif_orientation(&x) : 1;
 	free(text);

@@ -24,10 +24,10 @@ void problem_set(problem *p, int status, const char *field, const char *format, 
 
 void problem_of(problem *p, const sumi_error *e)
 {
-	int status = e->status == SUMI_BAD_USAGE   ? 400
-	             : e->status == SUMI_NO_MEMORY ? 507
-	             : e->status == SUMI_STOPPED   ? 499
-	                                           : 500;
+	int status = e->status == SUMI_BAD_USAGE || e->status == SUMI_BAD_FILE ? 400
+	             : e->status == SUMI_NO_MEMORY                             ? 507
+	             : e->status == SUMI_STOPPED                               ? 499
+	                                                                       : 500;
 	problem_set(p, status, "", "%.500s", e->text);
 }
 

@@ -370,6 +370,7 @@ none_may_wait()
 key_and_end()
 wrong = subprocess.run([SUMI, "serve", "--listen", "127.0.0.1"], capture_output=True, text=True)
 check("an address without a port", wrong.returncode == 2 and "ADDRESS:PORT" in wrong.stderr, wrong)
-wrong = subprocess.run([SUMI, "serve", "-m", "/nowhere.safetensors", "--listen", "127.0.0.1:0"], capture_output=True, text=True)
+wrong = subprocess.run([SUMI, "serve", "-m", "/nowhere.safetensors", "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=60,
+                       env={**os.environ, "SUMI_MODEL": "/elsewhere.safetensors"})  # what is typed stands in its place
 check("a model that is not there", wrong.returncode == 3 and "nowhere" in wrong.stderr, wrong)
 finish("serve")

@@ -40,7 +40,7 @@ class Server:
             sys.exit("the server does not start: " + self.log.read())
         self.port = int(found.group(1))
 
-    def ask(self, method, path, body=None, headers={}, raw=None, timeout=60):
+    def ask(self, method, path, body=None, headers={}, raw=None, timeout=300):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         data = raw if raw is not None else None if body is None else json.dumps(body)
         c.request(method, path, data, {"Content-Type": "application/json", **headers})
