@@ -256,6 +256,24 @@ static inline sumi_control sumi_control_defaults(void)
 	return c;
 }
 
+/* An IP-Adapter: a picture as a prompt, besides the words. */
+typedef struct sumi_ip_adapter {
+	size_t size;
+	const char *path;        /* of its file */
+	const char *vision;      /* of the CLIP vision tower that it was made for: its file, or its folder */
+	const sumi_image *image; /* its shorter side is resized to the tower's, and the middle of the longer one is taken */
+	double strength;         /* 1; 0 … 10 */
+	double from, to;         /* 0, 1: it counts in the steps that lie between these shares of all */
+} sumi_ip_adapter;
+
+SUMI_API void sumi_ip_adapter_init(sumi_ip_adapter *adapter, size_t size);
+static inline sumi_ip_adapter sumi_ip_adapter_defaults(void)
+{
+	sumi_ip_adapter a;
+	sumi_ip_adapter_init(&a, sizeof a);
+	return a;
+}
+
 typedef struct sumi_options {
 	size_t size;
 	/* Text, with A1111's syntax: (more:1.2) [less] [from:to:0.5] [a|b] this AND that BREAK <lora:name:0.8> */
@@ -361,6 +379,8 @@ typedef struct sumi_options {
 	 * (Heun) count each call. A refiner's calls are all whole, and maps of attention_words are of whole calls. NULL:
 	 * off. */
 	const char *deep_cache;
+	const sumi_ip_adapter *const *ip_adapters; /* at most 4 */
+	int ip_adapter_count;
 } sumi_options;
 
 SUMI_API void sumi_options_init(sumi_options *options, size_t size);

@@ -16,19 +16,24 @@ static bool take_number(char *text, double *value)
 	return true;
 }
 
-/* FILE, FILE:STRENGTH or FILE:STRENGTH:FROM:TO */
+int file_and_strength(const char *what, const char *text, char **path, double *strength, double *from, double *to)
+{
+	double number[3];
+	int count = 0;
+	if (!(*path = strdup(text))) return complain(SUMI_NO_MEMORY, "out of memory");
+	while (count < 3 && take_number(*path, &number[count])) count++;
+	if (count == 2) return complain(2, "%s %.200s: FILE, FILE:STRENGTH or FILE:STRENGTH:FROM:TO", what, text);
+	if (count) *strength = number[count - 1];
+	if (count == 3) *from = number[1], *to = number[0];
+	return 0;
+}
+
 static int read_net(control_options *c, int i, const char *text)
 {
 	sumi_control *o = &c->each[i];
-	double number[3];
-	int count = 0;
-	if (!(c->paths[i] = strdup(text))) return complain(SUMI_NO_MEMORY, "out of memory");
-	while (count < 3 && take_number(c->paths[i], &number[count])) count++;
-	if (count == 2) return complain(2, "--control-net %.200s: FILE, FILE:STRENGTH or FILE:STRENGTH:FROM:TO", text);
+	int code = file_and_strength("--control-net", text, &c->paths[i], &o->strength, &o->from, &o->to);
 	o->path = c->paths[i];
-	if (count) o->strength = number[count - 1];
-	if (count == 3) o->from = number[1], o->to = number[0];
-	return 0;
+	return code;
 }
 
 /* FILE, canny:FILE or canny:LOW:HIGH:FILE */

@@ -14,6 +14,10 @@ typedef struct control_options {
 	int count;
 } control_options;
 
+/* Takes FILE, FILE:STRENGTH or FILE:STRENGTH:FROM:TO apart; numbers that are not given stay. *path is the caller's to
+ * free, in any case. Returns an exit code, after a message. */
+int file_and_strength(const char *what, const char *text, char **path, double *strength, double *from, double *to);
+
 /* Reads the pictures: one for each network, or none where there is `init`; modes: one for each, or one for all. Returns
  * an exit code, after a message; 0: fine. Free it in any case. */
 int controls_read(control_options *c, const text_list *nets, const text_list *images, const text_list *modes,

@@ -2,6 +2,7 @@
 #include "cli/again.h"
 #include "cli/commands.h"
 #include "cli/controls.h"
+#include "cli/ip_adapters.h"
 #include "cli/generate.h"
 #include "cli/heat_maps.h"
 #include "cli/numbering.h"
@@ -138,6 +139,7 @@ static void draw_many(sumi_model *model, const generate_settings *s, sumi_option
 typedef struct inputs {
 	sumi_image *init, *mask;
 	control_options controls;
+	ip_adapter_options ip_adapters;
 	prompt_list lines;
 	axis axes[2];
 } inputs;
@@ -151,6 +153,10 @@ static int read_inputs(inputs *in, const generate_settings *s, sumi_options *o, 
 	int code = controls_read(&in->controls, &s->control_nets, &s->control_images, &s->control_modes, in->init, e);
 	o->controls = in->controls.list;
 	o->control_count = in->controls.count;
+	if (!code && !e->status)
+		code = ip_adapters_read(&in->ip_adapters, &s->ip_adapters, &s->ip_images, &s->clip_visions, e);
+	o->ip_adapters = in->ip_adapters.list;
+	o->ip_adapter_count = in->ip_adapters.count;
 	if (!code && s->prompts) code = prompt_list_read(&in->lines, s->prompts);
 	return code ? code : generate_axes(s, in->axes);
 }
@@ -160,6 +166,7 @@ static void free_inputs(inputs *in)
 	sumi_image_free(in->init);
 	sumi_image_free(in->mask);
 	controls_free(&in->controls);
+	ip_adapters_free(&in->ip_adapters);
 	prompt_list_free(&in->lines);
 	axis_free(&in->axes[0]);
 	axis_free(&in->axes[1]);

@@ -15,6 +15,7 @@ typedef struct generate_settings {
 	model_settings components;
 	machine_settings machine;
 	text_list control_nets, control_images, control_modes;
+	text_list ip_adapters, ip_images, clip_visions;
 	long long width, height, steps, seed, count, clip_skip;
 	long long variation_seed, frames;
 	double blend, variation;

@@ -139,6 +139,13 @@ static const option table[] = {
 	{ .name = "control-mode", .kind = TEXTS, AT(control_modes), .argument = "MODE", .help =
 	    "balanced; prompt or control: which is more important; guess: for no prompt (balanced)" },
 
+	{ .name = "A picture as a prompt (IP-Adapter)", .kind = HEADING },
+	{ .name = "ip-adapter", .kind = TEXTS, AT(ip_adapters), .argument = "FILE[:S[:FROM:TO]]",
+	    .help = "an IP-Adapter, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
+	{ .name = "ip-image", .kind = TEXTS, AT(ip_images), .argument = "FILE", .help = "the picture that it reads" },
+	{ .name = "clip-vision", .kind = TEXTS, AT(clip_visions), .argument = "FILE",
+	    .help = "the CLIP vision tower that it was made for: a file, or an image_encoder folder" },
+
 	{ .name = "A second pass", .kind = HEADING },
 	{ .name = "hires", .kind = FLAG, AT(hires), .help = "make the picture larger, and draw it again from there" },
 	{ .name = "hires-scale", .kind = NUMBER, AT(hires_scale), 1, 8, "X", NULL, "by how much to a side (2)" },

@@ -15,7 +15,7 @@ static const names open_clip = { "", "token_embedding", "transformer.resblocks.%
 static const names *names_of(const clip_config *c) { return c->fused ? &open_clip : &hugging_face; }
 
 /* OpenCLIP's in_proj holds the weights of q, k and v one below the other. */
-static tensor fused_attention(nn *n, tensor x, int heads, float scale)
+static tensor fused_attention(nn *n, tensor x, int heads, float scale, bool causal)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1);
@@ -24,38 +24,40 @@ static tensor fused_attention(nn *n, tensor x, int heads, float scale)
 	tensor b = nn_vector(n, "in_proj_bias", 3 * width, (initial){ CONSTANT_START, 0 });
 	tensor y = lora_linear(g, n->training, "in_proj_weight", x, linear(g, x, w, b));
 	tensor q = slice(g, y, -1, 0, width), k = slice(g, y, -1, width, width), v = slice(g, y, -1, 2 * width, width);
-	return attention(g, q, k, v, heads, scale, true);
+	return attention(g, q, k, v, heads, scale, causal);
 }
 
-static tensor self_attention(nn *n, const clip_config *c, tensor x)
+static tensor self_attention(nn *n, const clip_config *c, bool causal, tensor x)
 {
 	graph *g = n->g;
 	float scale = 1 / sqrtf((float)(c->width / c->heads));
 	push(g, "%s", names_of(c)->attention);
 	tensor y;
 	if (c->fused)
-		y = fused_attention(n, x, c->heads, scale);
+		y = fused_attention(n, x, c->heads, scale, causal);
 	else {
 		tensor q = nn_linear(n, "q_proj", x, c->width, true), k = nn_linear(n, "k_proj", x, c->width, true);
-		y = attention(g, q, k, nn_linear(n, "v_proj", x, c->width, true), c->heads, scale, true);
+		y = attention(g, q, k, nn_linear(n, "v_proj", x, c->width, true), c->heads, scale, causal);
 	}
 	y = nn_linear(n, "out_proj", y, c->width, true);
 	pop(g);
 	return y;
 }
 
-static tensor block(nn *n, const clip_config *c, tensor x)
+tensor clip_block(nn *n, const clip_config *c, int number, bool causal, tensor x)
 {
 	graph *g = n->g;
 	const names *as = names_of(c);
+	push(g, as->block, number);
 	block_begin(g);
 	dtype compute = graph_compute(g), sums = nn_sums(n);
 	tensor h = cast(g, nn_layer_norm(n, as->norm1, x, c->epsilon), compute);
-	x = add(g, x, cast(g, self_attention(n, c, h), sums));
+	x = add(g, x, cast(g, self_attention(n, c, causal, h), sums));
 	h = nn_linear(n, as->widen, cast(g, nn_layer_norm(n, as->norm2, x, c->epsilon), compute), c->inner, true);
 	x = add(g, x, cast(g, nn_linear(n, as->narrow, activate(g, h, c->activation), c->width, true), sums));
 	block_end(g);
 	nn_block(n, x);
+	pop(g);
 	return x;
 }
 
@@ -79,9 +81,7 @@ clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip, bool 
 	push(g, "%s", names_of(c)->root);
 	tensor x = cast(g, embed(n, c, ids), nn_sums(n)), taken = x;
 	for (int i = 0; i < built; i++) {
-		push(g, names_of(c)->block, i);
-		x = block(n, c, x);
-		pop(g);
+		x = clip_block(n, c, i, true, x);
 		if (i == wanted - 1) taken = x;
 	}
 	pop(g);

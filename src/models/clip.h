@@ -21,6 +21,8 @@ typedef struct clip_states {
 /* ids I32 [N,T], T ≤ positions. `skip`: how many blocks before the end `taken` is: 0 the last state, 1 the
  * penultimate. The blocks behind it are built where `to_end` says so. Both states are before the final norm. */
 clip_states clip_encode(nn *n, const clip_config *c, tensor ids, int skip, bool to_end);
+/* One block, with a mask that hides what comes later or without: x [N,T,width]. */
+tensor clip_block(nn *n, const clip_config *c, int number, bool causal, tensor x);
 tensor clip_final_norm(nn *n, const clip_config *c, tensor states);
 /* states [N,T,width] after the final norm, positions I32 [N]: n·T + the index of the first largest id (the end token)
  * → [N,width], projected to [N,projection] if `project` */

@@ -200,12 +200,30 @@ tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner)
 	return h;
 }
 
+/* Adds what the same queries find in images. */
+static tensor attend_to_images(nn *n, tensor y, tensor q, int heads, int head_width)
+{
+	graph *g = n->g;
+	char name[32];
+	for (int i = 0; i < n->image_count; i++) {
+		const image_prompt *p = &n->images[i];
+		snprintf(name, sizeof name, "to_k_ip.%d", i);
+		tensor k = nn_linear(n, name, p->tokens, heads * head_width, false);
+		snprintf(name, sizeof name, "to_v_ip.%d", i);
+		tensor v = nn_linear(n, name, p->tokens, heads * head_width, false);
+		tensor found = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
+		y = add(g, y, mul(g, found, cast(g, p->strength, dtype_of(g, found))));
+	}
+	return y;
+}
+
 tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads, int head_width, const char *out_name)
 {
 	graph *g = n->g;
 	int width = dim(g, x, -1), inner = heads * head_width;
 	tensor keep_attention = context ? 0 : n->keep_attention;
 	word_maps *maps = context ? n->maps : NULL;
+	bool sees = context != 0;
 	if (!context) context = x;
 	push(g, "%s", name);
 	tensor q = nn_linear(n, "to_q", x, inner, false);
@@ -213,6 +231,7 @@ tensor nn_attention(nn *n, const char *name, tensor x, tensor context, int heads
 	tensor v = nn_linear(n, "to_v", context, inner, false);
 	tensor y = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
 	word_maps_add(g, maps, q, k, heads, 1 / sqrtf((float)head_width));
+	if (sees) y = attend_to_images(n, y, q, heads, head_width);
 	if (keep_attention) y = add(g, v, mul(g, sub(g, y, v), cast(g, keep_attention, dtype_of(g, y))));
 	y = nn_linear(n, out_name, y, width, true);
 	pop(g);

@@ -43,6 +43,13 @@ typedef struct shared_norms {
 	shared_norm of[MOST_SHARED_NORMS];
 } shared_norms;
 
+/* Tokens of an image to which attention to a context attends too (models/ip_adapter.h), with keys and values of its
+ * own, the weights "to_k_ip.<number>" and "to_v_ip.<number>". */
+typedef struct image_prompt {
+	tensor tokens;   /* [N,T,width] */
+	tensor strength; /* [N,1,1]: how much of what it gives is added */
+} image_prompt;
+
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */
 	graph *g;
 	const adapted *adapters; /* merged into the weights in this order */
@@ -57,6 +64,8 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	tensor new_word_ids;
 	/* [1,1,1]: this share of what self-attention gives, and the rest of its values as they are. 0: all of it. */
 	tensor keep_attention;
+	const image_prompt *images;
+	int image_count;
 	word_maps *maps; /* attention to a context enters itself here; NULL: it is not asked for */
 	/* Says in how many pieces the file has the parameter of this whole name, and what each is, one behind the other; 0:
 	 * it is whole. Piece i is read as the parameter "<name>#i". May be NULL. */

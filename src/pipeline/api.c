@@ -289,6 +289,12 @@ void sumi_control_init(sumi_control *control, size_t size)
 	hand_out(control, size, &standard, sizeof standard);
 }
 
+void sumi_ip_adapter_init(sumi_ip_adapter *adapter, size_t size)
+{
+	const sumi_ip_adapter standard = { .strength = 1, .to = 1 };
+	hand_out(adapter, size, &standard, sizeof standard);
+}
+
 static bool can_draw(const model *m, const sumi_options *options, error *e)
 {
 	if (!m || !options) return fail(e, BAD_USAGE, "no model or no options to draw with");

@@ -215,10 +215,15 @@ bool controls_write_conditioning(controller *c, const float *contexts, const flo
 }
 
 /* diffusers' rule: a step counts where all of it lies between the two shares. */
-double control_strength(const job_control *c, int step, int steps)
+double strength_in_step(double strength, double from, double to, int step, int steps)
 {
 	double begin = (double)step / steps, end = (double)(step + 1) / steps;
-	return begin < c->options.from || end > c->options.to ? 0 : c->options.strength;
+	return begin < from || end > to ? 0 : strength;
+}
+
+double control_strength(const job_control *c, int step, int steps)
+{
+	return strength_in_step(c->options.strength, c->options.from, c->options.to, step, steps);
 }
 
 static void lay_out(const controller *c, const float *x, double t)

@@ -10,7 +10,8 @@ bool control_prepare(job *j, session *s, const watcher *w, error *e);
 /* Whether two jobs have the same control networks, in the same order. */
 bool controls_alike(const job *a, const job *b);
 
-/* How strongly a control counts in this step of `steps`. */
+/* How strongly something counts in this step of `steps` that counts between two shares of all of them; a control. */
+double strength_in_step(double strength, double from, double to, int step, int steps);
 double control_strength(const job_control *c, int step, int steps);
 
 /* The compiled network of control `which`, of either kind, for so many of these pictures. NULL: failed. */

@@ -36,6 +36,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 		changes.shallow = true;
 	} else if (j->deep_cache)
 		changes.feature = &s->feature;
+	image_prompt images[MOST_IP_ADAPTERS];
 	tensor residuals[UNET_SKIPS + 1], maps[UNET_SKIPS + 1] = { 0 };
 	denoiser_inputs in = { .x = s->in[0],
 		.t = s->in[1],
@@ -48,6 +49,7 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 		.features = maps };
 	s->in[5] = control_input(n->g, j, y->items, residuals, &in.control_count);
 	s->in[8] = feature_maps_input(n->g, j, y->items, maps);
+	image_prompts_inputs(n, j, y->items, s, images);
 	family f = m->family;
 	for (int i = 0; f.denoiser.kind == MMDIT && i < f.denoiser.mmdit.depth; i++)
 		f.denoiser.mmdit.left_out[i] |= j->skip_layers.layers >> i & 1;
@@ -68,12 +70,14 @@ static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
 	uint64_t skips = j->skip_layers.layers;
-	return (network_key){ .kind = DENOISER_NETWORK,
+	network_key key = { .kind = DENOISER_NETWORK,
 		.size = { y->items, y->lanes, j->latent_height, j->latent_width, j->text.tokens, (int)(skips >> 32),
 		    (int)(skips & UINT32_MAX), (control_values(j, 1) > 0) + 2 * feature_maps_outputs(j), (int)j->changes.free_u,
 		    bits_of(j->changes.b[0]), bits_of(j->changes.b[1]), bits_of(j->changes.s[0]), bits_of(j->changes.s[1]),
 		    y->whole ? 0 : j->text.words, y->whole ? 2 : j->deep_cache > 0, j->deep_cache ? j->changes.branch : -1 },
 		.adapters = j->adapters };
+	image_prompts_key(j, &key);
+	return key;
 }
 
 /* A lane for each thread where pictures are small and as many for each: the steps of such a network are short, and
@@ -82,8 +86,8 @@ static int lanes_for(const job *j, int count)
 {
 	enum { SMALL = 1024 }; /* positions */
 	int threads = j->m->threads;
-	bool apart =
-	    !j->skip_layers.layers && !j->control_count && !j->text.words && !j->deep_cache && !j->m->backend->device;
+	bool apart = !j->skip_layers.layers && !j->control_count && !j->image_prompt_count && !j->text.words &&
+	             !j->deep_cache && !j->m->backend->device;
 	return apart && j->positions <= SMALL && count % threads == 0 ? threads : 1;
 }
 
@@ -166,7 +170,9 @@ static bool begin(denoiser *d, error *e)
 	if (!d->inputs || !d->times || !d->contexts || !d->vectors || !d->outputs || !d->scratch || !d->averages ||
 	    (j->skip_layers.layers && !d->skipped))
 		return fail(e, NO_MEMORY, "out of memory for latents of %d×%d", j->latent_width, j->latent_height);
-	if (!controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e)) return false;
+	if (!image_prompts_begin(&d->images, d->session, d->jobs, d->count, d->w, e) ||
+	    !controls_begin(&d->control, d->session, d->jobs, d->count, d->w, e))
+		return false;
 	d->calls = 0;
 	d->network = d->whole = session_ready(d->session, &key, build, &y, 0, d->w, e);
 	return d->whole && (!j->deep_cache || begin_shallow(d, e)) && (!j->embedded || write_guidance(d, e)) &&
@@ -176,6 +182,7 @@ static bool begin(denoiser *d, error *e)
 static void leave_network(denoiser *d)
 {
 	controls_end(&d->control);
+	image_prompts_end(&d->images);
 	heard_drop(&d->heard);
 	if (d->shallow) session_done(d->session, d->shallow);
 	if (d->whole) session_done(d->session, d->whole);
@@ -395,7 +402,8 @@ bool denoiser_call(void *context, int step, path_point at, const float *x, float
 	if (!write_conditioning(d, of_all, e) || !write_latents(d, at.t, x, e) || !write_keep(d, 1, e) ||
 	    !controls_run(&d->control, step, d->steps - d->first_step, at.t, x, d->network, d->network->in[5],
 	        d->network->in[8], e) ||
-	    !stage_run(d->network, e) || !stage_read(d->network, d->outputs, e) || !after_whole(d, e))
+	    !image_prompts_write(&d->images, step, d->steps - d->first_step, d->network, e) || !stage_run(d->network, e) ||
+	    !stage_read(d->network, d->outputs, e) || !after_whole(d, e))
 		return false;
 	snprintf(
 	    what, sizeof what, "denoising step %d of %d (time %g): what the denoiser gives", of_all + 1, d->steps, at.t);

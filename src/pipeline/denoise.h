@@ -4,6 +4,7 @@
 #define SUMI_PIPELINE_DENOISE_H
 #include "diffusion/sampler.h"
 #include "pipeline/control.h"
+#include "pipeline/image_prompts.h"
 #include "pipeline/heard.h"
 
 typedef struct denoiser {
@@ -21,6 +22,7 @@ typedef struct denoiser {
 	float *skipped;  /* as outputs, of the network without the blocks that skip-layer guidance leaves out; NULL: it is
 	                    off */
 	controller control;
+	image_prompts images;
 	heard heard;
 	int context_step; /* whose contexts and vectors are in the network; −1: of none */
 	const watcher *w;

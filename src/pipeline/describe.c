@@ -47,24 +47,36 @@ static void put_skip_layers(const job *j, parameters *p)
 	parameters_number(p, "Skip layer end", g->to);
 }
 
-/* As A1111's extension writes it. */
+/* As A1111's extension writes a unit. */
+static void put_unit(parameters *p, int i, const char *module, const char *path, double strength, double from,
+    double to, const char *mode)
+{
+	char label[24], text[512];
+	const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path, *dot = strrchr(name, '.');
+	snprintf(label, sizeof label, "ControlNet %d", i);
+	snprintf(text, sizeof text,
+	    "Module: %s, Model: %.*s, Weight: %.10g, Resize Mode: Just Resize, Guidance Start: %.10g, Guidance End: %.10g, "
+	    "Control Mode: %s",
+	    module, (int)(dot && dot > name ? dot - name : (long)strlen(name)), name, strength, from, to, mode);
+	parameters_text(p, label, text);
+}
+
 static void put_control(parameters *p, int i, const job_control *c)
 {
 	static const char *const modes[CONTROL_MODES] = { "Balanced", "My prompt is more important",
 		"ControlNet is more important", "Guess" };
 	const sumi_control *o = &c->options;
-	char label[24], module[64] = "none", text[512];
-	const char *slash = strrchr(o->path, '/'), *name = slash && slash[1] ? slash + 1 : o->path,
-	           *dot = strrchr(name, '.');
+	char module[64] = "none";
 	if (o->canny_high > 0)
 		snprintf(module, sizeof module, "canny, Threshold A: %d, Threshold B: %d", o->canny_low, o->canny_high);
-	snprintf(label, sizeof label, "ControlNet %d", i);
-	snprintf(text, sizeof text,
-	    "Module: %s, Model: %.*s, Weight: %.10g, Resize Mode: Just Resize, Guidance Start: %.10g, Guidance End: %.10g, "
-	    "Control Mode: %s",
-	    module, (int)(dot && dot > name ? dot - name : (long)strlen(name)), name, o->strength, o->from, o->to,
-	    modes[c->mode]);
-	parameters_text(p, label, text);
+	put_unit(p, i, module, o->path, o->strength, o->from, o->to, modes[c->mode]);
+}
+
+static void put_image_prompt(parameters *p, int i, const job_image_prompt *c)
+{
+	const sumi_ip_adapter *o = &c->options;
+	bool large = ip_adapter_vision(c->file)->blocks.width > 1280; /* ViT-bigG */
+	put_unit(p, i, large ? "ip-adapter_clip_g" : "ip-adapter_clip_h", o->path, o->strength, o->from, o->to, "Balanced");
 }
 
 static void put_pair(parameters *p, const char *name, double first, double second)
@@ -175,6 +187,7 @@ static void put_values(const job *j, hashing *h, parameters *p)
 	} else if (j->skip_layers.layers)
 		put_skip_layers(j, p);
 	for (int i = 0; i < j->control_count; i++) put_control(p, i, &j->controls[i]);
+	for (int i = 0; i < j->image_prompt_count; i++) put_image_prompt(p, j->control_count + i, &j->image_prompts[i]);
 	if (o->hashes) trace_hashes(p, m, o);
 	parameters_text(p, "Version", "sumi " SUMI_VERSION);
 }

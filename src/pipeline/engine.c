@@ -81,6 +81,15 @@ static uint64_t control_bytes(session *s, job *const *jobs, int count, uint64_t 
 	return all + sizeof(float) * (2 * values + (values ? hints : 0)) + feature_maps_bytes(j, count);
 }
 
+/* The image networks, which are done with before the rest begins, and the bytes of what they gave. */
+static uint64_t image_bytes(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+{
+	uint64_t held = image_prompts_bytes(jobs[0], count);
+	for (int i = 0; i < jobs[0]->image_prompt_count; i++)
+		count_stage(image_prompt_network(s, jobs[0], i, e), held, most, w);
+	return held;
+}
+
 /* The bytes of what makes previews while the denoiser is there. */
 static uint64_t preview_bytes(session *s, const job *j, const watcher *w, error *e)
 {
@@ -98,7 +107,8 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
-	uint64_t together = control_bytes(s, jobs, count, most, w, e) + preview_bytes(s, jobs[0], w, e);
+	uint64_t together = control_bytes(s, jobs, count, most, w, e) + image_bytes(s, jobs, count, most, w, e) +
+	                    preview_bytes(s, jobs[0], w, e);
 	const stage *shallow = shallow_network(s, jobs, count, e);
 	if (shallow) {
 		together += stage_bytes(shallow);

@@ -26,6 +26,12 @@ typedef struct job_control {
 	control_mode mode;
 } job_control;
 
+typedef struct job_image_prompt {
+	sumi_ip_adapter options; /* the caller's, checked; texts and pixels are borrowed */
+	sumi_image image;
+	const ip_adapter_file *file; /* the session's */
+} job_image_prompt;
+
 typedef struct job {
 	const model *m;
 	int index;            /* among those that are drawn in one call */
@@ -63,6 +69,8 @@ typedef struct job {
 	const adapter_set *adapters;
 	job_control controls[MOST_CONTROLS];
 	int control_count;
+	job_image_prompt image_prompts[MOST_IP_ADAPTERS];
+	int image_prompt_count;
 	conditioning text, text_to; /* text_to: blended in; no branches: there is none */
 	int skip;                   /* of the text encoder's last blocks; −1: the family's own */
 	struct job *refiner;        /* what the second model reads for the same picture, owned; NULL: there is none */
@@ -81,7 +89,8 @@ typedef struct job {
 bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, error *e);
 void job_free(job *j);
 
-/* Whether two jobs can share every run of a network: sizes, path, branches, tokens, adapters, control networks. */
+/* Whether two jobs can share every run of a network: sizes, path, branches, tokens, adapters, control networks,
+ * IP-Adapters. */
 bool jobs_alike(const job *a, const job *b);
 
 #endif

@@ -40,6 +40,28 @@ bool hint_of(const sumi_image *p, int width, int height, int low, int high, floa
 	return pixels != NULL;
 }
 
+bool clip_picture(const sumi_image *p, int side, float *out, error *e)
+{
+	enum { LONGEST = 1 << 16 };
+	static const float mean[] = { 0.48145466f, 0.4578275f, 0.40821073f },
+	                   deviation[] = { 0.26862954f, 0.26130258f, 0.27577711f };
+	picture made = { 0 }, from = { .width = p->width, .height = p->height, .rgb = p->pixels };
+	int shorter = p->width < p->height ? p->width : p->height, longer = p->width + p->height - shorter;
+	double along = (double)side * longer / shorter;
+	if (along > LONGEST) return fail(e, BAD_USAGE, "a picture of %d×%d is too narrow for CLIP", p->width, p->height);
+	int width = p->width <= p->height ? side : (int)along, height = p->width <= p->height ? (int)along : side;
+	if (!picture_resize(&made, &from, width, height, BICUBIC, e)) return false;
+	int left = (width - side) / 2, top = (height - side) / 2;
+	for (int y = 0; y < side; y++)
+		for (int x = 0; x < side; x++)
+			for (int c = 0; c < 3; c++) {
+				size_t at = 3 * ((size_t)(top + y) * (size_t)width + (size_t)(left + x)) + (size_t)c;
+				*out++ = ((float)made.rgb[at] / 255 - mean[c]) / deviation[c];
+			}
+	picture_free(&made);
+	return true;
+}
+
 /* Grey values of an opaque picture at this size, 0 … 255. */
 static float *greys_of(const sumi_image *p, int width, int height, error *e)
 {

@@ -9,6 +9,11 @@ float *picture_of(const sumi_image *p, int width, int height, error *e);
 /* [height][width][3] in 0 … 1 to `out`, resized where the sizes differ: what a control network reads. high > 0: the
  * picture's edges (io/canny.h) in its place, found at that size. */
 bool hint_of(const sumi_image *p, int width, int height, int low, int high, float *out, error *e);
+/* [side][side][3] to `out` as CLIP's image encoder reads a picture (transformers' CLIPImageProcessor): the shorter side
+ * resized to this by cubic interpolation, the middle cut out, each colour's mean taken off and divided by its
+ * deviation.
+ */
+bool clip_picture(const sumi_image *p, int side, float *out, error *e);
 /* A mask is painted where it is white; what is transparent in it is not painted, or, where all that was drawn on it is
  * dark, what is not transparent is (A1111 takes such a mask's transparency alone).
  *

@@ -1,5 +1,6 @@
 /* prepare.c - from a caller's options to a job: everything is checked here, before anything is computed. */
 #include "pipeline/control.h"
+#include "pipeline/image_prompts.h"
 #include "pipeline/decode.h"
 #include "pipeline/heard.h"
 #include "pipeline/hires.h"
@@ -460,7 +461,7 @@ bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, er
 	       read_deep_cache(j, e) && check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) &&
 	       check_guidance(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) &&
 	       read_blend(j, w, e) && heard_prepare(j, e) && preview_check(j, e) && prepare_refiner(j, s, w, e) &&
-	       control_prepare(j, s, w, e) && hires_prepare(j, s, w, e);
+	       control_prepare(j, s, w, e) && image_prompts_prepare(j, s, e) && hires_prepare(j, s, w, e);
 }
 
 void job_free(job *j)
@@ -517,5 +518,5 @@ bool jobs_alike(const job *a, const job *b)
 	       a->prediction == b->prediction && a->tile == b->tile && a->skipped == b->skipped &&
 	       !a->o->init == !b->o->init && !memcmp(&a->settings, &b->settings, sizeof a->settings) &&
 	       same_path(&a->path, &b->path) && same_inputs(a, b) && same_refiner(a, b) && controls_alike(a, b) &&
-	       a->latent_comes == b->latent_comes && hires_alike(a, b);
+	       image_prompts_alike(a, b) && a->latent_comes == b->latent_comes && hires_alike(a, b);
 }

@@ -20,6 +20,12 @@ typedef struct kept_control {
 	struct kept_control *next;
 } kept_control;
 
+typedef struct kept_ip_adapter {
+	ip_adapter_file *file;
+	struct timespec changed[2]; /* when it and its vision tower were last written */
+	struct kept_ip_adapter *next;
+} kept_ip_adapter;
+
 typedef struct network {
 	stage stage; /* first: a stage's address is its network's */
 	network_key key;
@@ -54,6 +60,7 @@ struct sumi_session {
 	adapter_set *adapters;
 	second_model *refiners;
 	kept_control *controls;
+	kept_ip_adapter *ip_adapters;
 	kept_states texts[MOST_TEXTS];
 	latent_colours colours;
 };
@@ -166,10 +173,33 @@ static void free_unused_controls(session *s)
 	}
 }
 
+static bool is_prompted(const session *s, const ip_adapter_file *a)
+{
+	for (const network *n = s->networks; n; n = n->next)
+		for (int i = 0; i < MOST_IP_ADAPTERS; i++)
+			if (n->key.ip_adapters[i] == a) return true;
+	return false;
+}
+
+static void free_unused_ip_adapters(session *s)
+{
+	for (kept_ip_adapter **at = &s->ip_adapters; *at;) {
+		kept_ip_adapter *a = *at;
+		if (is_prompted(s, a->file)) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		ip_adapter_close(a->file);
+		free(a);
+	}
+}
+
 void session_begin(session *s)
 {
 	s->began = s->clock;
 	free_unused_controls(s);
+	free_unused_ip_adapters(s);
 	for (adapter_set **at = &s->adapters; *at;) {
 		adapter_set *a = *at;
 		if (is_used(s, a)) {
@@ -238,7 +268,7 @@ const model *session_refiner(session *s, const char *path, const watcher *w, err
 	return r->m;
 }
 
-/* ── control networks ── */
+/* ── control networks and IP-Adapters ── */
 
 const control_file *session_control(session *s, const char *path, const watcher *w, error *e)
 {
@@ -254,12 +284,27 @@ const control_file *session_control(session *s, const char *path, const watcher 
 	return c->file;
 }
 
+const ip_adapter_file *session_ip_adapter(session *s, const char *path, const char *vision, error *e)
+{
+	struct timespec t[2] = { time_of(path), time_of(vision) };
+	for (kept_ip_adapter *a = s->ip_adapters; a; a = a->next)
+		if (!strcmp(ip_adapter_path(a->file), path) && !strcmp(ip_adapter_vision_path(a->file), vision) &&
+		    same_time(t[0], a->changed[0]) && same_time(t[1], a->changed[1]))
+			return a->file;
+	kept_ip_adapter *a = calloc(1, sizeof *a);
+	if (!a) return fail(e, NO_MEMORY, "out of memory for an IP-Adapter"), NULL;
+	*a = (kept_ip_adapter){ ip_adapter_open(path, vision, &s->m->family, e), { t[0], t[1] }, s->ip_adapters };
+	if (!a->file) return free(a), NULL;
+	s->ip_adapters = a;
+	return a->file;
+}
+
 /* ── networks ── */
 
 static bool same_key(const network_key *a, const network_key *b)
 {
 	return a->kind == b->kind && a->adapters == b->adapters && a->control == b->control &&
-	       !memcmp(a->size, b->size, sizeof a->size);
+	       !memcmp(a->ip_adapters, b->ip_adapters, sizeof a->ip_adapters) && !memcmp(a->size, b->size, sizeof a->size);
 }
 
 static network *network_of(const session *s, const network_key *key)
@@ -310,7 +355,7 @@ void session_hold(session *s, bool on)
 static const char *name_of(network_kind k)
 {
 	static const char *const names[] = { "encode", "encode", "denoise", "decode", "decode", "control", "encode",
-		"encode", "decode", "decode", "decode" };
+		"encode", "decode", "decode", "decode", "encode" };
 	return names[k];
 }
 
@@ -328,6 +373,7 @@ stage *session_network(session *s, const network_key *key, build_fn *build, cons
 	n->key = *key;
 	n->stage.name = name_of(key->kind);
 	n->stage.control = key->control;
+	memcpy(n->stage.ip_adapters, key->ip_adapters, sizeof key->ip_adapters);
 	adaptation a = { 0 };
 	if (key->adapters) a.list = key->adapters->all, a.count = key->adapters->count;
 	if (!stage_compile(&n->stage, model_of(s, key), a, build, shapes, e)) {

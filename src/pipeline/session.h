@@ -23,11 +23,14 @@ const model *adapter_set_model(const adapter_set *a);
  * as adapter sets do. NULL: failed. */
 const model *session_refiner(session *s, const char *path, const watcher *w, error *e);
 
-/* ── control networks ── */
+/* ── control networks and IP-Adapters ── */
 
 /* The file, opened unless it is open already and has not changed. Lives as long as an adapter set does. NULL: failed.
  */
 const control_file *session_control(session *s, const char *path, const watcher *w, error *e);
+
+/* The same for an IP-Adapter and its vision tower. */
+const ip_adapter_file *session_ip_adapter(session *s, const char *path, const char *vision, error *e);
 
 /* ── networks ── */
 
@@ -43,16 +46,18 @@ typedef enum network_kind {
 	ENCODER_DEEP_NETWORK,
 	DECODER_DEEP_NETWORK,
 	DECODER_TILE_NETWORK,
-	TINY_TILE_NETWORK
+	TINY_TILE_NETWORK,
+	IMAGE_NETWORK, /* of an IP-Adapter: an image to tokens */
 } network_kind;
 
 enum { NETWORK_SIZES = 16 };
 
 typedef struct network_key {
 	network_kind kind;
-	int size[NETWORK_SIZES];     /* what the build depends on, in any order of its own */
-	const adapter_set *adapters; /* NULL: none, not even the model's */
-	const control_file *control; /* of a control network: the file that it is in; else NULL */
+	int size[NETWORK_SIZES];                              /* what the build depends on, in any order of its own */
+	const adapter_set *adapters;                          /* NULL: none, not even the model's */
+	const control_file *control;                          /* of a control network: the file that it is in; else NULL */
+	const ip_adapter_file *ip_adapters[MOST_IP_ADAPTERS]; /* of a denoiser or an image network; NULL behind the last */
 } network_key;
 
 /* The network, built and compiled unless it is there already. Valid until the next of these calls: fetch it by its key
@@ -90,7 +95,7 @@ latent_colours *session_colours(session *s);
 
 /* ── the whole ── */
 
-/* Before jobs are prepared: frees the LoRA files and control networks that no network was packed with. */
+/* Before jobs are prepared: frees the LoRA files, control networks and IP-Adapters that no network was packed with. */
 void session_begin(session *s);
 /* keeps: false where one picture is drawn with the least memory. max_memory 0: the model's. */
 session *session_open(const model *m, uint64_t max_memory, bool keeps, error *e);

@@ -1,24 +1,29 @@
 /* stage.c - build, compile, allocate, run, free. */
 #include "pipeline/stage.h"
+#include <string.h>
 
 /* The weights that a graph reads: an adapter's, or the model's. */
 typedef struct binding {
 	const model *m;
 	adaptation adapters;
 	const control_file *control;
+	const ip_adapter_file *const *ip_adapters;
 } binding;
 
 static bool bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
 {
 	const binding *b = context;
 	if (b->control) return control_bind(b->control, name, s, d, data, e);
+	for (int i = 0; i < MOST_IP_ADAPTERS && b->ip_adapters[i] && !failed(e); i++)
+		if (ip_adapter_bind(b->ip_adapters[i], i, name, s, d, data, e)) return true;
+	if (failed(e)) return false;
 	return lora_bind(b->adapters.list, b->adapters.count, name, d, data) ||
 	       model_bind((void *)(uintptr_t)b->m, name, s, d, data, e);
 }
 
 bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e)
 {
-	binding b = { m, a, s->control };
+	binding b = { m, a, s->control, s->ip_adapters };
 	s->g = graph_new(m->compute);
 	if (!s->g) return fail(e, NO_MEMORY, "out of memory");
 	nn n = {
@@ -38,11 +43,12 @@ static void unused(void *context, const void *data, size_t bytes)
 		control_unused(b->control, data, bytes);
 	else
 		model_unused((void *)(uintptr_t)b->m, data, bytes);
+	for (int i = 0; i < MOST_IP_ADAPTERS && b->ip_adapters[i]; i++) ip_adapter_unused(b->ip_adapters[i], data, bytes);
 }
 
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e)
 {
-	binding b = { .m = m, .control = s->control };
+	binding b = { .m = m, .control = s->control, .ip_adapters = s->ip_adapters };
 	char steps[300];
 	if (graph_fallbacks(s->g, steps, sizeof steps))
 		watcher_note(w, SUMI_DETAIL, "%s: on the CPU, over copies: %s", s->name, steps);
@@ -55,7 +61,9 @@ bool stage_run(stage *s, error *e) { return graph_run(s->g, NULL, NULL, e); }
 void stage_free(stage *s)
 {
 	graph_free(s->g);
-	*s = (stage){ .name = s->name, .control = s->control };
+	stage left = { .name = s->name, .control = s->control };
+	memcpy(left.ip_adapters, s->ip_adapters, sizeof left.ip_adapters);
+	*s = left;
 }
 
 uint64_t stage_bytes(const stage *s)

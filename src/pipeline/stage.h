@@ -3,6 +3,7 @@
 #ifndef SUMI_PIPELINE_STAGE_H
 #define SUMI_PIPELINE_STAGE_H
 #include "checkpoint/control.h"
+#include "checkpoint/ip_adapter_file.h"
 #include "checkpoint/model.h"
 
 /* What is added to the weights of a network: the model's LoRA files and a prompt's. */
@@ -11,12 +12,13 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 10 };
+enum { STAGE_INPUTS = 12 };
 
 typedef struct stage {
-	const char *name;            /* "encode", "denoise", …; static */
-	const control_file *control; /* whose network it is; NULL: the model's */
-	graph *g;                    /* NULL: this stage is not needed */
+	const char *name;                                     /* "encode", "denoise", …; static */
+	const control_file *control;                          /* whose network it is; NULL: the model's */
+	const ip_adapter_file *ip_adapters[MOST_IP_ADAPTERS]; /* whose weights it has too; NULL behind the last */
+	graph *g;                                             /* NULL: this stage is not needed */
 	tensor in[STAGE_INPUTS], out;
 	shared_norms norms; /* of a network that is run over tiles (tiles.h) */
 	tensor feature;     /* of a denoiser whose deep layers' result is kept for the steps without them; 0: none */
@@ -26,12 +28,12 @@ typedef struct stage {
 /* A build hands the stage's shapes to a network. `nn` has the graph and the adapters. */
 typedef void build_fn(nn *n, const model *m, stage *s, const void *shapes);
 
-/* Builds, binds the model's weights, compiles. s must be zeros but for the name and control. */
+/* Builds, binds the model's weights, compiles. s must be zeros but for these three. */
 bool stage_compile(stage *s, const model *m, adaptation a, build_fn *build, const void *shapes, error *e);
 /* Allocates and folds the weights; reports progress as stage "load". */
 bool stage_allocate(stage *s, const model *m, const watcher *w, error *e);
 bool stage_run(stage *s, error *e);
-void stage_free(stage *s); /* leaves these two; may be freed again */
+void stage_free(stage *s); /* leaves these three; may be freed again */
 
 /* Bytes that it takes at its peak: weights as they were packed, and what is larger, the values of a run or what
  * folding the weights needs. */

@@ -36,5 +36,12 @@ expect 2 "control mode 'strong'" generate -m "$model" -p x --control-net "$net" 
 expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --control-image canny:nowhere.png -o x.png
 expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --init-img nowhere.png -o x.png
 expect 3 'not a control network for' generate -m "$model" -p x --control-net "$model" --control-image plain.png -o x.png
+# IP-Adapters: what is missing, and what is none.
+expect 2 'a picture for each, or one for all' generate -m "$model" -p x --ip-adapter "$net" -o x.png
+expect 2 'a picture for each, or one for all' generate -m "$model" -p x --ip-image plain.png -o x.png
+expect 2 'vision tower' generate -m "$model" -p x --ip-adapter "$net" --ip-image plain.png -o x.png
+expect 2 'ip-adapter .*: FILE, FILE:STRENGTH' generate -m "$model" -p x --ip-adapter "$net:1:0.5" --ip-image plain.png --clip-vision v -o x.png
+expect 3 'nowhere.png' generate -m "$model" -p x --ip-adapter "$net" --ip-image nowhere.png --clip-vision v -o x.png
+expect 3 'not an IP-Adapter' generate -m "$model" -p x --ip-adapter "$net" --ip-image plain.png --clip-vision v -o x.png
 [ -e x.png ] && wrong 'x.png was written'
 finish

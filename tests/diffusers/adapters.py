@@ -1,13 +1,15 @@
-"""T2I-Adapters beside diffusers' own pipelines, on tiny models of Stable Diffusion 1 and SDXL, as pipelines.py compares.
+"""T2I-Adapters and IP-Adapters beside diffusers' own pipelines, on tiny models of Stable Diffusion 1 and SDXL, as pipelines.py compares.
 
     python tests/diffusers/adapters.py SUMI
 
-The adapters have random weights and lie in folders as diffusers writes them."""
+The adapters have random weights and lie in files and folders as diffusers and their authors write them."""
 import os, sys, tempfile
 
 import pipelines
 from pipelines import CLIP, EULER, NEGATIVE, SDXL, UNET, VAE, compare, diffusers, draw, folder_of, numpy, torch, uniform
 from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 SD1 = dict(name="tiny-sd1", unet=dict(model_channels=32, channel_mult=[1, 2, 2, 2], num_res_blocks=1, attention_resolutions=[1, 2, 4],
     num_heads=4, context_dim=16, legacy=False), dd=VAE, text=dict(CLIP, final_norm=True, skip=0, pad_id=49407), size=64)
@@ -52,10 +54,75 @@ def t2i_sdxl():
     compare("SDXL, T2I-Adapter", theirs, folder, *OURS, "--control-net", "depth:0.9:0:0.6", "--control-image", "hint.png")
 
 
+def ip_weights(unet, plus, seen):
+    """An adapter's file: {"image_proj": …, "ip_adapter": …}. seen: the width of what it reads."""
+    torch.manual_seed(6)
+    context, made = unet.config.cross_attention_dim, {}
+
+    def random(*shape):
+        return torch.randn(shape) * (2 / shape[-1] ** 0.5 if len(shape) > 1 else 1)
+
+    def norm(width, *names):
+        return {f"{name}.{part}": random(width) for name in names for part in ("weight", "bias")}
+    if plus:
+        made |= {"latents": random(1, 5, 64), "proj_in.weight": random(64, seen), "proj_in.bias": random(64), "proj_out.bias": random(context),
+            "proj_out.weight": random(context, 64)} | norm(context, "norm_out")
+        for i in range(4):
+            at = f"layers.{i}"
+            made |= norm(64, f"{at}.0.norm1", f"{at}.0.norm2", f"{at}.1.0") | {f"{at}.0.to_q.weight": random(128, 64),
+                f"{at}.0.to_kv.weight": random(256, 64), f"{at}.0.to_out.weight": random(64, 128), f"{at}.1.1.weight": random(256, 64),
+                f"{at}.1.3.weight": random(64, 256)}
+    else:
+        made |= {"proj.weight": random(4 * context, seen), "proj.bias": random(4 * context)} | norm(context, "norm")
+    attention = {}
+    for i, name in enumerate(n for n in unet.attn_processors if "attn2" in n):
+        width = unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape[0]
+        attention |= {f"{2 * i + 1}.to_{x}_ip.weight": random(width, context) for x in "kv"}
+    return {"image_proj": made, "ip_adapter": attention}
+
+
+def vision_tower():
+    torch.manual_seed(7)
+    made = CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=96, intermediate_size=128, projection_dim=48, num_hidden_layers=3,
+        num_attention_heads=4, image_size=32, patch_size=8, hidden_act="gelu")).eval()
+    for weight in made.parameters():
+        weight.mul_(3)
+    made.save_pretrained("tower/image_encoder")
+    return made
+
+
+def ip(name, folder, pipeline, plus, file):
+    pipeline = uniform(pipeline)
+    weights = ip_weights(pipeline.unet, plus, 96 if plus else 48)
+    if file.endswith(".bin"):
+        torch.save(weights, file)
+    else:
+        save_file({f"{top}.{k}": v for top, part in weights.items() for k, v in part.items()}, file)
+    pipeline.register_modules(image_encoder=vision_tower(), feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32},
+        crop_size={"height": 32, "width": 32}))
+    picture = hint((56, 40))
+    plain = numpy.asarray(draw(pipeline, **GUIDED), int)
+    pipeline.load_ip_adapter(".", subfolder="", weight_name=file, image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(0.7)
+    theirs = draw(pipeline, ip_adapter_image=picture, **GUIDED)
+    if abs(numpy.asarray(theirs, int) - plain).max() < 8:
+        sys.exit(f"{name}: the adapter changes nothing")
+    compare(name, theirs, folder, *OURS, "--ip-adapter", file + ":0.7", "--ip-image", "hint.png", "--clip-vision", "tower")
+
+
+def ip_adapters():
+    for plus, file in ((False, "ip.bin"), (True, "ip.safetensors")):
+        what = "IP-Adapter plus" if plus else "IP-Adapter"
+        ip(f"Stable Diffusion 1, {what}", "tiny-sd1", diffusers.StableDiffusionPipeline.from_pretrained("tiny-sd1", safety_checker=None,
+            requires_safety_checker=False), plus, file)
+        ip(f"SDXL, {what}", "tiny-xl", diffusers.StableDiffusionXLPipeline.from_pretrained("tiny-xl"), plus, file)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
         os.chdir(scratch)
         t2i_sd1()
         t2i_sdxl()
+        ip_adapters()
         os.chdir("/")
     sys.exit(1 if pipelines.failures else 0)

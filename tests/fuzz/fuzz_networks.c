@@ -1,7 +1,9 @@
-/* fuzz_networks.c - any bytes as the file of a control network or T2I-Adapter (first byte even) or of an upscaler: what is taken must
- * build, and find each of its weights. The rest is the file. */
+/* fuzz_networks.c - any bytes as the file of a control network or T2I-Adapter (first byte even), of an upscaler, or (3)
+ * of an IP-Adapter with its vision tower: what is taken must build, and find each of its weights. The rest is the file.
+ */
 #include "fuzz.h"
 #include "checkpoint/control.h"
+#include "checkpoint/ip_adapter_file.h"
 #include "models/upscaler.h"
 #include <stdio.h>
 #include <sys/mman.h>
@@ -36,6 +38,15 @@ static void read_control(const char *path)
 	control_close(c);
 }
 
+/* Both in one file. */
+static void read_ip_adapter(const char *path)
+{
+	error e = { 0 };
+	ip_adapter_file *a = ip_adapter_open(path, path, tiny(), &e);
+	if (!a) holds_message(&e);
+	ip_adapter_close(a);
+}
+
 static void expect_weight(void *context, const char *name, shape s, initial start)
 {
 	const upscaler_config *c = context;
@@ -68,7 +79,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (file < 0) return 0;
 	holds(write(file, data + 1, size - 1) == (ssize_t)(size - 1));
 	snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-	if (*data & 1)
+	if (*data == 3)
+		read_ip_adapter(path);
+	else if (*data & 1)
 		read_upscaler(path);
 	else
 		read_control(path);

@@ -1,9 +1,12 @@
-/* adapters.c - T2I-Adapters of both kinds and layouts: their maps, and what Stable Diffusion 1 and SDXL give with them.
- * The files are written here, with weights that follow from their names as adapters.py has them. */
+/* adapters.c - T2I-Adapters of both kinds and layouts, their maps; IP-Adapters of three kinds with vision towers of two
+ * layouts, their tokens; and what Stable Diffusion 1 and SDXL give with them. The files are written here, with weights
+ * that follow from their names as adapters.py has them. */
 #include "trial.h"
 #include "checkpoint/control.h"
+#include "checkpoint/ip_adapter_file.h"
 #include "io/weights.h"
 #include "models/config.h"
+#include "pipeline/picture.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,15 +44,38 @@ static double weight_at(uint32_t name, size_t i)
 	return (h >> 8) / 8388608.0 - 1;
 }
 
-static bool append(weights_writer *out, const char *name, shape s, error *e)
+static void fill_values(const char *name, shape s, float *values)
 {
 	size_t n = shape_count(s);
 	uint32_t crc = crc32_of(name);
-	double bound = s.n > 1 ? sqrt(3.0 * s.d[0] / (double)n) : 0.1;
-	float *values = malloc(n * sizeof *values);
+	double bound = s.n > 1 ? sqrt(3.0 * s.d[0] / (double)n) : 0.5;
 	for (size_t i = 0; i < n; i++) values[i] = (float)(weight_at(crc, i) * bound);
-	bool fine = weights_writer_append(out, values, n * sizeof *values, e);
+}
+
+static shape shape_from(const json_t *axes)
+{
+	shape s = { .n = (int)json_array_size(axes) };
+	for (int i = 0; i < s.n && i < MAX_DIMS; i++) s.d[i] = (int)json_integer_value(json_array_get(axes, (size_t)i));
+	return s;
+}
+
+/* A tensor of its own name; or rows of others, one below the other; or another, transposed. */
+static bool append(weights_writer *out, const char *name, const json_t *entry, error *e)
+{
+	const json_t *of = json_object_get(entry, "of");
+	shape s = shape_from(of ? json_object_get(entry, "shape") : entry);
+	size_t n = shape_count(s), count = of ? json_array_size(of) : 1;
+	bool transposed = json_is_true(json_object_get(entry, "transposed"));
+	float *values = malloc(n * sizeof *values), *other = malloc(n * sizeof *other);
+	shape one = transposed ? shape2(s.d[1], s.d[0]) : s;
+	one.d[0] /= (int)count;
+	for (size_t i = 0; i < count; i++)
+		fill_values(of ? json_string_value(json_array_get(of, i)) : name, one, values + i * (n / count));
+	for (size_t i = 0; transposed && i < n; i++)
+		other[i] = values[i % (size_t)s.d[1] * (size_t)s.d[0] + i / (size_t)s.d[1]];
+	bool fine = weights_writer_append(out, transposed ? other : values, n * sizeof *values, e);
 	free(values);
+	free(other);
 	return fine;
 }
 
@@ -78,11 +104,12 @@ static bool write_file(const json_t *tensors, const char *path, int blocks, erro
 		{
 			char name[160];
 			int64_t sides[MAX_DIMS];
-			shape s = { .n = (int)json_array_size(axes) };
-			for (int i = 0; i < s.n; i++) sides[i] = s.d[i] = (int)json_integer_value(json_array_get(axes, (size_t)i));
+			const json_t *whole = json_object_get(axes, "shape");
+			shape s = shape_from(whole ? whole : axes);
+			for (int i = 0; i < s.n; i++) sides[i] = s.d[i];
 			snprintf(name, sizeof name, "%s", key);
 			if (blocks) original_name(key, blocks, light, name, sizeof name);
-			fine = fine && (write ? append(out, key, s, e) : weights_writer_declare(out, name, F32, s.n, sides, e));
+			fine = fine && (write ? append(out, key, axes, e) : weights_writer_declare(out, name, F32, s.n, sides, e));
 		}
 	if (out && fine) return weights_writer_finish(out, e);
 	weights_writer_abort(out);
@@ -106,7 +133,7 @@ static bool bind(void *context, const char *name, shape s, dtype *d, const void 
 }
 
 /* As much of the goldens' hint to a side, as the adapter reads it: squares as channels. */
-static tensor hint_of(trial *t, const bench *b, const t2i_adapter_config *c, int side, float **values)
+static tensor golden_hint(trial *t, const bench *b, const t2i_adapter_config *c, int side, float **values)
 {
 	dtype d;
 	shape s;
@@ -132,7 +159,7 @@ static void build_maps(trial *t, const binding *y, int which, int side, tensor *
 	nn *n = trial_nn(t);
 	push(n->g, "%d", which);
 	control_build(n, y->control[which], (denoiser_inputs){ 0 },
-	    hint_of(t, y->b, control_adapter(y->control[which]), side, hint), out);
+	    golden_hint(t, y->b, control_adapter(y->control[which]), side, hint), out);
 	pop(n->g);
 }
 
@@ -231,6 +258,138 @@ static void run_both(const bench *b)
 	}
 }
 
+/* ── IP-Adapters ── */
+
+typedef struct prompting {
+	const bench *b;
+	ip_adapter_file *files[2];
+} prompting;
+
+static bool bind_prompting(void *context, const char *name, shape s, dtype *d, const void **at, error *e)
+{
+	const prompting *y = context;
+	shape found;
+	if (name[0] == '0' || name[0] == '1') return ip_adapter_bind(y->files[name[0] == '1'], 0, name + 2, s, d, at, e);
+	for (int i = 0; i < 2 && y->files[i]; i++)
+		if (ip_adapter_bind(y->files[i], i, name, s, d, at, e)) return true;
+	if (failed(e)) return false;
+	return (array_find(&y->b->unet, name, d, &found, at) && shape_same(s, found)) || fail(e, BAD_FILE, "no '%s'", name);
+}
+
+static ip_adapter_file *open_ip_adapter(const bench *b, const char *kind, const char *vision)
+{
+	error e = { 0 };
+	char folder[] = "/tmp/sumi-golden-XXXXXX", path[64], tower[64], config[64], key[32];
+	bool fine = mkdtemp(folder) != NULL;
+	snprintf(path, sizeof path, "%s/ip", folder);
+	snprintf(tower, sizeof tower, "%s/model.safetensors", folder);
+	snprintf(config, sizeof config, "%s/config.json", folder);
+	snprintf(key, sizeof key, "ip.%s.%s", b->name, kind);
+	FILE *f = fopen(config, "w");
+	if (f) fputs("{\"num_attention_heads\":2,\"hidden_act\":\"gelu\"}", f), fclose(f);
+	fine = fine && write_file(json_object_get(b->shapes, key), path, 0, &e) &&
+	       write_file(json_object_get(b->shapes, vision), tower, 0, &e);
+	ip_adapter_file *a = fine ? ip_adapter_open(path, folder, &b->f, &e) : NULL;
+	unlink(path);
+	unlink(tower);
+	unlink(config);
+	rmdir(folder);
+	if (!a) {
+		printf("      %s: %s\n", key, e.text);
+		report_error(b->r, key, INFINITY, 0);
+	}
+	return a;
+}
+
+/* An image and, of those that read states, a blank one → tokens of the blank and of the image. */
+static tensor tokens_of(trial *t, const prompting *y, int which)
+{
+	graph *g = trial_nn(t)->g;
+	const ip_adapter_file *a = y->files[which];
+	const ip_adapter_config *c = ip_adapter_config_of(a);
+	tensor image = trial_input(t, y->b->io, "pixel_values"), blank = fill(g, REAL, shape_of(g, image), 0);
+	if (c->kind != IP_BASE) image = concat(g, image, blank, 0);
+	push(g, "%d", which);
+	tensor both = ip_adapter_tokens(trial_nn(t), c, ip_adapter_vision(a), image, true);
+	pop(g);
+	return concat(g, slice(g, both, 0, 1, 1), slice(g, both, 0, 0, 1), 0);
+}
+
+static void run_ip_adapter(const bench *b, const char *name, const char *first, const char *second, const char *vision)
+{
+	static const float strengths[2] = { 1, 0.6f };
+	prompting y = { b, { open_ip_adapter(b, first, vision), second ? open_ip_adapter(b, second, vision) : NULL } };
+	char topic[64];
+	snprintf(topic, sizeof topic, "adapters/ip %s", vision);
+	for (int k = 0; y.files[0] && (!second || y.files[1]) && k < 2; k++) {
+		trial *t = trial_new(topic, REAL, NULL, NULL, 0);
+		nn *n = trial_nn(t);
+		image_prompt prompts[2];
+		trial_bind(t, bind_prompting, &y);
+		for (int i = 0; i < 2 && y.files[i]; i++) {
+			prompts[i].tokens = tokens_of(t, &y, i);
+			prompts[i].strength = fill(n->g, REAL, shape3(2, 1, 1), i ? 0.5f : strengths[k]);
+		}
+		if (!k && !second) trial_expect(t, prompts[0].tokens, b->io, "ip.%s.%s.tokens", b->name, name);
+		n->images = prompts;
+		n->image_count = second ? 2 : 1;
+		trial_expect(t, denoise(t, b, NULL), b->io, "ip.%s.%s.out_%s", b->name, name, k ? "0.6" : "1.0");
+		trial_end(t, b->r, 2e-5);
+	}
+	ip_adapter_close(y.files[0]);
+	ip_adapter_close(y.files[1]);
+}
+
+/* The tower's own results, and how pictures come to it. */
+static void run_vision(const bench *b, const char *vision)
+{
+	prompting y = { b, { open_ip_adapter(b, "base", vision) } };
+	char topic[64];
+	snprintf(topic, sizeof topic, "adapters/%s", vision);
+	if (!y.files[0]) return;
+	trial *t = trial_new(topic, REAL, NULL, NULL, 0);
+	nn *n = trial_nn(t);
+	trial_bind(t, bind_prompting, &y);
+	push(n->g, "0.vision");
+	const clip_vision_config *c = ip_adapter_vision(y.files[0]);
+	tensor image = trial_input(t, b->io, "pixel_values");
+	trial_expect(t, clip_vision_embedding(n, c, image), b->io, "image_embeds");
+	trial_expect(t, clip_vision_penultimate(n, c, image), b->io, "penultimate");
+	pop(n->g);
+	trial_end(t, b->r, 2e-5);
+	ip_adapter_close(y.files[0]);
+}
+
+static void run_picture(const bench *b)
+{
+	enum { SIDE = 16 };
+	dtype d;
+	shape s;
+	const void *pixels;
+	float found[3 * SIDE * SIDE];
+	size_t n = 0;
+	const float *expected = array_of(b->io, &n, "pixel_values");
+	if (!expected || n != 3 * SIDE * SIDE || !array_find(b->io, "image", &d, &s, &pixels)) return;
+	const sumi_image image = {
+		.size = sizeof image, .width = s.d[1], .height = s.d[0], .pixels = (uint8_t *)(uintptr_t)pixels
+	};
+	double worst = clip_picture(&image, SIDE, found, NULL) ? 0 : INFINITY;
+	for (size_t i = 0; i < n; i++)
+		worst = worse(worst, fabs((double)found[i] - (double)expected[i % 3 * SIDE * SIDE + i / 3]));
+	report_error(b->r, "adapters/pixel_values", worst, 1e-6);
+}
+
+static void run_ip_adapters(const bench *b)
+{
+	static const char *const towers[] = { "vision", "vision.open_clip" };
+	for (int i = 0; i < 2; i++) {
+		run_ip_adapter(b, "base", "base", NULL, towers[i]);
+		run_ip_adapter(b, "plus", "plus", NULL, towers[i]);
+	}
+	run_ip_adapter(b, "full", "full", NULL, towers[0]);
+	run_ip_adapter(b, "base+plus", "base", "plus", towers[0]);
+}
+
 /* ── both models ── */
 
 static bool open_unet(bench *b, const char *base, const char *config, const char *path, error *e)
@@ -264,6 +423,11 @@ void golden_adapters(const char *dir, report *r)
 		run_adapter(&sdxl, "sdxl.full", 0);
 		run_adapter(&sdxl, "sdxl.full", 2);
 		run_both(&sd1);
+		run_picture(&sd1);
+		run_vision(&sd1, "vision");
+		run_vision(&sd1, "vision.open_clip");
+		run_ip_adapters(&sd1);
+		run_ip_adapters(&sdxl);
 	}
 	if (failed(&e)) report_uncovered(r, "adapters", e.text);
 	arrays_close(&sd1.unet);

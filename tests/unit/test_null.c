@@ -345,6 +345,24 @@ static bool try_control_init(void)
 	REFUSED(!sumi_generate(model, &o, e));
 	return c.size == sizeof c && c.strength == 1;
 }
+static bool try_ip_adapter_init(void)
+{
+	sumi_ip_adapter a;
+	sumi_ip_adapter_init(NULL, sizeof a);
+	sumi_ip_adapter_init(&a, 0);
+	sumi_ip_adapter_init(&a, sizeof a);
+	sumi_options o = small();
+	o.ip_adapter_count = 1;
+	REFUSED(!sumi_generate(model, &o, e));
+	o.ip_adapter_count = -1;
+	REFUSED(!sumi_generate(model, &o, e));
+	o.ip_adapter_count = INT_MAX;
+	o.ip_adapters = (const sumi_ip_adapter *const[]){ &a };
+	REFUSED(!sumi_generate(model, &o, e));
+	o.ip_adapter_count = 1;
+	REFUSED(!sumi_generate(model, &o, e));
+	return a.size == sizeof a && a.strength == 1 && a.to == 1;
+}
 static bool try_upscaler_options_init(void)
 {
 	sumi_upscaler_options o;
@@ -672,6 +690,7 @@ static const struct row {
 	{ "sumi_image_writable", try_image_writable },
 	{ "sumi_options_init", try_options_init },
 	{ "sumi_control_init", try_control_init },
+	{ "sumi_ip_adapter_init", try_ip_adapter_init },
 	{ "sumi_upscaler_options_init sumi_upscale_options_init", try_upscaler_options_init },
 	{ "sumi_upscaler_open sumi_upscaler_close sumi_upscaler_scale sumi_upscale", try_upscale },
 	{ "sumi_generate", try_generate },
