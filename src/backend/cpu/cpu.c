@@ -53,6 +53,7 @@ static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul,
 	&vector_activation_grad, &vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm,
 	&vector_group_norm_sums, &vector_group_norm_dx, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
 	NULL };
+static const kernel *const rounded[] = { &rounded_group_norm, NULL };
 static const kernel *const wide[] = { &wide_geglu, &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 
 static const kernel *const tiled[] = { &tiles_conv, &tiles_matmul, &tiled_attention, NULL };
@@ -84,6 +85,7 @@ static void fill_table(void)
 	if (has_tiles()) append(tiled);
 	append(has_avx512() ? by_onednn : by_tiles);
 	append(has_avx512() ? by_tiles : by_onednn);
+	if (has_avx512() && cpu_has_bf16()) append(rounded);
 	if (has_avx512()) append(wide);
 	append(vectors);
 	append(fused);

@@ -4,7 +4,9 @@
  * Group norm sums over pixels for each channel first, in parts of fixed length that are added in their order: so any
  * number of threads gives the same bytes, and a group may be any number of channels. One pass finds both sums, of
  * differences from a value that is near the mean, for the variance of large values would not survive the difference
- * of two sums. */
+ * of two sums.
+ *
+ * group_norm_avx512bf16.c defines OWN_LOOPS, writes the two loops over a part itself, and has no gradients. */
 #include "backend/cpu/vector.h"
 #include "backend/cpu/vector_math.h"
 #include <math.h>
@@ -82,9 +84,9 @@ static part part_of(const geometry *g, size_t p)
 }
 
 /* The blocks of a part: m values from `at` on, whole rows of lanes but for the last. */
-#define FOR_BLOCKS(q)                                                                                                 \
-	for (size_t at = (q).at, last = at + (q).length, m; at < last && (m = last - at < g.block ? last - at : g.block); \
-	     at += m)
+#define FOR_BLOCKS(q, g)                                \
+	for (size_t at = (q).at, last = at + (q).length, m; \
+	     at < last && (m = last - at < (g).block ? last - at : (g).block); at += m)
 
 /* A row of lanes is one pixel's channels, or, of a narrow map, those of several pixels: then what belongs to the
  * channels is repeated. Loops are long enough either way. */
@@ -122,6 +124,10 @@ static void find_near(const call *c, const geometry *g, size_t image, float *nea
 	for (size_t k = 0; k < g->channels; k++) near[k] /= (float)pixels;
 }
 
+/* Adds to each lane's sums those of a part. */
+static void add_part(const call *c, const geometry *g, part q, const float *near, float *sum, float *squares);
+
+#ifndef OWN_LOOPS
 static void add_moments(const float *restrict x, size_t n, size_t lanes, const float *restrict near,
     float *restrict sum, float *restrict squares)
 {
@@ -132,6 +138,13 @@ static void add_moments(const float *restrict x, size_t n, size_t lanes, const f
 		squares[i] += d * d;
 	}
 }
+
+static void add_part(const call *c, const geometry *g, part q, const float *near, float *sum, float *squares)
+{
+	float room[BLOCK];
+	FOR_BLOCKS(q, *g) add_moments(block_in(c, 0, at, m, room), m, g->lanes, near, sum, squares);
+}
+#endif
 
 /* Of channel k of an image: its sum over the parts. */
 static double sum_of(const geometry *g, const float *parts, size_t image, size_t k)
@@ -167,12 +180,12 @@ static bool moments_of_parts(const void *context, size_t first, size_t end, int 
 	const geometry g = job->g;
 	const workspace w = job->w;
 	(void)worker;
-	float room[BLOCK], sums[2][BLOCK], lanes[LANES];
+	float sums[2][BLOCK], lanes[LANES];
 	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
 		const float *near = repeated(w.near + q.image * g.channels, &g, lanes);
 		for (int k = 0; k < 2; k++) memset(sums[k], 0, g.lanes * sizeof(float));
-		FOR_BLOCKS(q) add_moments(block_in(c, 0, at, m, room), m, g.lanes, near, sums[0], sums[1]);
+		add_part(c, &g, q, near, sums[0], sums[1]);
 		for (int k = 0; k < 2; k++) fold_lanes(sums[k], &g, w.parts[k] + p * g.channels);
 	}
 	return true;
@@ -208,6 +221,10 @@ static norm_job job_of(const call *c)
 
 /* ── forward ── */
 
+/* The result of a part: act(x·factor + shift). */
+static void scale_part(const call *c, const geometry *g, part q, const float *factor, const float *shift);
+
+#ifndef OWN_LOOPS
 static void scale_rows(const float *restrict x, size_t n, size_t lanes, const float *restrict factor,
     const float *restrict shift, bool silu, float *y)
 {
@@ -218,6 +235,18 @@ static void scale_rows(const float *restrict x, size_t n, size_t lanes, const fl
 		for (size_t i = 0; i < width; i++) y[row + i] = x[row + i] * factor[i] + shift[i];
 }
 
+static void scale_part(const call *c, const geometry *g, part q, const float *factor, const float *shift)
+{
+	float rooms[2][BLOCK];
+	FOR_BLOCKS(q, *g)
+	{
+		const float *x = block_in(c, 0, at, m, rooms[0]);
+		scale_rows(x, m, g->lanes, factor, shift, c->y->a[1] == SILU, block_out(c, at, rooms[1]));
+		block_done(c, at, m, rooms[1]);
+	}
+}
+#endif
+
 static bool scale_parts(const void *context, size_t first, size_t end, int worker)
 {
 	const norm_job *job = context;
@@ -225,17 +254,12 @@ static bool scale_parts(const void *context, size_t first, size_t end, int worke
 	const geometry g = job->g;
 	const workspace w = job->w;
 	(void)worker;
-	float rooms[2][BLOCK], lanes[2][LANES];
+	float lanes[2][LANES];
 	for (size_t p = first; p < end; p++) {
 		part q = part_of(&g, p);
 		const float *factor = repeated(w.factor + q.image * g.channels, &g, lanes[0]);
 		const float *shift = repeated(w.shift + q.image * g.channels, &g, lanes[1]);
-		FOR_BLOCKS(q)
-		{
-			const float *x = block_in(c, 0, at, m, rooms[0]);
-			scale_rows(x, m, g.lanes, factor, shift, c->y->a[1] == SILU, block_out(c, at, rooms[1]));
-			block_done(c, at, m, rooms[1]);
-		}
+		scale_part(c, &g, q, factor, shift);
 	}
 	return true;
 }
@@ -257,6 +281,7 @@ static bool run_group_norm(const call *c, error *e)
 	return for_parts(&job, scale_parts);
 }
 
+#ifndef OWN_LOOPS
 /* ── backward ──
  * dz is the gradient at the norm's affine output, dy·act'(z). */
 
@@ -332,7 +357,7 @@ static bool gradients_of_parts(const void *context, size_t first, size_t end, in
 		part q = part_of(&g, p);
 		lane_values v = lanes_for(c, &g, c->out, q.image, NULL, NULL, &lanes);
 		for (int k = 0; k < 2; k++) memset(sums[k], 0, g.lanes * sizeof(float));
-		FOR_BLOCKS(q)
+		FOR_BLOCKS(q, g)
 		{
 			const float *x = block_in(c, 0, at, m, rooms[0]), *dy = block_in(c, 1, at, m, rooms[1]);
 			add_gradients(x, dy, m, g.lanes, &v, c->y->a[1] == SILU, sums[TIMES], sums[PLAIN]);
@@ -392,7 +417,7 @@ static bool dx_of_parts(const void *context, size_t first, size_t end, int worke
 		part q = part_of(&g, p);
 		size_t own = q.image * g.channels;
 		lane_values v = lanes_for(c, &g, sums, q.image, w.factor + own, w.shift + own, &lanes);
-		FOR_BLOCKS(q)
+		FOR_BLOCKS(q, g)
 		{
 			const float *x = block_in(c, 0, at, m, rooms[0]), *dy = block_in(c, 1, at, m, rooms[1]);
 			gradient_rows(x, dy, m, g.lanes, &v, c->y->a[1] == SILU, block_out(c, at, rooms[2]));
@@ -419,3 +444,4 @@ const kernel CODE(
     group_norm_sums) = { GROUP_NORM_SUMS, LABEL, fits, NULL, scratch_bytes, NULL, NULL, run_group_norm_sums, NULL };
 const kernel CODE(
     group_norm_dx) = { GROUP_NORM_DX, LABEL, fits, NULL, scratch_bytes, NULL, NULL, run_group_norm_dx, NULL };
+#endif

@@ -41,6 +41,8 @@ typedef struct tiles_result {
 bool tiles_activate(activation a); /* it is one of those that tiles_write() computes */
 
 enum { NOWHERE = -1 };
+/* Fetches what tiles_write() will touch, while the product before it is computed. */
+void tiles_expect(const tiles_result *r, const ptrdiff_t *place, size_t column);
 /* Row i of the sums goes to out[place[i] + column …], as many as `columns`, or nowhere. Changes the sums. */
 void tiles_write(const tiles_result *r, float *sums, const ptrdiff_t *place, size_t column, size_t columns);
 

@@ -156,6 +156,20 @@ static inline void store_two(void *to, ptrdiff_t at, dtype type, __mmask32 there
 	if (there >> LANES) _mm512_mask_storeu_ps((float *)to + at + LANES, (__mmask16)(there >> LANES), x.high);
 }
 
+void tiles_expect(const tiles_result *r, const ptrdiff_t *place, size_t column)
+{
+	size_t size = r->type == BF16 ? sizeof(uint16_t) : sizeof(float);
+	for (int i = 0; i < TILE_SIDE; i++) {
+		if (place[i] == NOWHERE) continue;
+		size_t at = ((size_t)place[i] + column) * size;
+		__builtin_prefetch((const char *)r->out + at, 1);
+		if (size > sizeof(uint16_t)) __builtin_prefetch((const char *)r->out + at + ROW_BYTES, 1);
+		if (!r->residual || r->residual == r->out) continue;
+		__builtin_prefetch((const char *)r->residual + at);
+		if (size > sizeof(uint16_t)) __builtin_prefetch((const char *)r->residual + at + ROW_BYTES);
+	}
+}
+
 void tiles_write(const tiles_result *r, float *sums, const ptrdiff_t *place, size_t column, size_t columns)
 {
 	__mmask32 there = columns < TILE_SIDE ? (__mmask32)((1u << columns) - 1) : ~(__mmask32)0;

@@ -220,6 +220,7 @@ static void compute(const call *c, const uint16_t *map, place at, int first, siz
 		if (!find_places(p, at, rows, columns, i, to)) continue;
 		const uint16_t *left = map + (size_t)i * p->pixel;
 		for (size_t j = first_panel; j < end_panel; j++) {
+			tiles_expect(&r, to, j * TILE_SIDE);
 			tiles_multiply(left, p->pixel, p->offset, p->steps, (const uint16_t *)c->packed + j * p->steps * RIGHT_STEP,
 			    false, sums);
 			tiles_write(&r, sums, to, j * TILE_SIDE, smaller(TILE_SIDE, (size_t)s->out - j * TILE_SIDE));

@@ -138,6 +138,7 @@ static void multiply_rows(
 		for (size_t j = panel; j < panel + panels; j++) {
 			const uint16_t *right = (const uint16_t *)c->packed + (j * p->steps + k) * RIGHT_STEP;
 			float *block = sums + (j - panel) * TILE_SIDE * TILE_SIDE;
+			if (smaller(k + p->short_chunk, end) == p->steps) tiles_expect(&r, place, j * TILE_SIDE);
 			tiles_multiply(
 			    left + (k - first) * TILE_STEP, step, p->offset, smaller(p->short_chunk, end - k), right, k > 0, block);
 			if (smaller(k + p->short_chunk, end) == p->steps)

@@ -20,6 +20,7 @@ extern const kernel vector_cast, vector_add, vector_mul, vector_affine, vector_a
     vector_geglu, vector_geglu_grad, vector_sum_to;
 extern const kernel vector_group_norm, vector_group_norm_sums, vector_group_norm_dx; /* with AVX2 */
 extern const kernel wide_group_norm, wide_group_norm_sums, wide_group_norm_dx;       /* with AVX-512 */
+extern const kernel rounded_group_norm; /* with AVX-512 and its bf16, to bf16 */
 extern const kernel wide_geglu;
 extern const kernel vector_layer_norm, vector_layer_norm_dx, vector_layer_norm_dw;
 
