@@ -7,6 +7,7 @@
 #include "graph/internal.h"
 #include "host_gpu.h"
 #include "pipeline/session.h"
+#include "train/optimize/apply.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,6 +235,82 @@ static void trains_in_bf16(void **state)
 	compare(BF16, true, 3e-2, 8e-2);
 }
 
+/* ── the second half of a training step ── */
+
+static void *array_on(const device *d, size_t bytes, const void *from)
+{
+	error e = { OK, "" };
+	void *p = device_alloc(d, bytes);
+	assert_true(p && device_write(d, p, from, bytes, &e));
+	return p;
+}
+
+/* Steps of one optimizer on a matrix and a vector, with clipping; what is on the host all the same is told. */
+enum { MATRIX = 96 * 70, VECTOR = 5000, OPTIMIZED = 3 };
+static const shape optimized[OPTIMIZED] = { { 2, { 96, 70 } }, { 1, { VECTOR } }, { 1, { 300 } } };
+
+static void optimize(const backend *b, optimizer_kind kind, float *changed)
+{
+	static float start[MATRIX];
+	error e = { OK, "" };
+	optimizer_options how = { kind, 0.9f, 0.999f, 1e-8f, 1e-2f, 0.9f };
+	optimizer *o = optimizer_new(&how, OPTIMIZED, optimized, NULL, b->device, &e);
+	change list[OPTIMIZED];
+	assert_non_null(o);
+	for (int i = 0; i < OPTIMIZED; i++) {
+		size_t n = shape_count(optimized[i]);
+		char name[16];
+		snprintf(name, sizeof name, "w%d", i);
+		fill_by_name(name, start, n);
+		float *w = array_on(b->device, n * sizeof *start, start),
+		      *gradient = array_on(b->device, n * sizeof *start, start);
+		list[i] = (change){ (const char *[]){ "a", "b", "c" }[i], optimized[i], w, gradient, 0, 1 };
+	}
+	apply *a = apply_new(o, b, 1, list, OPTIMIZED, &e);
+	if (!a) fail_msg("%s", e.text);
+	char left[100];
+	assert_false(apply_fallbacks(a, left, sizeof left));
+	for (int k = 0; k < RUNS; k++) {
+		double norms[GROUPS];
+		bool finite;
+		for (int i = 0; i < OPTIMIZED; i++) {
+			size_t n = shape_count(optimized[i]);
+			char name[16];
+			snprintf(name, sizeof name, "g%d%d", k, i);
+			fill_by_name(name, start, n);
+			assert_true(device_write(b->device, list[i].gradient, start, n * sizeof *start, &e));
+		}
+		if (!apply_run(a, o, 1e-2, 1, 5, norms, &finite, &e)) fail_msg("%s", e.text);
+		assert_true(finite);
+	}
+	for (int i = 0; i < OPTIMIZED; i++) {
+		size_t n = shape_count(optimized[i]);
+		assert_true(device_read(b->device, changed, list[i].weight, n * sizeof *changed, &e));
+		changed += n;
+		device_free(b->device, list[i].weight);
+		device_free(b->device, list[i].gradient);
+	}
+	apply_free(a);
+	optimizer_free(o);
+}
+
+static void optimizers_step_as_the_reference(void **state)
+{
+	enum { ALL = MATRIX + VECTOR + 300 };
+	static float wanted[ALL], found[ALL];
+	(void)state;
+	for (int kind = 0; kind < OPTIMIZERS; kind++) {
+		host_gpu_books before = host_gpu_read_books();
+		optimize(backend_reference(), (optimizer_kind)kind, wanted);
+		optimize(backend_host_gpu(), (optimizer_kind)kind, found);
+		double d = relative(found, wanted, ALL);
+		if (!(d <= 1e-6)) fail_msg("optimizer %d differs by %.2e", kind, d);
+		host_gpu_books after = host_gpu_read_books();
+		assert_int_equal(after.faults, before.faults);
+		assert_int_equal(after.alive, before.alive);
+	}
+}
+
 /* ── a block as sampling builds it: sums in full precision, products in bf16 ── */
 
 enum { SIDE = 6, WIDE = 64, SUMS = 2 * SIDE * SIDE * WIDE };
@@ -359,7 +436,8 @@ static void says_what_it_lacks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(draws_in_f32), cmocka_unit_test(draws_in_bf16),
-		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16), cmocka_unit_test(casts_are_no_steps),
+		cmocka_unit_test(trains_in_f32), cmocka_unit_test(trains_in_bf16),
+		cmocka_unit_test(optimizers_step_as_the_reference), cmocka_unit_test(casts_are_no_steps),
 		cmocka_unit_test(keeps_its_books), cmocka_unit_test(refuses_what_does_not_fit),
 		cmocka_unit_test(says_what_it_lacks) };
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,14 +2,15 @@
  * quotient is stored as the index of the nearest of 256 values, which lie denser near 0 (dynamic tree quantization,
  * arXiv 1511.04561 and 2110.02861). The second moment is stored as its square root: twice the range for the same bits,
  * so that a small one does not become 0 next to a large one. */
+#include "backend/reference/update_8bit.h"
 #include "backend/reference/update.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { CODES = 256, TREE_BITS = 7 };
+enum { CODES = EIGHT_BIT_CODES, TREE_BITS = 7 };
 
 typedef struct codebook {
-	float value[CODES]; /* rising; the last is 1 */
+	float value[CODES];
 } codebook;
 
 static int by_value(const void *a, const void *b)
@@ -20,7 +21,7 @@ static int by_value(const void *a, const void *b)
 
 /* For each exponent i the values are the middles of 2^i (signed) or 2^(i+1) equal parts of 0.1 … 1, times 10^(i−6);
  * then 0 and 1. */
-static void make_codebook(codebook *c, bool has_sign)
+void eight_bit_values(float value[EIGHT_BIT_CODES], bool has_sign)
 {
 	int n = 0;
 	for (int i = 0; i < TREE_BITS; i++) {
@@ -28,13 +29,13 @@ static void make_codebook(codebook *c, bool has_sign)
 		double unit = pow(10, i - TREE_BITS + 1);
 		for (int k = 0; k < parts; k++) {
 			float v = (float)(unit * (0.1 + 0.9 * (k + 0.5) / parts));
-			c->value[n++] = v;
-			if (has_sign) c->value[n++] = -v;
+			value[n++] = v;
+			if (has_sign) value[n++] = -v;
 		}
 	}
-	c->value[n++] = 0;
-	c->value[n++] = 1;
-	qsort(c->value, CODES, sizeof *c->value, by_value);
+	value[n++] = 0;
+	value[n++] = 1;
+	qsort(value, CODES, sizeof *value, by_value);
 }
 
 static uint8_t nearest_code(const codebook *c, float x)
@@ -86,8 +87,8 @@ static bool blocks_part(const void *context, size_t first, size_t end, int worke
 bool plain_adamw_8bit(const call *c)
 {
 	coded s = { .c = c };
-	make_codebook(&s.with_sign, true);
-	make_codebook(&s.without, false);
+	eight_bit_values(s.with_sign.value, true);
+	eight_bit_values(s.without.value, false);
 	size_t blocks = (count_of(c->x[0]) + QUANTIZED_BLOCK - 1) / QUANTIZED_BLOCK;
 	return share(c, blocks, QUANTIZED_BLOCK, blocks_part, &s);
 }

@@ -152,6 +152,30 @@ typedef struct update_params { /* see ACCUMULATE, UPDATE_SGD and UPDATE_ADAMW in
 	size_t n;
 } update_params;
 
+enum { EIGHT_BIT_BLOCK = 256, EIGHT_BIT_VALUES = 256 }; /* as many threads */
+typedef struct update_8bit_params {                     /* see UPDATE_ADAMW_8BIT */
+	float *weight;
+	const float *gradient, *scale;
+	const double *numbers;
+	uint8_t *average, *root; /* codes: indices of the values below */
+	float *average_scale, *root_scale;
+	size_t n;
+	float with_sign[EIGHT_BIT_VALUES], without[EIGHT_BIT_VALUES];
+} update_8bit_params;
+
+/* ── adafactor.cu ── */
+
+enum { ADAFACTOR_MEAN, ADAFACTOR_STRIDE, ADAFACTOR_FOUND };
+typedef struct adafactor_params { /* see UPDATE_ADAFACTOR */
+	float *weight;
+	const float *gradient, *scale;
+	const double *numbers;
+	float *row, *column;  /* column NULL: row has n elements */
+	double *found, *part; /* found: what is above; part: one for each block of SQUARES_CHUNK elements */
+	size_t n, rows, columns;
+	uint32_t chunks;
+} adafactor_params;
+
 /* ── embedding.cu ── */
 
 typedef struct embedding_params {
