@@ -2,7 +2,9 @@
 """train-pytorch.py - the step of bench-train in PyTorch, for comparison: a U-Net of the same shape, computed in bf16 with
 f32 masters, channels last, gradients clipped, AdamW; random latents, text states and weights.
 
-    train-pytorch.py small|sd1 [--batch N] [--side N] [--threads N] [--steps N] [--type bf16|f32]
+    train-pytorch.py small|sd1 [--batch N] [--side N] [--threads N] [--steps N] [--type bf16|f32] [--device cpu|cuda]
+
+On a GPU the network is compiled (torch.compile) and AdamW is the fused one.
 """
 import argparse
 import math
@@ -137,7 +139,10 @@ def main():
     a.add_argument("--threads", type=int, default=0)
     a.add_argument("--steps", type=int, default=3)
     a.add_argument("--type", default="bf16", choices=["bf16", "f32"])
+    a.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     a = a.parse_args()
+    gpu = a.device == "cuda"
+    torch.set_default_device(a.device)
     if a.threads:
         torch.set_num_threads(a.threads)
     torch.manual_seed(1)
@@ -149,11 +154,12 @@ def main():
     x = torch.randn(a.batch, 4, a.side, a.side, dtype=dtype).contiguous(memory_format=torch.channels_last)
     target, words = torch.randn(x.shape), torch.randn(a.batch, 77, shape["context"], dtype=dtype)
     times = torch.arange(a.batch).float() * 97
-    optimizer = torch.optim.AdamW(masters, lr=1e-4)
+    optimizer = torch.optim.AdamW(masters, lr=1e-4, fused=gpu or None)
+    run = torch.compile(net) if gpu else net
     best = math.inf
     for i in range(a.steps + 1):  # one more, which warms up
         start = time.perf_counter()
-        F.mse_loss(net(x, times, words).float(), target).backward()
+        F.mse_loss(run(x, times, words).float(), target).backward()
         if a.type == "bf16":
             for p, master in zip(net.parameters(), masters):
                 master.grad, p.grad = p.grad.float(), None
@@ -164,6 +170,8 @@ def main():
             with torch.no_grad():
                 for p, master in zip(net.parameters(), masters):
                     p.copy_(master)
+        if gpu:
+            torch.cuda.synchronize()
         if i:
             best = min(best, time.perf_counter() - start)
     millions = sum(p.numel() for p in net.parameters()) / 1e6

@@ -1,12 +1,13 @@
 /* train.c - how near a step of training comes to what the machine can do.
  *
  *     bench-train MODEL [-s SIDE] [-b BATCH] [-t THREADS] [-r STEPS] [--type f32|bf16] [--recompute] [--profile FILE]
+ *                 [--device cpu|cuda[:N]]
  *
  * MODEL: "small" (19 M parameters, self-attention at its two lower levels), or a family or JSON file as --model_config
  * takes it. A step is what `sumi train diffusion` does with cached latents and text states: forward, backward,
  * clipping, AdamW; the numbers are random, for time does not depend on them. What counts as work is three times the
  * forward products, whatever is computed again; the peak (peak.h) is measured before every step, and best is set
- * against best: others on the machine cost both. */
+ * against best: others on the machine cost both. On a GPU no peak is measured. */
 #include "peak.h"
 #include "backend/backend.h"
 #include "train/objective/diffusion.h"
@@ -69,9 +70,12 @@ static bool bench(const settings *s, train_options *o, error *e)
 	task t = { .learner = &d.learner, .context = &d, .build = diffusion_build, .fill = fill_random };
 	dtype compute = strcmp(o->mixed_precision, "bf16") ? REAL : BF16;
 	int threads = threads_of(o);
-	watch clock = { threads == 1, threads }; /* one thread is timed by the processor: others may run at the same time */
+	/* One thread is timed by the processor: others may run at the same time. */
+	watch clock = { threads == 1 && !strcmp(o->device, "cpu"), threads };
 	team *alone = team_join(e);
-	bool fine = alone && family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
+	const backend *home = d.learner.backend = backend_named(o->device, e);
+	bool fine = alone && home &&
+	            family_from_option(strcmp(s->model, "small") ? s->model : small_model, &d.learner.family, e) &&
 	            learner_add_part(&d.learner, DENOISER, true, NULL, NULL, 1, e);
 	for (int k = 0; fine && k < TEXT_ENCODERS; k++)
 		if (d.learner.family.text[k].kind) d.conditions.texts.tokens[k] = WORDS;
@@ -81,24 +85,26 @@ static bool bench(const settings *s, train_options *o, error *e)
 	fine = steps && stepper_prepare(steps, s->batch, s->side, s->side, e);
 	if (fine && s->profile) stepper_profile(steps);
 	for (int i = 0; fine && i <= s->steps; i++) { /* one more, which warms up */
-		double burst = peak(compute, &clock), start = seconds(&clock), middle;
+		double burst = home->device ? 0 : peak(compute, &clock), start = seconds(&clock), middle;
 		if (burst > machine) machine = burst;
 		uint64_t seed = (uint64_t)i;
 		data_batch b = { .count = s->batch, .height = s->side, .width = s->side, .seeds = &seed };
 		step_result r = { .samples = s->batch };
 		fine = stepper_gradients(steps, &b, &r.loss, e);
 		middle = seconds(&clock);
-		fine = fine && stepper_apply(steps, i, 1e-4, 1, &r, e);
+		fine = fine && stepper_apply(steps, i, 1e-4, 1, &r, e) &&
+		       (!home->device || home->device->sync(home->device->context, e));
 		double taken = seconds(&clock) - start;
 		if (i && taken < best) best = taken, gradients_of_best = middle - start;
 	}
 	if (fine) {
-		printf(
-		    "%s, %.1f M parameters, %d latents of %d×%d, %s, %d threads, %.2f GB: %.2f images/s, %.1f GFLOP in %.3f s "
-		    "(%.3f for gradients, the rest for weights)",
+		printf("%s, %.1f M parameters, %d latents of %d×%d, %s, %s, %d threads, %.2f GB: %.2f images/s, %.1f GFLOP in "
+		       "%.3f s "
+		       "(%.3f for gradients, the rest for weights)",
 		    s->model, 1e-6 * (double)learner_parameters(&d.learner, true), s->batch, s->side, s->side,
-		    dtype_name(compute), threads, 1e-9 * (double)(stepper_arena_bytes(steps) + stepper_state_bytes(steps)),
-		    s->batch / best, 1e-9 * flop, best, gradients_of_best);
+		    dtype_name(compute), home->device ? home->device->name : "cpu", threads,
+		    1e-9 * (double)(stepper_arena_bytes(steps) + stepper_state_bytes(steps)), s->batch / best, 1e-9 * flop,
+		    best, gradients_of_best);
 		printf(machine > 0 ? ", %.1f GFLOP/s: %.1f %% of the peak, %.1f\n" : ", %.1f GFLOP/s\n", 1e-9 * flop / best,
 		    100 * flop / best / machine, 1e-9 * machine);
 	}
@@ -131,6 +137,8 @@ int main(int argc, char **argv)
 			s.steps = atoi(value), i++;
 		else if (!strcmp(argv[i], "-t"))
 			o.threads = atoi(value), i++;
+		else if (!strcmp(argv[i], "--device"))
+			fine = train_options_set(&o, TRAIN_DIFFUSION, "device", value, &e), i++;
 		else if (!strcmp(argv[i], "--profile"))
 			s.profile = value, i++;
 		else if (!strcmp(argv[i], "--type")) {
@@ -141,7 +149,7 @@ int main(int argc, char **argv)
 	}
 	if (!s.model || s.side < 1 || s.batch < 1 || s.steps < 1) {
 		fprintf(stderr, "usage: bench-train small|FAMILY|FILE.json [-s SIDE] [-b BATCH] [-t THREADS] [-r STEPS] "
-		                "[--type f32|bf16] [--recompute] [--profile FILE]\n");
+		                "[--type f32|bf16] [--recompute] [--profile FILE] [--device cpu|cuda[:N]]\n");
 		return 2;
 	}
 	fine = fine && bench(&s, &o, &e);
