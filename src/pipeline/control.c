@@ -87,6 +87,7 @@ typedef struct shapes {
 	const job *one;
 	const control_file *file;
 	int items;
+	int again; /* controls before it with the same file: each has a network of its own, for its own hint */
 } shapes;
 
 static tensor flat(graph *g, tensor x) { return reshape(g, x, shape1((int)shape_count(shape_of(g, x)))); }
@@ -104,22 +105,31 @@ static void build(nn *n, const model *m, stage *s, const void *context)
 	s->in[2] = u->context ? input(g, "context", REAL, shape3(y->items, j->text.tokens, u->context)) : 0;
 	s->in[3] = u->vector ? input(g, "vector", REAL, shape2(y->items, u->vector)) : 0;
 	s->in[4] = input(g, "hint", REAL, shape4(y->items, j->height, j->width, 3));
+	int outputs = controlnet_outputs(control_config(y->file));
+	s->in[5] = input(g, "shares", REAL, shape2(outputs, y->items));
 	denoiser_inputs in = { .x = s->in[0], .t = s->in[1], .context = s->in[2], .vector = s->in[3] };
 	if (!control_build(n, y->file, in, s->in[4], out)) return;
-	for (int i = controlnet_outputs(control_config(y->file)) - 1; i >= 0; i--) /* the small ones are copied most */
-		s->out = s->out ? concat(g, flat(g, out[i]), s->out, 0) : flat(g, out[i]);
+	for (int i = outputs - 1; i >= 0; i--) { /* the small ones are copied most */
+		tensor share = view(g, s->in[5], (size_t)i * (size_t)y->items, shape4(y->items, 1, 1, 1));
+		tensor weighted = flat(g, mul(g, cast(g, out[i], REAL), share));
+		s->out = s->out ? concat(g, weighted, s->out, 0) : weighted;
+	}
+	s->in[6] = input(g, "before", REAL, shape_of(g, s->out));
+	s->out = add(g, s->in[6], s->out);
 }
 
 static shapes shapes_of(job *const *jobs, int count, int which)
 {
-	return (shapes){ jobs[0], jobs[0]->controls[which].file, count * jobs[0]->text.branches };
+	shapes y = { jobs[0], jobs[0]->controls[which].file, count * jobs[0]->text.branches, 0 };
+	for (int i = 0; i < which; i++) y.again += jobs[0]->controls[i].file == y.file;
+	return y;
 }
 
 static network_key key_of(const shapes *y)
 {
 	const job *j = y->one;
 	return (network_key){ .kind = CONTROL_NETWORK,
-		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens },
+		.size = { y->items, j->latent_height, j->latent_width, j->text.tokens, y->again },
 		.control = y->file };
 }
 
@@ -187,9 +197,9 @@ bool controls_begin(controller *c, session *s, job *const *jobs, int count, cons
 	size_t values = control_values(j, c->items), latents = (size_t)c->items * j->positions * (size_t)j->channels;
 	c->latents = malloc(latents * sizeof(float));
 	c->times = malloc((size_t)c->items * sizeof(float));
-	c->residuals = malloc(values * sizeof(float));
-	c->sum = malloc(values * sizeof(float));
-	if (!c->latents || !c->times || !c->residuals || !c->sum)
+	c->shares = malloc((UNET_SKIPS + 1) * (size_t)c->items * sizeof(float));
+	c->zeros = calloc(values, sizeof(float));
+	if (!c->latents || !c->times || !c->shares || !c->zeros)
 		return fail(e, NO_MEMORY, "out of memory for what control networks give");
 	for (int i = 0; i < j->control_count; i++) {
 		if (!is_network(j, i)) continue;
@@ -236,23 +246,30 @@ static void lay_out(const controller *c, const float *x, double t)
 	}
 }
 
-/* Adds what control `which` gave, weighted for each item and each output. */
-static void add_residuals(const controller *c, int which, int step, int steps)
+/* How much of what control `which` gives counts, for each output and each item. */
+static bool write_shares(const controller *c, int which, int step, int steps, error *e)
 {
 	const job *j = c->jobs[0];
-	const unet_config *u = unet_of(j);
-	const float *from = c->residuals;
-	float *to = c->sum;
-	for (int i = 0, outputs = unet_skips(u) + 1; i < outputs; i++) {
-		size_t n = shape_count(unet_skip_shape(u, i, 1, j->latent_height, j->latent_width));
-		for (int item = 0; item < c->items; item++, from += n, to += n) {
+	float *to = c->shares;
+	for (int i = 0, outputs = unet_skips(unet_of(j)) + 1; i < outputs; i++)
+		for (int item = 0; item < c->items; item++) {
 			const job_control *y = &c->jobs[item / j->text.branches]->controls[which];
 			bool unprompted = j->text.unconditional && item % j->text.branches == 0;
-			if (unprompted && control_conditional_only(y->mode)) continue;
-			float share = (float)(control_strength(y, step, steps) * control_share(y->mode, i, outputs));
-			for (size_t k = 0; k < n; k++) to[k] += share * from[k];
+			double share = control_strength(y, step, steps) * control_share(y->mode, i, outputs);
+			*to++ = unprompted && control_conditional_only(y->mode) ? 0 : (float)share;
 		}
-	}
+	return stage_write(c->networks[which], c->networks[which]->in[5], c->shares, e);
+}
+
+/* Runs control `which`, whose result is added to that of `before`; NULL: it is the step's first. */
+static bool run_network(controller *c, int which, const stage *before, int step, int steps, error *e)
+{
+	stage *s = c->networks[which];
+	if (before && !graph_pass(before->g, before->out, s->g, s->in[6], e)) return false;
+	if (!before && !c->is_first[which] && !stage_write(s, s->in[6], c->zeros, e)) return false;
+	c->is_first[which] = !before;
+	return write_shares(c, which, step, steps, e) && stage_write(s, s->in[0], c->latents, e) &&
+	       stage_write(s, s->in[1], c->times, e) && stage_run(s, e);
 }
 
 static bool counts(const controller *c, int which, int step, int steps)
@@ -266,23 +283,19 @@ bool controls_run(controller *c, int step, int steps, double t, const float *x, 
     tensor maps, error *e)
 {
 	const job *j = c->jobs[0];
-	bool any = false;
+	const stage *last = NULL;
 	if (!feature_maps_write(&c->features, step, steps, denoiser, maps, e)) return false;
 	if (!has_networks(j)) return true;
 	lay_out(c, x, t);
-	memset(c->sum, 0, control_values(j, c->items) * sizeof *c->sum);
 	for (int i = 0; i < j->control_count; i++) {
-		stage *s = c->networks[i];
-		if (!s || !counts(c, i, step, steps)) continue;
-		if (!stage_write(s, s->in[0], c->latents, e) || !stage_write(s, s->in[1], c->times, e) || !stage_run(s, e) ||
-		    !stage_read(s, c->residuals, e))
-			return false;
-		add_residuals(c, i, step, steps);
-		any = true;
+		if (!c->networks[i] || !counts(c, i, step, steps)) continue;
+		if (!run_network(c, i, last, step, steps, e)) return false;
+		last = c->networks[i];
 	}
-	if (!any && c->nothing == denoiser) return true;
-	c->nothing = any ? NULL : denoiser;
-	return stage_write(denoiser, residuals, c->sum, e);
+	if (!last && c->nothing == denoiser) return true;
+	c->nothing = last ? NULL : denoiser;
+	return last ? graph_pass(last->g, last->out, denoiser->g, residuals, e)
+	            : stage_write(denoiser, residuals, c->zeros, e);
 }
 
 void controls_end(controller *c)
@@ -292,7 +305,7 @@ void controls_end(controller *c)
 	feature_maps_end(&c->features);
 	free(c->latents);
 	free(c->times);
-	free(c->residuals);
-	free(c->sum);
+	free(c->shares);
+	free(c->zeros);
 	*c = (controller){ 0 };
 }

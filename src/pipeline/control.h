@@ -28,8 +28,9 @@ typedef struct controller {
 	job *const *jobs; /* that are alike */
 	int count, items; /* pictures; pictures × branches */
 	stage *networks[MOST_CONTROLS];
-	float *latents, *times, *residuals, *sum; /* owned */
-	const stage *nothing;                     /* the denoiser's network whose input holds zeros; NULL: none */
+	bool is_first[MOST_CONTROLS];            /* nothing comes before it: its input for that holds zeros */
+	float *latents, *times, *shares, *zeros; /* owned */
+	const stage *nothing;                    /* the denoiser's network whose input holds zeros; NULL: none */
 	feature_maps features;
 } controller;
 

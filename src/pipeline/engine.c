@@ -78,7 +78,7 @@ static uint64_t control_bytes(session *s, job *const *jobs, int count, uint64_t 
 		note_stage(w, one);
 	}
 	uint64_t values = control_values(j, (int)items), hints = items * (uint64_t)j->width * (uint64_t)j->height * 3;
-	return all + sizeof(float) * (2 * values + (values ? hints : 0)) + feature_maps_bytes(j, count);
+	return all + sizeof(float) * (values + (values ? hints : 0)) + feature_maps_bytes(j, count);
 }
 
 /* The image networks, which are done with before the rest begins, and the bytes of what they gave. */

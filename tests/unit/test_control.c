@@ -67,6 +67,26 @@ static void strength_and_steps(void **state)
 	sumi_close(m);
 }
 
+/* One file twice, with a picture for each. */
+static void two_hints_of_a_network(void **state)
+{
+	(void)state;
+	static unsigned char grey[3 * 64 * 64];
+	memset(grey, 128, sizeof grey);
+	const sumi_image other = { .size = sizeof other, .width = 64, .height = 64, .pixels = grey };
+	sumi_model *m = open_model();
+	sumi_control a = control(0.5), b = control(0.5);
+	b.image = &other;
+	sumi_image *ab = draw(m, (const sumi_control *const[]){ &a, &b }, 2);
+	sumi_image *ba = draw(m, (const sumi_control *const[]){ &b, &a }, 2);
+	sumi_image *bb = draw(m, (const sumi_control *const[]){ &b, &b }, 2);
+	assert_true(tiny_farthest(ab, ba) <= 1);
+	assert_true(tiny_farthest(ab, bb) > 0);
+	sumi_image *all[] = { ab, ba, bb };
+	for (int i = 0; i < 3; i++) sumi_image_free(all[i]);
+	sumi_close(m);
+}
+
 static void modes_and_edges(void **state)
 {
 	(void)state;
@@ -239,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strength_and_steps),
+		cmocka_unit_test(two_hints_of_a_network),
 		cmocka_unit_test(modes_and_edges),
 		cmocka_unit_test(batches_and_sessions),
 		IN_SCRATCH(layouts),
