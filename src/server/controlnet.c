@@ -287,6 +287,7 @@ void controlnet_detect(server *s, request *r, reply *y)
 	int low = LOW, high = HIGH;
 	json_t *list = json_object_get(r->json, "controlnet_input_images"), *one, *images = json_array();
 	size_t i;
+	if (!list) list = json_object_get(r->json, "controlnet_images"); /* as webuiapi has it */
 	(void)s;
 	bool canny = is_canny(r->json, "controlnet_module", &p);
 	read_thresholds(r->json, "controlnet_threshold_a", "controlnet_threshold_b", &low, &high, &p);

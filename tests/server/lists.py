@@ -145,6 +145,11 @@ def models_and_settings(s, model, folder):
     titles = [x["title"] for x in s.ask("GET", "/sdapi/v1/sd-models")[1]]
     check("it is found", titles == ["first.safetensors", "later.safetensors"], titles)
     check("and draws", s.ask("POST", "/sdapi/v1/txt2img", {**ASK, "override_settings": {"sd_model_checkpoint": "later"}})[0] == 200)
+    rss = []
+    for i in range(12):  # what one model keeps is freed before the other draws
+        s.ask("POST", "/sdapi/v1/txt2img", {**ASK, "override_settings": {"sd_model_checkpoint": ("first", "later")[i % 2]}})
+        rss.append(s.rss())
+    check("models in turn take no more memory", max(rss[6:]) <= 1.05 * max(rss[:4]), rss)
     get = lambda: s.ask("GET", "/sdapi/v1/options")[1]
     put = lambda **settings: s.ask("POST", "/sdapi/v1/options", settings)[0]
     plain = pixels(s.ask("POST", "/sdapi/v1/txt2img", ASK))
