@@ -193,8 +193,8 @@ struct sumi_image {
 
 /* A picture with memory of its own; pixels are copied (NULL: black). Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, sumi_error *e);
-/* A PNG, JPEG or WebP file, recognised by content, with its parameters. A transparent picture is composited on white;
- * alpha keeps its opacity. Free with sumi_image_free(). */
+/* A PNG, JPEG, WebP or uncompressed BMP file, recognised by content, with its parameters. A transparent picture is
+ * composited on white; alpha keeps its opacity. Free with sumi_image_free(). */
 SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
 /* The same from memory. */
 SUMI_API sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e);

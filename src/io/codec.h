@@ -26,6 +26,8 @@ void alpha_end(picture *p);                              /* takes it away where 
 bool read_png(picture *p, const source *s, error *e);
 bool read_jpeg(picture *p, const source *s, error *e);
 bool read_webp(picture *p, const source *s, error *e);
+bool read_bmp(picture *p, const source *s, error *e);
+bool bmp_size(const source *s, int64_t *width, int64_t *height);
 bool webp_size(const source *s, int64_t *width, int64_t *height);
 void encode_png(buffer *out, const picture *p, const char *text, error *e);
 void encode_jpeg(buffer *out, const picture *p, const char *text, int quality, error *e);

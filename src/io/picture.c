@@ -75,13 +75,19 @@ static picture_format format_by_content(const uint8_t *data, size_t n)
 	return NO_PICTURE_FORMAT;
 }
 
+/* It is read and not written. Its two letters say little, so what follows has to be the length of a header. */
+static bool is_bmp(const uint8_t *data, size_t n)
+{
+	return n >= 18 && !memcmp(data, "BM", 2) && !data[16] && !data[17];
+}
+
 /* What else it may be, for the message. */
 static const char *other_format(const uint8_t *data, size_t n)
 {
 	static const struct {
 		size_t at;
 		const char *mark, *name;
-	} known[] = { { 0, "GIF8", "a GIF" }, { 0, "BM", "a BMP" }, { 0, "II*", "a TIFF" }, { 0, "MM", "a TIFF" },
+	} known[] = { { 0, "GIF8", "a GIF" }, { 0, "II*", "a TIFF" }, { 0, "MM", "a TIFF" },
 		{ 4, "ftypavif", "an AVIF picture" }, { 4, "ftyphei", "a HEIF picture" }, { 4, "ftypmif1", "a HEIF picture" },
 		{ 0, "\xff\x0a", "a JPEG XL picture" }, { 4, "JXL ", "a JPEG XL picture" }, { 0, "8BPS", "a Photoshop file" },
 		{ 0, "<svg", "an SVG drawing" }, { 0, "<?xml", "an XML file" },
@@ -127,13 +133,15 @@ bool picture_decode(picture *p, const void *data, size_t bytes, const char *name
 	exif x = { 0 };
 	*p = (picture){ 0 };
 	bool ok = false;
+	if (is_bmp(data, bytes)) return read_bmp(p, &s, e);
 	switch (format_by_content(data, bytes)) {
 	case PNG: ok = read_png(p, &s, e) && orient(p, &s, png_orientation(&s), e); break;
 	case JPEG: ok = read_jpeg(p, &s, e) && (!jpeg_exif(&s, &x) || orient(p, &s, exif_orientation(&x), e)); break;
 	case WEBP: ok = read_webp(p, &s, e) && (!webp_exif(&s, &x) || orient(p, &s, exif_orientation(&x), e)); break;
 	default: {
 		const char *other = other_format(data, bytes);
-		fail(e, BAD_FILE, "%s: is no PNG, JPEG or WebP picture%s%s", name, other ? ", but " : "", other ? other : "");
+		fail(e, BAD_FILE, "%s: is no PNG, JPEG, WebP or BMP picture%s%s", name, other ? ", but " : "",
+		    other ? other : "");
 	}
 	}
 	if (!ok) picture_free(p);
@@ -184,7 +192,8 @@ bool picture_size_of(const void *data, size_t bytes, int *width, int *height)
 		if (!webp_size(&s, &w, &h)) return false;
 		if (webp_exif(&s, &x)) orientation = exif_orientation(&x);
 		break;
-	default: return false;
+	default:
+		if (!is_bmp(data, bytes) || !bmp_size(&s, &w, &h)) return false;
 	}
 	if (w < 1 || h < 1 || w > 65535 || h > 65535) return false;
 	*width = (int)(orientation >= 5 ? h : w);

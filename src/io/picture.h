@@ -1,4 +1,4 @@
-/* picture.h - pictures of 8-bit RGB: read from PNG, JPEG and WebP, written with the text that says how they were made,
+/* picture.h - pictures of 8-bit RGB: read from PNG, JPEG, WebP and BMP, written with the text that says how they were made,
  * cropped and resized as Pillow does it. */
 #ifndef SUMI_IO_PICTURE_H
 #define SUMI_IO_PICTURE_H

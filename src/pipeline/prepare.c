@@ -362,6 +362,11 @@ static bool refines(const job *r, const job *j, error *e)
 static bool prepare_refiner(job *j, session *s, const watcher *w, error *e)
 {
 	if (!j->o->refiner) return true;
+	if (j->o->control_count)
+		watcher_note(w, SUMI_WARNING,
+		    "the refiner finishes the picture without the control networks: they are the first model's, and lead until "
+		    "it "
+		    "takes over");
 	job *r = j->refiner = calloc(1, sizeof *r);
 	if (!r) return fail(e, NO_MEMORY, "out of memory for a refiner");
 	if (!(r->m = session_refiner(s, j->o->refiner, w, e))) return false;

@@ -105,6 +105,40 @@ static void modes_and_edges(void **state)
 	sumi_close(m);
 }
 
+static void take_warning(void *context, sumi_level level, const char *line)
+{
+	if (level == SUMI_WARNING && strstr(line, "without the control networks")) ++*(int *)context;
+}
+
+/* They lead until the refiner takes over, and it is said. */
+static void not_in_a_refiner(void **state)
+{
+	(void)state;
+	sumi_model *m = open_model();
+	sumi_control whole = control(1), half = control(1);
+	half.to = 0.5;
+	const sumi_control *const all[] = { &whole }, *const some[] = { &half };
+	int warnings = 0;
+	sumi_listener l = sumi_listener_defaults();
+	l.context = &warnings;
+	l.note = take_warning;
+	sumi_options o = with(all, 1);
+	o.listener = &l;
+	sumi_image *alone = tiny_picture(m, &o);
+	assert_int_equal(warnings, 0);
+	o.refiner = TINY_SD1;
+	o.refiner_start = 0.5;
+	sumi_image *refined = tiny_picture(m, &o);
+	assert_int_equal(warnings, 1);
+	o.controls = some;
+	sumi_image *same = tiny_picture(m, &o);
+	assert_true(tiny_same(refined, same) && !tiny_same(refined, alone));
+	sumi_image_free(alone);
+	sumi_image_free(refined);
+	sumi_image_free(same);
+	sumi_close(m);
+}
+
 /* What is drawn together or again has the bytes that it has alone. */
 static void batches_and_sessions(void **state)
 {
@@ -261,6 +295,7 @@ int main(void)
 		cmocka_unit_test(strength_and_steps),
 		cmocka_unit_test(two_hints_of_a_network),
 		cmocka_unit_test(modes_and_edges),
+		cmocka_unit_test(not_in_a_refiner),
 		cmocka_unit_test(batches_and_sessions),
 		IN_SCRATCH(layouts),
 		IN_SCRATCH(small_middle),

@@ -172,8 +172,10 @@ static void no_seam_on(const char *path, int side, const char *prompt)
 	int found[2];
 	print_message("%s: the steepest column at the mask's edge over the steepest inside: %.2f hard, %.2f blurred\n",
 	    path, seams[0], seams[1]);
+	changed(hard, init, from, from, to, to, found);
+	assert_true(found[0] > 0 && !found[1]);
 	changed(soft, init, from - 10, from - 10, to + 10, to + 10, found);
-	assert_int_equal(found[1], 0);
+	assert_true(found[0] > 0 && !found[1]);
 	assert_true(seams[1] <= 1.3 && seams[1] <= seams[0]);
 	sumi_image_free(hard);
 	sumi_image_free(soft);
@@ -187,6 +189,8 @@ static void no_seam_is_seen(void **state)
 	(void)state;
 	no_seam_on(SOURCE_DIR "/models/emoji.safetensors", 128, "smiling cat");
 	no_seam_on(TINY_SD1, 128, "a cat");
+	no_seam_on(tiny_file("sdxl", TINY_SDXL), 128, "a cat");
+	no_seam_on(tiny_file("sdxl-inpainting", TINY_SDXL_INPAINTING), 128, "a cat");
 }
 
 /* The mean change in a column of 32 pixels. */
@@ -331,7 +335,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(outside_not_a_bit_changes),
 		cmocka_unit_test(inverted_masks_paint_the_rest), cmocka_unit_test(only_what_is_masked_is_drawn),
-		cmocka_unit_test(no_seam_is_seen), cmocka_unit_test(grey_changes_less), cmocka_unit_test(pictures_are_extended),
+		IN_SCRATCH(no_seam_is_seen), cmocka_unit_test(grey_changes_less), cmocka_unit_test(pictures_are_extended),
 		cmocka_unit_test(shapes_are_kept_or_said), cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(tiny_pictures_are_blurred) };
 	return cmocka_run_group_tests(tests, NULL, NULL);

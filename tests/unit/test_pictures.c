@@ -95,14 +95,16 @@ static void reads_files_of_others(void **state)
 		const char *name, *same_as;
 		int tolerance;
 	} cases[] = {
-		{ "gray.png", "gray.reference.png", 0 }, { "gray1.png", "gray1.reference.png", 0 },
-		{ "palette.png", "palette.reference.png", 0 }, { "palette-alpha.png", "palette-alpha.reference.png", 1 },
-		{ "alpha.png", "alpha.reference.png", 1 }, { "gray-alpha.png", "gray-alpha.reference.png", 1 },
-		{ "gray16.png", "gray.reference.png", 0 }, { "interlaced.png", "plain.reference.png", 0 },
-		{ "plain.jpg", "plain-jpg.reference.png", 3 }, { "gray.jpg", "gray-jpg.reference.png", 1 },
-		{ "cmyk.jpg", "cmyk-jpg.reference.png", 3 }, { "progressive.jpg", "plain-jpg.reference.png", 3 },
-		{ "lossless.webp", "plain.reference.png", 0 }, { "alpha.webp", "alpha.reference.png", 1 },
-		{ "turned.jpg", "turned.reference.png", 3 }, { "turned.png", "plain.reference.png", 0 },
+		{ "plain.bmp", "plain.reference.png", 0 }, { "palette.bmp", "palette.reference.png", 0 },
+		{ "mono.bmp", "gray1.reference.png", 0 }, { "gray.png", "gray.reference.png", 0 },
+		{ "gray1.png", "gray1.reference.png", 0 }, { "palette.png", "palette.reference.png", 0 },
+		{ "palette-alpha.png", "palette-alpha.reference.png", 1 }, { "alpha.png", "alpha.reference.png", 1 },
+		{ "gray-alpha.png", "gray-alpha.reference.png", 1 }, { "gray16.png", "gray.reference.png", 0 },
+		{ "interlaced.png", "plain.reference.png", 0 }, { "plain.jpg", "plain-jpg.reference.png", 3 },
+		{ "gray.jpg", "gray-jpg.reference.png", 1 }, { "cmyk.jpg", "cmyk-jpg.reference.png", 3 },
+		{ "progressive.jpg", "plain-jpg.reference.png", 3 }, { "lossless.webp", "plain.reference.png", 0 },
+		{ "alpha.webp", "alpha.reference.png", 1 }, { "turned.jpg", "turned.reference.png", 3 },
+		{ "turned.png", "plain.reference.png", 0 },
 		{ "turned-raw.png", "plain.reference.png", 0 }, /* in a text, as ImageMagick wrote it */
 		{ "turned.webp", "plain.reference.png", 0 },
 		{ "turned-alpha.png", "alpha.reference.png", 1 }, /* eXIf behind the pixels */
@@ -206,10 +208,124 @@ static void refuses_cut_pictures(void **state)
 		free(data);
 	}
 	picture_free(&p);
-	refused("hello", 5, 1000, "is no PNG, JPEG or WebP picture");
+	refused("hello", 5, 1000, "is no PNG, JPEG, WebP or BMP picture");
 	refused("", 0, 1000, "is no PNG");
 	refused("GIF89a......", 12, 1000, "but a GIF");
 	refused("....ftypheic....", 16, 1000, "but a HEIF picture");
+}
+
+/* ── bitmaps ── */
+
+enum { BMP_WIDTH = 37, BMP_HEIGHT = 21 };
+
+static void put32(uint8_t *at, uint32_t v)
+{
+	for (int i = 0; i < 4; i++) at[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* Where a colour of eight bits goes under a mask. */
+static uint32_t under(uint32_t mask, uint8_t value)
+{
+	uint32_t most = mask ? mask >> __builtin_ctz(mask) : 0;
+	return mask ? (value * most + 127) / 255 << __builtin_ctz(mask) : 0;
+}
+
+/* The gradient as a bitmap, with alpha growing from left to right where there is a mask for it. Returns the bytes. */
+static size_t bitmap_of(uint8_t *to, const picture *p, uint32_t header, int bits, uint32_t compression,
+    const uint32_t masks[4], bool top_down)
+{
+	uint32_t behind = header < 52 && compression == 3 ? 12 : 0, first = 14 + header + behind;
+	size_t stride = ((size_t)BMP_WIDTH * (size_t)bits + 31) / 32 * 4, bytes = first + stride * BMP_HEIGHT;
+	memset(to, 0, bytes);
+	memcpy(to, "BM", 2);
+	put32(to + 2, (uint32_t)bytes);
+	put32(to + 10, first);
+	put32(to + 14, header);
+	if (header == 12) {
+		put32(to + 18, BMP_WIDTH | BMP_HEIGHT << 16);
+		put32(to + 22, 1u | (uint32_t)bits << 16);
+	} else {
+		put32(to + 18, BMP_WIDTH);
+		put32(to + 22, top_down ? -(uint32_t)BMP_HEIGHT : BMP_HEIGHT);
+		put32(to + 26, 1u | (uint32_t)bits << 16);
+		put32(to + 30, compression);
+	}
+	for (int i = 0; compression == 3 && i < (header >= 56 ? 4 : 3); i++) put32(to + 54 + 4 * i, masks[i]);
+	for (int y = 0; y < BMP_HEIGHT; y++)
+		for (int x = 0; x < BMP_WIDTH; x++) {
+			const uint8_t *rgb = p->rgb + 3 * (y * BMP_WIDTH + x);
+			uint32_t v = under(masks[3], (uint8_t)(x * 7));
+			for (int c = 0; c < 3; c++) v |= under(masks[c], rgb[c]);
+			uint8_t *at = to + first + (size_t)(top_down ? y : BMP_HEIGHT - 1 - y) * stride + (size_t)(x * bits / 8);
+			for (int i = 0; i < bits / 8; i++) at[i] = (uint8_t)(v >> 8 * i);
+		}
+	return bytes;
+}
+
+static void reads_bitmaps(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t header;
+		int bits;
+		uint32_t compression, masks[4];
+		bool top_down;
+		int tolerance;
+	} kinds[] = {
+		{ 12, 24, 0, { 0xff0000, 0xff00, 0xff }, false, 0 },
+		{ 40, 24, 0, { 0xff0000, 0xff00, 0xff }, true, 0 },
+		{ 40, 32, 0, { 0xff0000, 0xff00, 0xff }, false, 0 },
+		{ 40, 32, 3, { 0xff, 0xff00, 0xff0000 }, false, 0 },
+		{ 40, 16, 0, { 0x7c00, 0x3e0, 0x1f }, false, 5 },
+		{ 40, 16, 3, { 0xf800, 0x7e0, 0x1f }, true, 5 },
+		{ 108, 32, 3, { 0xff0000, 0xff00, 0xff, 0xff000000 }, false, 0 },
+		{ 124, 32, 3, { 0x3ff00000, 0xffc00, 0x3ff, 0 }, true, 0 },
+	};
+	picture p = gradient(BMP_WIDTH, BMP_HEIGHT);
+	uint8_t bytes[8192];
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+		error e = { 0 };
+		picture back;
+		size_t n = bitmap_of(
+		    bytes, &p, kinds[k].header, kinds[k].bits, kinds[k].compression, kinds[k].masks, kinds[k].top_down);
+		if (!picture_decode(&back, bytes, n, "b", 10000, &e)) fail_saying("%s\n", e.text);
+		assert_true((back.alpha != NULL) == (kinds[k].masks[3] != 0));
+		for (int i = 0; back.alpha && i < BMP_WIDTH * BMP_HEIGHT; i++) {
+			assert_int_equal(back.alpha[i], (uint8_t)(i % BMP_WIDTH * 7));
+			for (int c = 0; c < 3; c++) {
+				int a = back.alpha[i], white = (p.rgb[3 * i + c] * a + 255 * (255 - a) + 127) / 255;
+				assert_int_equal(back.rgb[3 * i + c], white);
+			}
+		}
+		if (!back.alpha) assert_in_range(worst(&p, &back), 0, kinds[k].tolerance);
+		picture_free(&back);
+		for (size_t cut = 0; cut < n; cut += cut < 200 ? 1 : 97) {
+			uint8_t *some = malloc(cut ? cut : 1);
+			memcpy(some, bytes, cut);
+			refused(some, cut, 10000, "");
+			free(some);
+		}
+		uint32_t random = 1;
+		for (int i = 0; i < 2000; i++) { /* nothing of it may crash */
+			uint8_t *broken = malloc(n);
+			memcpy(broken, bytes, n);
+			for (int flips = 0; flips < 3; flips++) {
+				random = random * 1664525 + 1013904223;
+				broken[(random >> 8) % (i % 2 ? 130 : n)] = (uint8_t)(random >> 24);
+			}
+			e = (error){ 0 };
+			if (picture_decode(&back, broken, n, "b", 10000, &e)) picture_free(&back);
+			free(broken);
+		}
+	}
+	static const uint32_t none[4];
+	size_t n = bitmap_of(bytes, &p, 40, 24, 1, none, false);
+	refused(bytes, n, 10000, "run-length encoded");
+	n = bitmap_of(bytes, &p, 40, 24, 4, none, false);
+	refused(bytes, n, 10000, "compressed in an unknown way");
+	n = bitmap_of(bytes, &p, 40, 24, 0, none, false);
+	refused(bytes, n, 100, "more than the limit of 100");
+	picture_free(&p);
 }
 
 static void refuses_bad_names_and_sizes(void **state)
@@ -276,6 +392,7 @@ int main(void)
 		cmocka_unit_test(reads_texts_of_others),
 		cmocka_unit_test(refuses_too_many_pixels),
 		cmocka_unit_test(refuses_cut_pictures),
+		cmocka_unit_test(reads_bitmaps),
 		IN_SCRATCH(refuses_bad_names_and_sizes),
 		cmocka_unit_test(crops_and_mirrors),
 		cmocka_unit_test(resizes_as_pillow),

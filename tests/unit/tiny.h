@@ -23,6 +23,13 @@
 	"{\"name\":\"tiny-sdxl\",\"unet\":{" TINY_UNET ",\"context_dim\":40,\"adm_in_channels\":1560}," TINY_VAE( \
 	    "") ",\"text\":{" TINY_CLIP "},\"text_2\":{" TINY_OPEN_CLIP "},\"conditioning\":\"side_by_side\","    \
 	        "\"scale_factor\":0.13025,\"size\":64}"
+/* Nine channels: the latent, the mask and what it leaves of the picture. */
+#define TINY_SDXL_INPAINTING                                                                             \
+	"{\"name\":\"tiny-sdxl-inpainting\",\"unet\":{\"in_channels\":9," TINY_UNET                          \
+	",\"context_dim\":40,\"adm_in_channels\":1560}," TINY_VAE("") ",\"text\":{" TINY_CLIP                \
+	                                                              "},\"text_2\":{" TINY_OPEN_CLIP        \
+	                                                              "},\"conditioning\":\"side_by_side\"," \
+	                                                              "\"scale_factor\":0.13025,\"size\":64}"
 #define TINY_REFINER                                                                                             \
 	"{\"name\":\"tiny-refiner\",\"unet\":{" TINY_UNET ",\"context_dim\":24,\"adm_in_channels\":1304}," TINY_VAE( \
 	    "") ",\"text\":{" TINY_OPEN_CLIP "},\"conditioning\":\"side_by_side\",\"scale_factor\":0.13025,\"size\":64}"

@@ -46,13 +46,13 @@ static bool ends_in_one_of(const char *name, const char *const *endings)
 
 bool is_picture_name(const char *name)
 {
-	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", NULL };
+	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", NULL };
 	return ends_in_one_of(name, endings);
 }
 
 static bool is_unread_picture(const char *name)
 {
-	static const char *const endings[] = { ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2",
+	static const char *const endings[] = { ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2",
 		".tga", ".ppm", ".pgm", ".pnm", ".exr", ".hdr", ".psd", ".svg", ".ico", ".dng", ".cr2", ".nef", ".arw", NULL };
 	return ends_in_one_of(name, endings);
 }

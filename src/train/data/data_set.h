@@ -28,7 +28,7 @@ typedef struct data_item {
 /* Files that were met and are not used: how many, and the first ones' names. */
 typedef struct left_out {
 	int64_t count;
-	char names[240]; /* "a.bmp, b.gif, …" */
+	char names[240]; /* "a.gif, b.heic, …" */
 } left_out;
 
 typedef struct data_set { /* in the order of the paths' bytes, repeats one after the other */

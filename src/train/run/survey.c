@@ -50,8 +50,8 @@ bool survey_source(const train_options *o, data_options *source, const training_
 		    e, BAD_USAGE, "--require_captions: whether all of a stream have captions is not known before the end");
 	if (s.stream) return true;
 	tell_set(o, &s, l);
-	warn_of(&s.unread, l, "picture is of a format that is not read (PNG, JPEG and WebP are), and left out",
-	    "pictures are of formats that are not read (PNG, JPEG and WebP are), and left out");
+	warn_of(&s.unread, l, "picture is of a format that is not read (PNG, JPEG, WebP and BMP are), and left out",
+	    "pictures are of formats that are not read (PNG, JPEG, WebP and BMP are), and left out");
 	warn_of(&s.unlisted, l, "picture is not listed in metadata.jsonl, and is left out",
 	    "pictures are not listed in metadata.jsonl, and are left out");
 	warn_of(&s.runs, l, "folder in the set holds the samples of a training run, and is left out",
