@@ -44,6 +44,13 @@ export function fromParameters(p) {
 	};
 }
 
+// What the parameters say that changes the picture and has no place in the form.
+export function notTaken(p) {
+	const placed = /^(Prompt|Negative prompt|Steps|Sampler|Schedule type|CFG scale|Seed|Size|Model|Denoising strength)$/;
+	const idle = /hash|^(Version|RNG|VAE|Masked|Mask|Inpaint|Conditional|Module|Parser|Emphasis|Noise Schedule)/i;
+	return Object.keys(p).filter((name) => !placed.test(name) && !idle.test(name));
+}
+
 export function takeSeed(seed) {
 	$("seed").value = seed;
 	changed();

@@ -1,11 +1,11 @@
 // sketch.js - a picture to begin with, and the mask that is painted over it.
-import { $, complain, fileAsUrl, setText } from "./dom.js";
+import { $, complain, fileAsUrl, say } from "./dom.js";
 import { ask } from "./server.js";
-import { fromParameters, restore } from "./settings.js";
+import { fromParameters, notTaken, restore } from "./settings.js";
 
 const mask = $("mask"), ink = mask.getContext("2d", { willReadFrequently: true });
 let picture = null;  // its data: address; null: none
-let settings = null; // what it says of itself
+let parameters = null; // what it says of itself, taken apart
 let undo = [];       // the mask before each stroke
 let last = null;     // where the brush was
 const cursor = { x: 0, y: 0, shown: false };
@@ -120,7 +120,7 @@ export async function beginWith(address) {
 }
 
 function forget() {
-	picture = settings = null;
+	picture = parameters = null;
 	undo = [];
 	$("sketch").hidden = true;
 	$("start").classList.remove("has");
@@ -136,20 +136,27 @@ export async function takeFile(file) {
 		const address = await fileAsUrl(file);
 		await beginWith(address);
 		const said = await ask("/sdapi/v1/png-info", { body: { image: address } });
-		settings = said.info ? fromParameters(said.parameters) : null;
-		$("brings").hidden = !settings;
+		parameters = said.info ? said.parameters : null;
+		$("brings").hidden = !parameters;
 	} catch (error) {
 		forget();
 		complain(error.status === undefined ? `${file.name} cannot be read as a picture.` : error);
 	}
 }
 
+function set(name, value) {
+	$(name).value = value;
+	$(name).dispatchEvent(new Event("input"));
+}
+
 $("file").onchange = () => takeFile($("file").files[0]);
 $("forget").onclick = forget;
 $("restore").onclick = () => {
-	restore(settings);
+	const rest = notTaken(parameters);
+	restore(fromParameters(parameters));
+	if (parameters["Denoising strength"]) set("strength", parameters["Denoising strength"]);
 	$("brings").hidden = true;
-	setText($("state"), "its settings are in the form");
+	say(rest.length ? `taken, but for: ${rest.join(", ")}` : "its settings are in the form");
 };
 
 // ── in a request ──

@@ -1,5 +1,5 @@
 // training.js - training runs of the server's folder: start, watch, stop. One at a time.
-import { $, button, complain, element, options, say, setText } from "./dom.js";
+import { $, button, element, options, say, setText } from "./dom.js";
 import { ask, imageAddress } from "./server.js";
 
 const main = ["max_train_steps", "learning_rate", "network_dim", "resolution", "instance_prompt", "validation_prompts"];
@@ -16,12 +16,12 @@ let edited = false; // a run that was stopped goes on with the options that it h
 // ── the form ──
 
 function field(option) {
-	const id = "train-" + option.name, label = element("label", { htmlFor: id, title: option.help }, names[option.name] || option.name.replaceAll("_", " "));
+	const { name, help } = option, id = "train-" + name, text = names[name] || name.replaceAll("_", " ");
 	if (option.flag)
-		return element("label", { className: "check", title: option.help }, element("input", { type: "checkbox", id, name: option.name }), " " + label.textContent);
-	const input = element("input", { id, name: option.name, placeholder: hints[option.name] || option.standard || "", title: option.help });
+		return element("label", { className: "check", title: help }, element("input", { type: "checkbox", id, name }), " " + text);
+	const input = element("input", { id, name, title: help, placeholder: hints[name] || option.standard });
 	if (option.value === "N") input.inputMode = "decimal";
-	return element("div", { className: "field" }, label, input);
+	return element("div", { className: "field" }, element("label", { htmlFor: id, title: help }, text), input);
 }
 
 function showFields() {
@@ -30,29 +30,37 @@ function showFields() {
 	$("train-more").replaceChildren(...list.filter((o) => !main.includes(o.name)).map(field));
 	const before = runs.find((r) => r.name === nameOf());
 	edited = false;
-	if (before) ask("/sumi/training/" + encodeURIComponent(before.name)).then((run) => fill(run.options)).catch(complain);
+	if (before) ask("/sumi/training/" + encodeURIComponent(before.name)).then((run) => fill(run.options)).catch(refuse);
 }
 
 function fill(values) {
-	for (const input of $("train-form").querySelectorAll("[name]"))
-		if (values[input.name] !== undefined) input[input.type === "checkbox" ? "checked" : "value"] = input.type === "checkbox" ? values[input.name] === "true" : values[input.name];
+	for (const input of $("train-form").querySelectorAll("[name]")) {
+		if (input.type === "checkbox") input.checked = values[input.name] === "true";
+		else input.value = values[input.name] ?? "";
+	}
+}
+
+function refuse(error) {
+	setText($("train-problem"), error.message);
 }
 
 const nameOf = () => `${$("train-set").value}-${$("train-kind").value}`;
 
 async function start(event) {
 	event.preventDefault();
-	const values = {};
-	for (const input of $("train-form").querySelectorAll("[name]"))
-		if (input.type === "checkbox" ? input.checked : input.value.trim()) values[input.name] = input.type === "checkbox" ? "true" : input.value.trim();
+	const values = {}, [set, kind, model] = ["train-set", "train-kind", "train-model"].map((id) => $(id).value);
+	for (const input of $("train-form").querySelectorAll("[name]")) {
+		const value = input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim();
+		if (value) values[input.name] = value;
+	}
 	setText($("train-problem"), "");
 	try {
-		await ask("/sumi/training", { body: { set: $("train-set").value, kind: $("train-kind").value, model: $("train-model").value, options: values } });
+		await ask("/sumi/training", { body: { set, kind, model, options: values } });
 		shown = nameOf();
 		edited = false;
 		await refresh();
 	} catch (error) {
-		setText($("train-problem"), error.message);
+		refuse(error);
 	}
 }
 
@@ -71,12 +79,14 @@ function svg(name, attributes, ...children) {
 function curve(points, width) {
 	const [height, left, low] = [220, 52, 26], losses = points.map((p) => p[1]), steps = points.at(-1)[0];
 	const least = Math.min(...losses), most = Math.max(...losses), spread = most - least || most || 1;
-	const x = (step) => left + ((width - left - 8) * step) / steps, y = (loss) => 10 + (height - low - 10) * (1 - (loss - least) / spread);
+	const x = (step) => left + ((width - left - 8) * step) / steps;
+	const y = (loss) => 10 + (height - low - 10) * (1 - (loss - least) / spread);
 	const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img",
 		"aria-label": `Loss: from ${losses[0].toPrecision(3)} to ${losses.at(-1).toPrecision(3)} in ${steps} steps` });
 	for (const share of [0, 0.5, 1]) {
 		const loss = least + share * spread;
-		picture.append(svg("line", { x1: left, x2: width - 8, y1: y(loss), y2: y(loss) }), svg("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
+		picture.append(svg("line", { x1: left, x2: width - 8, y1: y(loss), y2: y(loss) }),
+			svg("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
 	}
 	for (const share of [0, 0.5, 1])
 		picture.append(svg("text", { x: x(share * steps), y: height - 4, "text-anchor": share === 1 ? "end" : share ? "middle" : "start" }, Math.round(share * steps)));
@@ -91,7 +101,8 @@ async function sampleList(run) {
 	for (const [step, file] of run.samples.slice(-12)) {
 		const path = `/sumi/training/${encodeURIComponent(run.name)}/${file}`;
 		if (!samples.has(path)) samples.set(path, await imageAddress(path));
-		items.push(element("li", {}, element("img", { src: samples.get(path), alt: `Drawn after ${step} steps`, loading: "lazy" }), element("span", {}, `step ${step}`)));
+		items.push(element("li", {}, element("img", { src: samples.get(path), alt: `Drawn after ${step} steps`, loading: "lazy" }),
+			element("span", {}, `step ${step}`)));
 	}
 	return items;
 }
@@ -108,7 +119,8 @@ async function showRun() {
 	$("run-bar").value = run.step;
 	$("run-stop").hidden = !going;
 	$("run-stop").disabled = run.state === "stopping";
-	$("run-curve").replaceChildren(run.curve.length > 1 ? curve(run.curve, Math.max(240, $("run-curve").clientWidth)) : element("p", { className: "hint" }, going ? "The curve begins with the first steps." : "No steps yet."));
+	$("run-curve").replaceChildren(run.curve.length > 1 ? curve(run.curve, Math.max(240, $("run-curve").clientWidth))
+		: element("p", { className: "hint" }, going ? "The curve begins with the first steps." : "No steps yet."));
 	$("run-samples").replaceChildren(...(await sampleList(run)));
 	$("run-samples-title").hidden = !run.samples.length;
 	setText($("run-said"), run.said);
@@ -130,10 +142,10 @@ async function refresh() {
 	setText($("train-go"), same && same.state === "stopped" && !edited ? "Go on" : "Train");
 	$("runs").replaceChildren(...runs.map((run) => button(`${run.set} · ${kinds[run.kind]}`, () => {
 		shown = run.name;
-		refresh().catch(complain);
+		refresh().catch(refuse);
 	}, { ariaPressed: String(run.name === shown), title: standing[run.state] })));
 	await showRun();
-	timer = setTimeout(() => refresh().catch((error) => setText($("train-problem"), error.message)), going ? 1500 : 8000);
+	timer = setTimeout(() => refresh().catch(refuse), going ? 1500 : 8000);
 }
 
 export async function openTraining(about) {
@@ -145,7 +157,7 @@ export async function openTraining(about) {
 			$("draw").hidden = view.dataset.view !== "draw";
 			$("train").hidden = view.dataset.view !== "train";
 			say("");
-			await refresh().catch((error) => setText($("train-problem"), error.message));
+			await refresh().catch(refuse);
 			if (!$("train").hidden && !$("train-set").options.length) {
 				options($("train-set"), sets.map((s) => [s.name, `${s.name}: ${s.pictures} pictures${s.captions < s.pictures ? `, ${s.captions} captions` : ""}`]));
 				options($("train-kind"), [["lora", "a LoRA: a small file that changes the model"], ["diffusion", "the whole model"]]);
@@ -161,7 +173,7 @@ export async function openTraining(about) {
 	};
 	$("train-kind").onchange = $("train-set").onchange = () => {
 		showFields();
-		refresh().catch(complain);
+		refresh().catch(refuse);
 	};
-	$("run-stop").onclick = () => ask("/sumi/training/stop", { body: { name: shown } }).then(refresh).catch((error) => setText($("train-problem"), error.message));
+	$("run-stop").onclick = () => ask("/sumi/training/stop", { body: { name: shown } }).then(refresh).catch(refuse);
 }

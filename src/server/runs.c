@@ -109,10 +109,10 @@ bool runs_sample(const runs *r, const char *name, const char *file, buffer *byte
 bool runs_option(const char *kind, const char *name, sumi_training_option *o)
 {
 	static const char *const names[] = { "max_train_steps", "learning_rate", "network_dim", "resolution",
-		"train_batch_size", "instance_prompt", "validation_prompts", "validation_steps", "checkpointing_steps",
-		"gradient_accumulation_steps", "random_flip", "lr_scheduler", "lr_warmup_steps", "optimizer", "mixed_precision",
-		"gradient_checkpointing", "train_text_encoder", "use_ema", "snr_gamma", "noise_offset", "caption_dropout",
-		"network_alpha", "network_conv", "seed" };
+		"train_batch_size", "instance_prompt", "validation_prompts", "validation_steps", "validation_inference_steps",
+		"checkpointing_steps", "gradient_accumulation_steps", "random_flip", "lr_scheduler", "lr_warmup_steps",
+		"optimizer", "mixed_precision", "gradient_checkpointing", "train_text_encoder", "use_ema", "snr_gamma",
+		"noise_offset", "caption_dropout", "network_alpha", "network_conv", "seed" };
 	*o = (sumi_training_option){ .size = sizeof *o };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(name, names[i])) return sumi_training_find(kind, name, o, NULL);
@@ -215,7 +215,7 @@ bool runs_stop(runs *r, const char *name)
 	pthread_mutex_lock(&r->lock);
 	look(r);
 	bool runs_now = r->child && !strcmp(name, r->name);
-	if (runs_now) r->stopping = !kill(r->child, SIGTERM);
+	if (runs_now && !r->stopping) r->stopping = !kill(r->child, SIGTERM); /* a second signal would end it at once */
 	pthread_mutex_unlock(&r->lock);
 	return runs_now;
 }

@@ -1,6 +1,6 @@
 """page_requests.py SUMI - what the page asks of `sumi serve` under /sumi/, asked well and badly: prompts read, pictures as they
 grow, the gallery."""
-import base64, http.client, json, os, tempfile, threading, time
+import base64, http.client, json, os, random, tempfile, threading, time
 from client import SUMI, Server, as_text, check, chunks, finish, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 4, "width": 64, "height": 64, "seed": 7, "cfg_scale": 2}
@@ -78,6 +78,22 @@ def leaving(s):
     check("how many go before", told[0] == {"before": 1} and {"before": 0} in told and "done" in told[-1], told)
 
 
+def nonsense(s):
+    """Each field as anything: refused or done, and the server lives."""
+    chance = random.Random(15)
+    things = [None, True, 0, -1, 1.5, 1e308, 2**62, "", "x", "é\u0000", "9" * 400, [], [[]], {}, {"a": None}, ["x", 5], "data:image/png;base64,AAAA"]
+    fields = ["prompt", "negative_prompt", "model", "words", "steps", "width", "height", "seed", "cfg_scale", "batch_size", "init_images",
+              "mask", "override_settings", "alwayson_scripts", "sampler_name", "scheduler", "set", "kind", "options", "name"]
+    for _ in range(250):
+        path = chance.choice(["/sumi/draw", "/sumi/prompt", "/sumi/training", "/sumi/training/stop"])
+        body = {**SMALL, "steps": 1, **{chance.choice(fields): chance.choice(things) for _ in range(chance.randint(1, 3))}}
+        for name in ("steps", "batch_size"):  # what is right would take long
+            body[name] = 1 if type(body.get(name, 1)) in (int, float) and body.get(name, 1) > 1 else body.get(name, 1)
+        status, text, _ = s.ask("POST", path, body)
+        check(f"{path} {body}", status in (200, 400, 404, 422), (status, text))
+    check("it lives", s.ask("GET", "/health")[0] == 200)
+
+
 def without_gallery(s):
     for method, path in (("GET", "/sumi/gallery"), ("GET", "/sumi/gallery/x.png"), ("DELETE", "/sumi/gallery/x.png")):
         status, body, _ = s.ask(method, path)
@@ -145,7 +161,7 @@ def training():
         names = [o["name"] for o in told["options"]["lora"]]
         check("options without paths", "max_train_steps" in names and not {"output", "model", "train_data_dir", "output_dir"} & set(names), names)
         options = {"max_train_steps": "100000", "instance_prompt": "a cat", "network_dim": "2", "validation_prompts": "a cat|a dog",
-                   "validation_steps": "2", "validation_inference_steps": ""}
+                   "validation_steps": "2", "validation_inference_steps": "2", "seed": ""}
         ask = lambda **more: s.ask("POST", "/sumi/training", {"set": "cats", "kind": "lora", "model": "emoji", "options": options, **more})
         for what, more, word in (("a set from outside", {"set": "../outside"}, "outside"), ("a link", {"set": "link"}, "link"),
                                  ("a path", {"options": {"output": "/tmp/x"}}, "output"), ("a kind", {"kind": "upscaler"}, "upscaler"),
@@ -167,7 +183,7 @@ def training():
             check(f"nothing else: {path[:40]}", s.ask("GET", "/sumi/training/" + path)[0] == 404)
         check("a picture meanwhile", "done" in events(s, SMALL)[1][-1])
         check("another run is not stopped", s.ask("POST", "/sumi/training/stop", {"name": "dogs-lora"})[0] == 409)
-        check("stopped", s.ask("POST", "/sumi/training/stop", {"name": "cats-lora"})[0] == 200)
+        check("stopped, also by who asks twice", [s.ask("POST", "/sumi/training/stop", {"name": "cats-lora"})[0] for _ in range(2)][0] == 200)
         check("with a checkpoint", wait(lambda: run()["state"] == "stopped", 60) and [f for f in os.listdir(folder + "/cats-lora.training") if f.startswith("checkpoint-")], run())
         before = run()["step"]
         check("it goes on", ask()[0] == 200 and wait(lambda: run()["step"] > before, 60) and run()["curve"][0][0] == 1, run())
@@ -202,6 +218,7 @@ reading(server)
 drawing(server)
 listening(server)
 leaving(server)
+nonsense(server)
 without_gallery(server)
 server.stop()
 gallery()
