@@ -55,7 +55,8 @@ try {
 	say("opening");
 	await fillSettings();
 	const about = await showModel();
-	await Promise.all([gallery.openGallery(about, restore), fillLoras(), fillControl(), openTraining(about)]);
+	openTraining(about);
+	await Promise.all([gallery.openGallery(about, restore), fillLoras(), fillControl()]);
 	followPrompts();
 	say("");
 } catch (error) {

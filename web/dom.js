@@ -17,9 +17,10 @@ export function options(select, list, chosen) {
 	select.replaceChildren(...list.map(([value, text]) => new Option(text, value, false, value === chosen)));
 }
 
-// The one line at the top that says what goes on; read out by screen readers.
-export function say(text) {
+// The one line at the top that says what goes on. Screen readers hear it too, but for what changes many times a second.
+export function say(text, aloud = true) {
 	$("state").textContent = text;
+	if (aloud) setText($("aloud"), text);
 }
 
 export function complain(error) {

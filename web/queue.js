@@ -1,5 +1,5 @@
 // queue.js - what is asked for is drawn one after the other, and each of it can be cancelled.
-import { $, button, complain, element, say } from "./dom.js";
+import { $, button, complain, element, say, setText } from "./dom.js";
 import { lines } from "./server.js";
 
 // A wish: { body, prompt, controller }. What is told of the one that is drawn:
@@ -70,6 +70,7 @@ async function next() {
 	drawn = null;
 	listener.end(wish);
 	say(ended);
+	if (wish.shown) setText($("aloud"), `drawn: ${wish.prompt}`);
 	next();
 }
 

@@ -35,12 +35,11 @@ function optionFor(select, value) {
 
 // What the parameters of a picture, taken apart by the server, are in a request.
 export function fromParameters(p) {
-	const size = (p.Size || "x").split("x");
+	const size = (p.Size || "x").split("x"), number = (text) => (text ? Number(text) : undefined);
 	return {
-		prompt: p.Prompt, negative_prompt: p["Negative prompt"], steps: p.Steps, sampler_name: p.Sampler || "",
-		scheduler: p["Schedule type"] || "Automatic", cfg_scale: p["CFG scale"], seed: p.Seed,
-		width: size[0] || undefined, height: size[1] || undefined, batch_size: 1,
-		override_settings: { sd_model_checkpoint: p.Model },
+		prompt: p.Prompt, negative_prompt: p["Negative prompt"], steps: number(p.Steps), sampler_name: p.Sampler || "",
+		scheduler: p["Schedule type"] || "Automatic", cfg_scale: number(p["CFG scale"]), seed: number(p.Seed),
+		width: number(size[0]), height: number(size[1]), batch_size: 1, override_settings: { sd_model_checkpoint: p.Model },
 	};
 }
 

@@ -2,6 +2,7 @@
 import { $, setText, say } from "./dom.js";
 
 const names = { load: "opening the model", encode: "reading", denoise: "drawing", decode: "finishing" };
+let half = false; // whether screen readers have heard that half is done
 let shown = null; // { address, text, … } of the picture that is there; NULL while it grows
 let listeners = [];
 
@@ -20,13 +21,17 @@ export function begin() {
 	$("bar").removeAttribute("value");
 	$("easel").classList.add("working");
 	endComparison();
-	say("");
+	half = false;
+	say("drawing");
 }
 
 export function progress(stage, step, steps) {
 	const share = stage === "denoise" && steps ? step / steps : stage === "decode" ? 1 : 0;
 	if (share) $("bar").value = share;
-	say(stage === "denoise" && steps ? `step ${step} of ${steps}` : names[stage] || stage);
+	if (stage !== "denoise" || !steps) return say(names[stage] || stage);
+	if (2 * step >= steps && !half) say("half of it is drawn");
+	half = 2 * step >= steps;
+	say(`step ${step} of ${steps}`, false);
 }
 
 export function preview(base64, prompt) {

@@ -88,8 +88,8 @@ function curve(points, width) {
 		picture.append(svg("line", { x1: left, x2: width - 8, y1: y(loss), y2: y(loss) }),
 			svg("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
 	}
-	for (const share of [0, 0.5, 1])
-		picture.append(svg("text", { x: x(share * steps), y: height - 4, "text-anchor": share === 1 ? "end" : share ? "middle" : "start" }, Math.round(share * steps)));
+	for (const [share, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]])
+		picture.append(svg("text", { x: x(share * steps), y: height - 4, "text-anchor": anchor }, Math.round(share * steps)));
 	picture.append(svg("polyline", { points: points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ") }));
 	return picture;
 }
@@ -148,24 +148,27 @@ async function refresh() {
 	timer = setTimeout(() => refresh().catch(refuse), going ? 1500 : 8000);
 }
 
-export async function openTraining(about) {
+function inWords(set) {
+	return `${set.name}: ${set.pictures} pictures${set.captions < set.pictures ? `, ${set.captions} captions` : ""}`;
+}
+
+async function show(view) {
+	for (const other of $("views").children) other.setAttribute("aria-pressed", other === view);
+	$("draw").hidden = view.dataset.view !== "draw";
+	$("train").hidden = view.dataset.view !== "train";
+	say("");
+	await refresh();
+	if ($("train").hidden || $("train-set").options.length) return;
+	options($("train-set"), sets.map((s) => [s.name, inWords(s)]));
+	options($("train-kind"), [["lora", "a LoRA: a small file that changes the model"], ["diffusion", "the whole model"]]);
+	$("train-model").replaceChildren(...[...$("model").options].map((o) => new Option(o.text, o.value, false, o.selected)));
+	$("no-sets").hidden = sets.length > 0;
+	showFields();
+}
+
+export function openTraining(about) {
 	$("views").hidden = !about.training;
-	if (!about.training) return;
-	for (const view of $("views").children)
-		view.onclick = async () => {
-			for (const other of $("views").children) other.setAttribute("aria-pressed", other === view);
-			$("draw").hidden = view.dataset.view !== "draw";
-			$("train").hidden = view.dataset.view !== "train";
-			say("");
-			await refresh().catch(refuse);
-			if (!$("train").hidden && !$("train-set").options.length) {
-				options($("train-set"), sets.map((s) => [s.name, `${s.name}: ${s.pictures} pictures${s.captions < s.pictures ? `, ${s.captions} captions` : ""}`]));
-				options($("train-kind"), [["lora", "a LoRA: a small file that changes the model"], ["diffusion", "the whole model"]]);
-				$("train-model").replaceChildren(...[...$("model").options].map((o) => new Option(o.text, o.value, false, o.selected)));
-				$("no-sets").hidden = sets.length > 0;
-				showFields();
-			}
-		};
+	for (const view of $("views").children) view.onclick = () => show(view).catch(refuse);
 	$("train-form").onsubmit = start;
 	$("train-form").oninput = () => {
 		edited = true;

@@ -58,7 +58,7 @@ async function listen(picture) {
 	say("listening");
 	const body = { ...(picture.body || picture.values), seed: picture.seed, batch_size: 1, words };
 	for await (const event of lines("/sumi/draw", { body, signal: request.signal })) {
-		if (event.stage === "denoise") say(`listening: step ${event.step} of ${event.steps}`);
+		if (event.stage === "denoise") say(`listening: step ${event.step} of ${event.steps}`, false);
 		if (event.error) throw new Error(event.error);
 		if (event.words && stage.current() === picture) showWords(words, event.words);
 	}
