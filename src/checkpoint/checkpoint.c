@@ -161,14 +161,6 @@ const weight *checkpoint_find(const checkpoint *c, const char *key)
 	return place < c->count && !strcmp(c->sorted[place]->key, key) ? c->sorted[place]->weight : NULL;
 }
 
-const char *checkpoint_first_piece(const checkpoint *c)
-{
-	char whole[512];
-	for (size_t i = 0; i < c->count; i++)
-		if (piece_number(c->entries[i].key, whole, sizeof whole) >= 0) return c->entries[i].weight->name;
-	return NULL;
-}
-
 bool checkpoint_is_folder(const checkpoint *c) { return c->folder; }
 
 const json_t *checkpoint_scheduler(const checkpoint *c) { return c->scheduler; }

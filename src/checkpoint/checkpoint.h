@@ -24,9 +24,6 @@ bool checkpoint_is_folder(const checkpoint *c);
 /* Where this component's weights lie; from is NULL where the checkpoint does not have it. */
 const component *checkpoint_component(const checkpoint *c, role r);
 bool checkpoint_lookup(void *context, const char *key, dtype *d, shape *s, const void **data); /* a tensor_lookup */
-/* The first parameter that the file has in pieces (in_pieces()), which checkpoint_lookup() does not find; NULL: none.
- */
-const char *checkpoint_first_piece(const checkpoint *c);
 /* scheduler/scheduler_config.json; NULL: there is none. */
 const json_t *checkpoint_scheduler(const checkpoint *c);
 const char *checkpoint_metadata(const checkpoint *c, const char *key);

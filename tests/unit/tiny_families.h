@@ -33,6 +33,17 @@ __attribute__((unused)) static const char xl[] =
     "\"text_prefix\":\"conditioner.embedders.0.transformer\",\"text_2_prefix\":\"conditioner.embedders.1.model\"," //
     AUTOENCODER_OF_ALL "}";
 
+/* Of two levels, which a diffusers folder can say. */
+__attribute__((unused)) static const char xl_2[] =
+    "{\"name\":\"tiny-xl-2\",\"unet\":{\"in_channels\":4,\"out_channels\":4,\"model_channels\":32,"
+    "\"attention_resolutions\":[2],\"num_res_blocks\":1,\"channel_mult\":[1,2],\"num_head_channels\":16,"
+    "\"use_spatial_transformer\":true,\"use_linear_in_transformer\":true,\"transformer_depth\":[0,1],"
+    "\"context_dim\":48,\"num_classes\":\"sequential\",\"adm_in_channels\":1568},\"text\":{" CLIP_OF_ALL "},"
+    "\"text_2\":{\"vocab_size\":49408,\"width\":32,\"heads\":2,\"layers\":2,\"embed_dim\":32,"
+    "\"context_length\":16,\"skip\":1,\"final_norm\":false,\"pooled\":true},\"conditioning\":\"side_by_side\","
+    "\"text_prefix\":\"conditioner.embedders.0.transformer\",\"text_2_prefix\":\"conditioner.embedders.1.model\"," //
+    AUTOENCODER_OF_ALL "}";
+
 __attribute__((unused)) static const char sd3[] =
     "{\"name\":\"tiny-3\",\"mmdit\":{\"in_channels\":4,\"patch_size\":2,\"depth\":2,\"hidden_size\":64,"
     "\"num_heads\":4,\"pos_embed_max_size\":8,\"context_dim\":64,\"adm_in_channels\":48,\"qk_norm\":\"rms\","

@@ -132,11 +132,6 @@ static bool open_model(diffusion *d, error *e)
 	family *f = &d->learner.family;
 	if (*o->model) {
 		if (!(d->source = checkpoint_open(o->model, e))) return false;
-		const char *piece = checkpoint_first_piece(d->source);
-		if (piece)
-			return fail(e, BAD_FILE,
-			    "%s: a folder that holds weights in pieces, such as %s: make a single file of it first (sumi convert)",
-			    o->model, piece);
 		*f = *checkpoint_family(d->source);
 		const char *lines = checkpoint_metadata(d->source, "sumi.vocabulary");
 		if (lines && !(d->learner.vocabulary = strdup(lines))) return fail(e, NO_MEMORY, "no memory for a vocabulary");

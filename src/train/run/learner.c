@@ -1,6 +1,7 @@
 /* learner.c - the weights of a training run. */
 #include "train/run/learner.h"
 #include "backend/backend.h"
+#include "checkpoint/checkpoint.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,7 @@ static learner_weight *append(learner *m, const char *name, shape s, error *e)
 
 typedef struct adding {
 	learner *m;
+	role role;
 	bool trained;
 	tensor_lookup *lookup;
 	void *context;
@@ -61,13 +63,46 @@ static bool agrees(shape a, shape b)
 	return shape_same(a, b);
 }
 
+/* Where to find the pieces of a weight that is not whole; false: it has none. Frozen, it keeps its file's type. */
+static bool from_pieces(adding *a, learner_weight *w, error *e)
+{
+	key_piece keys[MAX_PIECES];
+	const weight *found[MAX_PIECES];
+	if (a->lookup != checkpoint_lookup) return false;
+	const component *c = checkpoint_component(a->context, a->role);
+	int count = component_pieces(c, &a->m->family, a->role, w->name, w->shape, keys, found);
+	for (int i = 0; i < count; i++) {
+		if (!shape_agrees(found[i], keys[i].shape))
+			return fail(e, BAD_FILE, "the weight '%s' has another shape than '%s' needs", found[i]->name, w->name);
+		if (!dtype_is_float(found[i]->dtype))
+			return fail(e, BAD_FILE, "the weight '%s' is %s, no float", found[i]->name, dtype_name(found[i]->dtype));
+		w->pieces[i] = (learner_piece){ found[i]->data, found[i]->dtype, keys[i].rows, keys[i].swapped };
+		w->dtype = i && w->dtype != found[i]->dtype ? F32 : found[i]->dtype;
+	}
+	w->piece_count = count;
+	w->unfilled = count > 0;
+	return count > 0;
+}
+
+static bool make_room(learner_weight *w, error *e)
+{
+	size_t n = shape_count(w->shape);
+	w->owned = !w->trained;
+	if (w->trained)
+		w->value = malloc(n * sizeof *w->value);
+	else
+		w->bytes = malloc(n * dtype_size(w->dtype));
+	return w->value || w->bytes || fail(e, NO_MEMORY, "no memory for '%s'", w->name);
+}
+
 static bool from_file(adding *a, learner_weight *w, error *e)
 {
 	dtype d;
 	shape s;
 	const void *data = NULL;
-	if (!a->lookup(a->context, w->name, &d, &s, &data))
-		return a->optional || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
+	if (!a->lookup(a->context, w->name, &d, &s, &data) && from_pieces(a, w, e)) return make_room(w, e);
+	if (failed(e)) return false;
+	if (!data) return a->optional || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
 	if (!agrees(s, w->shape)) {
 		char found[64], expected[64];
 		describe(s, found, sizeof found);
@@ -124,14 +159,35 @@ static void add_parameter(void *context, const parameter *p)
 bool learner_add_part(learner *m, role r, bool trained, tensor_lookup *lookup, void *context, uint64_t seed, error *e)
 {
 	error own = { 0 };
-	adding a = { m, trained, lookup, context, seed, &own, false };
+	adding a = { m, r, trained, lookup, context, seed, &own, false };
 	if (!family_parameters(&m->family, r, add_parameter, &a, e)) return false;
 	return !failed(&own) || fail(e, own.status, "%s", own.text);
+}
+
+/* The rows of a piece whose halves are exchanged go to each other's place. */
+static void join_pieces(learner_weight *w)
+{
+	dtype d = w->trained ? F32 : w->dtype;
+	char *to = w->trained ? (char *)w->value : (char *)(uintptr_t)w->bytes;
+	size_t row = shape_count(w->shape) / (size_t)w->shape.d[0];
+	for (int i = 0; i < w->piece_count; i++) {
+		const learner_piece *p = &w->pieces[i];
+		size_t all = (size_t)p->rows * row, half = p->swapped ? (size_t)(p->rows / 2) * row : 0;
+		const char *from = p->bytes;
+		convert(to, d, from + half * dtype_size(p->dtype), p->dtype, all - half);
+		convert(to + (all - half) * dtype_size(d), d, from, p->dtype, half);
+		to += all * dtype_size(d);
+	}
+	w->unfilled = false;
 }
 
 static void fill_weight(learner_weight *w)
 {
 	if (!w->unfilled) return;
+	if (w->piece_count) {
+		join_pieces(w);
+		return;
+	}
 	parameter p = { .name = w->name, .shape = w->shape, .dtype = F32, .start = w->start, .zero = w->zero };
 	if (w->bytes)
 		convert(w->value, F32, w->bytes, w->dtype, shape_count(w->shape));
@@ -250,6 +306,16 @@ int64_t learner_parameters(const learner *m, bool trained_only)
 		if (!m->weights[i].helper && (m->weights[i].trained || (!trained_only && !m->weights[i].buffer)))
 			n += (int64_t)shape_count(m->weights[i].shape);
 	return n;
+}
+
+size_t learner_joined_bytes(const learner *m)
+{
+	size_t bytes = 0;
+	for (int i = 0; i < m->count; i++) {
+		const learner_weight *w = &m->weights[i];
+		if (w->piece_count && !w->trained) bytes += shape_count(w->shape) * dtype_size(w->dtype);
+	}
+	return bytes;
 }
 
 bool learner_bind(void *context, const char *name, shape s, dtype *d, const void **data, error *e)

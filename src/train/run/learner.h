@@ -2,7 +2,15 @@
  * as it lies in the file that it came from. Graphs of any shape bind to them. */
 #ifndef SUMI_TRAIN_LEARNER_H
 #define SUMI_TRAIN_LEARNER_H
-#include "models/families.h"
+#include "models/diffusers.h"
+
+/* Some of a weight's rows, where its file has it in pieces (models/diffusers.h). */
+typedef struct learner_piece {
+	const void *bytes;
+	dtype dtype;
+	int rows;
+	bool swapped;
+} learner_piece;
 
 typedef struct learner_weight {
 	char *name; /* key of the single-file layout */
@@ -20,7 +28,11 @@ typedef struct learner_weight {
 	/* The same two where training changes them: in the backend's memory. Where that is the host's, they are one. */
 	float *own_value, *own_average;
 	const void *bytes; /* of a frozen weight: in a file that is kept open, or owned */
-	dtype dtype;       /* of bytes */
+	/* One behind the other they are the weight: joined to value or, of a frozen weight, to owned bytes, when it is
+	 * filled. */
+	learner_piece pieces[MAX_PIECES];
+	int piece_count;
+	dtype dtype; /* of bytes */
 	bool owned;
 } learner_weight;
 
@@ -53,8 +65,9 @@ bool learner_add_helper(learner *m, const char *name, shape s, dtype d, const vo
 void learner_freeze(learner *m, const char *beginning);
 bool learner_start_average(learner *m, error *e); /* average = value, for all trained weights; settles them */
 
-learner_weight *learner_find(const learner *m, const char *name);                             /* NULL: none */
-int64_t learner_parameters(const learner *m, bool trained_only);                              /* how many numbers */
+learner_weight *learner_find(const learner *m, const char *name); /* NULL: none */
+int64_t learner_parameters(const learner *m, bool trained_only);  /* how many numbers */
+size_t learner_joined_bytes(const learner *m); /* that frozen weights take which their files have in pieces */
 bool learner_bind(void *m, const char *name, shape s, dtype *d, const void **data, error *e); /* a bind_fn */
 /* The same, for a graph that is compiled before the values are needed: learner_fill() before it runs. */
 bool learner_bind_unfilled(void *m, const char *name, shape s, dtype *d, const void **data, error *e);

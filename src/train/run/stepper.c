@@ -162,7 +162,7 @@ static memory_plan plan_of(const stepper *s, const built *b)
 	const task *t = s->task;
 	optimizer_options how = how_to_optimize(s);
 	size_t constants = graph_constant_bytes(b->g), copies = 1 + (o->gradient_accumulation_steps > 1);
-	memory_plan p = { .frozen = constants, .values = bytes_of(b->g) - constants };
+	memory_plan p = { .frozen = constants + learner_joined_bytes(t->learner), .values = bytes_of(b->g) - constants };
 	if (t->others) p.others = t->others(t->context);
 	for (int i = 0; i < s->trained; i++) {
 		const learner_weight *w = &t->learner->weights[s->indices[i]];
