@@ -97,8 +97,9 @@ static uint64_t preview_bytes(session *s, const job *j, const watcher *w, error 
 	return network ? stage_bytes(network) : 0;
 }
 
-/* The text encoders and the denoiser, of a group or of its refiner. */
-static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+/* The text encoders and, if it `runs`, the denoiser, of a group or of its refiner. */
+static bool plan_denoising(
+    session *s, job *const *jobs, int count, bool runs, uint64_t *most, const watcher *w, error *e)
 {
 	const adapter_set *a = jobs[0]->adapters;
 	for (int i = 0; i < 2 * count * TEXT_ENCODERS; i++) {
@@ -107,6 +108,7 @@ static bool plan_denoising(session *s, job *const *jobs, int count, uint64_t *mo
 		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
 		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
 	}
+	if (!runs) return !failed(e);
 	uint64_t together = control_bytes(s, jobs, count, most, w, e) + image_bytes(s, jobs, count, most, w, e) +
 	                    preview_bytes(s, jobs[0], w, e);
 	const stage *shallow = shallow_network(s, jobs, count, e);
@@ -130,8 +132,9 @@ static bool plan_networks(session *s, job *const *jobs, int count, uint64_t *mos
 {
 	job *refiners[MOST_AT_ONCE];
 	stage *all[2 * AUTOENCODER_NETWORKS];
-	if (!plan_denoising(s, jobs, count, most, w, e)) return false;
-	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, most, w, e)) return false;
+	bool runs = jobs[0]->skipped < jobs[0]->path.count; /* not where nothing of a picture may change */
+	if (!plan_denoising(s, jobs, count, runs, most, w, e)) return false;
+	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, runs, most, w, e)) return false;
 	int n = encodes(jobs[0]) ? encoder_networks(s, jobs[0], all, e) : 0;
 	if (!failed(e)) n += decoder_networks(s, jobs[0], count, all + n, e);
 	for (int i = 0; !failed(e) && i < n; i++) count_stage(all[i], 0, most, w);

@@ -148,6 +148,34 @@ static void little_memory_means_tiles(void **state)
 	sumi_close(m);
 }
 
+static void count_denoisers(void *context, sumi_level level, const char *line)
+{
+	(void)level;
+	*(int *)context += !strncmp(line, "memory: denoise ", 16);
+}
+
+/* A picture that is only encoded and decoded needs no memory for a denoiser. */
+static void without_steps_no_denoiser_is_planned(void **state)
+{
+	(void)state;
+	sumi_model *m = tiny_open(TINY_SD1);
+	int planned = 0;
+	sumi_listener l = sumi_listener_defaults();
+	l.context = &planned;
+	l.note = count_denoisers;
+	sumi_image *from = scene(64, 64);
+	sumi_options o = one_step(0, 0);
+	o.init = from;
+	o.listener = &l;
+	for (int i = 0; i < 2; i++) {
+		o.strength = i;
+		sumi_image_free(tiny_picture(m, &o));
+		assert_int_equal(planned, i);
+	}
+	sumi_image_free(from);
+	sumi_close(m);
+}
+
 static void odd_tiles_are_refused(void **state)
 {
 	(void)state;
@@ -166,6 +194,7 @@ int main(void)
 	/* first what measures the process, before others leave it memory to reuse */
 	const struct CMUnitTest tests[] = { cmocka_unit_test(little_memory_means_tiles),
 		cmocka_unit_test(tiles_decode_alike), cmocka_unit_test(tiles_encode_alike),
-		cmocka_unit_test(tiles_decode_alike_by_taesd), cmocka_unit_test(odd_tiles_are_refused) };
+		cmocka_unit_test(tiles_decode_alike_by_taesd), cmocka_unit_test(without_steps_no_denoiser_is_planned),
+		cmocka_unit_test(odd_tiles_are_refused) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
