@@ -169,9 +169,11 @@ def draws(p):
 
 def waits(p):
     p.put("steps", 1000)
+    p.put("count", 9)
     p.at("prompt").send_keys(Keys.CONTROL, Keys.ENTER)
     check("the keyboard draws", wait(lambda: not p.idle(), 5))
     p.put("steps", 4)
+    p.put("count", 1)
     for seed in (1, 2):
         p.put("seed", seed)
         p.at("go").click()
