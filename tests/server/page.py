@@ -151,11 +151,13 @@ def draws(p):
     p.put("prompt", CAT)
     p.put("seed", 42)
     p.put("steps", 60)
-    p.run("""const state = document.getElementById("state");
+    p.run("""const [state, picture] = ["state", "picture"].map((id) => document.getElementById(id));
         window.told = [];
-        new MutationObserver(() => window.told.push(state.textContent)).observe(state, { childList: true })""")
+        window.grown = 0;
+        new MutationObserver(() => window.told.push(state.textContent)).observe(state, { childList: true });
+        new MutationObserver(() => window.grown += picture.classList.contains("preview")).observe(picture, { attributes: true })""")
     p.at("go").click()
-    check("the picture grows", wait(lambda: "preview" in p.at("picture").get_attribute("class"), 20))
+    check("the picture grows", wait(lambda: p.run("return window.grown"), 20))
     p.state("drawing")
     check("it is drawn", wait(lambda: p.drawn(), 60) and "Seed: 42" in p.text("said"), p.text("problem"))
     check("how far it is was said", len([t for t in p.run("return window.told") if t.startswith("step ")]) > 2, p.run("return window.told"))
