@@ -1,11 +1,14 @@
 /* rounded_math.h - functions in AVX-512 for results that are rounded to bf16: good to 4e-6, a five-hundredth of that
- * rounding. With vector_math.h a header of code: a call would end what these are for. */
+ * rounding. With vector_math.h a header of code: a call would end what these are for. Empty where a
+ * file is compiled for CPUs without AVX-512. */
 #ifndef SUMI_BACKEND_CPU_ROUNDED_MATH_H
 #define SUMI_BACKEND_CPU_ROUNDED_MATH_H
 #include "tensor/dtype.h"
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __AVX512BF16__
 
 enum { VECTOR = 16 };
 
@@ -50,4 +53,5 @@ static inline __m512 silu_rounded(__m512 x)
 	return _mm512_mul_ps(x, inverse_rounded(_mm512_add_ps(_mm512_set1_ps(1), exp2_rounded(power))));
 }
 
+#endif
 #endif
