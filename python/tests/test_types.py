@@ -19,8 +19,10 @@ WRONG = ["model.generate('dog', steps='many')", "model.generate('dog', stepz=3)"
     "sumi.Control(strong=1)", "model.generate(3)", "x: str = model.generate('dog')"]
 
 
-def mypy(folder, *arguments):
+def mypy(folder, monkeypatch, *arguments):
     pytest.importorskip("mypy")
+    if "site-packages" not in sumi.__file__:  # where mypy finds it by itself
+        monkeypatch.setenv("MYPYPATH", str(Path(sumi.__file__).parents[1]))
     from mypy.version import __version__ as version
 
     if tuple(map(int, version.split(".")[:2])) < (1, 7):
@@ -29,19 +31,16 @@ def mypy(folder, *arguments):
         "--ignore-missing-imports", *map(str, arguments)], capture_output=True, text=True, cwd=folder)
 
 
-def test_strict(tmp_path):
-    done = mypy(tmp_path, Path(sumi.__file__).parent)
+def test_strict(tmp_path, monkeypatch):
+    done = mypy(tmp_path, monkeypatch, "-p", "sumi")
     assert done.returncode == 0, done.stdout
 
 
 def test_users_programs(tmp_path, monkeypatch):
-    monkeypatch.setenv("MYPYPATH", str(Path(sumi.__file__).parents[1]))
-    if "site-packages" in sumi.__file__:
-        monkeypatch.delenv("MYPYPATH")
     (tmp_path / "right.py").write_text(RIGHT)
-    done = mypy(tmp_path, "right.py")
+    done = mypy(tmp_path, monkeypatch, "right.py")
     assert done.returncode == 0, done.stdout
     (tmp_path / "wrong.py").write_text("import sumi\nmodel = sumi.Model()\n" + "\n".join(WRONG) + "\n")
-    done = mypy(tmp_path, "wrong.py")
+    done = mypy(tmp_path, monkeypatch, "wrong.py")
     for line in range(3, 3 + len(WRONG)):
         assert f"wrong.py:{line}: error" in done.stdout, done.stdout
