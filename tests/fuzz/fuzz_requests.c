@@ -199,6 +199,32 @@ sumi_image *sumi_upscale(const sumi_upscaler *u, const sumi_image *i, const sumi
 	return wrong(e, SUMI_BAD_FILE);
 }
 
+/* ── training: this server has no folder for it, so that no request gets so far ── */
+
+sumi_training *sumi_training_new(const char *job, sumi_error *e)
+{
+	holds(!job);
+	return wrong(e, SUMI_BAD_USAGE);
+}
+void sumi_training_free(sumi_training *run) { holds(!run); }
+bool sumi_training_set(sumi_training *run, const char *name, const char *value, sumi_error *e)
+{
+	(void)e;
+	holds(!run && !name && !value);
+	return false;
+}
+bool sumi_training_option_at(const char *job, int i, sumi_training_option *option)
+{
+	holds(!job && !i && !option);
+	return false;
+}
+bool sumi_training_find(const char *job, const char *name, sumi_training_option *option, sumi_error *e)
+{
+	(void)e;
+	holds(!job && !name && !option);
+	return false;
+}
+
 /* ── a client ── */
 
 static server *serve(void)
@@ -257,7 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} addresses[] = { { "/sdapi/v1/txt2img", json }, { "/sdapi/v1/img2img", json }, { "/v1/images/generations", json },
 		{ "/v1/images/edits", form }, { "/controlnet/detect", json }, { "/sdapi/v1/extra-single-image", json },
 		{ "/sdapi/v1/extra-batch-images", json }, { "/sdapi/v1/png-info", json }, { "/sdapi/v1/options", json },
-		{ "/sumi/prompt", json }, { "/sumi/draw", json } };
+		{ "/sumi/prompt", json }, { "/sumi/draw", json }, { "/sumi/training", json } };
 	enum { ADDRESSES = sizeof addresses / sizeof *addresses, TRIES = 3 };
 	buffer all = { 0 };
 	char head[256];
