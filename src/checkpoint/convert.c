@@ -147,7 +147,7 @@ static bool convert_open(
 	return fine;
 }
 
-bool file_convert_as(const char *from, const char *to, const sumi_convert_options *o, error *e)
+bool file_convert(const char *from, const char *to, const sumi_convert_options *o, error *e)
 {
 	dtype wanted = NO_DTYPE;
 	bool folder = o->layout ? !strcasecmp(o->layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
@@ -158,17 +158,4 @@ bool file_convert_as(const char *from, const char *to, const sumi_convert_option
 	bool fine = in && convert_open(in, to, o, folder, wanted, e);
 	checkpoint_close(in);
 	return fine;
-}
-
-bool file_convert(const char *from, const char *to, const char *const *loras, int lora_count, const char *type,
-    const char *layout, bool clamp, const sumi_listener *listener, error *e)
-{
-	sumi_convert_options o = sumi_convert_defaults();
-	o.loras = loras;
-	o.lora_count = lora_count;
-	o.type = type;
-	o.layout = layout;
-	o.clamp = clamp;
-	o.listener = listener;
-	return file_convert_as(from, to, &o, e);
 }

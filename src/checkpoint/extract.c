@@ -9,7 +9,6 @@
 #include "checkpoint/types.h"
 #include "models/lora_names.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,29 +278,21 @@ static bool put_module(extraction *x, const lapack *l, weights_writer *w, module
 	return fine;
 }
 
-__attribute__((format(printf, 4, 5))) static bool say(
-    weights_writer *w, error *e, const char *key, const char *format, ...)
-{
-	char text[1024];
-	va_list list;
-	va_start(list, format);
-	vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	return weights_writer_metadata(w, key, text, e);
-}
-
 /* What kohya's script writes, by which tools know the model's kind. */
 static bool put_metadata(const extraction *x, weights_writer *w)
 {
 	const family *f = checkpoint_family(x->c[TUNED]);
 	const char *kind = family_kohya_name(f);
 	int rank = x->o->rank, conv = x->o->conv_rank;
-	return say(w, x->e, "ss_network_module", "%s", f->denoiser.kind == MMDIT ? "networks.lora_sd3" : "networks.lora") &&
-	       say(w, x->e, "ss_network_dim", "%d", rank) && say(w, x->e, "ss_network_alpha", "%d", rank) &&
-	       (!conv || say(w, x->e, "ss_network_args", "{\"conv_dim\": \"%d\", \"conv_alpha\": \"%d\"}", conv, conv)) &&
-	       say(w, x->e, "ss_base_model_version", "%s", kind) &&
-	       say(w, x->e, "ss_v2", "%s", strcmp(kind, "sd_v2") ? "False" : "True") &&
-	       say(w, x->e, "sumi.version", "%s", SUMI_VERSION);
+	return weights_writer_say(
+	           w, x->e, "ss_network_module", "%s", f->denoiser.kind == MMDIT ? "networks.lora_sd3" : "networks.lora") &&
+	       weights_writer_say(w, x->e, "ss_network_dim", "%d", rank) &&
+	       weights_writer_say(w, x->e, "ss_network_alpha", "%d", rank) &&
+	       (!conv || weights_writer_say(
+	                     w, x->e, "ss_network_args", "{\"conv_dim\": \"%d\", \"conv_alpha\": \"%d\"}", conv, conv)) &&
+	       weights_writer_say(w, x->e, "ss_base_model_version", "%s", kind) &&
+	       weights_writer_say(w, x->e, "ss_v2", "%s", strcmp(kind, "sd_v2") ? "False" : "True") &&
+	       weights_writer_say(w, x->e, "sumi.version", "%s", SUMI_VERSION);
 }
 
 static bool write_all(extraction *x, const lapack *l, const char *path)

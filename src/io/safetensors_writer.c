@@ -1,6 +1,7 @@
 /* safetensors_writer.c - writes a safetensors file: the header from what was declared, then the data as they come. */
 #include "io/table.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,16 @@ bool weights_writer_metadata(weights_writer *w, const char *key, const char *val
 	if (w->file) return fail(e, BAD_USAGE, "%s: the metadata \"%s\" come after the data", w->path, key);
 	return !json_object_set_new(w->metadata, key, json_string(value)) ||
 	       fail(e, BAD_USAGE, "%s: the metadata \"%s\" are not UTF-8", w->path, key);
+}
+
+bool weights_writer_say(weights_writer *w, error *e, const char *key, const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	return weights_writer_metadata(w, key, text, e);
 }
 
 bool weights_writer_declare(weights_writer *w, const char *name, dtype d, int ndims, const int64_t *shape, error *e)

@@ -56,6 +56,9 @@ typedef struct weights_writer weights_writer;
 
 weights_writer *weights_writer_new(const char *path, error *e); /* touches the disk first when data come */
 bool weights_writer_metadata(weights_writer *w, const char *key, const char *value, error *e);
+/* The same with a value of at most 1023 bytes, as printf() writes it. */
+__attribute__((format(printf, 4, 5))) bool weights_writer_say(
+    weights_writer *w, error *e, const char *key, const char *format, ...);
 bool weights_writer_declare(weights_writer *w, const char *name, dtype d, int ndims, const int64_t *shape, error *e);
 bool weights_writer_append(weights_writer *w, const void *data, size_t bytes, error *e);
 bool weights_writer_finish(weights_writer *w, error *e); /* frees w, also where it fails */

@@ -425,7 +425,7 @@ static void convert_as(const char *from, const char *to, const sumi_convert_opti
 	for (int i = 0; !failed(e) && i < o.lora_count; i++)
 		if (!o.loras[i]) fail(e, BAD_USAGE, "LoRA file %d of %d has no path", i + 1, o.lora_count);
 	if (!failed(e) && !o.max_shard) fail(e, BAD_USAGE, "shards of at most 0 bytes");
-	if (!failed(e)) file_convert_as(from, to, &o, e);
+	if (!failed(e)) file_convert(from, to, &o, e);
 }
 
 bool sumi_convert_as(const char *from, const char *to, const sumi_convert_options *options, sumi_error *e)

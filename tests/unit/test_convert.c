@@ -1,13 +1,12 @@
 /* test_convert.c - models from one file to a diffusers folder and back, and out of PyTorch's files: the same tensors,
  * to the bit. */
+#include "converting.h"
 #include "scratch.h"
 #include "sumi.h"
 #include "base/file.h"
 #include "models/diffusers.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/files.h"
 #include "checkpoint/folder.h"
-#include <sumi.h>
 #include <math.h>
 #include <zlib.h>
 
@@ -16,7 +15,7 @@
 static void converted(const char *from, const char *to, const char *type, const char *layout)
 {
 	error e = { 0 };
-	if (!file_convert(from, to, NULL, 0, type, layout, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(from, to, NULL, 0, type, layout, false, &e)) fail_saying("%s\n", e.text);
 }
 
 /* Whether b has all that a has, but for names that hold `but`; returns how many it lacks. */
@@ -372,7 +371,7 @@ static void refused(const char *json, const char *words)
 	error e = { 0 }, wrong = { 0 };
 	const char *config = scratch_write("x.json", json, strlen(json)), *model = scratch_path("model.safetensors");
 	if (!file_init(config, 7, "f16", false, model, NULL, &e)) fail_saying("%s\n", e.text);
-	assert_false(file_convert(model, scratch_path("folder"), NULL, 0, NULL, "diffusers", false, NULL, &wrong));
+	assert_false(convert_with(model, scratch_path("folder"), NULL, 0, NULL, "diffusers", false, &wrong));
 	assert_int_equal(wrong.status, BAD_USAGE);
 	assert_says(wrong, words);
 	assert_int_equal(access(scratch_path("folder"), F_OK), -1);
@@ -423,18 +422,18 @@ static void counts_what_overflows(void **unused)
 	strcpy(model, golden_model());
 	strcpy(narrow, scratch_path("narrow.safetensors"));
 	const char *large = copy_with(model, "large.safetensors", "large", values, count);
-	assert_false(file_convert(large, narrow, NULL, 0, "f16", NULL, false, NULL, &wrong));
+	assert_false(convert_with(large, narrow, NULL, 0, "f16", NULL, false, &wrong));
 	assert_int_equal(wrong.status, BAD_FILE);
 	assert_says(wrong, "3 values of 1 tensors");
 	assert_says(wrong, "-70000 in 'large'");
 	assert_int_equal(access(narrow, F_OK), -1);
-	if (!file_convert(large, narrow, NULL, 0, "f16", NULL, true, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(large, narrow, NULL, 0, "f16", NULL, true, &e)) fail_saying("%s\n", e.text);
 	weights *a = weights_open(narrow, &e);
 	const weight *w = weights_find(a, "large");
 	assert_int_equal(w->dtype, F16);
 	assert_memory_equal(w->data, clamped, sizeof clamped);
 	weights_close(a);
-	assert_true(file_convert(large, narrow, NULL, 0, "bf16", NULL, false, NULL, &e)); /* which is as wide as f32 */
+	assert_true(convert_with(large, narrow, NULL, 0, "bf16", NULL, false, &e)); /* which is as wide as f32 */
 }
 
 /* Eight bits: half the size; matrices in it, vectors in f16, and what is widened again has the values of the small
@@ -447,8 +446,8 @@ static void eight_bits(void **unused)
 	strcpy(model, golden_model());
 	strcpy(small, scratch_path("small.safetensors"));
 	strcpy(wide, scratch_path("wide.safetensors"));
-	if (!file_convert(model, small, NULL, 0, "F8_E4M3", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
-	if (!file_convert(small, wide, NULL, 0, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(model, small, NULL, 0, "F8_E4M3", NULL, false, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(small, wide, NULL, 0, "f32", NULL, false, &e)) fail_saying("%s\n", e.text);
 	weights *from = weights_open(model, &e), *a = weights_open(small, &e), *b = weights_open(wide, &e);
 	assert_true(from && a && b);
 	int matrices = 0;
@@ -517,12 +516,12 @@ static void merged_weights_overflow(void **unused)
 	strcpy(narrow, scratch_path("narrow.safetensors"));
 	strcpy(merged, scratch_path("merged.safetensors"));
 	strcpy(adding, lora_adding(70000));
-	assert_true(file_convert(golden_model(), narrow, NULL, 0, "f16", NULL, false, NULL, &e));
-	assert_false(file_convert(narrow, merged, loras, 1, "f16", NULL, false, NULL, &e));
+	assert_true(convert_with(golden_model(), narrow, NULL, 0, "f16", NULL, false, &e));
+	assert_false(convert_with(narrow, merged, loras, 1, "f16", NULL, false, &e));
 	assert_int_equal(e.status, BAD_FILE);
 	assert_non_null(strstr(e.text, changed_weight));
 	e = (error){ 0 };
-	if (!file_convert(narrow, merged, loras, 1, NULL, NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(narrow, merged, loras, 1, NULL, NULL, false, &e)) fail_saying("%s\n", e.text);
 	weights *out = weights_open(merged, &e);
 	const weight *w = weights_find(out, changed_weight);
 	assert_true(w && w->dtype == F32 && fabsf(*(const float *)w->data - 70000) < 100);
@@ -539,7 +538,7 @@ static void merging_checks_the_weight(void **unused)
 	strcpy(model, copy_with(golden_model(), "short.safetensors", changed_weight, &one, 1));
 	strcpy(merged, scratch_path("merged.safetensors"));
 	strcpy(adding, lora_adding(1));
-	assert_false(file_convert(model, merged, loras, 1, NULL, NULL, false, NULL, &e));
+	assert_false(convert_with(model, merged, loras, 1, NULL, NULL, false, &e));
 	assert_int_equal(e.status, BAD_FILE);
 	assert_says(e, "another shape");
 }

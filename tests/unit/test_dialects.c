@@ -1,7 +1,7 @@
 /* test_dialects.c - one model under every published way to name its tensors: each opens, complete and with nothing
  * unknown, holds the same values, and converts to the same single file. */
 #include "scratch.h"
-#include "checkpoint/files.h"
+#include "converting.h"
 #include "checkpoint/model.h"
 
 #define TINY(unet, text, rest)                                                                                      \
@@ -102,7 +102,7 @@ static void same_single_file(const char *original, const char *path, const char 
 	error e = { 0 };
 	char again[160];
 	strcpy(again, scratch_path("again.safetensors"));
-	if (!file_convert(path, again, NULL, 0, NULL, "single", false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(path, again, NULL, 0, NULL, "single", false, &e)) fail_saying("%s\n", e.text);
 	weights *a = weights_open(original, &e), *b = weights_open(again, &e);
 	assert_true(a && b);
 	for (size_t i = 0; i < weights_count(a); i++) {
@@ -176,7 +176,7 @@ static void folder_names_in_one_file(void **unused)
 		char original[160], folder[160], other[160], paths[3][240];
 		strcpy(original, new_model(models[i], "original.safetensors"));
 		strcpy(folder, scratch_path("folder"));
-		if (!file_convert(original, folder, NULL, 0, NULL, "diffusers", false, NULL, &e)) fail_saying("%s\n", e.text);
+		if (!convert_with(original, folder, NULL, 0, NULL, "diffusers", false, &e)) fail_saying("%s\n", e.text);
 		snprintf(paths[0], sizeof paths[0], "%s/unet/diffusion_pytorch_model.safetensors", folder);
 		snprintf(paths[1], sizeof paths[1], "%s/vae/diffusion_pytorch_model.safetensors", folder);
 		snprintf(paths[2], sizeof paths[2], "%s/text_encoder/model.safetensors", folder);

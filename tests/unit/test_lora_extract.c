@@ -2,7 +2,7 @@
  * smaller one all but the singular values that are left out. */
 #include "scratch.h"
 #include "checkpoint/adapters.h"
-#include "checkpoint/files.h"
+#include "converting.h"
 #include "checkpoint/low_rank.h"
 #include "io/weights.h"
 #include "models/lora_names.h"
@@ -107,7 +107,7 @@ static const char *merge(const char *base, const char *to, const char *const *lo
 	char *path = paths[next++ % 4];
 	error e = { 0 };
 	snprintf(path, sizeof paths[0], "%s/%s", scratch, to);
-	if (!file_convert(base, path, loras, count, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(base, path, loras, count, "f32", NULL, false, &e)) fail_saying("%s\n", e.text);
 	return path;
 }
 
@@ -285,7 +285,7 @@ static void rounding_is_no_difference(void **state)
 	const char *base = merge(tiny_model("tiny-sdxl"), "base.safetensors", NULL, 0);
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
 		const char *small = scratch_path("small.safetensors");
-		if (!file_convert(base, small, NULL, 0, types[i], NULL, true, NULL, &e)) fail_saying("%s\n", e.text);
+		if (!convert_with(base, small, NULL, 0, types[i], NULL, true, &e)) fail_saying("%s\n", e.text);
 		expect_refused(base, small, "do not differ");
 		expect_refused(small, base, "do not differ");
 	}

@@ -1,6 +1,6 @@
 /* test_lora_several.c - LoRAs of every kind at once: several in one prompt are what they are one after another. */
 #include "scratch.h"
-#include "checkpoint/files.h"
+#include "converting.h"
 #include "io/weights.h"
 #include <sumi.h>
 
@@ -17,10 +17,10 @@ static void argument(const char *kind, char *out, size_t size)
 	snprintf(out, size, KINDS "%.*s.safetensors%s", (int)(colon - kind), kind, colon);
 }
 
-static void convert_with(const char *from, const char *to, const char *const *loras, int count)
+static void merge(const char *from, const char *to, const char *const *loras, int count)
 {
 	error e = { 0 };
-	if (!file_convert(from, to, loras, count, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(from, to, loras, count, "f32", NULL, false, &e)) fail_saying("%s\n", e.text);
 }
 
 /* One file with all of them, and one that took them in turn: every tensor is the same, and most layers changed. */
@@ -33,15 +33,15 @@ static void merged_as_one_after_another(void **state)
 	char base[200], at[200], to[200];
 	snprintf(base, sizeof base, "%s", scratch_path("base.safetensors"));
 	snprintf(at, sizeof at, "%s", base);
-	convert_with(MODEL, base, NULL, 0); /* the file's f16 would round in between */
+	merge(MODEL, base, NULL, 0); /* the file's f16 would round in between */
 	for (int i = 0; i < KINDS_COUNT; i++) {
 		argument(kinds[i], arguments[i], sizeof arguments[i]);
 		all[i] = arguments[i];
 		snprintf(to, sizeof to, "%s", scratch_path(i % 2 ? "odd.safetensors" : "even.safetensors"));
-		convert_with(at, to, &all[i], 1);
+		merge(at, to, &all[i], 1);
 		strcpy(at, to);
 	}
-	convert_with(base, scratch_path("all.safetensors"), all, KINDS_COUNT);
+	merge(base, scratch_path("all.safetensors"), all, KINDS_COUNT);
 	weights *x = weights_open(scratch_path("all.safetensors"), &e), *y = weights_open(at, &e),
 	        *z = weights_open(base, &e);
 	assert_true(x && y && z);

@@ -2,7 +2,7 @@
  * merged weights are, block by block, those of the whole LoRA at that block's strength, to the bit. */
 #include "scratch.h"
 #include "checkpoint/adapters.h"
-#include "checkpoint/files.h"
+#include "converting.h"
 #include "io/weights.h"
 #include "models/lora_strengths.h"
 
@@ -108,7 +108,7 @@ static weights *merge(const char *file, const char *strengths)
 	const char *one = argument;
 	snprintf(argument, sizeof argument, "%s:%s", file, strengths);
 	snprintf(name, sizeof name, "%d.safetensors", number++);
-	if (!file_convert(MODEL, scratch_path(name), &one, 1, "f32", NULL, false, NULL, &e)) fail_saying("%s\n", e.text);
+	if (!convert_with(MODEL, scratch_path(name), &one, 1, "f32", NULL, false, &e)) fail_saying("%s\n", e.text);
 	weights *w = weights_open(scratch_path(name), &e);
 	assert_non_null(w);
 	return w;

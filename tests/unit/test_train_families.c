@@ -2,6 +2,7 @@
  * Stable Diffusion 3 are: tiny ones learn the words of coloured squares, and LoRAs change them as their pictures say.
  */
 #include "squares.h"
+#include "converting.h"
 #include "tiny_families.h"
 #include "backend/backend.h"
 #include "base/file.h"
@@ -297,7 +298,7 @@ static void try_folder(const char *name)
 	snprintf(folder, sizeof folder, "%s-folder", name);
 	snprintf(from_file, sizeof from_file, "model=%s", file);
 	snprintf(from_folder, sizeof from_folder, "model=%s", folder);
-	if (!file_convert(scratch_path(file), scratch_path(folder), NULL, 0, NULL, "diffusers", false, NULL, &e))
+	if (!convert_with(scratch_path(file), scratch_path(folder), NULL, 0, NULL, "diffusers", false, &e))
 		fail_saying("%s\n", e.text);
 #define SHORT \
 	"train_data_dir=squares", "max_train_steps=2", "train_batch_size=2", "learning_rate=1e-2", "max_grad_norm=0"

@@ -7,7 +7,6 @@
 #include "train/data/data_sample.h"
 #include "train/run/jobs.h"
 #include "train/run/validation.h"
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,17 +151,6 @@ static bool put_all(const low_rank *j, weights_writer *w, bool write, error *e)
 	return true;
 }
 
-__attribute__((format(printf, 4, 5))) static void say(
-    weights_writer *w, error *e, const char *key, const char *format, ...)
-{
-	char text[1024];
-	va_list list;
-	va_start(list, format);
-	vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	if (!failed(e)) weights_writer_metadata(w, key, text, e);
-}
-
 static const char *name_in(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -180,37 +168,37 @@ static bool put_metadata(const low_rank *j, weights_writer *w, error *e)
 	           *module = f->denoiser.kind == MMDIT ? "networks.lora_sd3" : "networks.lora";
 	const char *out = name_in(o->output), *end = strstr(out, ".safetensors");
 	error own = { 0 };
-	say(w, &own, "ss_network_module", "%s", module);
-	say(w, &own, "ss_network_dim", "%lld", (long long)o->network_dim);
-	say(w, &own, "ss_network_alpha", "%g", (double)j->paths.alpha);
-	say(w, &own, "ss_network_dropout", "%g", o->network_dropout);
+	weights_writer_say(w, &own, "ss_network_module", "%s", module);
+	weights_writer_say(w, &own, "ss_network_dim", "%lld", (long long)o->network_dim);
+	weights_writer_say(w, &own, "ss_network_alpha", "%g", (double)j->paths.alpha);
+	weights_writer_say(w, &own, "ss_network_dropout", "%g", o->network_dropout);
 	if (o->network_conv)
-		say(w, &own, "ss_network_args", "{\"conv_dim\": \"%lld\", \"conv_alpha\": \"%g\"}", (long long)o->network_dim,
-		    (double)j->paths.alpha);
-	say(w, &own, "ss_base_model_version", "%s", version);
-	say(w, &own, "ss_v2", "%s", truth(!strcmp(version, "sd_v2")));
-	say(w, &own, "ss_v_parameterization", "%s", truth(f->prediction == PREDICT_VELOCITY));
-	say(w, &own, "ss_sd_model_name", "%s", name_in(o->model));
-	say(w, &own, "ss_output_name", "%.*s", end ? (int)(end - out) : (int)strlen(out), out);
-	say(w, &own, "ss_resolution", "(%d, %d)", f->size, f->size);
-	say(w, &own, "ss_learning_rate", "%g", o->learning_rate);
-	say(w, &own, "ss_unet_lr", "%g", o->learning_rate);
-	if (o->train_text_encoder) say(w, &own, "ss_text_encoder_lr", "%g", o->learning_rate);
-	say(w, &own, "ss_optimizer", "%s", o->optimizer);
-	say(w, &own, "ss_lr_scheduler", "%s", o->lr_scheduler);
-	say(w, &own, "ss_lr_warmup_steps", "%lld", (long long)o->lr_warmup_steps);
-	say(w, &own, "ss_max_train_steps", "%lld", (long long)o->max_train_steps);
-	say(w, &own, "ss_steps", "%lld", (long long)o->max_train_steps);
-	say(w, &own, "ss_total_batch_size", "%lld", (long long)o->train_batch_size);
-	say(w, &own, "ss_gradient_accumulation_steps", "%lld", (long long)o->gradient_accumulation_steps);
-	say(w, &own, "ss_gradient_checkpointing", "%s", truth(o->gradient_checkpointing));
-	say(w, &own, "ss_max_grad_norm", "%g", o->max_grad_norm);
-	say(w, &own, "ss_mixed_precision", "%s", o->mixed_precision);
-	say(w, &own, "ss_noise_offset", "%g", o->noise_offset);
-	say(w, &own, "ss_min_snr_gamma", "%g", o->snr_gamma);
-	say(w, &own, "ss_caption_dropout_rate", "%g", o->caption_dropout);
-	say(w, &own, "ss_seed", "%lld", (long long)o->seed);
-	say(w, &own, "sumi.version", "%s", SUMI_VERSION);
+		weights_writer_say(w, &own, "ss_network_args", "{\"conv_dim\": \"%lld\", \"conv_alpha\": \"%g\"}",
+		    (long long)o->network_dim, (double)j->paths.alpha);
+	weights_writer_say(w, &own, "ss_base_model_version", "%s", version);
+	weights_writer_say(w, &own, "ss_v2", "%s", truth(!strcmp(version, "sd_v2")));
+	weights_writer_say(w, &own, "ss_v_parameterization", "%s", truth(f->prediction == PREDICT_VELOCITY));
+	weights_writer_say(w, &own, "ss_sd_model_name", "%s", name_in(o->model));
+	weights_writer_say(w, &own, "ss_output_name", "%.*s", end ? (int)(end - out) : (int)strlen(out), out);
+	weights_writer_say(w, &own, "ss_resolution", "(%d, %d)", f->size, f->size);
+	weights_writer_say(w, &own, "ss_learning_rate", "%g", o->learning_rate);
+	weights_writer_say(w, &own, "ss_unet_lr", "%g", o->learning_rate);
+	if (o->train_text_encoder) weights_writer_say(w, &own, "ss_text_encoder_lr", "%g", o->learning_rate);
+	weights_writer_say(w, &own, "ss_optimizer", "%s", o->optimizer);
+	weights_writer_say(w, &own, "ss_lr_scheduler", "%s", o->lr_scheduler);
+	weights_writer_say(w, &own, "ss_lr_warmup_steps", "%lld", (long long)o->lr_warmup_steps);
+	weights_writer_say(w, &own, "ss_max_train_steps", "%lld", (long long)o->max_train_steps);
+	weights_writer_say(w, &own, "ss_steps", "%lld", (long long)o->max_train_steps);
+	weights_writer_say(w, &own, "ss_total_batch_size", "%lld", (long long)o->train_batch_size);
+	weights_writer_say(w, &own, "ss_gradient_accumulation_steps", "%lld", (long long)o->gradient_accumulation_steps);
+	weights_writer_say(w, &own, "ss_gradient_checkpointing", "%s", truth(o->gradient_checkpointing));
+	weights_writer_say(w, &own, "ss_max_grad_norm", "%g", o->max_grad_norm);
+	weights_writer_say(w, &own, "ss_mixed_precision", "%s", o->mixed_precision);
+	weights_writer_say(w, &own, "ss_noise_offset", "%g", o->noise_offset);
+	weights_writer_say(w, &own, "ss_min_snr_gamma", "%g", o->snr_gamma);
+	weights_writer_say(w, &own, "ss_caption_dropout_rate", "%g", o->caption_dropout);
+	weights_writer_say(w, &own, "ss_seed", "%lld", (long long)o->seed);
+	weights_writer_say(w, &own, "sumi.version", "%s", SUMI_VERSION);
 	return !failed(&own) || fail(e, own.status, "%s", own.text);
 }
 
