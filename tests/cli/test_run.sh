@@ -42,7 +42,7 @@ expect 3 "predction_type.*did you mean 'prediction_type'" train autoencoder --mo
 expect 0 '' $run --output new/place/a.safetensors --max_train_steps 3 --validation_prompts fox --validation_inference_steps 1
 [ "$(cat out)" = new/place/a.safetensors ] || wrong "printed: $(cat out)"
 is_png new/place/a.training/sample-3.png 32 32
-said 'data: set: 3 pictures, all with captions'
+said 'data: set: 3 pictures, all with captions; files: 3 .png'
 said 'samples a step: 3.0 steps an epoch, 1 epochs in 3 steps'
 said 'MB of values'
 unsaid warning

@@ -106,6 +106,7 @@ typedef struct data_survey {
 	left_out unread, unlisted, runs; /* see data_set.h */
 	int sizes;                       /* of buckets that occur; 0: there are none */
 	char size_list[200];             /* "512x512 (80), …": the most frequent, with the number of samples */
+	char file_list[100];             /* "2 .jpg, 1 .png": pictures by the endings of their names */
 } data_survey;
 /* Reads names and captions, and of buckets the sizes of the pictures. Reports to o->log what is wrong with them. */
 bool data_look(const data_options *o, data_survey *s, error *e);

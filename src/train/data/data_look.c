@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 bool data_look_set(data_set *s, const data_options *o, error *e)
@@ -30,6 +31,29 @@ static void count_captions(const data_set *s, data_survey *found)
 		if (!i || *i->caption) continue;
 		const char *slash = strrchr(i->path, '/');
 		left_out_add(&found->uncaptioned, slash ? slash + 1 : i->path);
+	}
+}
+
+/* By ending, in the order in which they appear; what a cache holds has none. */
+static void count_files(const data_set *s, data_survey *found)
+{
+	enum { KINDS = 8, LONGEST = 5 };
+	char kinds[KINDS][LONGEST + 1];
+	int64_t counts[KINDS] = { 0 };
+	int n = 0;
+	for (int64_t k = 0; k < s->pictures; k++) {
+		const char *path = s->first[k] < 0 ? "" : s->items[s->first[k]].path, *dot = strrchr(path, '.');
+		int i = 0;
+		if (!is_picture_name(path) || strlen(dot) > LONGEST) continue;
+		while (i < n && strcasecmp(kinds[i], dot)) i++;
+		if (i == KINDS) continue;
+		if (i == n) snprintf(kinds[n++], sizeof kinds[i], "%s", dot);
+		counts[i]++;
+	}
+	for (int i = 0; i < n; i++) {
+		size_t at = strlen(found->file_list);
+		snprintf(found->file_list + at, sizeof found->file_list - at, "%s%lld %s", i ? ", " : "", (long long)counts[i],
+		    kinds[i]);
 	}
 }
 
@@ -112,6 +136,7 @@ bool data_look(const data_options *o, data_survey *found, error *e)
 	found->unlisted = s.unlisted;
 	found->runs = s.runs;
 	count_captions(&s, found);
+	count_files(&s, found);
 	bool fine = count_sizes(o, &s, found, e);
 	data_set_free(&s);
 	return fine;

@@ -413,7 +413,7 @@ bool data_set_read(data_set *s, const char *folder, const char *except, log_fn *
 	if (f) fclose(f);
 	if (fine && !s->count)
 		fine = fail(e, BAD_FILE,
-		    "%s: no pictures; expected .png, .jpg or .webp files, a metadata.jsonl, or .tar shards%s%s", folder,
+		    "%s: no pictures; expected .png, .jpg, .webp or .bmp files, a metadata.jsonl, or .tar shards%s%s", folder,
 		    s->unread.count ? "; not read: " : "", s->unread.names);
 	return leave(&r, fine);
 }

@@ -9,7 +9,7 @@ static bool needs_captions(training_job job)
 
 static void tell_set(const train_options *o, const data_survey *s, const training_listener *l)
 {
-	char repeats[80] = "", captions[120] = "", sizes[260] = "";
+	char repeats[80] = "", captions[120] = "", sizes[260] = "", files[120] = "";
 	if (s->samples != s->pictures)
 		snprintf(repeats, sizeof repeats, ", with repeats %lld samples an epoch", (long long)s->samples);
 	if (o->job == TRAIN_EMBEDDING && s->uncaptioned.count)
@@ -18,8 +18,9 @@ static void tell_set(const train_options *o, const data_survey *s, const trainin
 	else if (o->job != TRAIN_AUTOENCODER && !s->uncaptioned.count)
 		snprintf(captions, sizeof captions, ", all with captions");
 	if (s->sizes) snprintf(sizes, sizeof sizes, "; %d sizes: %s", s->sizes, s->size_list);
-	training_note(
-	    l, "data: %s: %lld pictures%s%s%s", o->train_data_dir, (long long)s->pictures, repeats, captions, sizes);
+	if (*s->file_list) snprintf(files, sizeof files, "; files: %s", s->file_list);
+	training_note(l, "data: %s: %lld pictures%s%s%s%s", o->train_data_dir, (long long)s->pictures, repeats, captions,
+	    sizes, files);
 }
 
 static void warn_of(const left_out *what, const training_listener *l, const char *one, const char *many)
