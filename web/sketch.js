@@ -130,7 +130,7 @@ function forget() {
 
 export async function takeFile(file) {
 	if (!file) return;
-	if (!file.type.startsWith("image/")) return complain(`${file.name} is not a picture: PNG, JPEG and WebP are read.`);
+	if (!file.type.startsWith("image/")) return complain(`${file.name} is not a picture: PNG, JPEG, WebP and BMP are read.`);
 	complain("");
 	try {
 		const address = await fileAsUrl(file);

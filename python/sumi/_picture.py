@@ -67,7 +67,7 @@ class Picture:
 
     @classmethod
     def read(cls, path: Text) -> Picture:
-        """A PNG, JPEG or WebP file, recognised by content, with its parameters."""
+        """A PNG, JPEG, WebP or uncompressed BMP file, recognised by content, with its parameters."""
         error = _abi.sumi_error()
         return cls._take(library.sumi_image_read(text(path, "path"), ctypes.byref(error)), error)
 

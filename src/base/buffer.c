@@ -22,3 +22,10 @@ void buffer_add(buffer *b, const void *data, size_t bytes)
 }
 
 void buffer_add_text(buffer *b, const char *text) { buffer_add(b, text, strlen(text)); }
+
+void buffer_add_file(buffer *b, FILE *f)
+{
+	char block[65536];
+	size_t n;
+	while ((n = fread(block, 1, sizeof block, f)) > 0) buffer_add(b, block, n);
+}

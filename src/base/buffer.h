@@ -3,6 +3,7 @@
 #define SUMI_BASE_BUFFER_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct buffer { /* zeros: empty */
 	char *data;         /* [size] and a 0 behind it; NULL while empty. Owned: free() it, or take it */
@@ -12,5 +13,6 @@ typedef struct buffer { /* zeros: empty */
 
 void buffer_add(buffer *b, const void *data, size_t bytes);
 void buffer_add_text(buffer *b, const char *text);
+void buffer_add_file(buffer *b, FILE *f); /* the rest of it */
 
 #endif

@@ -99,15 +99,16 @@ static void print_value(void *context, const char *name, const char *value)
 static int picture_info(const char *path)
 {
 	sumi_error e = { 0 };
-	sumi_image *picture = sumi_image_read(path, &e);
-	if (picture) printf("%dx%d pixels\n", picture->width, picture->height);
-	if (picture && !picture->parameters)
+	int width, height;
+	char *text = sumi_image_parameters(path, &width, &height, &e);
+	if (text) printf("%dx%d pixels\n", width, height);
+	if (text && !*text)
 		puts("no text in it says how it was made");
-	else if (picture && !sumi_parameters_read(picture->parameters, print_value, NULL, &e)) {
-		puts(picture->parameters); /* another kind of text: as it is */
+	else if (text && !sumi_parameters_read(text, print_value, NULL, &e)) {
+		puts(text); /* another kind of text: as it is */
 		e.status = SUMI_OK;
 	}
-	sumi_image_free(picture);
+	sumi_free(text);
 	return e.status ? complain(e.status, "%s", e.text) : 0;
 }
 

@@ -128,11 +128,10 @@ json_t *gallery_list(const char *folder, const char *behind, int count)
 
 bool gallery_read(const char *folder, const char *name, buffer *bytes)
 {
-	char path[4096], block[65536];
-	size_t n;
+	char path[4096];
 	FILE *f = path_of(folder, name, path, sizeof path) ? fopen(path, "re") : NULL;
 	if (!f) return false;
-	while ((n = fread(block, 1, sizeof block, f)) > 0) buffer_add(bytes, block, n);
+	buffer_add_file(bytes, f);
 	fclose(f);
 	return true;
 }

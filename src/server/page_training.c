@@ -13,7 +13,7 @@ static runs *runs_of(server *s, reply *y)
 
 static void refuse_name(reply *y) { a1111_refuse(y, &(problem){ .status = 404, .text = "no such training run" }); }
 
-/* [{"name", "standard", "help", "flag"}, …] of a kind's options that the page may set. */
+/* [{"name", "standard", "help", "flag", "value"}, …] of a kind's options that the page may set. */
 static json_t *options_of(const char *kind)
 {
 	json_t *list = json_array();

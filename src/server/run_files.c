@@ -26,7 +26,7 @@ static bool ends_in(const char *name, const char *ending)
 
 static void count_files(const char *path, int *pictures, int *captions)
 {
-	static const char *const kinds[] = { ".png", ".jpg", ".jpeg", ".webp" };
+	static const char *const kinds[] = { ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp" };
 	DIR *d = opendir(path);
 	for (struct dirent *f; d && (f = readdir(d));) {
 		for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) *pictures += ends_in(f->d_name, kinds[i]);
@@ -243,14 +243,14 @@ static bool run_exists(const char *folder, const char *name)
 
 bool run_files_sample(const char *folder, const char *name, const char *file, buffer *bytes)
 {
-	char path[RUN_PATH], block[65536];
-	size_t n;
+	char path[RUN_PATH];
 	json_t *samples = run_exists(folder, name) ? samples_of(folder, name) : NULL;
 	FILE *f = is_listed(samples, file) && run_path(path, folder, name, ".training/", file) ? fopen(path, "re") : NULL;
 	json_decref(samples);
-	while (f && (n = fread(block, 1, sizeof block, f)) > 0) buffer_add(bytes, block, n);
-	if (f) fclose(f);
-	return f != NULL;
+	if (!f) return false;
+	buffer_add_file(bytes, f);
+	fclose(f);
+	return true;
 }
 
 /* ── what it said ── */
