@@ -12,6 +12,7 @@
 #include "backend/backend.h"
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include "train/run/stepper.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/random.h"
 #include "graph/internal.h"
+#include "train/run/trainer.h"
 
 static const double stride = 0x1p-20; /* weights are f32, below 8: rounded to its multiples, they move by it exactly */
 static const double tolerance = 1e-6;

@@ -7,37 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-void a1111_refuse(reply *y, const problem *p)
-{
-	if (p->status == 422)
-		reply_json(y, 422,
-		    json_pack("{s:[{s:[s, s], s:s, s:s}]}", "detail", "loc", "body", p->field, "msg", p->text, "type",
-		        "value_error"));
-	else
-		reply_json(y, p->status, json_pack("{s:s, s:s, s:s}", "detail", p->text, "error", p->text, "errors", p->text));
-	if (p->status == 429) y->retry_after = 5;
-}
-
-int a1111_find_model(server *s, const char *title, problem *p)
-{
-	char name[512];
-	snprintf(name, sizeof name, "%s", title);
-	char *hash = strstr(name, " [");
-	if (hash) *hash = 0;
-	int i = queue_find_model(server_queue(s), name);
-	if (i < 0)
-		problem_set(p, 404, "sd_model_checkpoint", "no model '%.200s'; GET /sdapi/v1/sd-models lists them", title);
-	return i;
-}
-
 /* ── reading ── */
-
-bool a1111_is_off(const json_t *v)
-{
-	return !v || json_is_null(v) || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0) ||
-	       (json_is_string(v) && (!*json_string_value(v) || !strcmp(json_string_value(v), "None"))) ||
-	       (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
-}
 
 typedef struct refused_field {
 	const char *name;
@@ -63,20 +33,6 @@ static void refuse_what_is_not_done(const json_t *o, bool from_picture, problem 
 		{ "initial_noise_multiplier", 1 }, { NULL, 0 } };
 	refuse_fields(o, always, p);
 	if (from_picture) refuse_fields(o, of_img2img, p);
-}
-
-void a1111_choice(const json_t *o, const char *name, const char *const *names, int64_t *value, problem *p)
-{
-	const char *text = json_string_value(json_object_get(o, name));
-	int count = 0, found = -1;
-	for (; names[count]; count++)
-		if (text && !strcasecmp(names[count], text)) found = count;
-	if (text && found < 0)
-		problem_set(p, 422, name, "%s is '%.60s', expected '%s' or another of %d", name, text, names[0], count);
-	else if (text)
-		*value = found;
-	else
-		field_integer(o, name, 0, count - 1, value, p);
 }
 
 /* true or 1, false or 0: clients write both. */
@@ -371,13 +327,6 @@ job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p)
 	if (!p->status) return j;
 	job_free(j);
 	return NULL;
-}
-
-void a1111_refuse_submission(submitted done, problem *p)
-{
-	if (done == FULL) problem_set(p, 429, "", "too many requests are waiting; try again later");
-	if (done == STOPPING) problem_set(p, 503, "", "the server is shutting down");
-	if (done == UNKNOWN_MODEL) problem_set(p, 404, "", "no such model");
 }
 
 static void make(server *s, request *r, reply *y, bool from_picture)

@@ -155,20 +155,6 @@ void a1111_options(server *s, request *r, reply *y)
 	reply_json(y, 200, settings_of(s));
 }
 
-int a1111_clip_skip(const json_t *settings, problem *p)
-{
-	int64_t skip = 1;
-	field_integer(settings, "CLIP_stop_at_last_layers", 1, 12, &skip, p);
-	return skip > 1 ? (int)skip : 0;
-}
-
-bool a1111_is_our_vae(const server *s, const json_t *name)
-{
-	const char *text = json_string_value(name);
-	if (a1111_is_off(name)) return true;
-	return text && (!strcmp(text, "Automatic") || (server_vae(s) && !strcmp(text, server_vae(s))));
-}
-
 /* Some clients send back all that they were given: what stays as it is is no mistake. */
 void a1111_set_options(server *s, request *r, reply *y)
 {

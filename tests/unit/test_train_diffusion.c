@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "io/weights.h"
 #include "train/objective/diffusion.h"
+#include "train/run/setup.h"
 #include "train/run/stepper.h"
 
 static char model_config[sizeof sd1 + 16];

@@ -9,6 +9,7 @@
 #include "io/weights.h"
 #include "pipeline/conditioning.h"
 #include "train/objective/diffusion.h"
+#include "train/run/setup.h"
 
 /* ── the models ── */
 static int make_models(void **state)

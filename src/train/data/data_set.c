@@ -52,8 +52,8 @@ bool is_picture_name(const char *name)
 
 static bool is_unread_picture(const char *name)
 {
-	static const char *const endings[] = { ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2",
-		".tga", ".ppm", ".pgm", ".pnm", ".exr", ".hdr", ".psd", ".svg", ".ico", ".dng", ".cr2", ".nef", ".arw", NULL };
+	static const char *const endings[] = { ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".tga",
+		".ppm", ".pgm", ".pnm", ".exr", ".hdr", ".psd", ".svg", ".ico", ".dng", ".cr2", ".nef", ".arw", NULL };
 	return ends_in_one_of(name, endings);
 }
 

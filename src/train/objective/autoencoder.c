@@ -9,6 +9,8 @@
 #include "train/objective/autoencoder.h"
 #include "base/random.h"
 #include "train/run/jobs.h"
+#include "train/run/setup.h"
+#include "train/run/survey.h"
 #include "train/run/snapshot.h"
 #include <stdlib.h>
 #include <string.h>

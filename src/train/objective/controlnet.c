@@ -7,6 +7,7 @@
 #include "train/data/data_stream.h"
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>

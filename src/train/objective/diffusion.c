@@ -3,8 +3,10 @@
  * its own seed; the network sees them as inputs, so its graph is the same for every way of training. */
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
+#include "train/run/setup.h"
+#include "train/run/survey.h"
 #include "train/run/snapshot.h"
-#include "train/run/validation.h"
+#include "train/objective/validation.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

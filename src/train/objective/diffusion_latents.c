@@ -3,7 +3,7 @@
 #include "train/data/data_stream.h"
 #include "train/objective/diffusion.h"
 #include "train/run/folder.h"
-#include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include <math.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "train/data/vocabulary.h"
 #include "train/objective/diffusion.h"
-#include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include <stdlib.h>
 #include <string.h>
 

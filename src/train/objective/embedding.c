@@ -4,7 +4,8 @@
  * name; A1111, ComfyUI and kohya's scripts take the file's name and its only tensor. Of two as clip_l and clip_g. */
 #include "base/text.h"
 #include "train/run/jobs.h"
-#include "train/run/validation.h"
+#include "train/run/setup.h"
+#include "train/objective/validation.h"
 #include <stdlib.h>
 #include <string.h>
 

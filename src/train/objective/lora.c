@@ -6,7 +6,8 @@
 #include "models/lora_names.h"
 #include "train/data/data_sample.h"
 #include "train/run/jobs.h"
-#include "train/run/validation.h"
+#include "train/run/setup.h"
+#include "train/objective/validation.h"
 #include <stdlib.h>
 #include <string.h>
 

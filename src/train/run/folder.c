@@ -2,7 +2,6 @@
 #include "train/run/folder.h"
 #include "base/file.h"
 #include "base/lock.h"
-#include "train/run/snapshot.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -164,6 +163,15 @@ void run_place_release(run_place *p)
 }
 
 /* ── what another run left ── */
+bool checkpoint_step(const char *name, int64_t *step)
+{
+	int end = 0;
+	long long number;
+	if (sscanf(name, "checkpoint-%lld.safetensors%n", &number, &end) != 1 || !end || name[end]) return false;
+	*step = number;
+	return true;
+}
+
 typedef bool wanted_fn(const char *name, int64_t step);
 
 static bool is_of_a_run(const char *name, int64_t step)
@@ -173,13 +181,13 @@ static bool is_of_a_run(const char *name, int64_t step)
 	(void)step;
 	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
 		if (!strncmp(name, beginnings[i], strlen(beginnings[i]))) return true;
-	return snapshot_step(name, &own);
+	return checkpoint_step(name, &own);
 }
 
 static bool is_from(const char *name, int64_t step)
 {
 	int64_t own;
-	return snapshot_step(name, &own) && own >= step;
+	return checkpoint_step(name, &own) && own >= step;
 }
 
 static bool make_earlier(const char *folder, char moved[LONGEST_RUN_PATH], error *e)

@@ -28,4 +28,7 @@ bool run_folder_set_aside(const char *folder, char moved[LONGEST_RUN_PATH], erro
 /* The same for checkpoints from this step on alone. */
 bool run_folder_set_aside_from(const char *folder, int64_t step, char moved[LONGEST_RUN_PATH], error *e);
 
+/* Is a file's name that of a checkpoint, "checkpoint-STEP.safetensors"? Then its step. */
+bool checkpoint_step(const char *name, int64_t *step);
+
 #endif

@@ -2,7 +2,6 @@
 #include "train/run/options.h"
 #include "base/spelling.h"
 #include "text/codepoints.h"
-#include "train/run/folder.h"
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
@@ -283,5 +282,5 @@ bool train_options_check(const train_options *o, training_job job, error *e)
 	return check_caption("instance_prompt", o->instance_prompt, e) &&
 	       check_caption("class_prompt", o->class_prompt, e) &&
 	       check_caption("placeholder_token", o->placeholder_token, e) &&
-	       check_caption("initializer_token", o->initializer_token, e) && outputs_spare_inputs(o, e);
+	       check_caption("initializer_token", o->initializer_token, e);
 }

@@ -1,6 +1,7 @@
 /* snapshot.c - training state to and from safetensors files. */
 #include "train/run/snapshot.h"
 #include "io/weights.h"
+#include "train/run/folder.h"
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
@@ -205,15 +206,6 @@ bool snapshot_read(const char *path, learner *m, const int *trained, int count, 
 }
 
 /* ── the folder ── */
-bool snapshot_step(const char *name, int64_t *step)
-{
-	int end = 0;
-	long long number;
-	if (sscanf(name, "checkpoint-%lld.safetensors%n", &number, &end) != 1 || !end || name[end]) return false;
-	*step = number;
-	return true;
-}
-
 /* The run that a checkpoint belongs to; "" where it does not say. */
 static void run_of(const char *dir, int64_t step, char run[33])
 {
@@ -238,7 +230,7 @@ static int find_extreme(const char *dir, const char *run, bool highest, int64_t 
 	for (struct dirent *entry; (entry = readdir(d));) {
 		int64_t step;
 		char own[33];
-		if (!snapshot_step(entry->d_name, &step)) continue;
+		if (!checkpoint_step(entry->d_name, &step)) continue;
 		if (run) run_of(dir, step, own);
 		if (run && strcmp(own, run)) continue;
 		if (!n++ || (highest ? step > *found : step < *found)) *found = step;

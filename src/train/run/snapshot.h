@@ -36,8 +36,6 @@ bool snapshot_write(const char *dir, const learner *m, const int *trained, int c
 bool snapshot_read(const char *path, learner *m, const int *trained, int count, optimizer *o, const train_options *how,
     training_state *s, char *changes, size_t size, error *e);
 
-/* Is a file's name that of a checkpoint? Then its step. */
-bool snapshot_step(const char *name, int64_t *step);
 /* The one with the highest step, to `path`; false: none (no error), or the folder cannot be read or holds checkpoints
  * of several runs (error). */
 bool snapshot_latest(const char *dir, char *path, size_t size, error *e);

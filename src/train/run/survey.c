@@ -1,5 +1,5 @@
-/* survey.c - what a run says of its training set before it begins. */
-#include "train/run/jobs.h"
+/* survey.c - pictures, captions and sizes counted; what is missing or left out, named. */
+#include "train/run/survey.h"
 #include <stdio.h>
 
 static bool needs_captions(training_job job)

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "train/run/benchmark.h"
-#include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include "train/run/folder.h"
 #include "train/run/log.h"
 #include "train/optimize/rate.h"
@@ -11,7 +11,6 @@
 #include "train/run/stepper.h"
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -34,17 +33,6 @@ typedef struct run {
 	double reported_samples, samples; /* of all processes, in this piece of the run */
 	double reported_waited, images_per_second, waited;
 } run;
-
-void training_note(const training_listener *l, const char *format, ...)
-{
-	if (!l || !l->note) return;
-	char line[1024];
-	va_list list;
-	va_start(list, format);
-	vsnprintf(line, sizeof line, format, list);
-	va_end(list);
-	l->note(l->context, line);
-}
 
 /* ── samples ── */
 static bool sample_is_due(const run *r)

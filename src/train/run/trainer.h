@@ -4,26 +4,8 @@
 #define SUMI_TRAIN_TRAINER_H
 #include "train/data/data.h"
 #include "train/run/learner.h"
+#include "train/run/listener.h"
 #include "train/run/options.h"
-
-typedef struct training_progress {
-	int64_t step, steps; /* done, and of the whole run */
-	double loss, smoothed, rate, gradient_norm;
-	double images_per_second; /* over all processes, since the last report */
-	double seconds_left;
-	double waited; /* share of the time that was spent waiting for data */
-	int rank;      /* of the process that reports; the numbers are those of all together */
-} training_progress;
-
-typedef struct training_listener {
-	/* After each step, in every process. False, from any: save a checkpoint and leave with STOPPED. May be NULL. */
-	bool (*progress)(void *context, const training_progress *p);
-	/* A line for the user, without newline. May be NULL. */
-	void (*note)(void *context, const char *line);
-	void *context;
-} training_listener;
-
-void training_note(const training_listener *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 typedef struct task {
 	learner *learner; /* with its trained weights and averages */

@@ -1,10 +1,10 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
 #include "base/text.h"
-#include "train/run/validation.h"
+#include "train/objective/validation.h"
 #include "io/picture.h"
 #include "pipeline/engine.h"
 #include "pipeline/grid.h"
-#include "train/run/jobs.h"
+#include "train/run/setup.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "train/objective/diffusion.h"
 #include "train/run/jobs.h"
+#include "train/run/setup.h"
+#include "train/run/survey.h"
 #include <math.h>
 #include <string.h>
 
