@@ -62,8 +62,8 @@ static bool read_rows(const extraction *x, int which, const char *name, shape s,
 		*type = w[i]->dtype;
 		for (int k = 0; k < p->rows; k++) {
 			int to = p->first + k - first, from = p->swapped ? (k + p->rows / 2) % p->rows : k;
-			const char *data = (const char *)w[i]->data + (size_t)from * width * dtype_size(*type);
-			if (to >= 0 && to < rows) convert(out + (size_t)to * width, F32, data, *type, width);
+			if (to >= 0 && to < rows)
+				convert_from(out + (size_t)to * width, F32, w[i]->data, *type, (size_t)from * width, width);
 		}
 		checkpoint_advise_unused(c, w[i]->data, w[i]->bytes);
 	}

@@ -13,9 +13,9 @@ static const char *const metadata[][2] = { { "format", "pt" }, { NULL, NULL } };
 
 static uint64_t bytes_of(const output *t)
 {
-	uint64_t n = dtype_size(t->type);
-	for (int i = 0; i < t->ndims; i++) n *= (uint64_t)t->shape[i];
-	return n;
+	size_t n = 1;
+	for (int i = 0; i < t->ndims; i++) n *= (size_t)t->shape[i];
+	return dtype_bytes(t->type, n);
 }
 
 /* How many tensors from `first` on make a shard. */

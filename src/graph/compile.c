@@ -28,7 +28,7 @@ static void find_places(graph *g)
 		bool same = n->op == CAST && n->dtype == g->nodes[n->in[0]].dtype && !g->places[from->base].unaligned;
 		if (n->op == VIEW || same) {
 			p->base = from->base;
-			p->offset = from->offset + (n->op == VIEW ? (size_t)n->a[0] * dtype_size(n->dtype) : 0);
+			p->offset = from->offset + (n->op == VIEW ? dtype_bytes(n->dtype, (size_t)n->a[0]) : 0);
 		}
 	}
 }
@@ -40,12 +40,23 @@ static void settle_dtypes(graph *g)
 		if (g->nodes[i].op == VIEW) g->nodes[i].dtype = g->nodes[g->nodes[i].in[0]].dtype;
 }
 
+/* A part of a quantised weight begins with a block, or it has no address. */
+static bool begins_with_block(const graph *g, const node *view, error *e)
+{
+	size_t block = dtype_block(view->dtype);
+	return (size_t)view->a[0] % block == 0 ||
+	       fail(e, BAD_USAGE, "a part of the weight '%s', which is %s, begins at element %lld, within a block of %zu",
+	           view->name ? view->name : g->nodes[view->in[0]].name, dtype_name(view->dtype), (long long)view->a[0],
+	           block);
+}
+
 /* A file may hold any float type: only a cast, a view that a cast follows, or a look-up of rows may read a parameter
  * that is not in full precision. */
 static bool check_parameters(graph *g, error *e)
 {
 	for (int i = 1; i < g->count; i++) {
 		const node *n = &g->nodes[i];
+		if (g->places[i].alive && n->op == VIEW && !begins_with_block(g, n, e)) return false;
 		if (!g->places[i].alive || n->op == CAST || n->op == VIEW || operations[n->op].writes) continue;
 		for (int k = n->op == EMBEDDING; k < n->inputs; k++) {
 			tensor x = n->in[k];

@@ -81,7 +81,7 @@ int axes(const graph *g, tensor t) { return t ? g->nodes[t].shape.n : 1; }
 shape shape_of(const graph *g, tensor t) { return t ? g->nodes[t].shape : shape1(1); }
 dtype dtype_of(const graph *g, tensor t) { return t ? g->nodes[t].dtype : NO_DTYPE; }
 const error *graph_error(const graph *g) { return &g->error; }
-size_t node_bytes(const graph *g, tensor t) { return shape_count(g->nodes[t].shape) * dtype_size(g->nodes[t].dtype); }
+size_t node_bytes(const graph *g, tensor t) { return dtype_bytes(g->nodes[t].dtype, shape_count(g->nodes[t].shape)); }
 
 int dim(const graph *g, tensor t, int axis)
 {

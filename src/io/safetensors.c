@@ -68,13 +68,13 @@ static bool read_entry(const header *h, const char *name, json_t *entry, span *s
 	if (!json_is_string(type)) return fail(e, BAD_FILE, "%s: the tensor \"%s\" has no dtype", h->path, name);
 	const char *type_name = json_string_value(type);
 	const element_type *element = element_type_named(type_name, json_string_length(type));
-	if (!element->bits)
+	if (!element->bytes)
 		return fail(e, BAD_FILE, "%s: the tensor \"%s\" is of an unknown type, %.40s", h->path, name, type_name);
 	s->t.type_name = element->name;
 	s->t.dtype = dtype_from_name(element->name, strlen(element->name));
 	if (!read_shape(h, json_object_get(entry, "shape"), &s->t, e)) return false;
 	if (!read_offsets(h, json_object_get(entry, "data_offsets"), s, e)) return false;
-	if (!tensor_bytes(s->t.ndims, s->t.shape, element->bits, &s->t.bytes))
+	if (!tensor_bytes(s->t.ndims, s->t.shape, element, &s->t.bytes))
 		return fail(e, BAD_FILE, "%s: the shape of the tensor \"%s\" is no number of bytes", h->path, name);
 	if (s->end - s->begin != s->t.bytes)
 		return fail(e, BAD_FILE, "%s: the tensor \"%s\" has %" PRIu64 " bytes, its shape and type need %zu", h->path,

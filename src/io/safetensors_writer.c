@@ -46,11 +46,12 @@ bool weights_writer_say(weights_writer *w, error *e, const char *key, const char
 bool weights_writer_declare(weights_writer *w, const char *name, dtype d, int ndims, const int64_t *shape, error *e)
 {
 	size_t bytes;
+	const element_type type = { dtype_name(d), 1, dtype_size(d) };
 	if (w->file) return fail(e, BAD_USAGE, "%s: the tensor \"%s\" is declared after the data", w->path, name);
 	if (json_object_get(w->header, name))
 		return fail(e, BAD_USAGE, "%s: the tensor \"%s\" is there twice", w->path, name);
-	if (d <= NO_DTYPE || d >= DTYPES || ndims < 0 || ndims > WEIGHT_DIMS ||
-	    !tensor_bytes(ndims, shape, 8 * (int)dtype_size(d), &bytes) || bytes > INT64_MAX - w->declared)
+	if (!type.bytes || ndims < 0 || ndims > WEIGHT_DIMS || !tensor_bytes(ndims, shape, &type, &bytes) ||
+	    bytes > INT64_MAX - w->declared)
 		return fail(e, BAD_USAGE, "%s: the tensor \"%s\" has no shape or type that can be written", w->path, name);
 	json_t *dims = json_array();
 	for (int i = 0; i < ndims; i++) json_array_append_new(dims, json_integer(shape[i]));

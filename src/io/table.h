@@ -19,11 +19,11 @@ struct weights {
 	size_t block_count;
 };
 
-/* The element types that safetensors names. bits: of an element; 0 where the name is unknown. `name` of the result
- * lives forever. */
+/* The element types that files name. A block is the least number of elements that fills whole bytes; bytes is 0 where
+ * the name is unknown. `name` of the result lives forever. */
 typedef struct element_type {
 	const char *name;
-	int bits;
+	size_t elements, bytes; /* of a block */
 } element_type;
 const element_type *element_type_named(const char *name, size_t length);
 
@@ -33,8 +33,9 @@ bool table_add(weights *w, const weight *t, const char *path, error *e);
 bool table_own_file(weights *w, mapping m, error *e);
 bool table_own_block(weights *w, void *block, error *e);
 
-/* Bytes of a tensor, false where a dimension is negative, the product overflows, or bits do not fill bytes. */
-bool tensor_bytes(int ndims, const int64_t *shape, int bits, size_t *bytes);
+/* Bytes of a tensor, false where a dimension is negative, the product overflows, or its elements are no whole blocks.
+ */
+bool tensor_bytes(int ndims, const int64_t *shape, const element_type *type, size_t *bytes);
 
 /* The readers. Each adds what it finds in the mapped file to w; the mapping stays the caller's, which keeps it in w. */
 bool looks_like_safetensors(const mapping *m);

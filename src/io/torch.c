@@ -131,13 +131,13 @@ static bool add_tensor(source *s, const pickled_tensor *p, const char *name)
 {
 	const pickled_storage *storage = p->storage->storage;
 	const element_type *type = element_type_named(storage->type_name, strlen(storage->type_name));
-	size_t element = (size_t)type->bits / 8;
+	size_t element = type->bytes;
 	weight t = { .name = name,
 		.type_name = type->name,
 		.dtype = dtype_from_name(type->name, strlen(type->name)),
 		.ndims = p->ndims };
 	memcpy(t.shape, p->shape, sizeof t.shape);
-	if (!tensor_bytes(t.ndims, t.shape, type->bits, &t.bytes))
+	if (!tensor_bytes(t.ndims, t.shape, type, &t.bytes))
 		return fail(s->e, BAD_FILE, "%s: the shape of the tensor \"%s\" is no number of bytes", s->path, name);
 	const uint8_t *data = data_of(s, storage, element);
 	if (!data) return false;
@@ -304,7 +304,7 @@ static bool list_places(source *s, const pickle *p)
 	for (size_t i = 0; i < n; i++) {
 		const pickled_storage *t = pickle_storage_at(p, i);
 		const element_type *type = element_type_named(t->type_name, strlen(t->type_name));
-		s->places[i] = (place){ t->key->text, t->key->length, (size_t)type->bits / 8, t->count, NULL };
+		s->places[i] = (place){ t->key->text, t->key->length, type->bytes, t->count, NULL };
 	}
 	qsort(s->places, n, sizeof *s->places, by_key);
 	for (size_t i = 0; i < n; i++) {

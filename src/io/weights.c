@@ -8,33 +8,33 @@
 #include <unistd.h>
 
 static const element_type element_types[] = {
-	{ "F64", 64 },
-	{ "F32", 32 },
-	{ "F16", 16 },
-	{ "BF16", 16 },
-	{ "I64", 64 },
-	{ "I32", 32 },
-	{ "I16", 16 },
-	{ "I8", 8 },
-	{ "U64", 64 },
-	{ "U32", 32 },
-	{ "U16", 16 },
-	{ "U8", 8 },
-	{ "BOOL", 8 },
-	{ "C64", 64 },
-	{ "F8_E4M3", 8 },
-	{ "F8_E5M2", 8 },
-	{ "F8_E8M0", 8 },
-	{ "F8_E4M3FNUZ", 8 },
-	{ "F8_E5M2FNUZ", 8 },
-	{ "F6_E2M3", 6 },
-	{ "F6_E3M2", 6 },
-	{ "F4", 4 },
+	{ "F64", 1, 8 },
+	{ "F32", 1, 4 },
+	{ "F16", 1, 2 },
+	{ "BF16", 1, 2 },
+	{ "I64", 1, 8 },
+	{ "I32", 1, 4 },
+	{ "I16", 1, 2 },
+	{ "I8", 1, 1 },
+	{ "U64", 1, 8 },
+	{ "U32", 1, 4 },
+	{ "U16", 1, 2 },
+	{ "U8", 1, 1 },
+	{ "BOOL", 1, 1 },
+	{ "C64", 1, 8 },
+	{ "F8_E4M3", 1, 1 },
+	{ "F8_E5M2", 1, 1 },
+	{ "F8_E8M0", 1, 1 },
+	{ "F8_E4M3FNUZ", 1, 1 },
+	{ "F8_E5M2FNUZ", 1, 1 },
+	{ "F6_E2M3", 4, 3 },
+	{ "F6_E3M2", 4, 3 },
+	{ "F4", 2, 1 },
 };
 
 const element_type *element_type_named(const char *name, size_t length)
 {
-	static const element_type unknown = { "unknown", 0 };
+	static const element_type unknown = { "unknown", 1, 0 };
 	for (size_t i = 0; i < sizeof element_types / sizeof *element_types; i++) {
 		const element_type *t = element_types + i;
 		if (strlen(t->name) == length && !memcmp(t->name, name, length)) return t;
@@ -42,17 +42,17 @@ const element_type *element_type_named(const char *name, size_t length)
 	return &unknown;
 }
 
-bool tensor_bytes(int ndims, const int64_t *shape, int bits, size_t *bytes)
+bool tensor_bytes(int ndims, const int64_t *shape, const element_type *type, size_t *bytes)
 {
-	size_t n = (size_t)bits;
+	size_t n = 1;
 	bool empty = false;
 	for (int i = 0; i < ndims; i++) {
 		if (shape[i] < 0) return false;
 		empty |= !shape[i];
 		if (shape[i] && __builtin_mul_overflow(n, (size_t)shape[i], &n)) return false;
 	}
-	*bytes = empty ? 0 : n / 8;
-	return empty || n % 8 == 0;
+	*bytes = 0;
+	return empty || (n % type->elements == 0 && !__builtin_mul_overflow(n / type->elements, type->bytes, bytes));
 }
 
 /* ── the table ── */

@@ -25,7 +25,7 @@ static size_t first_bad(const void *data, dtype d, size_t count, float *value)
 	float block[BLOCK];
 	for (size_t at = 0; at < count; at += BLOCK) {
 		size_t n = count - at < BLOCK ? count - at : BLOCK;
-		convert(block, F32, (const char *)data + at * dtype_size(d), d, n);
+		convert_from(block, F32, data, d, at, n);
 		for (size_t i = 0; i < n; i++) {
 			*value = block[i];
 			if (!isfinite(block[i])) return at + i;

@@ -1,32 +1,62 @@
 /* dtype.c - sizes, names and conversions of element types. */
 #include "tensor/dtype.h"
+#include "tensor/blocks.h"
 #include <math.h>
 #include <string.h>
 
+static widen_fn widen_f16, widen_bf16, widen_e4m3, widen_e5m2;
+static narrow_fn narrow_f16, narrow_bf16, narrow_e4m3, narrow_e5m2;
+
+/* Types with widen and narrow are converted through floats; narrow is missing where Sumi does not write them. */
 static const struct {
 	const char *name;
-	size_t size;
+	size_t elements, bytes;  /* of a block: one element, but for the quantised types */
 	float largest, overflow; /* of floats up to 32 bits */
+	widen_fn *widen;
+	narrow_fn *narrow;
 } types[DTYPES] = {
-	[F64] = { "F64", 8, 0, 0 },
-	[F32] = { "F32", 4, 0x1.fffffep127f, INFINITY },
-	[F16] = { "F16", 2, 65504, 65520 },
-	[BF16] = { "BF16", 2, 0x1.fep127f, 0x1.ffp127f },
-	[F8_E4M3] = { "F8_E4M3", 1, 448, 0x1.d00002p8f }, /* 464, halfway to what would be 480, rounds to 448 */
-	[F8_E5M2] = { "F8_E5M2", 1, 57344, 61440 },
-	[I64] = { "I64", 8, 0, 0 },
-	[I32] = { "I32", 4, 0, 0 },
-	[I16] = { "I16", 2, 0, 0 },
-	[I8] = { "I8", 1, 0, 0 },
-	[U8] = { "U8", 1, 0, 0 },
-	[BOOL] = { "BOOL", 1, 0, 0 },
+	[F64] = { "F64", 1, 8, 0, 0, NULL, NULL },
+	[F32] = { "F32", 1, 4, 0x1.fffffep127f, INFINITY, NULL, NULL },
+	[F16] = { "F16", 1, 2, 65504, 65520, widen_f16, narrow_f16 },
+	[BF16] = { "BF16", 1, 2, 0x1.fep127f, 0x1.ffp127f, widen_bf16, narrow_bf16 },
+	/* 464, halfway to what would be 480, rounds to 448 */
+	[F8_E4M3] = { "F8_E4M3", 1, 1, 448, 0x1.d00002p8f, widen_e4m3, narrow_e4m3 },
+	[F8_E5M2] = { "F8_E5M2", 1, 1, 57344, 61440, widen_e5m2, narrow_e5m2 },
+	/* Where the scale, or the smallest value of a block, is no f16 any more. */
+	[Q4_0] = { "Q4_0", SMALL_BLOCK, 18, 8 * 65504, 8 * 65520, widen_q4_0, narrow_q4_0 },
+	[Q4_1] = { "Q4_1", SMALL_BLOCK, 20, 65504, 65520, widen_q4_1, narrow_q4_1 },
+	[Q5_0] = { "Q5_0", SMALL_BLOCK, 22, 16 * 65504, 16 * 65520, widen_q5_0, narrow_q5_0 },
+	[Q5_1] = { "Q5_1", SMALL_BLOCK, 24, 65504, 65520, widen_q5_1, narrow_q5_1 },
+	[Q8_0] = { "Q8_0", SMALL_BLOCK, 34, 127 * 65504, 127 * 65520, widen_q8_0, narrow_q8_0 },
+	[Q2_K] = { "Q2_K", LARGE_BLOCK, 84, INFINITY, INFINITY, widen_q2_k, NULL },
+	[Q3_K] = { "Q3_K", LARGE_BLOCK, 110, INFINITY, INFINITY, widen_q3_k, NULL },
+	[Q4_K] = { "Q4_K", LARGE_BLOCK, 144, INFINITY, INFINITY, widen_q4_k, NULL },
+	[Q5_K] = { "Q5_K", LARGE_BLOCK, 176, INFINITY, INFINITY, widen_q5_k, NULL },
+	[Q6_K] = { "Q6_K", LARGE_BLOCK, 210, INFINITY, INFINITY, widen_q6_k, NULL },
+	[I64] = { "I64", 1, 8, 0, 0, NULL, NULL },
+	[I32] = { "I32", 1, 4, 0, 0, NULL, NULL },
+	[I16] = { "I16", 1, 2, 0, 0, NULL, NULL },
+	[I8] = { "I8", 1, 1, 0, 0, NULL, NULL },
+	[U8] = { "U8", 1, 1, 0, 0, NULL, NULL },
+	[BOOL] = { "BOOL", 1, 1, 0, 0, NULL, NULL },
 };
 
-size_t dtype_size(dtype d) { return d < DTYPES ? types[d].size : 0; }
-const char *dtype_name(dtype d) { return d > NO_DTYPE && d < DTYPES ? types[d].name : "none"; }
-bool dtype_is_float(dtype d) { return d >= F64 && d <= F8_E5M2; }
+static bool is_known(dtype d) { return d > NO_DTYPE && d < DTYPES; }
+
+size_t dtype_size(dtype d) { return is_known(d) && types[d].elements == 1 ? types[d].bytes : 0; }
+size_t dtype_block(dtype d) { return is_known(d) ? types[d].elements : 1; }
+const char *dtype_name(dtype d) { return is_known(d) ? types[d].name : "none"; }
+bool dtype_is_float(dtype d) { return d >= F64 && d <= Q6_K; }
+bool dtype_is_narrowable(dtype d) { return is_known(d) && (types[d].elements == 1 || types[d].narrow); }
 float dtype_largest(dtype d) { return d < DTYPES ? types[d].largest : 0; }
 float dtype_overflow(dtype d) { return d < DTYPES ? types[d].overflow : 0; }
+
+size_t dtype_bytes(dtype d, size_t n)
+{
+	if (!is_known(d)) return 0;
+	size_t blocks = n / types[d].elements + (n % types[d].elements != 0);
+	return blocks > SIZE_MAX / types[d].bytes ? SIZE_MAX : blocks * types[d].bytes;
+}
 
 dtype dtype_from_name(const char *name, size_t length)
 {
@@ -130,10 +160,6 @@ static double load(const void *p, dtype d, size_t i)
 	switch (d) {
 	case F64: return double_at(p, i);
 	case F32: return (double)float_at(p, i);
-	case F16: return (double)f32_from_f16(bits_at(p, i));
-	case BF16: return (double)f32_from_bf16(bits_at(p, i));
-	case F8_E4M3: return (double)f32_from_f8_e4m3(((const uint8_t *)p)[i]);
-	case F8_E5M2: return (double)f32_from_f8_e5m2(((const uint8_t *)p)[i]);
 	case I64: return (double)long_at(p, i);
 	case I32: return int_at(p, i);
 	case I16: return short_at(p, i);
@@ -168,39 +194,107 @@ static void store(void *p, dtype d, size_t i, double x)
 	}
 }
 
-enum { BYTE_VALUES = 256 };
+/* ── through floats ── */
 
-/* Floats of eight bits have so few values that each is converted once. */
-static void convert_bytes(void *dst, dtype to, const uint8_t *src, dtype from, size_t n)
+static void widen_f16(float *y, const void *x, size_t n)
 {
-	union {
-		float f[BYTE_VALUES];
-		uint16_t h[BYTE_VALUES];
-	} value;
-	uint8_t bytes[BYTE_VALUES];
-	for (size_t i = 0; i < BYTE_VALUES; i++) bytes[i] = (uint8_t)i;
-	for (size_t i = 0; i < BYTE_VALUES; i++) store(&value, to, i, load(bytes, from, i));
-	if (to == F32)
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = value.f[src[i]];
-	else
-		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = value.h[src[i]];
+	for (size_t i = 0; i < n; i++) y[i] = f32_from_f16(bits_at(x, i));
 }
 
-/* The pairs that whole checkpoints go through have loops of their own, which the compiler can vectorise. */
+static void widen_bf16(float *y, const void *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) y[i] = f32_from_bf16(bits_at(x, i));
+}
+
+enum { BYTE_VALUES = 256 };
+
+/* Floats of eight bits have so few values that, of many, each value is converted once. */
+static void widen_bytes(float *y, const uint8_t *x, size_t n, float (*widen)(uint8_t))
+{
+	float value[BYTE_VALUES];
+	bool many = n >= BYTE_VALUES;
+	for (int i = 0; many && i < BYTE_VALUES; i++) value[i] = widen((uint8_t)i);
+	for (size_t i = 0; i < n; i++) y[i] = many ? value[x[i]] : widen(x[i]);
+}
+
+static void widen_e4m3(float *y, const void *x, size_t n) { widen_bytes(y, x, n, f32_from_f8_e4m3); }
+static void widen_e5m2(float *y, const void *x, size_t n) { widen_bytes(y, x, n, f32_from_f8_e5m2); }
+
+static void narrow_f16(void *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) ((uint16_t *)y)[i] = f16_from_f32(float_at(x, i));
+}
+
+static void narrow_bf16(void *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) ((uint16_t *)y)[i] = bf16_from_f32(float_at(x, i));
+}
+
+static void narrow_e4m3(void *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) ((uint8_t *)y)[i] = f8_e4m3_from_f32(float_at(x, i));
+}
+
+static void narrow_e5m2(void *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) ((uint8_t *)y)[i] = f8_e5m2_from_f32(float_at(x, i));
+}
+
+/* Floats at once: a multiple of every block. */
+enum { PASS = 2048 };
+
+static void widen(float *dst, dtype from, const void *src, size_t n)
+{
+	size_t elements = types[from].elements, whole = n / elements;
+	float last[LARGE_BLOCK];
+	types[from].widen(dst, src, whole);
+	if (whole * elements == n) return;
+	types[from].widen(last, (const char *)src + whole * types[from].bytes, 1);
+	memcpy(dst + whole * elements, last, (n - whole * elements) * sizeof *last);
+}
+
+/* A last block that is not full is filled up with zeros. */
+static void narrow(void *dst, dtype to, const float *src, size_t n)
+{
+	size_t elements = types[to].elements, whole = n / elements;
+	float last[LARGE_BLOCK] = { 0 };
+	if (elements == 1 || (uintptr_t)src % sizeof *src == 0) {
+		types[to].narrow(dst, src, whole);
+	} else {
+		for (size_t i = 0; i < whole; i++) {
+			memcpy(last, src + i * elements, elements * sizeof *last);
+			types[to].narrow((char *)dst + i * types[to].bytes, last, 1);
+		}
+	}
+	if (whole * elements == n) return;
+	memset(last, 0, sizeof last);
+	memcpy(last, src + whole * elements, (n - whole * elements) * sizeof *last);
+	types[to].narrow((char *)dst + whole * types[to].bytes, last, 1);
+}
+
+/* From one type that widens to another that is not F32, or from what is no small float to quantised blocks. */
+static void convert_through_floats(void *dst, dtype to, const void *src, dtype from, size_t n)
+{
+	float values[PASS];
+	for (size_t i = 0; i < n; i += PASS) {
+		size_t some = n - i < PASS ? n - i : PASS;
+		convert(values, F32, (const char *)src + dtype_bytes(from, i), from, some);
+		convert((char *)dst + dtype_bytes(to, i), to, values, F32, some);
+	}
+}
+
 void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 {
 	if (to == from) {
-		if (dst != src) memcpy(dst, src, n * dtype_size(to));
-	} else if (to == F32 && from == F16) {
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_f16(bits_at(src, i));
-	} else if (to == F32 && from == BF16) {
-		for (size_t i = 0; i < n; i++) ((float *)dst)[i] = f32_from_bf16(bits_at(src, i));
-	} else if (to == BF16 && from == F32) {
-		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = bf16_from_f32(float_at(src, i));
-	} else if (to == F16 && from == F32) {
-		for (size_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = f16_from_f32(float_at(src, i));
-	} else if ((from == F8_E4M3 || from == F8_E5M2) && (to == F32 || to == F16 || to == BF16) && n >= BYTE_VALUES) {
-		convert_bytes(dst, to, src, from, n);
+		if (dst != src) memcpy(dst, src, dtype_bytes(to, n));
+	} else if (!dtype_is_narrowable(to)) {
+		return;
+	} else if (to == F32 && types[from].widen) {
+		widen(dst, from, src, n);
+	} else if (from == F32 && types[to].narrow) {
+		narrow(dst, to, src, n);
+	} else if (types[from].widen || dtype_block(to) > 1) {
+		convert_through_floats(dst, to, src, from, n);
 	} else if ((to == I32 || to == I64) && (from == I32 || from == I64)) {
 		for (size_t i = 0; i < n; i++) {
 			int64_t v = from == I32 ? int_at(src, i) : long_at(src, i);
@@ -212,4 +306,20 @@ void convert(void *dst, dtype to, const void *src, dtype from, size_t n)
 	} else {
 		for (size_t i = 0; i < n; i++) store(dst, to, i, load(src, from, i));
 	}
+}
+
+void convert_from(void *dst, dtype to, const void *src, dtype from, size_t first, size_t n)
+{
+	size_t elements = dtype_block(from), skipped = first % elements;
+	const char *data = (const char *)src + dtype_bytes(from, first - skipped);
+	float block[LARGE_BLOCK];
+	if (skipped && n) {
+		size_t some = elements - skipped < n ? elements - skipped : n;
+		types[from].widen(block, data, 1);
+		convert(dst, to, block + skipped, F32, some);
+		dst = (char *)dst + dtype_bytes(to, some);
+		data += types[from].bytes;
+		n -= some;
+	}
+	convert(dst, to, data, from, n);
 }

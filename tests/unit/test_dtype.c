@@ -1,6 +1,8 @@
 /* test_dtype.c - the small floats, over every value that they have: widened and narrowed back, and rounded to nearest
- * even halfway between two neighbours and just off it. */
+ * even halfway between two neighbours and just off it; and the quantised types beside the package gguf (golden/gguf).
+ */
 #include "scratch.h"
+#include "io/weights.h"
 #include "tensor/dtype.h"
 #include <math.h>
 
@@ -95,12 +97,95 @@ static void loops_agree(void **state)
 	}
 }
 
+/* ── blocks ── */
+
+enum { ELEMENTS = 48 * 32, ROOM = 65536 };
+
+static const weight *needed(const weights *w, dtype d, const char *what)
+{
+	char name[40];
+	error e = { 0 };
+	snprintf(name, sizeof name, "%s.%s", dtype_name(d), what);
+	const weight *t = weights_need(w, name, &e);
+	assert_non_null(t);
+	return t;
+}
+
+static void widened(const weights *w, dtype d)
+{
+	static float all[ROOM], part[ROOM];
+	static double doubles[ROOM];
+	static uint16_t halves[ROOM];
+	const weight *blocks = needed(w, d, "blocks"), *values = needed(w, d, "values");
+	size_t n = weight_elements(values), block = dtype_block(d);
+	assert_int_equal(dtype_bytes(d, n), blocks->bytes);
+	convert(all, F32, blocks->data, d, n);
+	assert_memory_equal(all, values->data, n * sizeof *all);
+	convert(halves, BF16, blocks->data, d, n);
+	convert(doubles, F64, blocks->data, d, n);
+	for (size_t i = 0; i < n; i++) assert_true(halves[i] == bf16_from_f32(all[i]) && doubles[i] == (double)all[i]);
+	for (size_t first = 0; first < n; first += block / 2 + 5) { /* from anywhere, to anywhere */
+		size_t count = n - first < 3 * block + 1 ? n - first : 3 * block + 1;
+		memset(part, -1, (count + 1) * sizeof *part);
+		uint32_t behind;
+		memcpy(&behind, part + count, sizeof behind);
+		convert_from(part, F32, blocks->data, d, first, count);
+		assert_memory_equal(part, all + first, count * sizeof *part);
+		assert_memory_equal(part + count, &behind, sizeof behind);
+	}
+}
+
+static void narrowed(const weights *w, dtype d)
+{
+	static uint8_t bytes[ROOM];
+	static float values[ELEMENTS];
+	const weight *blocks = needed(w, d, "narrowed"), *x = weights_find(w, "floats");
+	assert_int_equal(weight_elements(x), ELEMENTS);
+	convert(bytes, d, x->data, F32, ELEMENTS);
+	assert_memory_equal(bytes, blocks->data, blocks->bytes);
+	memset(bytes, 0, sizeof bytes);
+	convert(bytes, d, x->data, F32, 40); /* the rest of the second block is zeros */
+	convert(values, F32, bytes, d, 64);
+	for (int i = 40; i < 64; i++) assert_true(fabsf(values[i]) < 0.01f);
+	float over = dtype_overflow(d);
+	for (int i = 0; i < 32; i++) values[i] = i == 9 ? -dtype_largest(d) : 0;
+	convert(bytes, d, values, F32, 32);
+	convert(values, F32, bytes, d, 32);
+	assert_true(isfinite(values[9]));
+	values[9] = -over; /* where the smallest is stored, that counts */
+	convert(bytes, d, values, F32, 32);
+	convert(values, F32, bytes, d, 32);
+	assert_false(isfinite(values[9]));
+	values[9] = NAN;
+	convert(bytes, d, values, F32, 32);
+	convert(values, F32, bytes, d, 32);
+	assert_true(isnan(values[9]));
+}
+
+static void blocks(void **state)
+{
+	(void)state;
+	error e = { 0 };
+	weights *w = weights_open(GOLDEN_DIR "/gguf/quants.safetensors", &e);
+	assert_non_null(w);
+	for (dtype d = Q4_0; d <= Q6_K; d++) {
+		widened(w, d);
+		assert_true(dtype_is_float(d) && !dtype_size(d));
+		if (dtype_is_narrowable(d)) narrowed(w, d);
+	}
+	assert_false(dtype_is_narrowable(Q4_K));
+	assert_true(dtype_bytes(Q8_0, SIZE_MAX) == SIZE_MAX && dtype_bytes(F64, SIZE_MAX / 4) == SIZE_MAX);
+	assert_int_equal(dtype_bytes(Q8_0, 33), 68);
+	weights_close(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_value),
 		cmocka_unit_test(known_bits),
 		cmocka_unit_test(loops_agree),
+		cmocka_unit_test(blocks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

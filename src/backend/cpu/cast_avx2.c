@@ -1,4 +1,5 @@
-/* cast_avx2.c - conversions between f32, bf16 and f16: weights of every training step, and of a file once. */
+/* cast_avx2.c - conversions between f32, bf16 and f16: weights of every training step, and of a file once; and of a
+ * file once, from its other types. */
 #include "backend/cpu/vector.h"
 #include "backend/reference/plain.h"
 #include <immintrin.h>
@@ -8,8 +9,9 @@ static bool is_float(dtype d) { return d == F32 || d == BF16 || d == F16; }
 
 static bool fits(const call *c)
 {
-	return vector_supported() && __builtin_cpu_supports("f16c") && is_float(c->x[0]->dtype) && is_float(c->y->dtype) &&
-	       c->y->dtype != F16;
+	dtype from = c->x[0]->dtype;
+	return vector_supported() && __builtin_cpu_supports("f16c") && dtype_is_float(from) && from != F64 &&
+	       is_float(c->y->dtype) && c->y->dtype != F16;
 }
 
 static const float *floats_of(const call *c, size_t at, size_t n, float *room)
@@ -26,14 +28,14 @@ static bool cast_part(const void *context, size_t first, size_t end, int worker)
 {
 	const call *c = context;
 	(void)worker;
-	size_t size = dtype_size(c->x[0]->dtype), m;
-	bool aligned = (uintptr_t)c->in[0] % size == 0; /* a mapped file promises nothing */
+	dtype from = c->x[0]->dtype;
+	bool quick = is_float(from) && (uintptr_t)c->in[0] % dtype_size(from) == 0; /* a mapped file promises nothing */
+	size_t m;
 	float rooms[2][BLOCK];
 	for (size_t at = first; at < end; at += m) {
 		m = end - at < BLOCK ? end - at : BLOCK;
-		if (!aligned) {
-			convert_any((char *)c->out + at * dtype_size(c->y->dtype), c->y->dtype, (const char *)c->in[0] + at * size,
-			    c->x[0]->dtype, m);
+		if (!quick) {
+			convert_from((char *)c->out + at * dtype_size(c->y->dtype), c->y->dtype, c->in[0], from, at, m);
 			continue;
 		}
 		const float *x = floats_of(c, at, m, rooms[0]);

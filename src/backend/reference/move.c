@@ -126,8 +126,7 @@ bool plain_embedding(const call *c)
 	size_t n = count_of(c->x[1]), width = last_axis(c->y);
 	for (size_t i = 0; i < n; i++) {
 		if (ids[i] < 0 || ids[i] >= c->x[0]->shape.d[0]) return false;
-		const char *row = (const char *)c->in[0] + (size_t)ids[i] * width * dtype_size(from);
-		convert_any((char *)c->out + i * width * dtype_size(to), to, row, from, width);
+		convert_from((char *)c->out + i * width * dtype_size(to), to, c->in[0], from, (size_t)ids[i] * width, width);
 	}
 	return true;
 }

@@ -42,6 +42,5 @@ plain plain_sum_squares, plain_clip, plain_accumulate, plain_sgd, plain_adamw, p
 plain_scratch squares_scratch;
 /* cast.c */
 plain plain_cast;
-void convert_any(void *dst, dtype to, const void *src, dtype from, size_t n); /* src need not be aligned */
 
 #endif

@@ -79,7 +79,7 @@ static bool run(const call *c, error *e)
 	char *scratch = c->scratch;
 	for (int i = 0; i < MAX_INPUTS; i++) {
 		if (!in_scratch(c, c->x[i])) continue;
-		convert_any(scratch, REAL, c->in[i], c->x[i]->dtype, count_of(c->x[i]));
+		convert(scratch, REAL, c->in[i], c->x[i]->dtype, count_of(c->x[i]));
 		inner.in[i] = scratch;
 		scratch += room(count_of(c->x[i]));
 	}

@@ -27,7 +27,7 @@ static void hash_weight(sha256 *h, const learner_weight *w)
 {
 	sha256_add(h, w->name, strlen(w->name) + 1);
 	sha256_add(h, w->shape.d, (size_t)w->shape.n * sizeof *w->shape.d);
-	sha256_add(h, w->bytes, shape_count(w->shape) * dtype_size(w->dtype));
+	sha256_add(h, w->bytes, dtype_bytes(w->dtype, shape_count(w->shape)));
 }
 
 static bool hash_part(const learner *m, const char *prefix, bool encoder_only, sha256 *h)

@@ -30,8 +30,7 @@ static bool first_vector(const diffusion *d, int k, float *vector, int width, er
 	const learner_weight *w = learner_find(m, name);
 	if (!w || w->shape.n != 2 || w->shape.d[1] != width || id >= w->shape.d[0])
 		return fail(e, BAD_FILE, "the %s has no table of tokens '%s'", role_name((role)(TEXT_ENCODER + k)), name);
-	size_t at = (size_t)id * (size_t)width * dtype_size(w->dtype);
-	convert(vector, F32, (const char *)w->bytes + at, w->dtype, (size_t)width);
+	convert_from(vector, F32, w->bytes, w->dtype, (size_t)id * (size_t)width, (size_t)width);
 	return true;
 }
 

@@ -72,7 +72,7 @@ bool optimizer_from_name(const char *name, optimizer_kind *kind)
 	return false;
 }
 
-static size_t piece_bytes(const optimizer_piece *p) { return shape_count(p->shape) * dtype_size(p->dtype); }
+static size_t piece_bytes(const optimizer_piece *p) { return dtype_bytes(p->dtype, shape_count(p->shape)); }
 
 size_t optimizer_bytes(const optimizer_options *o, int count, const shape *shapes)
 {

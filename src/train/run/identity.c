@@ -15,7 +15,7 @@ enum { LONGEST_VALUE = 1024 };
 static void hash_frozen(sha256 *h, const learner_weight *w)
 {
 	enum { SAMPLE = 64 };
-	size_t bytes = shape_count(w->shape) * dtype_size(w->dtype), n = bytes < SAMPLE ? bytes : SAMPLE;
+	size_t bytes = dtype_bytes(w->dtype, shape_count(w->shape)), n = bytes < SAMPLE ? bytes : SAMPLE;
 	sha256_add(h, w->name, strlen(w->name) + 1);
 	sha256_add(h, w->shape.d, (size_t)w->shape.n * sizeof *w->shape.d);
 	sha256_add(h, w->bytes, n);

@@ -77,7 +77,8 @@ static bool from_pieces(adding *a, learner_weight *w, error *e)
 		if (!dtype_is_float(found[i]->dtype))
 			return fail(e, BAD_FILE, "the weight '%s' is %s, no float", found[i]->name, dtype_name(found[i]->dtype));
 		w->pieces[i] = (learner_piece){ found[i]->data, found[i]->dtype, keys[i].rows, keys[i].swapped };
-		w->dtype = i && w->dtype != found[i]->dtype ? F32 : found[i]->dtype;
+		bool same = !i || w->dtype == found[i]->dtype;
+		w->dtype = same && dtype_size(found[i]->dtype) ? found[i]->dtype : F32;
 	}
 	w->piece_count = count;
 	w->unfilled = count > 0;
@@ -91,7 +92,7 @@ static bool make_room(learner_weight *w, error *e)
 	if (w->trained)
 		w->value = malloc(n * sizeof *w->value);
 	else
-		w->bytes = malloc(n * dtype_size(w->dtype));
+		w->bytes = malloc(dtype_bytes(w->dtype, n));
 	return w->value || w->bytes || fail(e, NO_MEMORY, "no memory for '%s'", w->name);
 }
 
@@ -174,7 +175,7 @@ static void join_pieces(learner_weight *w)
 		const learner_piece *p = &w->pieces[i];
 		size_t all = (size_t)p->rows * row, half = p->swapped ? (size_t)(p->rows / 2) * row : 0;
 		const char *from = p->bytes;
-		convert(to, d, from + half * dtype_size(p->dtype), p->dtype, all - half);
+		convert_from(to, d, from, p->dtype, half, all - half);
 		convert(to + (all - half) * dtype_size(d), d, from, p->dtype, half);
 		to += all * dtype_size(d);
 	}
@@ -313,7 +314,7 @@ size_t learner_joined_bytes(const learner *m)
 	size_t bytes = 0;
 	for (int i = 0; i < m->count; i++) {
 		const learner_weight *w = &m->weights[i];
-		if (w->piece_count && !w->trained) bytes += shape_count(w->shape) * dtype_size(w->dtype);
+		if (w->piece_count && !w->trained) bytes += dtype_bytes(w->dtype, shape_count(w->shape));
 	}
 	return bytes;
 }

@@ -102,7 +102,7 @@ static bool array_of(const learner_weight *w, const optimizer *o, int i, int k, 
 /* Writes an array, which another process may have to send first; the others take their part in that. */
 static bool put_array(weights_writer *w, const array *a, const device *d, int holder, team *together, error *e)
 {
-	size_t bytes = shape_count(a->shape) * dtype_size(a->dtype);
+	size_t bytes = dtype_bytes(a->dtype, shape_count(a->shape));
 	bool first = team_rank(together) == 0;
 	if (!first && holder != team_rank(together)) return true;
 	if (first && !holder && !d) return weights_writer_append(w, a->data, bytes, e);
@@ -145,7 +145,7 @@ static bool restore(const weights *w, const array *a, const device *d, error *e)
 {
 	const weight *t = weights_need(w, a->name, e);
 	if (!t) return false;
-	size_t bytes = shape_count(a->shape) * dtype_size(a->dtype);
+	size_t bytes = dtype_bytes(a->dtype, shape_count(a->shape));
 	if (t->dtype != a->dtype || t->bytes != bytes)
 		return fail(e, BAD_FILE, "%s: '%s' is %s of %zu bytes, this run has %s of %zu: other options than then?",
 		    weights_path(w), a->name, t->type_name, t->bytes, dtype_name(a->dtype), bytes);

@@ -441,7 +441,7 @@ size_t stepper_state_bytes(const stepper *s)
 		bytes += shape_count(w->shape) * sizeof(float) * (1 + (w->average != NULL) + (s->sums != NULL));
 		optimizer_piece p;
 		for (int k = 0; optimizer_state(s->optimizer, i, k, &p); k++)
-			if (p.data) bytes += shape_count(p.shape) * dtype_size(p.dtype);
+			if (p.data) bytes += dtype_bytes(p.dtype, shape_count(p.shape));
 	}
 	return bytes;
 }
