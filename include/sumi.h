@@ -256,7 +256,7 @@ static inline sumi_control sumi_control_defaults(void)
 	return c;
 }
 
-/* An IP-Adapter: a picture as a prompt, besides the words. */
+/* An IP-Adapter: a picture as a prompt, or several, besides the words. */
 typedef struct sumi_ip_adapter {
 	size_t size;
 	const char *path;        /* of its file */
@@ -264,6 +264,14 @@ typedef struct sumi_ip_adapter {
 	const sumi_image *image; /* its shorter side is resized to the tower's, and the middle of the longer one is taken */
 	double strength;         /* 1; 0 … 10 */
 	double from, to;         /* 0, 1: it counts in the steps that lie between these shares of all */
+	/* Several pictures, at most 16, read in place of `image`: the tokens of all are attended to together. */
+	const sumi_image *const *images;
+	int image_count;
+	const sumi_image *mask; /* it counts where this, resized to the picture, is white; NULL: everywhere */
+	/* How strongly each block of the U-Net has it: "down_2=0:1,up_0=0:1:0,mid=0.5", with one number for a block or one
+	 * for each of its transformers, and 0 for those that are not named; of SDXL also "style", "layout" or both
+	 * (InstantStyle). NULL: all as `strength` says, by which these are multiplied. */
+	const char *blocks;
 } sumi_ip_adapter;
 
 SUMI_API void sumi_ip_adapter_init(sumi_ip_adapter *adapter, size_t size);

@@ -183,14 +183,26 @@ static bool read_adapter(control_file *c, const family *f, error *e)
 	return c->is_adapter ? check(c, e) : fail(e, why.status, "%s: for %s, %s", c->path, f->name, why.text);
 }
 
+/* Files that people take for control networks, by a tensor of theirs. */
+static bool refuse_others(const control_file *c, error *e)
+{
+	static const struct {
+		const char *tensor, *what;
+	} others[] = {
+		{ "lora_controlnet", "a control network as differences from the model (Control-LoRA), which are not read" },
+		{ "style_embedding", "a T2I-Adapter for styles, which gives words and no maps: not read" },
+		{ "task_embedding", "a fuser of CoAdapters: not read" },
+		{ "ip_adapter.1.to_k_ip.weight", "an IP-Adapter, not a control network" },
+	};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (weights_find(c->file, others[i].tensor)) return fail(e, BAD_FILE, "%s: %s", c->path, others[i].what);
+	return true;
+}
+
 static bool read_network(control_file *c, const char *path, const family *f, error *e)
 {
 	c->family = *f;
-	if (weights_find(c->file, "lora_controlnet"))
-		return fail(e, BAD_FILE,
-		    "%s: a control network given as differences from the model (Control-LoRA), which are "
-		    "not read",
-		    path);
+	if (!refuse_others(c, e)) return false;
 	if (!component_locate(&c->where, &c->family, CONTROL, c->file))
 		return fail(e, BAD_FILE, "%s: not a control network for %s", path, f->name);
 	if (!check_fit(c, f, e)) return false;

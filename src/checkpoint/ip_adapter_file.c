@@ -92,8 +92,8 @@ static void build_dry(nn *n, const ip_adapter_file *a)
 	graph *g = n->g;
 	int side = clip_vision_side(&a->vision);
 	ip_adapter_tokens(n, &a->config, &a->vision, input(g, "image", REAL, shape4(1, side, side, 3)), false);
-	const image_prompt prompt = { input(g, "tokens", REAL, shape3(1, 1, a->config.context)),
-		input(g, "strength", REAL, shape3(1, 1, 1)) };
+	const image_prompt prompt = { .tokens = input(g, "tokens", REAL, shape3(1, 1, a->config.context)),
+		.strengths = input(g, "strengths", REAL, shape1(IP_BLOCKS)) };
 	n->images = &prompt;
 	n->image_count = 1;
 	denoiser_build_dry(n, &a->family.denoiser);
@@ -165,6 +165,10 @@ static bool open_files(ip_adapter_file *a, const char *path, const char *vision,
 	if (!a->path || !a->vision_path) return fail(e, NO_MEMORY, "out of memory");
 	if (f->denoiser.kind != UNET || !f->denoiser.unet.spatial_transformer || !f->denoiser.unet.context)
 		return fail(e, BAD_USAGE, "%s: IP-Adapters are for U-Nets that read text, and %s has none", path, f->name);
+	int blocks = unet_attending_blocks(&f->denoiser.unet);
+	if (blocks > IP_BLOCKS)
+		return fail(e, BAD_USAGE, "%s: IP-Adapters are for U-Nets of at most %d blocks with transformers; %s has %d",
+		    path, IP_BLOCKS, f->name, blocks);
 	a->family = *f;
 	if (!(a->file = weights_open(path, e))) return false;
 	if (!ip_adapter_recognise(weights_lookup, a->file, &a->config, &why))

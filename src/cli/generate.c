@@ -2,7 +2,6 @@
 #include "cli/again.h"
 #include "cli/commands.h"
 #include "cli/controls.h"
-#include "cli/ip_adapters.h"
 #include "cli/generate.h"
 #include "cli/heat_maps.h"
 #include "cli/numbering.h"
@@ -153,8 +152,7 @@ static int read_inputs(inputs *in, const generate_settings *s, sumi_options *o, 
 	int code = controls_read(&in->controls, &s->control_nets, &s->control_images, &s->control_modes, in->init, e);
 	o->controls = in->controls.list;
 	o->control_count = in->controls.count;
-	if (!code && !e->status)
-		code = ip_adapters_read(&in->ip_adapters, &s->ip_adapters, &s->ip_images, &s->clip_visions, e);
+	if (!code && !e->status) code = ip_adapters_read(&in->ip_adapters, &s->ip, e);
 	o->ip_adapters = in->ip_adapters.list;
 	o->ip_adapter_count = in->ip_adapters.count;
 	if (!code && s->prompts) code = prompt_list_read(&in->lines, s->prompts);

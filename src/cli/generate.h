@@ -2,6 +2,7 @@
  * sweep (generate_sweep.c), a list of prompts (generate_list.c). */
 #ifndef SUMI_CLI_GENERATE_H
 #define SUMI_CLI_GENERATE_H
+#include "cli/ip_adapters.h"
 #include "cli/model_options.h"
 #include "cli/prompt_list.h"
 #include "cli/sweep.h"
@@ -15,7 +16,7 @@ typedef struct generate_settings {
 	model_settings components;
 	machine_settings machine;
 	text_list control_nets, control_images, control_modes;
-	text_list ip_adapters, ip_images, clip_visions;
+	ip_adapter_texts ip;
 	long long width, height, steps, seed, count, clip_skip;
 	long long variation_seed, frames;
 	double blend, variation;

@@ -140,10 +140,15 @@ static const option table[] = {
 	    "balanced; prompt or control: which is more important; guess: for no prompt (balanced)" },
 
 	{ .name = "A picture as a prompt (IP-Adapter)", .kind = HEADING },
-	{ .name = "ip-adapter", .kind = TEXTS, AT(ip_adapters), .argument = "FILE[:S[:FROM:TO]]",
+	{ .name = "ip-adapter", .kind = TEXTS, AT(ip.files), .argument = "FILE[:S[:FROM:TO]]",
 	    .help = "an IP-Adapter, with strength S, in this share of the steps; may be repeated (1, 0 to 1)" },
-	{ .name = "ip-image", .kind = TEXTS, AT(ip_images), .argument = "FILE", .help = "the picture that it reads" },
-	{ .name = "clip-vision", .kind = TEXTS, AT(clip_visions), .argument = "FILE",
+	{ .name = "ip-image", .kind = TEXTS, AT(ip.images), .argument = "FILE[,FILE…]",
+	    .help = "the picture that it reads, or several, which are read as one prompt" },
+	{ .name = "ip-mask", .kind = TEXTS, AT(ip.masks), .argument = "FILE",
+	    .help = "it counts where this is white; one for each adapter, \"\": none (everywhere)" },
+	{ .name = "ip-blocks", .kind = TEXTS, AT(ip.blocks), .argument = "NAME=X[:X…],…",
+	    .help = "… in these blocks of the U-Net, times X: mid=0.5,up_1=1; of SDXL also style, layout (all)" },
+	{ .name = "clip-vision", .kind = TEXTS, AT(ip.towers), .argument = "FILE",
 	    .help = "the CLIP vision tower that it was made for: a file, or an image_encoder folder" },
 
 	{ .name = "A second pass", .kind = HEADING },

@@ -1,5 +1,6 @@
 /* ip_adapter.c - pictures to tokens, and the numbers of a U-Net's transformers. */
 #include "models/ip_adapter.h"
+#include "models/unet_changes.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -202,4 +203,89 @@ int ip_adapter_layer(const unet_config *u, const char *name)
 		return down + count_up(u, block) + i;
 	if (sscanf(name, "middle_block.1.transformer_blocks.%d.", &i) == 1) return down + count_up(u, UNET_SKIPS) + i;
 	return -1;
+}
+
+/* ── blocks ── */
+
+/* A block of the U-Net by diffusers' name: how many transformers it has, and the number of the first. */
+typedef struct named_block {
+	int count, first;
+} named_block;
+
+static named_block block_named(const unet_config *u, const char *name, size_t length)
+{
+	char text[16];
+	int i = 0, n = 0;
+	snprintf(text, sizeof text, "%.*s", length < sizeof text ? (int)length : 0, name);
+	if (!strcmp(text, "mid") && u->middle == MIDDLE_WHOLE && u->middle_depth > 0)
+		return (named_block){ 1, unet_attending_block(u, PERTURBED_MIDDLE, 0) };
+	bool down = sscanf(text, "down_%d%n", &i, &n) == 1, up = !down && sscanf(text, "up_%d%n", &i, &n) == 1;
+	int level = up ? u->levels - 1 - i : i;
+	if ((!down && !up) || text[n] || i < 0 || i >= u->levels || !u->attends[level]) return (named_block){ 0 };
+	int place = up ? PERTURBED_UP + level : level;
+	return (named_block){ u->blocks[level] + up, unet_attending_block(u, place, 0) };
+}
+
+static void list_blocks(const unet_config *u, char *text, size_t size)
+{
+	static const char *const kinds[] = { "down", "mid", "up" };
+	size_t used = 0;
+	*text = 0;
+	for (int k = 0; k < 3; k++)
+		for (int i = 0; i < (k == 1 ? 1 : u->levels) && used < size; i++) {
+			char name[16];
+			snprintf(name, sizeof name, k == 1 ? "mid" : "%s_%d", kinds[k], i);
+			int count = block_named(u, name, strlen(name)).count;
+			if (count)
+				used += (size_t)snprintf(
+				    text + used, size - used, count > 1 ? "%s%s (%d)" : "%s%s", used ? ", " : "", name, count);
+		}
+}
+
+static bool refuse_blocks(const unet_config *u, const char *text, error *e)
+{
+	char list[400];
+	list_blocks(u, list, sizeof list);
+	return fail(e, BAD_USAGE,
+	    "blocks '%.80s': NAME=X,NAME=X:X:…, each X 0 to 10, one for a block or one for each of its transformers, of %s",
+	    text, list);
+}
+
+/* "NAME=X:X"; what follows it, or NULL. */
+static const char *read_block(const unet_config *u, const char *at, float *weights)
+{
+	const char *equals = strchr(at, '=');
+	named_block b = equals ? block_named(u, at, (size_t)(equals - at)) : (named_block){ 0 };
+	int given = 0;
+	for (at = equals; b.count && at && (*at == ':' || !given); given++) {
+		int n = 0;
+		float x = 0;
+		if (given == b.count || sscanf(++at, "%f%n", &x, &n) != 1 || !(x >= 0 && x <= 10)) return NULL;
+		weights[b.first + given] = x;
+		at += n;
+	}
+	for (int i = 1; given == 1 && i < b.count; i++) weights[b.first + i] = weights[b.first];
+	return given && (given == 1 || given == b.count) && (!*at || *at == ',') ? at : NULL;
+}
+
+bool ip_adapter_blocks_from_text(const char *text, const unet_config *u, float weights[IP_BLOCKS], error *e)
+{
+	static const struct {
+		const char *name, *is;
+	} known[] = { { "style", "up_0=0:1:0" }, { "layout", "down_2=0:1" } };
+	memset(weights, 0, IP_BLOCKS * sizeof *weights);
+	for (const char *at = text; at;) {
+		const char *next = NULL;
+		for (int i = 0; i < 2 && !next; i++) {
+			size_t n = strlen(known[i].name);
+			if (strncmp(at, known[i].name, n) || (at[n] && at[n] != ',')) continue;
+			if (u->levels != 3 || !read_block(u, known[i].is, weights))
+				return fail(e, BAD_USAGE, "blocks '%s' are known of SDXL: write them as down_2=0:1", known[i].name);
+			next = at + n;
+		}
+		if (!next) next = read_block(u, at, weights);
+		if (!next) return refuse_blocks(u, text, e);
+		at = *next ? next + 1 : NULL;
+	}
+	return true;
 }

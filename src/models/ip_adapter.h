@@ -33,6 +33,13 @@ tensor ip_adapter_tokens(nn *n, const ip_adapter_config *c, const clip_vision_co
 /* Transformers of a U-Net are numbered as diffusers' list of attention layers has them: those on the way down, on the
  * way up, the middle block's; an adapter's weights of number i are "ip_adapter.<2i + 1>.to_k_ip.weight" and v. */
 int ip_adapter_layers(const unet_config *u);
+/* How strongly each of unet_attending_blocks() has it, to weights[]: "down_2=0:1,up_0=0:1:0,mid=0.5", blocks as
+ * diffusers names them, with a number for each transformer of a block or one for all; 0 for those that are not named.
+ * Of SDXL, "style" and "layout" are the blocks that InstantStyle (arXiv 2404.02733) names so. BAD_USAGE, with the
+ * blocks that there are. */
+enum { IP_BLOCKS = 64 };
+bool ip_adapter_blocks_from_text(const char *text, const unet_config *u, float weights[IP_BLOCKS], error *e);
+
 /* The number of the transformer that has a parameter of this name within the U-Net; −1: none. */
 int ip_adapter_layer(const unet_config *u, const char *name);
 

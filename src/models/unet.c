@@ -70,12 +70,13 @@ static tensor upsample(nn *n, const unet_config *c, const char *name, tensor x, 
 	return x;
 }
 
-/* place: a bit of unet_changes.perturbed */
-static tensor attend(nn *n, const unet_config *c, const unet_half *h, int place, const char *name, tensor x, int depth)
+/* Block j of a place, a bit of unet_changes.perturbed. */
+static tensor attend(nn *n, const unet_config *c, const unet_half *h, int place, int j, tensor x, int depth)
 {
-	if (!c->spatial_transformer) return attention_block(n, c, name, x);
+	if (!c->spatial_transformer) return attention_block(n, c, "1", x);
 	n->keep_attention = h->changes && h->changes->perturbed >> place & 1 ? h->keep : 0;
-	x = spatial_transformer(n, c, name, x, h->context, depth);
+	n->image_block = unet_attending_block(c, place, j);
+	x = spatial_transformer(n, c, "1", x, h->context, depth);
 	n->keep_attention = 0;
 	return x;
 }
@@ -134,7 +135,7 @@ static void go_down(nn *n, const unet_config *c, tensor x, tensor added, unet_ha
 		for (int i = 0; i < c->blocks[level] && h->count <= last; i++) {
 			push(g, "input_blocks.%d", h->count);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, h, level, "1", x, unet_depth_down(c, level, i));
+			if (c->attends[level]) x = attend(n, c, h, level, i, x, unet_depth_down(c, level, i));
 			x = take_skip(n, h, x);
 			pop(g);
 		}
@@ -154,7 +155,7 @@ static tensor middle(nn *n, const unet_config *c, tensor x, const unet_half *h)
 	push(g, "middle_block");
 	x = residual(n, c, "0", x, h->embedding, width);
 	if (c->middle == MIDDLE_WHOLE) {
-		if (c->middle_depth >= 0) x = attend(n, c, h, PERTURBED_MIDDLE, "1", x, c->middle_depth);
+		if (c->middle_depth >= 0) x = attend(n, c, h, PERTURBED_MIDDLE, 0, x, c->middle_depth);
 		x = residual(n, c, "2", x, h->embedding, width);
 	}
 	x = with_features(g, h, x);
@@ -174,6 +175,21 @@ int unet_depth_up(const unet_config *c, int level, int j)
 	int own = j <= UNET_BLOCKS ? c->depth_up[level][j] : 0;
 	return own ? own : c->depth[level];
 }
+
+int unet_attending_block(const unet_config *c, int place, int j)
+{
+	int count = 0, up = place > PERTURBED_MIDDLE ? -1 : place - PERTURBED_UP;
+	for (int level = 0; level < c->levels; level++) {
+		if (place == level) return count + j;
+		if (c->attends[level]) count += c->blocks[level];
+	}
+	if (place == PERTURBED_MIDDLE) return count;
+	for (int level = c->levels - 1; level > up; level--)
+		if (c->attends[level]) count += c->blocks[level] + 1;
+	return count + 1 + j;
+}
+
+int unet_attending_blocks(const unet_config *c) { return unet_attending_block(c, PERTURBED_MIDDLE + 1, 0); }
 
 int unet_skips(const unet_config *c)
 {
@@ -236,7 +252,7 @@ static tensor go_up(nn *n, const unet_config *c, tensor x, const unet_half *h)
 			if (which >= 0) free_u_apply(g, changes, which, &x, &skip);
 			x = concat(g, x, skip, -1);
 			x = residual(n, c, "0", x, h->embedding, c->multiplier[level] * c->channels);
-			if (c->attends[level]) x = attend(n, c, h, PERTURBED_UP + level, "1", x, unet_depth_up(c, level, i));
+			if (c->attends[level]) x = attend(n, c, h, PERTURBED_UP + level, i, x, unet_depth_up(c, level, i));
 			if (level && i == c->blocks[level]) x = upsample(n, c, c->attends[level] ? "2" : "1", x, h->embedding);
 			nn_block(n, x);
 			pop(g);

@@ -48,6 +48,11 @@ typedef struct unet_config { /* the arguments of UNetModel, by their names there
 int unet_depth_down(const unet_config *c, int level, int j);
 int unet_depth_up(const unet_config *c, int level, int j);
 
+/* Blocks with a transformer are numbered from the way down by the middle, which has a number in any case, to the way
+ * up; place: as a bit of unet_changes.perturbed. */
+int unet_attending_block(const unet_config *c, int place, int j);
+int unet_attending_blocks(const unet_config *c);
+
 /* → [N,H,W,out] full precision. Any H and W: where halving leaves an odd size, the map that comes up is fitted to its
  * skip. */
 tensor unet(nn *n, const unet_config *c, denoiser_inputs in);

@@ -200,6 +200,17 @@ tensor nn_feed_forward_geglu(nn *n, const char *name, tensor x, int inner)
 	return h;
 }
 
+/* How much of what an image gives each place takes: [N,1,1] or [N,places,1]. */
+static tensor image_strength(nn *n, const image_prompt *p, int places)
+{
+	graph *g = n->g;
+	int items = dim(g, p->tokens, 0), i = 0;
+	tensor strength = view(g, p->strengths, (size_t)n->image_block * (size_t)items, shape3(items, 1, 1));
+	if (!p->mask_count) return strength;
+	while (i < p->mask_count - 1 && dim(g, p->masks[i], 1) != places) i++;
+	return mul(g, p->masks[i], strength);
+}
+
 /* Adds what the same queries find in images. */
 static tensor attend_to_images(nn *n, tensor y, tensor q, int heads, int head_width)
 {
@@ -207,12 +218,13 @@ static tensor attend_to_images(nn *n, tensor y, tensor q, int heads, int head_wi
 	char name[32];
 	for (int i = 0; i < n->image_count; i++) {
 		const image_prompt *p = &n->images[i];
-		snprintf(name, sizeof name, "to_k_ip.%d", i);
+		if (p->absent >> n->image_block & 1) continue;
+		snprintf(name, sizeof name, "to_k_ip.%d", p->weights);
 		tensor k = nn_linear(n, name, p->tokens, heads * head_width, false);
-		snprintf(name, sizeof name, "to_v_ip.%d", i);
+		snprintf(name, sizeof name, "to_v_ip.%d", p->weights);
 		tensor v = nn_linear(n, name, p->tokens, heads * head_width, false);
 		tensor found = attention(g, q, k, v, heads, 1 / sqrtf((float)head_width), false);
-		y = add(g, y, mul(g, found, cast(g, p->strength, dtype_of(g, found))));
+		y = add(g, y, mul(g, found, cast(g, image_strength(n, p, dim(g, q, 1)), dtype_of(g, found))));
 	}
 	return y;
 }

@@ -43,11 +43,18 @@ typedef struct shared_norms {
 	shared_norm of[MOST_SHARED_NORMS];
 } shared_norms;
 
-/* Tokens of an image to which attention to a context attends too (models/ip_adapter.h), with keys and values of its
- * own, the weights "to_k_ip.<number>" and "to_v_ip.<number>". */
+/* Tokens of images to which attention to a context attends too (models/ip_adapter.h), with keys and values of its own,
+ * the weights "to_k_ip.<weights>" and "to_v_ip.<weights>". */
+enum { IMAGE_MASKS = 8 };
 typedef struct image_prompt {
-	tensor tokens;   /* [N,T,width] */
-	tensor strength; /* [N,1,1]: how much of what it gives is added */
+	tensor tokens;    /* [N,T,width] */
+	tensor strengths; /* flat, [N] for each of the network's blocks: how much of what it gives is added there */
+	uint64_t absent;  /* bit i: block i does not attend to it at all */
+	int weights;      /* those of the same number are the same */
+	/* How strong it is at each place, [N,places,1] for every number of places that attends. None: it is so everywhere.
+	 */
+	tensor masks[IMAGE_MASKS];
+	int mask_count;
 } image_prompt;
 
 typedef struct nn { /* what a build carries along; zero but for g is a plain model */
@@ -65,8 +72,8 @@ typedef struct nn { /* what a build carries along; zero but for g is a plain mod
 	/* [1,1,1]: this share of what self-attention gives, and the rest of its values as they are. 0: all of it. */
 	tensor keep_attention;
 	const image_prompt *images;
-	int image_count;
-	word_maps *maps; /* attention to a context enters itself here; NULL: it is not asked for */
+	int image_count, image_block; /* of them; the number of the block that attends to them next, 0 … 63 */
+	word_maps *maps;              /* attention to a context enters itself here; NULL: it is not asked for */
 	/* Says in how many pieces the file has the parameter of this whole name, and what each is, one behind the other; 0:
 	 * it is whole. Piece i is read as the parameter "<name>#i". May be NULL. */
 	int (*pieces)(const void *file, const char *name, shape s, row_piece pieces[NN_PIECES]);

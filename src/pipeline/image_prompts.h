@@ -6,10 +6,10 @@
 
 /* Checks the caller's and opens their files. */
 bool image_prompts_prepare(job *j, session *s, error *e);
-/* Whether two jobs have the same files, in the same order. */
+/* Whether two jobs have the same files, in the same order, for as many images, in the same blocks. */
 bool image_prompts_alike(const job *a, const job *b);
 
-/* For the denoiser's build: tokens and strengths of all as two inputs of the stage; `out`, of room for
+/* For the denoiser's build: tokens, strengths and masks of all as inputs of the stage; `out`, of room for
  * MOST_IP_ADAPTERS, must live until the network is built. Nothing where the job has none, as in the rest. */
 void image_prompts_inputs(nn *n, const job *j, int items, stage *s, image_prompt *out);
 void image_prompts_key(const job *j, network_key *key); /* what the denoiser's key has of them */
@@ -21,7 +21,7 @@ uint64_t image_prompts_bytes(const job *j, int pictures); /* what is held beside
 typedef struct image_prompts {
 	job *const *jobs;                /* that are alike */
 	int count;                       /* of pictures */
-	float *tokens[MOST_IP_ADAPTERS]; /* [picture][the image, and a blank one where there are unconditional
+	float *tokens[MOST_IP_ADAPTERS]; /* [picture][its images, and a blank one where there are unconditional
 	                                    branches][tokens][width]; owned */
 	float *strengths;                /* as the denoiser's input has them; owned */
 	const stage *written;            /* the network whose inputs hold them; NULL: none yet */

@@ -26,9 +26,14 @@ typedef struct job_control {
 	control_mode mode;
 } job_control;
 
+enum { MOST_IP_IMAGES = 16 }; /* of an adapter */
 typedef struct job_image_prompt {
 	sumi_ip_adapter options; /* the caller's, checked; texts and pixels are borrowed */
-	sumi_image image;
+	sumi_image images[MOST_IP_IMAGES], mask;
+	int image_count;
+	bool masked;
+	float weights[IP_BLOCKS];    /* of the U-Net's blocks */
+	uint64_t absent;             /* bit i: that of block i is 0 */
 	const ip_adapter_file *file; /* the session's */
 } job_image_prompt;
 

@@ -304,7 +304,9 @@ const ip_adapter_file *session_ip_adapter(session *s, const char *path, const ch
 static bool same_key(const network_key *a, const network_key *b)
 {
 	return a->kind == b->kind && a->adapters == b->adapters && a->control == b->control &&
-	       !memcmp(a->ip_adapters, b->ip_adapters, sizeof a->ip_adapters) && !memcmp(a->size, b->size, sizeof a->size);
+	       !memcmp(a->ip_adapters, b->ip_adapters, sizeof a->ip_adapters) &&
+	       !memcmp(a->image_prompts, b->image_prompts, sizeof a->image_prompts) &&
+	       !memcmp(a->size, b->size, sizeof a->size);
 }
 
 static network *network_of(const session *s, const network_key *key)

@@ -58,6 +58,10 @@ typedef struct network_key {
 	const adapter_set *adapters;                          /* NULL: none, not even the model's */
 	const control_file *control;                          /* of a control network: the file that it is in; else NULL */
 	const ip_adapter_file *ip_adapters[MOST_IP_ADAPTERS]; /* of a denoiser or an image network; NULL behind the last */
+	struct image_prompt_form {                            /* … of a denoiser: what its build depends on besides */
+		uint64_t absent;
+		int images, masked;
+	} image_prompts[MOST_IP_ADAPTERS];
 } network_key;
 
 /* The network, built and compiled unless it is there already. Valid until the next of these calls: fetch it by its key

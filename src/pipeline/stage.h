@@ -12,7 +12,7 @@ typedef struct adaptation {
 	int count;
 } adaptation;
 
-enum { STAGE_INPUTS = 12 };
+enum { STAGE_INPUTS = 13 };
 
 typedef struct stage {
 	const char *name;                                     /* "encode", "denoise", …; static */

@@ -37,8 +37,16 @@ expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --control-
 expect 3 'nowhere.png' generate -m "$model" -p x --control-net "$net" --init-img nowhere.png -o x.png
 expect 3 'not a control network for' generate -m "$model" -p x --control-net "$model" --control-image plain.png -o x.png
 # IP-Adapters: what is missing, and what is none.
-expect 2 'a picture for each, or one for all' generate -m "$model" -p x --ip-adapter "$net" -o x.png
-expect 2 'a picture for each, or one for all' generate -m "$model" -p x --ip-image plain.png -o x.png
+expect 2 'ip-image 0 times: a picture for each, or one for all' generate -m "$model" -p x --ip-adapter "$net" -o x.png
+expect 2 'ip-image without an --ip-adapter' generate -m "$model" -p x --ip-image plain.png -o x.png
+expect 2 'ip-mask without an --ip-adapter' generate -m "$model" -p x --ip-mask plain.png -o x.png
+expect 2 'ip-mask 3 times: a mask for each' generate -m "$model" -p x --ip-adapter "$net" --ip-adapter "$net" --ip-image plain.png \
+	--clip-vision v --ip-mask '' --ip-mask '' --ip-mask '' -o x.png
+expect 2 'at most 16 pictures' generate -m "$model" -p x --ip-adapter "$net" --clip-vision v -o x.png \
+	--ip-image plain.png,plain.png,plain.png,plain.png,plain.png,plain.png,plain.png,plain.png,plain.png,plain.png,plain.png \
+	--ip-image plain.png,plain.png,plain.png,plain.png,plain.png,plain.png
+expect 3 'nowhere.png' generate -m "$model" -p x --ip-adapter "$net" --ip-image plain.png,nowhere.png --clip-vision v -o x.png
+expect 3 'nowhere.png' generate -m "$model" -p x --ip-adapter "$net" --ip-image plain.png --ip-mask nowhere.png --clip-vision v -o x.png
 expect 2 'vision tower' generate -m "$model" -p x --ip-adapter "$net" --ip-image plain.png -o x.png
 expect 2 'ip-adapter .*: FILE, FILE:STRENGTH' generate -m "$model" -p x --ip-adapter "$net:1:0.5" --ip-image plain.png --clip-vision v -o x.png
 expect 3 'nowhere.png' generate -m "$model" -p x --ip-adapter "$net" --ip-image nowhere.png --clip-vision v -o x.png

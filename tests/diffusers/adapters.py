@@ -7,6 +7,7 @@ import os, sys, tempfile
 
 import pipelines
 from pipelines import CLIP, EULER, NEGATIVE, SDXL, UNET, VAE, compare, diffusers, draw, folder_of, numpy, torch, uniform
+from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -108,6 +109,28 @@ def ip(name, folder, pipeline, plus, file):
     if abs(numpy.asarray(theirs, int) - plain).max() < 8:
         sys.exit(f"{name}: the adapter changes nothing")
     compare(name, theirs, folder, *OURS, "--ip-adapter", file + ":0.7", "--ip-image", "hint.png", "--clip-vision", "tower")
+    more(name, pipeline, folder, file, picture)
+
+
+def more(name, pipeline, folder, file, picture):
+    """Two pictures as one prompt, one in each half of the picture, and some blocks alone."""
+    second = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(90)
+    second.save("second.png")
+    theirs = draw(pipeline, ip_adapter_image=[[picture, second]], **GUIDED)
+    compare(f"{name}, two pictures", theirs, folder, *OURS, "--ip-adapter", file + ":0.7", "--ip-image", "hint.png,second.png", "--clip-vision", "tower")
+    masks = [Image.new("L", (64, 64)) for _ in range(2)]
+    for i, mask in enumerate(masks):
+        mask.paste(255, (i * 20, 0, 20 + i * 44, 64))
+        mask.save(f"mask{i}.png")
+    stacked = IPAdapterMaskProcessor().preprocess(masks, height=64, width=64).reshape(1, 2, 64, 64)
+    pipeline.set_ip_adapter_scale([[0.7, 0.4]])
+    theirs = draw(pipeline, ip_adapter_image=[[picture, second]], cross_attention_kwargs=dict(ip_adapter_masks=[stacked]), **GUIDED)
+    compare(f"{name}, masks", theirs, folder, *OURS, "--ip-adapter", file + ":0.7", "--ip-adapter", file + ":0.4", "--ip-image", "hint.png",
+        "--ip-image", "second.png", "--ip-mask", "mask0.png", "--ip-mask", "mask1.png", "--clip-vision", "tower")
+    pipeline.set_ip_adapter_scale({"down": {"block_1": 0.5}, "up": {"block_1": [0.0, 1.0]}})
+    theirs = draw(pipeline, ip_adapter_image=picture, **GUIDED)
+    compare(f"{name}, blocks", theirs, folder, *OURS, "--ip-adapter", file, "--ip-image", "hint.png", "--ip-blocks", "down_1=0.5,up_1=0:1",
+        "--clip-vision", "tower")
 
 
 def ip_adapters():

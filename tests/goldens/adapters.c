@@ -6,6 +6,7 @@
 #include "checkpoint/ip_adapter_file.h"
 #include "io/weights.h"
 #include "models/config.h"
+#include "pipeline/image_masks.h"
 #include "pipeline/picture.h"
 #include <math.h>
 #include <stdio.h>
@@ -302,12 +303,12 @@ static ip_adapter_file *open_ip_adapter(const bench *b, const char *kind, const 
 }
 
 /* An image and, of those that read states, a blank one → tokens of the blank and of the image. */
-static tensor tokens_of(trial *t, const prompting *y, int which)
+static tensor tokens_of(trial *t, const prompting *y, int which, const char *pixels)
 {
 	graph *g = trial_nn(t)->g;
 	const ip_adapter_file *a = y->files[which];
 	const ip_adapter_config *c = ip_adapter_config_of(a);
-	tensor image = trial_input(t, y->b->io, "pixel_values"), blank = fill(g, REAL, shape_of(g, image), 0);
+	tensor image = trial_input(t, y->b->io, "%s", pixels), blank = fill(g, REAL, shape_of(g, image), 0);
 	if (c->kind != IP_BASE) image = concat(g, image, blank, 0);
 	push(g, "%d", which);
 	tensor both = ip_adapter_tokens(trial_nn(t), c, ip_adapter_vision(a), image, true);
@@ -324,11 +325,12 @@ static void run_ip_adapter(const bench *b, const char *name, const char *first, 
 	for (int k = 0; y.files[0] && (!second || y.files[1]) && k < 2; k++) {
 		trial *t = trial_new(topic, REAL, NULL, NULL, 0);
 		nn *n = trial_nn(t);
-		image_prompt prompts[2];
+		image_prompt prompts[2] = { 0 };
 		trial_bind(t, bind_prompting, &y);
 		for (int i = 0; i < 2 && y.files[i]; i++) {
-			prompts[i].tokens = tokens_of(t, &y, i);
-			prompts[i].strength = fill(n->g, REAL, shape3(2, 1, 1), i ? 0.5f : strengths[k]);
+			prompts[i].tokens = tokens_of(t, &y, i, "pixel_values");
+			prompts[i].strengths = fill(n->g, REAL, shape1(2 * IP_BLOCKS), i ? 0.5f : strengths[k]);
+			prompts[i].weights = i;
 		}
 		if (!k && !second) trial_expect(t, prompts[0].tokens, b->io, "ip.%s.%s.tokens", b->name, name);
 		n->images = prompts;
@@ -338,6 +340,122 @@ static void run_ip_adapter(const bench *b, const char *name, const char *first, 
 	}
 	ip_adapter_close(y.files[0]);
 	ip_adapter_close(y.files[1]);
+}
+
+/* ── several images, masks, blocks ── */
+
+typedef struct variant {
+	trial *t;
+	prompting y;
+	tensor tokens[2]; /* of the two images */
+	nn *n;
+	image_prompt prompts[2];
+	float *masks[2];
+	char topic[64];
+} variant;
+
+static variant *variant_new(const bench *b, const char *kind, const char *what)
+{
+	static const char *const pixels[] = { "pixel_values", "pixel_values_2" };
+	variant *v = calloc(1, sizeof *v);
+	snprintf(v->topic, sizeof v->topic, "adapters/ip %s", what);
+	v->y = (prompting){ b, { open_ip_adapter(b, kind, "vision") } };
+	v->t = trial_new(v->topic, REAL, NULL, NULL, 0);
+	v->n = trial_nn(v->t);
+	trial_bind(v->t, bind_prompting, &v->y);
+	for (int i = 0; i < 2 && v->y.files[0]; i++) v->tokens[i] = tokens_of(v->t, &v->y, 0, pixels[i]);
+	v->n->images = v->prompts;
+	return v;
+}
+
+static tensor even_strengths(graph *g, float x) { return fill(g, REAL, shape1(2 * IP_BLOCKS), x); }
+
+static void variant_end(variant *v, const char *kind, const char *what)
+{
+	const bench *b = v->y.b;
+	if (v->y.files[0]) trial_expect(v->t, denoise(v->t, b, NULL), b->io, "ip.%s.%s.%s", b->name, kind, what);
+	trial_end(v->t, b->r, 2e-5);
+	ip_adapter_close(v->y.files[0]);
+	free(v->masks[0]);
+	free(v->masks[1]);
+	free(v);
+}
+
+static void run_two_images(const bench *b, const char *kind)
+{
+	variant *v = variant_new(b, kind, "two images");
+	graph *g = v->n->g;
+	v->prompts[0] =
+	    (image_prompt){ concat(g, v->tokens[0], v->tokens[1], 1), even_strengths(g, 0.7f), .mask_count = 0 };
+	v->n->image_count = 1;
+	variant_end(v, kind, "two");
+}
+
+/* The goldens' mask, or its reverse, at all sizes, for two items. */
+static float *mask_values(const bench *b, bool reverse, size_t *count)
+{
+	enum { SIDE = 64, LATENT = 8 };
+	dtype d;
+	shape s;
+	const void *data;
+	int places[IMAGE_MASKS];
+	error e = { 0 };
+	if (!array_find(b->io, "mask", &d, &s, &data)) return NULL;
+	const uint8_t *grey = data;
+	size_t n = shape_count(s), at = 0;
+	uint8_t *pixels = malloc(3 * n);
+	for (size_t i = 0; i < 3 * n; i++) pixels[i] = (uint8_t)(reverse ? 255 - grey[i / 3] : grey[i / 3]);
+	const sumi_image mask = { .size = sizeof mask, .width = s.d[1], .height = s.d[0], .pixels = pixels };
+	const unet_config *u = &b->f.denoiser.unet;
+	image_mask_places(u, LATENT, LATENT, places);
+	for (int i = 0; i < u->levels; i++) at += (size_t)places[i];
+	float *one = malloc(at * sizeof *one), *two = malloc(2 * at * sizeof *two), *from = one;
+	if (!image_mask(&mask, SIDE, SIDE, u, LATENT, LATENT, one, &e)) printf("      mask: %s\n", e.text);
+	for (int i = 0; i < u->levels; from += places[i++])
+		for (int k = 0; k < 2; k++)
+			memcpy(two + 2 * (from - one) + k * places[i], from, (size_t)places[i] * sizeof *two);
+	*count = 2 * at;
+	free(pixels);
+	free(one);
+	return two;
+}
+
+/* An image in each of two regions, by the same weights. */
+static void run_masks(const bench *b, const char *kind)
+{
+	variant *v = variant_new(b, kind, "masks");
+	graph *g = v->n->g;
+	int places[IMAGE_MASKS], levels = b->f.denoiser.unet.levels;
+	image_mask_places(&b->f.denoiser.unet, 8, 8, places);
+	for (int i = 0; i < 2; i++) {
+		image_prompt *p = &v->prompts[i];
+		size_t n = 0, at = 0;
+		v->masks[i] = mask_values(b, i, &n);
+		*p = (image_prompt){ v->tokens[i], even_strengths(g, i ? 0.4f : 0.7f), .mask_count = levels };
+		tensor all = trial_value(v->t, i ? "mask 1" : "mask 0", F32, shape1((int)n), v->masks[i]);
+		for (int k = 0; k < levels; at += 2 * (size_t)places[k++])
+			p->masks[k] = view(g, all, at, shape3(2, places[k], 1));
+	}
+	v->n->image_count = 2;
+	variant_end(v, kind, "masks");
+}
+
+static void run_blocks(const bench *b, const char *kind, const char *text)
+{
+	variant *v = variant_new(b, kind, "blocks");
+	graph *g = v->n->g;
+	error e = { 0 };
+	float scales[IP_BLOCKS];
+	image_prompt *p = &v->prompts[0];
+	if (!ip_adapter_blocks_from_text(text, &b->f.denoiser.unet, scales, &e)) printf("      %s\n", e.text);
+	*p = (image_prompt){ .tokens = v->tokens[0] };
+	for (int i = 0; i < unet_attending_blocks(&b->f.denoiser.unet); i++) {
+		tensor one = fill(g, REAL, shape1(2), scales[i]);
+		p->strengths = i ? concat(g, p->strengths, one, 0) : one;
+		p->absent |= (uint64_t)(scales[i] == 0) << i;
+	}
+	v->n->image_count = 1;
+	variant_end(v, kind, "blocks");
 }
 
 /* The tower's own results, and how pictures come to it. */
@@ -388,6 +506,13 @@ static void run_ip_adapters(const bench *b)
 	}
 	run_ip_adapter(b, "full", "full", NULL, towers[0]);
 	run_ip_adapter(b, "base+plus", "base", "plus", towers[0]);
+	for (int i = 0; i < 2; i++) {
+		const char *kind = i ? "plus" : "base";
+		run_two_images(b, kind);
+		run_masks(b, kind);
+		run_blocks(
+		    b, kind, b->f.denoiser.unet.levels == 4 ? "down_1=0.5,mid=0.25,up_2=0:1:0.3" : "down_2=0:0.8,up_0=0.5");
+	}
 }
 
 /* ── both models ── */

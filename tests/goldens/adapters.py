@@ -17,6 +17,8 @@ import zlib
 import numpy
 import torch
 from diffusers import MultiAdapter, T2IAdapter, UNet2DConditionModel
+from diffusers.image_processor import IPAdapterMaskProcessor
+from diffusers.loaders.unet_loader_utils import _maybe_expand_lora_scales
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -192,6 +194,51 @@ with torch.no_grad():
                         processor.scale = [scale, 0.5][:len(kinds)]
                 extra = dict(added, image_embeds=given) if base == "sdxl" else dict(image_embeds=given)
                 io[f"{name}.out_{scale}"] = net(io[f"{base}.x"], io[f"{base}.t"], io[f"{base}.context"], added_cond_kwargs=extra).sample
+
+# ── several images of one adapter, masks, and blocks ──
+second = numpy.random.RandomState(5).randint(0, 256, (24, 18, 3), numpy.uint8)
+patches = numpy.random.RandomState(6).randint(0, 256, (9, 7), numpy.uint8)
+io["image_2"], io["mask"] = torch.from_numpy(second), torch.from_numpy(patches)
+read_2 = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})(Image.fromarray(second), return_tensors="pt")
+io["pixel_values_2"] = read_2.pixel_values
+# diffusers' own expansion wants a transformer in the middle, which this SDXL has not
+BLOCKS = {"sd1": _maybe_expand_lora_scales(nets["sd1"], [{"down": {"block_1": 0.5}, "mid": 0.25, "up": {"block_2": [0.0, 1.0, 0.3]}}], default_scale=0.0)[0],
+          "sdxl": {"": 0.0, "down_blocks.2.attentions.1": 0.8, "up_blocks.0": 0.5}}
+
+
+def scaled(net, scales):
+    """As set_ip_adapter_scale(): a number, or numbers by block, for each adapter."""
+    for name, processor in net.attn_processors.items():
+        if hasattr(processor, "to_k_ip"):
+            for i, config in enumerate(scales):
+                if isinstance(config, dict):
+                    for start, scale in config.items():
+                        if name.startswith(start):
+                            processor.scale[i] = scale
+                else:
+                    processor.scale[i] = config
+
+
+with torch.no_grad():
+    seen = tower(torch.cat([torch.zeros_like(read.pixel_values), read.pixel_values, read_2.pixel_values]), output_hidden_states=True)
+    states, embeds = seen.hidden_states[-2], seen.image_embeds.clone()
+    embeds[0] = 0
+    masks = IPAdapterMaskProcessor().preprocess([Image.fromarray(patches), Image.fromarray(255 - patches)], height=64, width=64)
+    masks = masks.reshape(1, 2, 64, 64)
+    for base, net in nets.items():
+        for kind in ("base", "plus"):
+            name, read_by = f"ip.{base}.{kind}", embeds if kind == "base" else states
+            file = {top: {k.removeprefix(top + "."): weight_of(k, v) for k, v in shapes[name].items() if k.startswith(top)}
+                for top in ("image_proj", "ip_adapter")}
+            net._load_ip_adapter_weights([file], low_cpu_mem_usage=False)
+            one = [torch.stack([read_by[:1], read_by[1:2]])]
+            two = [torch.stack([read_by[[0, 0]], read_by[[1, 2]]])]
+            for what, given, scale, how in (("two", two, 0.7, {}), ("masks", two, [0.7, 0.4], dict(ip_adapter_masks=[masks])),
+                    ("blocks", one, BLOCKS[base], {})):
+                scaled(net, [scale])
+                extra = dict(added if base == "sdxl" else {}, image_embeds=given)
+                io[f"{name}.{what}"] = net(io[f"{base}.x"], io[f"{base}.t"], io[f"{base}.context"], added_cond_kwargs=extra,
+                    cross_attention_kwargs=how or None).sample
 
 save_file({k: v.contiguous() for k, v in io.items()}, f"{out}/io.safetensors")
 json.dump(shapes, open(f"{out}/shapes.json", "w"), separators=(",", ":"))

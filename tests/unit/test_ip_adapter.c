@@ -97,8 +97,8 @@ static const char *write_file(const char *name, writing y)
 		graph *g = n.g;
 		y.values = i;
 		ip_adapter_tokens(&n, y.c, y.v, input(g, "image", REAL, shape4(1, SIDE, SIDE, 3)), false);
-		const image_prompt prompt = { input(g, "tokens", REAL, shape3(1, 1, y.c->context)),
-			input(g, "strength", REAL, shape3(1, 1, 1)) };
+		const image_prompt prompt = { .tokens = input(g, "tokens", REAL, shape3(1, 1, y.c->context)),
+			.strengths = input(g, "strengths", REAL, shape1(IP_BLOCKS)) };
 		n.images = &prompt;
 		n.image_count = 1;
 		denoiser_build_dry(&n, &y.f.denoiser);
@@ -181,6 +181,119 @@ static void strength_and_steps(void **state)
 	sumi_close(m);
 }
 
+/* Two pictures of one adapter are one prompt: their order does not matter, and one of them twice is as it is once. */
+static void several_images(void **state)
+{
+	(void)state;
+	const char *file = write_adapter("a.safetensors", &plus, NULL),
+	           *vision = write_tower("v.safetensors", &tower, NULL);
+	const sumi_image *const lists[][2] = { { &pictures[0], &pictures[1] }, { &pictures[1], &pictures[0] },
+		{ &pictures[0], &pictures[0] } };
+	sumi_model *m = open_model();
+	sumi_image *made[6];
+	for (int i = 0; i < 6; i++) {
+		sumi_ip_adapter a = prompt(file, vision, 1);
+		a.image = i < 3 ? NULL : &pictures[i == 4];
+		if (i < 3) a.images = lists[i], a.image_count = 2;
+		if (i == 5) a.images = lists[0], a.image_count = 1; /* before `image` */
+		made[i] = draw(m, (const sumi_ip_adapter *const[]){ &a }, 1);
+	}
+	assert_true(tiny_farthest(made[0], made[1]) <= 1 && tiny_farthest(made[2], made[3]) <= 1);
+	assert_true(tiny_farthest(made[0], made[3]) > 1 && tiny_farthest(made[0], made[4]) > 1);
+	assert_int_equal(tiny_farthest(made[3], made[5]), 0);
+	for (int i = 0; i < 6; i++) sumi_image_free(made[i]);
+	sumi_close(m);
+}
+
+/* A white mask is none, a black one leaves the adapter out, and two halves are two prompts, each where it is. */
+static void masks(void **state)
+{
+	(void)state;
+	enum { LENGTH = 64 };
+	static unsigned char white[3 * LENGTH * LENGTH], black[3 * LENGTH * LENGTH], left[3 * LENGTH * LENGTH],
+	    right[3 * LENGTH * LENGTH];
+	unsigned char *const pixels[] = { white, black, left, right };
+	sumi_image masks[4];
+	memset(white, 255, sizeof white);
+	for (int i = 0; i < 3 * LENGTH * LENGTH; i++)
+		right[i] = (unsigned char)~(left[i] = i / 3 % LENGTH < LENGTH / 2 ? 255 : 0);
+	for (int i = 0; i < 4; i++)
+		masks[i] = (sumi_image){ .size = sizeof masks[i], .width = LENGTH, .height = LENGTH, .pixels = pixels[i] };
+	const char *file = write_adapter("a.safetensors", &base, NULL),
+	           *vision = write_tower("v.safetensors", &tower, NULL);
+	sumi_model *m = open_model();
+	sumi_ip_adapter whole = prompt(file, vision, 1), one = whole, other = whole;
+	sumi_image *without = draw(m, NULL, 0), *everywhere = draw(m, (const sumi_ip_adapter *const[]){ &whole }, 1);
+	one.mask = &masks[0];
+	sumi_image *all = draw(m, (const sumi_ip_adapter *const[]){ &one }, 1);
+	one.mask = &masks[1];
+	sumi_image *none = draw(m, (const sumi_ip_adapter *const[]){ &one }, 1);
+	one.mask = &masks[2], other.mask = &masks[3];
+	sumi_image *half = draw(m, (const sumi_ip_adapter *const[]){ &one }, 1);
+	sumi_image *both = draw(m, (const sumi_ip_adapter *const[]){ &one, &other }, 2);
+	other.image = &pictures[1];
+	sumi_image *two = draw(m, (const sumi_ip_adapter *const[]){ &one, &other }, 2);
+	assert_int_equal(tiny_farthest(everywhere, all), 0);
+	assert_int_equal(tiny_farthest(without, none), 0);
+	assert_true(tiny_farthest(half, everywhere) > 1 && tiny_farthest(half, without) > 1);
+	assert_true(tiny_farthest(both, everywhere) <= 2); /* the halves shoot over at the edge, in both directions alike */
+	assert_true(tiny_farthest(two, everywhere) > 1 && tiny_farthest(two, half) > 1);
+	sumi_image *const made[] = { without, everywhere, all, none, half, both, two };
+	for (int i = 0; i < 7; i++) sumi_image_free(made[i]);
+	sumi_close(m);
+}
+
+/* A block with 0 is left out, numbers multiply the strength. */
+static void blocks(void **state)
+{
+	(void)state;
+	static const char *const texts[] = { NULL, "down_0=1,down_1=1,down_2=1,mid=1,up_1=1,up_2=1,up_3=1", "mid=0",
+		"mid=1", "down_1=0.5:0.5", "down_1=0.5", "down_1=0.5:0" };
+	const char *file = write_adapter("a.safetensors", &base, NULL),
+	           *vision = write_tower("v.safetensors", &tower, NULL);
+	sumi_model *m = open_model();
+	sumi_image *without = draw(m, NULL, 0), *made[7];
+	for (int i = 0; i < 7; i++) {
+		sumi_ip_adapter a = prompt(file, vision, 1);
+		a.blocks = texts[i];
+		made[i] = draw(m, (const sumi_ip_adapter *const[]){ &a }, 1);
+	}
+	assert_int_equal(tiny_farthest(made[0], made[1]), 0);
+	assert_int_equal(tiny_farthest(without, made[2]), 0);
+	assert_true(tiny_farthest(without, made[3]) > 0 && tiny_farthest(made[3], made[0]) > 0);
+	assert_int_equal(tiny_farthest(made[4], made[5]), 0);
+	assert_true(tiny_farthest(made[4], made[6]) > 0);
+	for (int i = 0; i < 7; i++) sumi_image_free(made[i]);
+	sumi_image_free(without);
+	sumi_close(m);
+}
+
+/* As InstantStyle's names are in diffusers, and what is no block. */
+static void block_names(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = { "", ",", "down_0", "down_0=", "down_0=1", "up_3=1", "down_1=1:2:3", "mid=1:1",
+		"mid=11", "mid=-1", "mid=nan", "mid=1,", "mid=1;up_0=1", "=1", "down_12345678901234567=1" };
+	const unet_config *sd1 = &family_by_name("sd1", NULL)->denoiser.unet,
+	                  *xl = &family_by_name("sdxl", NULL)->denoiser.unet;
+	float w[IP_BLOCKS];
+	error e = { 0 };
+	assert_int_equal(unet_attending_blocks(sd1), 16);
+	assert_int_equal(unet_attending_blocks(xl), 11);
+	assert_true(ip_adapter_blocks_from_text("style,layout", xl, w, &e));
+	for (int i = 0; i < 11; i++) assert_true(w[i] == (i == 3 || i == 6)); /* down 4, the middle, up 6 */
+	assert_true(ip_adapter_blocks_from_text("up_1=2:0:0.5,mid=1", xl, w, &e));
+	for (int i = 0; i < 11; i++) assert_true(w[i] == (i == 4 ? 1 : i == 8 ? 2 : i == 10 ? 0.5f : 0));
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		e = (error){ 0 };
+		assert_false(ip_adapter_blocks_from_text(wrong[i], xl, w, &e));
+		assert_says(e, "of down_1 (2), down_2 (2), mid, up_0 (3), up_1 (3)");
+	}
+	e = (error){ 0 };
+	assert_false(ip_adapter_blocks_from_text("style", sd1, w, &e));
+	assert_says(e, "'style' are known of SDXL");
+}
+
 /* Each kind, and the tower as OpenCLIP names it: what is read differs, so pictures do. */
 static void kinds_and_layouts(void **state)
 {
@@ -236,7 +349,7 @@ static void folders(void **state)
 static void batches_and_sessions(void **state)
 {
 	(void)state;
-	enum { COUNT = 7 };
+	enum { COUNT = 10 };
 	const char *file = write_adapter("a.safetensors", &base, NULL),
 	           *second = write_adapter("b.safetensors", &plus, NULL),
 	           *vision = write_tower("v.safetensors", &tower, NULL);
@@ -245,13 +358,19 @@ static void batches_and_sessions(void **state)
 	                more = prompt(second, vision, 0.5);
 	other.image = &pictures[1];
 	other.from = 0.25;
+	sumi_ip_adapter two = one, there = one, partly = one, again = there;
+	two.images = (const sumi_image *const[]){ &pictures[1], &pictures[0] }, two.image_count = 2;
+	there.mask = &pictures[0], again.mask = &pictures[1], again.image = &pictures[1];
+	partly.blocks = "mid=2,up_1=1:0:1";
 	sumi_control net = sumi_control_defaults();
 	net.path = GOLDEN_DIR "/controlnet/sd1.safetensors";
 	net.image = &pictures[0];
-	const sumi_ip_adapter *const first[] = { &one }, *const next[] = { &other }, *const both[] = { &other, &more };
+	const sumi_ip_adapter *const first[] = { &one }, *const next[] = { &other }, *const both[] = { &other, &more },
+	                             *const several[] = { &two, &more }, *const places[] = { &there, &again },
+	                             *const some[] = { &partly };
 	const sumi_control *const nets[] = { &net };
 	sumi_options o[COUNT] = { with(first, 1), with(next, 1), with(NULL, 0), with(both, 2), with(first, 1),
-		with(first, 1), with(both, 2) };
+		with(first, 1), with(both, 2), with(several, 2), with(places, 2), with(some, 1) };
 	for (int i = 0; i < COUNT; i++) o[i].seed = 5 + i;
 	o[4].prompt = "a red fox AND a house";
 	o[5].guidance = 1;
@@ -287,6 +406,16 @@ static void refusals(void **state)
 	a = prompt(file, vision, 1), a.size = 3;
 	refused(m, &a, SUMI_BAD_USAGE, "sumi_ip_adapter");
 	refused(m, NULL, SUMI_BAD_USAGE, "IP-Adapter 1 of 1");
+	a = prompt(file, vision, 1), a.image_count = 2;
+	refused(m, &a, SUMI_BAD_USAGE, "2 pictures for an IP-Adapter: 1 to 16");
+	a.images = (const sumi_image *const[]){ &pictures[0], NULL };
+	refused(m, &a, SUMI_BAD_USAGE, "no picture");
+	a.image_count = 17;
+	refused(m, &a, SUMI_BAD_USAGE, "17 pictures");
+	a = prompt(file, vision, 1), a.blocks = "up_0=1";
+	refused(m, &a, SUMI_BAD_USAGE, "blocks 'up_0=1'");
+	a = prompt(file, vision, 1), a.mask = &(sumi_image){ .size = 3 };
+	refused(m, &a, SUMI_BAD_USAGE, "sumi_image: its size is 3");
 	a = prompt(vision, vision, 1);
 	refused(m, &a, SUMI_BAD_FILE, "not an IP-Adapter");
 	a = prompt(file, file, 1);
@@ -352,6 +481,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_SCRATCH(strength_and_steps),
+		IN_SCRATCH(several_images),
+		IN_SCRATCH(masks),
+		IN_SCRATCH(blocks),
+		cmocka_unit_test(block_names),
 		IN_SCRATCH(kinds_and_layouts),
 		IN_SCRATCH(folders),
 		IN_SCRATCH(batches_and_sessions),

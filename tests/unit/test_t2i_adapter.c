@@ -276,6 +276,25 @@ static void refusals(void **state)
 	assert_says(e, "control networks are for U-Nets");
 }
 
+/* What people take for a control network, each by a tensor of its own. */
+static void others(void **state)
+{
+	(void)state;
+	static const char *const names[][2] = { { "lora_controlnet", "differences from the model (Control-LoRA)" },
+		{ "style_embedding", "a T2I-Adapter for styles" }, { "task_embedding", "a fuser of CoAdapters" },
+		{ "ip_adapter.1.to_k_ip.weight", "an IP-Adapter, not a control network" } };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		error e = { 0 };
+		const float value = 1;
+		weights_writer *out = weights_writer_new(scratch_path("other.safetensors"), &e);
+		assert_true(weights_writer_declare(out, names[i][0], F32, 1, (const int64_t[]){ 1 }, &e));
+		assert_true(weights_writer_append(out, &value, sizeof value, &e) && weights_writer_finish(out, &e));
+		assert_null(control_open(scratch_path("other.safetensors"), family_by_name("sd1", NULL), &e));
+		assert_int_equal(e.status, BAD_FILE);
+		assert_says(e, names[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +305,7 @@ int main(void)
 		IN_SCRATCH(batches_and_sessions),
 		IN_SCRATCH(sdxl),
 		IN_SCRATCH(refusals),
+		IN_SCRATCH(others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
