@@ -1,7 +1,7 @@
 /* stages.c - how near each stage of a picture comes to what the machine can do.
  *
  *     stages MODEL [-W WIDTH] [-H HEIGHT] [-b PICTURES] [-t THREADS] [-r RUNS] [-s STAGE] [-c wall|processor]
- *            [--type f32|bf16] [--profile FILE]
+ *            [--type f32|bf16] [--clip_l FILE] [--clip_g FILE] [--t5xxl FILE] [--profile FILE]
  *
  * Each stage is compiled as `sumi generate` compiles it and run a few times; before and after every run the peak is
  * measured (peak.h). The share is the stage's best time against the best peak: others on the machine cost both.
@@ -126,10 +126,14 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "-c")) of.processor = *value == 'p';
 		if (!strcmp(argv[i], "--profile")) of.profile = value;
 		if (!strcmp(argv[i], "--type")) how.type = value;
+		if (!strcmp(argv[i], "--clip_l")) how.clip_l = value;
+		if (!strcmp(argv[i], "--clip_g")) how.clip_g = value;
+		if (!strcmp(argv[i], "--t5xxl")) how.t5xxl = value;
 	}
 	if (argc < 2 || argc % 2) {
 		fprintf(stderr, "usage: stages MODEL [-W WIDTH] [-H HEIGHT] [-b PICTURES] [-t THREADS] [-r RUNS] "
-		                "[-s encode|denoise|decode] [-c wall|processor] [--type f32|bf16] [--profile FILE]\n");
+		                "[-s encode|denoise|decode] [-c wall|processor] [--type f32|bf16] "
+		                "[--clip_l FILE] [--clip_g FILE] [--t5xxl FILE] [--profile FILE]\n");
 		return 2;
 	}
 	if (bench(argv[1], &how, &o, &of, &e)) return 0;

@@ -52,7 +52,7 @@ static const kernel *const by_tiles[] = { &igemm_conv, &igemm_conv_dx, &igemm_co
 static const kernel *const vectors[] = { &vector_cast, &vector_add, &vector_mul, &vector_affine, &vector_activation,
 	&vector_activation_grad, &vector_geglu, &vector_geglu_grad, &vector_sum_to, &vector_group_norm,
 	&vector_group_norm_sums, &vector_group_norm_dx, &vector_layer_norm, &vector_layer_norm_dx, &vector_layer_norm_dw,
-	NULL };
+	&vector_rms_norm, &vector_rms_norm_dx, &vector_rms_norm_dw, NULL };
 static const kernel *const rounded[] = { &rounded_group_norm, NULL };
 static const kernel *const wide[] = { &wide_geglu, &wide_group_norm, &wide_group_norm_sums, &wide_group_norm_dx, NULL };
 

@@ -46,11 +46,21 @@ static inline __m512 inverse_rounded(__m512 x)
 	return _mm512_mul_ps(r, _mm512_fnmadd_ps(x, r, _mm512_set1_ps(2)));
 }
 
-/* x/(1 + e^−x); beyond e^64 nothing is left of it. */
-static inline __m512 silu_rounded(__m512 x)
+/* x/(1 + 2^power); beyond 2^92 nothing is left of it. */
+static inline __m512 gated_rounded(__m512 x, __m512 power)
 {
-	__m512 power = _mm512_min_ps(_mm512_set1_ps(92), _mm512_mul_ps(x, _mm512_set1_ps(-1.44269504f)));
+	power = _mm512_min_ps(_mm512_set1_ps(92), power);
 	return _mm512_mul_ps(x, inverse_rounded(_mm512_add_ps(_mm512_set1_ps(1), exp2_rounded(power))));
+}
+
+/* x/(1 + e^−x) */
+static inline __m512 silu_rounded(__m512 x) { return gated_rounded(x, _mm512_mul_ps(x, _mm512_set1_ps(-1.44269504f))); }
+
+/* ½x·(1 + tanh u) = x/(1 + e^−2u) with u = √(2/π)·(x + 0.044715·x³) */
+static inline __m512 gelu_tanh_rounded(__m512 x)
+{
+	__m512 inner = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(-0.10294324f), _mm512_set1_ps(-2.3022082f));
+	return gated_rounded(x, _mm512_mul_ps(x, inner));
 }
 
 #endif

@@ -1,4 +1,5 @@
 /* tiles_amx.c - a block of a product in the tiles of AMX, its way in and its way out. */
+#include "backend/cpu/rounded_math.h"
 #include "backend/cpu/tiles.h"
 #include "backend/cpu/vector_math.h"
 #include <immintrin.h>
@@ -175,9 +176,10 @@ void tiles_write(const tiles_result *r, float *sums, const ptrdiff_t *place, siz
 	__mmask32 there = columns < TILE_SIDE ? (__mmask32)((1u << columns) - 1) : ~(__mmask32)0;
 	two bias = { _mm512_setzero_ps(), _mm512_setzero_ps() };
 	if (r->bias) bias = load_two(r->bias, (ptrdiff_t)column, F32, there);
-	for (int pass = r->activation ? 0 : 1; pass < 2; pass++) {
-		/* with an activation the sums are completed where they are, first, for all rows at once */
-		bool last = pass == 1, complete = !last || !r->activation;
+	bool in_registers = r->activation == GELU_TANH && r->type == BF16;
+	for (int pass = r->activation && !in_registers ? 0 : 1; pass < 2; pass++) {
+		/* with another activation the sums are completed where they are, first, for all rows at once */
+		bool last = pass == 1, complete = !last || !r->activation || in_registers;
 		for (int i = 0; i < TILE_SIDE; i++) {
 			if (place[i] == NOWHERE) continue;
 			float *from = sums + i * TILE_SIDE;
@@ -188,6 +190,7 @@ void tiles_write(const tiles_result *r, float *sums, const ptrdiff_t *place, siz
 				two y = load_two(r->residual, at, r->type, there);
 				x = (two){ _mm512_add_ps(x.low, y.low), _mm512_add_ps(x.high, y.high) };
 			}
+			if (in_registers) x = (two){ gelu_tanh_rounded(x.low), gelu_tanh_rounded(x.high) };
 			if (last)
 				store_two(r->out, at, r->type, there, x);
 			else

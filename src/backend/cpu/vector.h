@@ -23,5 +23,6 @@ extern const kernel wide_group_norm, wide_group_norm_sums, wide_group_norm_dx;  
 extern const kernel rounded_group_norm; /* with AVX-512 and its bf16, to bf16 */
 extern const kernel wide_geglu;
 extern const kernel vector_layer_norm, vector_layer_norm_dx, vector_layer_norm_dw;
+extern const kernel vector_rms_norm, vector_rms_norm_dx, vector_rms_norm_dw;
 
 #endif
