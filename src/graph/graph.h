@@ -284,6 +284,8 @@ typedef struct device {
 	void *(*record_end)(void *context, error *e); /* NULL: failed */
 	bool (*replay)(void *context, void *recording, error *e);
 	void (*record_free)(void *context, void *recording);
+	/* How devices of several processes sum arrays among themselves (backend/peers.h); NULL: over the host. */
+	const struct peer_functions *peers;
 	const char *doubt; /* a line of what it has not found, and what that costs; NULL: nothing */
 } device;
 
@@ -350,6 +352,8 @@ bool graph_pass(const graph *from, tensor t, graph *to, tensor input, error *e);
 /* Where an input or a kept value lies in the backend's memory, from graph_allocate to graph_free: to bind another
  * graph's trainable parameter to it. NULL: it has no memory. */
 void *graph_address(const graph *g, tensor t);
+/* Whether a step of a run reads the value of a node of this compiled graph, or of what shares its memory. */
+bool graph_is_read(const graph *g, tensor t);
 /* Runs every node once. `done`, if not NULL, is told each watched node as soon as it has its value; the memory of a
  * watched node that is not kept is given to others afterwards. False from it stops the run. A device may still be at
  * work when this returns: graph_read waits for it. */

@@ -36,6 +36,14 @@ static char *memory_of(const graph *g, tensor t)
 /* ── in and out ── */
 void *graph_address(const graph *g, tensor t) { return t ? memory_of(g, t) : NULL; }
 
+bool graph_is_read(const graph *g, tensor t)
+{
+	for (int s = 0; s < g->step_count; s++)
+		for (int k = 0; k < MAX_INPUTS; k++)
+			if (g->steps[s].reads[k] && g->steps[s].reads[k] == g->places[t].base) return true;
+	return false;
+}
+
 static bool find_memory(const graph *g, tensor t, int *memory, char **at, error *e)
 {
 	*at = t ? memory_of(g, t) : NULL;

@@ -66,6 +66,8 @@ static bool is_owned(const host_gpu *h, const void *p, size_t bytes)
 	return bytes == 0;
 }
 
+bool host_gpu_owns(const void *p, size_t bytes) { return is_owned(&the_gpu, p, bytes); }
+
 /* What may not happen within a recording: it would be done once, and not again when the recording is replayed. */
 static bool outside_recordings(const host_gpu *h, const char *what, error *e)
 {

@@ -19,5 +19,7 @@ FOR_TESTS host_gpu_books host_gpu_read_books(void);
 FOR_TESTS void host_gpu_set_memory(
     uint64_t bytes);                   /* how much it has in all; UINT64_MAX, what it begins with: as the host gives */
 void host_gpu_fault(const char *what); /* to the books: something else that is wrong */
+bool host_gpu_owns(const void *p, size_t bytes); /* in one living buffer */
+int host_device_ordinal(void); /* of host_driver.c: which of its GPUs the process has opened, −1: none */
 
 #endif

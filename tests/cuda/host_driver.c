@@ -1,12 +1,14 @@
 /* host_driver.c - a libcuda.so.1 and a libcublasLt.so.13 for machines without a GPU: the recording device in place of
  * the driver, so that the whole program runs with --device cuda as it does on a GPU. Kernels run over the shim,
- * products in plain C, each at once and in the order in which they are given.
+ * products in plain C, in the order in which each stream is given them (host_streams.h); libnccl.so.2 is host_nccl.c.
  *
- * It is strict where NVIDIA's libraries are: calls need the context of their thread and the one stream, a product's
- * addresses the alignment that was promised for its choice. The rest is as host_device.c has it. What it counted goes
- * to the file of SUMI_HOST_GPU_BOOKS when the program ends; SUMI_HOST_GPU_MEMORY is how many bytes it has. */
+ * It is strict where NVIDIA's libraries are: calls need the context of their thread, kernels the first stream, a
+ * product's addresses the alignment that was promised for its choice. The rest is as host_device.c has it. What it
+ * counted is added to the file of SUMI_HOST_GPU_BOOKS when the program ends; SUMI_HOST_GPU_MEMORY is how many bytes it
+ * has, SUMI_HOST_GPUS how many GPUs there are, of which a process may open one. */
 #include "backend/cuda/libraries.h"
 #include "host_device.h"
+#include "host_streams.h"
 #include "shim_run.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +28,10 @@ int cuDriverGetVersion(int *version) __attribute__((visibility("default")));
 size_t cublasLtGetVersion(void) __attribute__((visibility("default")));
 
 static const char *last_problem = "no such thing";
-static char the_context, the_stream; /* what their handles point to */
+static char the_context; /* what its handle points to */
+static int opened = -1;  /* GPU */
 static _Thread_local bool is_current;
+static bool recording;
 
 static int told(bool fine, const error *e)
 {
@@ -45,9 +49,12 @@ static int wrong(const char *what)
 	return FAILED;
 }
 
-static bool usable(CUstream stream) { return is_current && (char *)stream == &the_stream; }
+static stream *in(CUstream s) { return (stream *)s; }
+static bool usable(CUstream s) { return is_current && host_stream_is(s); }
 #define NEEDS_STREAM(stream) \
 	if (!usable(stream)) return wrong("work without a context, or for another stream")
+#define NEEDS_MAIN(stream) \
+	if (!usable(stream) || in(stream) != host_stream_main()) return wrong("work that is not for the first stream")
 #define NEEDS_CONTEXT \
 	if (!is_current) return wrong("a call without a context")
 
@@ -66,7 +73,7 @@ __attribute__((destructor)) static void write_books(void)
 {
 	const char *path = getenv("SUMI_HOST_GPU_BOOKS");
 	host_gpu_books b = host_gpu_read_books();
-	FILE *to = path ? fopen(path, "w") : NULL;
+	FILE *to = path ? fopen(path, "a") : NULL;
 	if (!to) return;
 	fprintf(to,
 	    "allocated %d freed %d alive %d recordings %d replays %d launches %ld products %ld uploads %ld downloads "
@@ -79,32 +86,82 @@ __attribute__((destructor)) static void write_books(void)
 int cuDriverGetVersion(int *version) { return *version = 13000, 0; }
 int cu_init(unsigned flags) { return (int)flags; }
 int cu_error_string(int result, const char **text) { return *text = result ? last_problem : "none", 0; }
-int cu_device_count(int *count) { return *count = 1, 0; }
-int cu_device_get(int *found, int ordinal) { return *found = ordinal, ordinal != 0; }
+
+static int gpus(void)
+{
+	const char *given = getenv("SUMI_HOST_GPUS");
+	return given ? atoi(given) : 1;
+}
+static int is_gpu(int which) { return which >= 0 && which < gpus() ? 0 : FAILED; }
+int host_device_ordinal(void) { return opened; }
+
+int cu_device_count(int *count) { return *count = gpus(), 0; }
+int cu_device_get(int *found, int ordinal) { return *found = ordinal, is_gpu(ordinal); }
 int cu_device_name(char *name, int length, int which)
 {
 	snprintf(name, (size_t)length, "host, over the shim");
-	return which;
+	return is_gpu(which);
 }
-int cu_device_memory(size_t *bytes, int which) { return *bytes = (size_t)MOST_MEMORY_GIB << 30, which; }
+int cu_device_memory(size_t *bytes, int which) { return *bytes = (size_t)MOST_MEMORY_GIB << 30, is_gpu(which); }
 int cu_device_attribute(int *value, int attribute, int which)
 {
 	*value = attribute == CU_CAPABILITY_MAJOR ? 8 : 0;
-	return which;
+	return is_gpu(which);
 }
-int cu_context_retain(CUcontext *context, int which) { return *context = (CUcontext)&the_context, which; }
+int cu_context_retain(CUcontext *context, int which)
+{
+	if (opened >= 0 && opened != which) return wrong("a second GPU in one process");
+	opened = which;
+	return *context = (CUcontext)&the_context, is_gpu(which);
+}
 int cu_context_set(CUcontext context)
 {
 	is_current = (char *)context == &the_context;
 	return !is_current;
 }
-int cu_stream_create(CUstream *stream, unsigned flags)
+
+/* ── streams and events ── */
+
+int cu_stream_create(CUstream *made, unsigned flags)
 {
-	static bool made;
 	NEEDS_CONTEXT;
-	if (made || flags != CU_STREAM_NON_BLOCKING) return wrong("a second stream, or one that waits for others");
-	made = true;
-	return *stream = (CUstream)&the_stream, 0;
+	if (flags != CU_STREAM_NON_BLOCKING) return wrong("a stream that waits for others");
+	return *made = (CUstream)host_stream_new(), *made ? 0 : FAILED;
+}
+int cu_stream_destroy(CUstream s)
+{
+	NEEDS_STREAM(s);
+	return host_stream_free(in(s)) ? 0 : wrong("a stream is destroyed with work in it");
+}
+int cu_stream_sync(CUstream s)
+{
+	error e = { OK, "" };
+	NEEDS_STREAM(s);
+	return told(d()->sync(d()->context, &e) && host_stream_finish(in(s), &e), &e);
+}
+int cu_stream_wait(CUstream s, CUevent of, unsigned flags)
+{
+	error e = { OK, "" };
+	NEEDS_STREAM(s);
+	return flags ? FAILED : told(host_stream_wait(in(s), (event *)of, &e), &e);
+}
+int cu_event_create(CUevent *made, unsigned flags)
+{
+	NEEDS_CONTEXT;
+	return *made = (CUevent)host_event_new(), *made && flags == CU_EVENT_WITHOUT_TIME ? 0 : FAILED;
+}
+int cu_event_record(CUevent of, CUstream on)
+{
+	error e = { OK, "" };
+	NEEDS_STREAM(on);
+	return told(host_event_record((event *)of, in(on), &e), &e);
+}
+int cu_event_query(CUevent of) { return host_event_is_done((event *)of) ? 0 : CU_NOT_READY; }
+int cu_event_destroy(CUevent of)
+{
+	NEEDS_CONTEXT;
+	if (!host_event_is_done((event *)of)) return wrong("an event is destroyed before it came");
+	return host_event_free((event *)of), 0;
 }
 
 /* ── memory ── */
@@ -127,51 +184,105 @@ int cu_free(CUdeviceptr p)
 	d()->free(d()->context, at(p));
 	return 0;
 }
-int cu_upload(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
+
+/* Work of a stream, with all that it needs. */
+typedef struct work {
+	void *to;
+	const void *from;
+	size_t bytes;
+	launch how;
+	int kernel;
+	product product;
+	const void *a, *b, *bias, *residual;
+	void *workspace, *recording;
+	char parameters[];
+} work;
+
+static bool upload(void *data, error *e)
 {
-	error e = { OK, "" };
-	NEEDS_STREAM(stream);
-	return told(d()->upload(d()->context, at(to), from, bytes, &e), &e);
+	const work *w = data;
+	return d()->upload(d()->context, w->to, w->from ? w->from : w->parameters, w->bytes, e);
 }
-int cu_download(void *to, CUdeviceptr from, size_t bytes, CUstream stream)
+static bool copy(void *data, error *e)
 {
-	error e = { OK, "" };
-	NEEDS_STREAM(stream);
-	return told(d()->download(d()->context, to, at(from), bytes, &e), &e);
+	const work *w = data;
+	return d()->copy(d()->context, w->to, w->from, w->bytes, e);
 }
-int cu_copy(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)
+static bool clear(void *data, error *e)
 {
-	error e = { OK, "" };
-	NEEDS_STREAM(stream);
-	return told(d()->copy(d()->context, at(to), at(from), bytes, &e), &e);
+	const work *w = data;
+	return host_device_gpu()->clear(host_device_gpu(), w->to, w->bytes, e);
 }
-int cu_set(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream)
+static bool replay(void *data, error *e)
+{
+	const work *w = data;
+	return d()->replay(d()->context, w->recording, e);
+}
+static bool launch_kernel(void *data, error *e)
+{
+	const work *w = data;
+	gpu *g = host_device_gpu();
+	return g->launch(g, shim_kernel(w->kernel), &w->how, w->parameters, w->bytes, e);
+}
+static bool multiply(void *data, error *e)
+{
+	work *w = data;
+	gpu *g = host_device_gpu();
+	return g->product_run(g, &w->product, w->a, w->b, w->bias, w->residual, w->to, w->workspace, e);
+}
+
+/* In the stream's order, or to the recording that is under way. */
+static int give(CUstream to, work_fn *run, const work *w, const void *more, size_t bytes)
 {
 	error e = { OK, "" };
-	NEEDS_STREAM(stream);
+	work *made = malloc(sizeof *made + bytes);
+	if (made) *made = *w;
+	if (made && bytes) memcpy(made->parameters, more, bytes);
+	if (!made || !recording) return told(host_stream_give(in(to), run, made, &e), &e);
+	bool fine = run(made, &e);
+	free(made);
+	return told(fine, &e);
+}
+
+/* Of memory that is not page-locked the driver has read everything when it returns. */
+int cu_upload(CUdeviceptr to, const void *from, size_t bytes, CUstream s)
+{
+	NEEDS_STREAM(s);
+	return give(s, upload, &(work){ .to = at(to), .bytes = bytes }, from, bytes);
+}
+int cu_download(void *to, CUdeviceptr from, size_t bytes, CUstream s)
+{
+	error e = { OK, "" };
+	NEEDS_STREAM(s);
+	return told(host_stream_finish(in(s), &e) && d()->download(d()->context, to, at(from), bytes, &e), &e);
+}
+int cu_copy(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s)
+{
+	NEEDS_MAIN(s);
+	return give(s, copy, &(work){ .to = at(to), .from = at(from), .bytes = bytes }, NULL, 0);
+}
+int cu_set(CUdeviceptr to, unsigned char value, size_t bytes, CUstream s)
+{
+	NEEDS_MAIN(s);
 	if (value) return wrong("memory is set to something else than 0");
-	return told(host_device_gpu()->clear(host_device_gpu(), at(to), bytes, &e), &e);
-}
-int cu_stream_sync(CUstream stream)
-{
-	error e = { OK, "" };
-	NEEDS_STREAM(stream);
-	return told(d()->sync(d()->context, &e), &e);
+	return give(s, clear, &(work){ .to = at(to), .bytes = bytes }, NULL, 0);
 }
 
 /* ── recordings: a graph is the recording already ── */
 
-int cu_capture_begin(CUstream stream, int mode)
+int cu_capture_begin(CUstream s, int mode)
 {
 	error e = { OK, "" };
-	NEEDS_STREAM(stream);
+	NEEDS_MAIN(s);
 	if (mode != CU_CAPTURE_THREAD_LOCAL) return wrong("a recording in another mode");
+	recording = true;
 	return told(d()->record_begin(d()->context, &e), &e);
 }
-int cu_capture_end(CUstream stream, CUgraph *recorded)
+int cu_capture_end(CUstream s, CUgraph *recorded)
 {
 	error e = { OK, "" };
-	NEEDS_STREAM(stream);
+	NEEDS_MAIN(s);
+	recording = false;
 	*recorded = d()->record_end(d()->context, &e);
 	return told(*recorded, &e);
 }
@@ -180,11 +291,10 @@ int cu_graph_instantiate(CUgraphExec *made, CUgraph recorded, unsigned long long
 	*made = (CUgraphExec)recorded;
 	return (int)flags;
 }
-int cu_graph_launch(CUgraphExec made, CUstream stream)
+int cu_graph_launch(CUgraphExec made, CUstream s)
 {
-	error e = { OK, "" };
-	NEEDS_STREAM(stream);
-	return told(d()->replay(d()->context, made, &e), &e);
+	NEEDS_MAIN(s);
+	return give(s, replay, &(work){ .recording = made }, NULL, 0);
 }
 int cu_graph_destroy(CUgraph recorded) { return !recorded; }
 int cu_graph_exec_destroy(CUgraphExec made)
@@ -223,15 +333,13 @@ int cu_function_set(CUfunction function, int attribute, int value)
 	return !function || attribute != CU_DYNAMIC_SHARED || value < 0;
 }
 int cu_launch(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-    unsigned block_y, unsigned block_z, unsigned shared, CUstream stream, void **parameters, void **extra)
+    unsigned block_y, unsigned block_z, unsigned shared, CUstream s, void **parameters, void **extra)
 {
 	int number = (int)(uintptr_t)function - 1;
-	launch how = { grid_x, grid_y, block_x, shared };
-	error e = { OK, "" };
-	gpu *g = host_device_gpu();
-	NEEDS_STREAM(stream);
+	NEEDS_MAIN(s);
 	if (grid_z != 1 || block_y != 1 || block_z != 1 || extra) return wrong("a launch of more axes than kernels have");
-	return told(g->launch(g, shim_kernel(number), &how, parameters[0], shim_kernel_bytes(number), &e), &e);
+	work w = { .kernel = number, .how = { grid_x, grid_y, block_x, shared }, .bytes = shim_kernel_bytes(number) };
+	return give(s, launch_kernel, &w, parameters[0], w.bytes);
 }
 
 /* ── cuBLASLt. Its matrices are stored column by column: D = A·B is Dᵀ = Bᵀ·Aᵀ row by row. ── */
@@ -342,23 +450,24 @@ static bool aligned(const void *p, uint64_t to) { return (uintptr_t)p % to == 0;
 
 int blas_matmul(void *handle, void *desc, const void *alpha, const void *a, void *layout_a, const void *b,
     void *layout_b, const void *beta, const void *c, void *layout_c, void *to, void *layout_d, const void *algorithm,
-    void *workspace, size_t workspace_bytes, CUstream stream)
+    void *workspace, size_t workspace_bytes, CUstream s)
 {
 	const description *y = desc;
 	uint64_t alignment = *(const uint64_t *)algorithm;
 	float factor, share;
-	product p;
-	error e = { OK, "" };
-	gpu *g = host_device_gpu();
-	NEEDS_STREAM(stream);
+	work w = { .a = b, .b = a, .to = to, .workspace = workspace };
+	product *p = &w.product;
+	NEEDS_MAIN(s);
 	memcpy(&factor, alpha, sizeof factor);
 	memcpy(&share, beta, sizeof share);
-	if (!handle || !product_of(y, layout_a, layout_b, layout_c, layout_d, &p) || factor != 1 ||
+	if (!handle || !product_of(y, layout_a, layout_b, layout_c, layout_d, p) || factor != 1 ||
 	    (share != 0 && share != 1))
 		return INVALID;
-	if (workspace_bytes < 64 || !aligned(workspace, 256) || (p.bias && !y->bias)) return INVALID;
+	if (workspace_bytes < 64 || !aligned(workspace, 256) || (p->bias && !y->bias)) return INVALID;
 	if (!aligned(a, alignment) || !aligned(b, alignment) || !aligned(c, alignment) || !aligned(to, alignment))
 		return INVALID;
-	p.residual = share != 0;
-	return told(g->product_run(g, &p, b, a, p.bias ? y->bias : NULL, p.residual ? c : NULL, to, workspace, &e), &e);
+	p->residual = share != 0;
+	w.bias = p->bias ? y->bias : NULL;
+	w.residual = p->residual ? c : NULL;
+	return give(s, multiply, &w, NULL, 0);
 }

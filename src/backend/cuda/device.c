@@ -8,6 +8,7 @@
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/images.h"
 #include "backend/cuda/lt.h"
+#include "backend/cuda/nccl.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -259,9 +260,12 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 	char name[128] = "";
 	driver()->device_name(name, sizeof name, which);
 	snprintf(g->name, sizeof g->name, "cuda:%d, %s", ordinal, name);
-	g->gpu = (gpu){
-		.launch = gpu_launch, .clear = gpu_clear, .copy = gpu_copy_within, .enter = gpu_enter, .leave = gpu_leave
-	};
+	g->gpu = (gpu){ .launch = gpu_launch,
+		.clear = gpu_clear,
+		.copy = gpu_copy_within,
+		.enter = gpu_enter,
+		.leave = gpu_leave,
+		.stream = &g->stream };
 	g->device = (device){ .name = g->name,
 		.context = g,
 		.alloc = gpu_alloc,
@@ -274,7 +278,8 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 		.record_begin = gpu_record_begin,
 		.record_end = gpu_record_end,
 		.replay = gpu_replay,
-		.record_free = gpu_record_free };
+		.record_free = gpu_record_free,
+		.peers = &nccl_peers };
 	if (cuda_doubt(l, g->name, g->doubt, sizeof g->doubt)) g->device.doubt = g->doubt;
 	return load_modules(g, e) && lt_attach(&g->gpu, &g->stream, e) && dnn_attach(&g->gpu, &g->stream, e);
 }

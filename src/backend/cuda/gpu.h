@@ -41,8 +41,9 @@ struct gpu {
 	 * nest. */
 	void (*enter)(gpu *g);
 	void (*leave)(gpu *g);
-	struct lt *lt;   /* cuBLASLt, for lt.c */
-	struct dnn *dnn; /* cuDNN, for dnn.h; NULL: it is not there */
+	const struct cuda_stream *stream; /* of NVIDIA's driver (device.h); NULL: it is another's */
+	struct lt *lt;                    /* cuBLASLt, for lt.c */
+	struct dnn *dnn;                  /* cuDNN, for dnn.h; NULL: it is not there */
 };
 
 /* ── what the files of rows share (launch.c) ── */

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OLDEST_DRIVER = 12040, OLDEST_DNN = 90000 };
+enum { OLDEST_DRIVER = 12040, OLDEST_DNN = 90000, OLDEST_NCCL = 21800 };
 
 static driver_functions driver;
 static lt_functions lt;
 static dnn_functions dnn;
+static nccl_functions nccl;
 static cuda_libraries found;
 
 /* The loader's own places first, then the folders of SUMI_CUDA_PATH. */
@@ -65,9 +66,12 @@ static bool read_table(
 #define DRIVER_SYMBOL(member, symbol, parameters) { symbol, offsetof(driver_functions, member) },
 #define LT_SYMBOL(member, symbol, parameters) { symbol, offsetof(lt_functions, member) },
 #define DNN_SYMBOL(member, symbol, parameters) { symbol, offsetof(dnn_functions, member) },
+#define NCCL_SYMBOL(member, symbol, parameters) { symbol, offsetof(nccl_functions, member) },
 static const symbol driver_symbols[] = { DRIVER_FUNCTIONS(DRIVER_SYMBOL) };
 static const symbol lt_symbols[] = { LT_FUNCTIONS(LT_SYMBOL) };
 static const symbol dnn_symbols[] = { DNN_FUNCTIONS(DNN_SYMBOL) };
+static const symbol nccl_symbols[] = { NCCL_FUNCTIONS(NCCL_SYMBOL){
+	"ncclGetErrorString", offsetof(nccl_functions, error_string) } };
 
 static void find_driver(void)
 {
@@ -123,6 +127,28 @@ static void find_dnn(void)
 		found.dnn = &dnn;
 }
 
+static void find_nccl(void)
+{
+	static const char *const names[] = { "libnccl.so.2", NULL };
+	char *problem = found.nccl_problem;
+	size_t room = sizeof found.nccl_problem;
+	int (*version)(int *);
+	if (!found.driver) {
+		snprintf(problem, room, "%s", found.driver_problem);
+		return;
+	}
+	void *library = open_any(names, problem, room, "NCCL");
+	if (!library ||
+	    !read_table(library, nccl_symbols, sizeof nccl_symbols / sizeof *nccl_symbols, &nccl, problem, room, "NCCL"))
+		return;
+	if (read_symbol(library, "ncclGetVersion", &version)) version(&found.nccl_version);
+	if (found.nccl_version < OLDEST_NCCL)
+		snprintf(problem, room, "NCCL is version %d.%d, and 2.18 is the oldest that will do",
+		    found.nccl_version / 10000, found.nccl_version / 100 % 100);
+	else
+		found.nccl = &nccl;
+}
+
 static void find(void)
 {
 	find_driver();
@@ -135,5 +161,13 @@ const cuda_libraries *cuda_libraries_find(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, find);
+	return &found;
+}
+
+const cuda_libraries *cuda_nccl_find(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	cuda_libraries_find();
+	pthread_once(&once, find_nccl);
 	return &found;
 }

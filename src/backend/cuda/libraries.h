@@ -1,6 +1,7 @@
-/* libraries.h - NVIDIA's libraries, found when the program runs: the driver, cuBLASLt and cuDNN. One program serves
- * machines with and without them, and is built without their headers: the few declarations that we need stand here, as
- * the documentation of each library has them (CUDA driver API 12.4 and later, cuBLASLt 12 and 13, cuDNN 9). */
+/* libraries.h - NVIDIA's libraries, found when the program runs: the driver, cuBLASLt, cuDNN and NCCL. One program
+ * serves machines with and without them, and is built without their headers: the few declarations that we need stand
+ * here, as the documentation of each library has them (CUDA driver API 12.4 and later, cuBLASLt 12 and 13, cuDNN 9,
+ * NCCL 2.18 and later). */
 #ifndef SUMI_BACKEND_CUDA_LIBRARIES_H
 #define SUMI_BACKEND_CUDA_LIBRARIES_H
 #include "base/error.h"
@@ -13,16 +14,19 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUdeviceptr;
 
 enum {
-	CU_OUT_OF_MEMORY = 2,     /* CUresult */
+	CU_OUT_OF_MEMORY = 2, /* CUresult */
+	CU_NOT_READY = 600,
 	CU_CAPABILITY_MAJOR = 75, /* CUdevice_attribute */
 	CU_CAPABILITY_MINOR = 76,
 	CU_DYNAMIC_SHARED = 8,       /* CUfunction_attribute: the most that a launch may ask for */
 	CU_STREAM_NON_BLOCKING = 1,  /* CUstream_flags */
+	CU_EVENT_WITHOUT_TIME = 2,   /* CUevent_flags */
 	CU_CAPTURE_THREAD_LOCAL = 1, /* CUstreamCaptureMode */
 };
 
@@ -46,6 +50,12 @@ enum {
 	F(set, "cuMemsetD8Async", (CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream))                    \
 	F(stream_create, "cuStreamCreate", (CUstream * stream, unsigned flags))                                            \
 	F(stream_sync, "cuStreamSynchronize", (CUstream stream))                                                           \
+	F(stream_wait, "cuStreamWaitEvent", (CUstream stream, CUevent event, unsigned flags))                              \
+	F(stream_destroy, "cuStreamDestroy_v2", (CUstream stream))                                                         \
+	F(event_create, "cuEventCreate", (CUevent * event, unsigned flags))                                                \
+	F(event_record, "cuEventRecord", (CUevent event, CUstream stream))                                                 \
+	F(event_query, "cuEventQuery", (CUevent event))                                                                    \
+	F(event_destroy, "cuEventDestroy_v2", (CUevent event))                                                             \
 	F(capture_begin, "cuStreamBeginCapture_v2", (CUstream stream, int mode))                                           \
 	F(capture_end, "cuStreamEndCapture", (CUstream stream, CUgraph * graph))                                           \
 	F(graph_instantiate, "cuGraphInstantiateWithFlags", (CUgraphExec * made, CUgraph graph, unsigned long long flags)) \
@@ -125,6 +135,27 @@ enum {
 	    (void *descriptor, int name, int type, int64_t wanted, int64_t *count, void *elements))                     \
 	F(execute, "cudnnBackendExecute", (void *handle, void *plan, void *variant))
 
+/* ── NCCL ── */
+
+typedef struct nccl_id { /* ncclUniqueId */
+	char bytes[128];
+} nccl_id;
+
+enum { NCCL_FLOAT = 7, NCCL_SUM = 0 }; /* ncclDataType_t, ncclRedOp_t */
+
+/* All but error_string return an ncclResult_t, 0 for success. */
+#define NCCL_FUNCTIONS(F)                                                                                 \
+	F(get_id, "ncclGetUniqueId", (nccl_id * id))                                                          \
+	F(join, "ncclCommInitRank", (void **comm, int size, nccl_id id, int rank))                            \
+	F(leave, "ncclCommDestroy", (void *comm))                                                             \
+	F(abort, "ncclCommAbort", (void *comm))                                                               \
+	F(group_start, "ncclGroupStart", (void))                                                              \
+	F(group_end, "ncclGroupEnd", (void))                                                                  \
+	F(sum, "ncclAllReduce",                                                                               \
+	    (const void *from, void *to, size_t count, int type, int operation, void *comm, CUstream stream)) \
+	F(share, "ncclBroadcast",                                                                             \
+	    (const void *from, void *to, size_t count, int type, int holder, void *comm, CUstream stream))
+
 #define MEMBER(name, symbol, parameters) int(*name) parameters;
 typedef struct driver_functions {
 	DRIVER_FUNCTIONS(MEMBER)
@@ -135,22 +166,31 @@ typedef struct lt_functions {
 typedef struct dnn_functions {
 	DNN_FUNCTIONS(MEMBER)
 } dnn_functions;
+typedef struct nccl_functions {
+	NCCL_FUNCTIONS(MEMBER)
+	const char *(*error_string)(int result);
+} nccl_functions;
 #undef MEMBER
 
 typedef struct cuda_libraries {
 	const driver_functions *driver; /* NULL: not found, or too old */
 	const lt_functions *lt;
 	const dnn_functions *dnn;
-	int driver_version;       /* 13000: CUDA 13.0 */
-	size_t lt_version;        /* as cublasLtGetVersion() gives it */
-	size_t dnn_version;       /* 91900: 9.19.0 */
-	char driver_problem[256]; /* one line each, "" where there is none */
+	const nccl_functions *nccl; /* looked for by cuda_nccl_find() alone */
+	int driver_version;         /* 13000: CUDA 13.0 */
+	size_t lt_version;          /* as cublasLtGetVersion() gives it */
+	size_t dnn_version;         /* 91900: 9.19.0 */
+	int nccl_version;           /* 22809: 2.28.9 */
+	char driver_problem[256];   /* one line each, "" where there is none */
 	char lt_problem[256];
 	char dnn_problem[256];
+	char nccl_problem[256];
 } cuda_libraries;
 
 /* Looked for once, by the loader's own rules and then in the folders of the environment variable SUMI_CUDA_PATH (joined
  * by ':'), where set. Never fails: what is missing says so in its line. */
 const cuda_libraries *cuda_libraries_find(void);
+/* The same with NCCL, which is large, and of use to several processes alone. */
+const cuda_libraries *cuda_nccl_find(void);
 
 #endif

@@ -1,6 +1,7 @@
 /* setup.c - models from files and options, options of the data, the device of a process. */
 #include "train/run/setup.h"
 #include "backend/backend.h"
+#include "backend/cuda/cuda.h"
 #include "base/file.h"
 #include "base/resources.h"
 #include "train/run/folder.h"
@@ -77,15 +78,31 @@ bool fingerprint_of_set(const train_options *o, char hex[65], error *e)
 	return data_fingerprint(&any, hex, e);
 }
 
-/* Of many processes on a machine each takes a GPU of its own. */
+/* Of many processes on a machine each takes a GPU of its own, or with `auto`, where there are too few, none does. */
 static const backend *backend_for(const char *name, const team *together, error *e)
 {
 	bool any = !strcasecmp(name, "auto");
+	int gpus = cuda_device_count(), here = team_size_here(together);
 	char own[32];
 	if (team_size(together) == 1 || (strcasecmp(name, "cuda") && !any)) return backend_named(name, e);
+	if (any && gpus < here) return backend_named("cpu", e);
+	if (gpus && gpus <= team_rank_here(together))
+		return fail(e, BAD_USAGE,
+		           "%d processes on this machine, and %d GPU%s: each needs one of its own (where each sees its own "
+		           "alone, that is --device cuda:0)",
+		           here, gpus, gpus == 1 ? "" : "s"),
+		       NULL;
 	snprintf(own, sizeof own, "cuda:%d", team_rank_here(together));
-	const backend *b = backend_named(own, any ? NULL : e);
-	return b || !any ? b : backend_named("cpu", e);
+	return backend_named(own, e);
+}
+
+static void tell_device(const device *d, int here, const training_listener *l)
+{
+	if (here > 1)
+		training_note(l, "device: %s; each of the %d processes here has a GPU of its own", d->name, here);
+	else
+		training_note(l, "device: %s", d->name);
+	if (d->doubt) training_note(l, "warning: %s", d->doubt);
 }
 
 bool choose_device(learner *m, const train_options *o, const training_listener *l, error *e)
@@ -93,11 +110,10 @@ bool choose_device(learner *m, const train_options *o, const training_listener *
 	team *together = team_join(e);
 	if (!together) return false;
 	m->backend = backend_for(o->device, together, e);
+	bool numbered = strchr(o->device, ':') != NULL;
+	if (m->backend && m->backend->device) tell_device(m->backend->device, numbered ? 1 : team_size_here(together), l);
 	team_leave(together, true);
-	if (!m->backend) return false;
-	if (m->backend->device) training_note(l, "device: %s", m->backend->device->name);
-	if (m->backend->device && m->backend->device->doubt) training_note(l, "warning: %s", m->backend->device->doubt);
-	return true;
+	return m->backend != NULL;
 }
 
 int threads_of(const train_options *o) { return o->threads ? (int)o->threads : usable_cpus(); }

@@ -16,7 +16,10 @@ typedef struct built { /* the graph for one shape of batch */
 	blend *add;       /* this batch's gradients to the sums; NULL where nothing is accumulated */
 	apply *apply;     /* changes the weights by the gradients, or by their sums */
 	int *owner;       /* [trained]: the first weight with the same gradient node, usually itself */
+	int nodes;        /* that the network's graph was built of, with node 0 */
 	int *of_node;     /* [nodes]: the first weight of a gradient node, −1: it is none */
+	bool *waits;      /* [trained]: the team's sum may not take its place before the run has ended */
+	float **apart;    /* [trained]: a copy on the device, to be summed there; NULL: none */
 	bool ready;       /* it is allocated */
 } built;
 
@@ -47,12 +50,17 @@ static size_t elements(const stepper *s, int i) { return shape_count(weight_of(s
 static float *gradient_at(const stepper *s, const built *b, int i)
 {
 	if (!b->gradient[i]) return NULL;
-	return s->sums ? s->sums[b->owner[i]] : graph_address(b->g, b->gradient[i]);
+	int owner = b->owner[i];
+	if (s->sums) return s->sums[owner];
+	return b->apart[owner] ? b->apart[owner] : graph_address(b->g, b->gradient[i]);
 }
 
 /* ── building ── */
-static void free_built(built *b)
+static void free_built(const stepper *s, built *b)
 {
+	for (int i = 0; b->apart && i < s->trained; i++) device_free(device_of(s), b->apart[i]);
+	free(b->apart);
+	free(b->waits);
 	apply_free(b->apply);
 	blend_free(b->add);
 	graph_free(b->g);
@@ -64,7 +72,7 @@ static void free_built(built *b)
 
 static void forget_graphs(stepper *s)
 {
-	for (int i = 0; i < s->graph_count; i++) free_built(&s->graphs[i]);
+	for (int i = 0; i < s->graph_count; i++) free_built(s, &s->graphs[i]);
 	s->graph_count = 0;
 	s->planned = false;
 }
@@ -107,7 +115,9 @@ static bool differentiate(stepper *s, built *b, error *e)
 	}
 	b->gradient = calloc((size_t)n + 1, sizeof *b->gradient);
 	b->owner = calloc((size_t)n + 1, sizeof *b->owner);
-	bool fine = (b->gradient && b->owner) || fail(e, NO_MEMORY, "no memory for a graph");
+	b->waits = calloc((size_t)n + 1, sizeof *b->waits);
+	b->apart = calloc((size_t)n + 1, sizeof *b->apart);
+	bool fine = (b->gradient && b->owner && b->waits && b->apart) || fail(e, NO_MEMORY, "no memory for a graph");
 	if (fine && !n) fine = fail(e, BAD_USAGE, "nothing is trained");
 	if (fine && !gradients(g, b->loss, nodes, n, b->gradient))
 		fine = fail(e, graph_error(g)->status, "%s", graph_error(g)->text);
@@ -124,9 +134,10 @@ static bool sends_at_once(const stepper *s)
 /* Gradients stay until the step ends; a team's leave as soon as they are complete. */
 static bool watch_gradients(const stepper *s, built *b, error *e)
 {
-	size_t nodes = (size_t)node_count(b->g) + 1;
-	if (!(b->of_node = malloc(nodes * sizeof *b->of_node))) return fail(e, NO_MEMORY, "no memory for a graph");
-	for (size_t i = 0; i < nodes; i++) b->of_node[i] = -1;
+	b->nodes = node_count(b->g) + 1;
+	b->of_node = malloc((size_t)b->nodes * sizeof *b->of_node);
+	if (!b->of_node) return fail(e, NO_MEMORY, "no memory for a graph");
+	for (int i = 0; i < b->nodes; i++) b->of_node[i] = -1;
 	for (int i = 0; i < s->trained; i++) {
 		tensor t = b->gradient[i];
 		if (t && b->of_node[t] < 0) b->of_node[t] = i;
@@ -237,10 +248,40 @@ static bool settle_weights(const stepper *s, const built *b, error *e)
 	return true;
 }
 
+/* A direct team sums gradients where they lie: not before the backward pass has read them, and not two that lie at one
+ * place, of which all but the first get memory of their own. */
+static bool set_apart(const stepper *s, built *b, error *e)
+{
+	if (!team_is_direct(s->team) || s->sums) return true;
+	for (int i = 0; i < s->trained; i++) {
+		if (!b->gradient[i] || b->owner[i] != i) continue;
+		const void *at = graph_address(b->g, b->gradient[i]);
+		b->waits[i] = graph_is_read(b->g, b->gradient[i]);
+		for (int k = 0; k < i && !b->apart[i]; k++) {
+			if (!b->gradient[k] || b->owner[k] != k || graph_address(b->g, b->gradient[k]) != at) continue;
+			b->waits[i] = b->waits[k] = true;
+			if (!(b->apart[i] = device_alloc(device_of(s), elements(s, i) * sizeof(float))))
+				return fail(e, NO_MEMORY, "no memory for the gradient of '%s'", weight_of(s, i)->name);
+		}
+	}
+	return true;
+}
+
+static bool copy_apart(const stepper *s, const built *b, error *e)
+{
+	const device *d = device_of(s);
+	for (int i = 0; i < s->trained; i++)
+		if (b->apart[i] &&
+		    !d->copy(d->context, b->apart[i], graph_address(b->g, b->gradient[i]), elements(s, i) * sizeof(float), e))
+			return false;
+	return true;
+}
+
 static bool make_ready(const stepper *s, built *b, error *e)
 {
 	if (b->ready) return true;
-	return b->ready = check_room(s, b, e) && settle_weights(s, b, e) && graph_allocate(b->g, NULL, NULL, e);
+	return b->ready = check_room(s, b, e) && settle_weights(s, b, e) && graph_allocate(b->g, NULL, NULL, e) &&
+	                  set_apart(s, b, e);
 }
 
 /* The graphs that use what b computes; the optimizer and the sums are there. */
@@ -277,7 +318,7 @@ static built *compiled_for(stepper *s, int count, int height, int width, error *
 	if (s->graph_count == MOST_GRAPHS) return fail(e, NO_MEMORY, "more than %d shapes of batches", MOST_GRAPHS), NULL;
 	built *b = &s->graphs[s->graph_count];
 	*b = (built){ .count = count, .height = height, .width = width };
-	if (!build(s, b, e)) return free_built(b), NULL;
+	if (!build(s, b, e)) return free_built(s, b), NULL;
 	graph_profile(b->g, s->profiled);
 	s->graph_count++;
 	return b;
@@ -287,7 +328,7 @@ static built *built_for(stepper *s, int count, int height, int width, error *e)
 {
 	built *b = compiled_for(s, count, height, width, e);
 	if (!b || make_ready(s, b, e)) return b;
-	free_built(b); /* it is the last one, or its memory was never there */
+	free_built(s, b); /* it is the last one, or its memory was never there */
 	s->graph_count -= b == &s->graphs[s->graph_count - 1];
 	return NULL;
 }
@@ -324,7 +365,7 @@ static bool plan_sums(stepper *s, const built *b, error *e)
 	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
 	int *order = calloc((size_t)s->trained + 1, sizeof *order), n = 0;
 	bool fine = (sizes && order) || fail(e, NO_MEMORY, "no memory for the team");
-	for (int t = 1; fine && t <= node_count(b->g); t++)
+	for (int t = 1; fine && t < b->nodes; t++)
 		if (b->of_node[t] >= 0) order[n++] = b->of_node[t];
 	for (int i = 0; fine && i < s->trained; i++) sizes[i] = elements(s, i);
 	fine = fine && team_plan(s->team, s->trained, sizes, order, n, e);
@@ -336,16 +377,18 @@ static bool plan_sums(stepper *s, const built *b, error *e)
 
 static bool share_weights(const stepper *s, error *e)
 {
+	bool direct = team_is_direct(s->team);
 	if (!s->holder) return true;
-	if (!learner_download(s->task->learner, e)) return false;
+	if (!direct && !learner_download(s->task->learner, e)) return false;
 	float **values = calloc((size_t)s->trained + 1, sizeof *values);
 	size_t *sizes = calloc((size_t)s->trained + 1, sizeof *sizes);
 	bool fine = (values && sizes) || fail(e, NO_MEMORY, "no memory for the team");
 	for (int i = 0; fine && i < s->trained; i++) {
-		values[i] = weight_of(s, i)->value;
+		values[i] = direct ? weight_of(s, i)->own_value : weight_of(s, i)->value;
 		sizes[i] = elements(s, i);
 	}
-	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e) && learner_upload(s->task->learner, e);
+	fine = fine && team_share(s->team, s->trained, values, sizes, s->holder, e) &&
+	       (direct || learner_upload(s->task->learner, e));
 	free(values);
 	free(sizes);
 	return fine;
@@ -474,19 +517,15 @@ bool stepper_fallbacks(const stepper *s, char *text, size_t room)
 
 /* ── running ── */
 /* Gradient i goes to the team's sum. */
-static bool send(stepper *s, int i, error *e)
-{
-	float *room = team_sum_room(s->team, i);
-	return (room || fail(e, BAD_USAGE, "a gradient came that was not planned")) &&
-	       device_read(device_of(s), room, gradient_at(s, s->running, i), elements(s, i) * sizeof *room, e) &&
-	       team_sum_add(s->team, i, e);
-}
+static bool send(stepper *s, int i, error *e) { return team_sum_add(s->team, i, gradient_at(s, s->running, i), e); }
+
+static bool leaves_at_once(const stepper *s, int i) { return sends_at_once(s) && !s->running->waits[i]; }
 
 static bool gradient_done(void *context, tensor t, error *e)
 {
 	stepper *s = context;
 	int i = s->running->of_node[t];
-	return i < 0 || send(s, i, e);
+	return i < 0 || !leaves_at_once(s, i) || send(s, i, e);
 }
 
 static bool run_batch(stepper *s, const data_batch *b, bool accumulating, bool last, double *loss, error *e)
@@ -514,15 +553,10 @@ static bool sum_over_team(stepper *s, error *e)
 {
 	const built *b = s->running;
 	if (team_size(s->team) == 1) return true;
-	for (int i = 0; i < s->trained && !sends_at_once(s); i++)
-		if (b->gradient[i] && b->owner[i] == i && !send(s, i, e)) return false;
-	if (!team_sum_finish(s->team, e)) return false;
-	for (int i = 0; i < s->trained; i++) {
-		if (!b->gradient[i] || b->owner[i] != i) continue;
-		size_t bytes = elements(s, i) * sizeof(float);
-		if (!device_write(device_of(s), gradient_at(s, b, i), team_sum_room(s->team, i), bytes, e)) return false;
-	}
-	return true;
+	if (!copy_apart(s, b, e)) return false;
+	for (int i = 0; i < s->trained; i++)
+		if (b->gradient[i] && b->owner[i] == i && !leaves_at_once(s, i) && !send(s, i, e)) return false;
+	return team_sum_finish(s->team, e);
 }
 
 static bool is_finite(const stepper *s, const float *at, size_t n)

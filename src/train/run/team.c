@@ -1,5 +1,7 @@
 /* team.c - data parallel training: sums over the processes, in buckets, and weights and states that move. */
 #include "train/run/team.h"
+#include "backend/peers.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef SUMI_MPI
@@ -9,21 +11,25 @@
 enum { BUCKET = 1 << 20, MOST_AT_ONCE = 1 << 30 };
 
 typedef struct bucket { /* arrays that travel together */
-	float *sum;
+	float *sum;         /* where they are gathered; NULL: they travel from where they lie */
 	size_t count;
-	int arrays, missing; /* of this round */
+	int first, arrays, missing; /* in `order`; of this round */
 } bucket;
 
 typedef struct passenger { /* an array in its bucket */
-	bool given;            /* in this round */
+	float *array;          /* in this round; NULL: not given yet */
 	size_t n, at;
 	int bucket; /* −1: not planned */
 } passenger;
 
 struct team {
-	int rank, size, rank_here;
-	bool initialized; /* MPI, by us */
+	int rank, size, rank_here, size_here;
+	bool initialized;     /* MPI, by us */
+	const device *device; /* in whose memory arrays lie; NULL: the host's */
+	peers *peers;         /* over which they travel; NULL: over the host, by MPI */
+	float *zeros;         /* on the device, of the size of the largest array: for one that is not given */
 	passenger *passengers;
+	int *order;
 	bucket *buckets;
 	int passenger_count, bucket_count, sent; /* buckets leave in their order */
 	team_counts counts;
@@ -35,13 +41,15 @@ struct team {
 int team_rank(const team *t) { return t->rank; }
 int team_size(const team *t) { return t->size; }
 int team_rank_here(const team *t) { return t->rank_here; }
+int team_size_here(const team *t) { return t->size_here; }
+bool team_is_direct(const team *t) { return t->peers != NULL; }
 team_counts team_counted(const team *t) { return t->counts; }
 
 team *team_join(error *e)
 {
 	team *t = calloc(1, sizeof *t);
 	if (!t) return fail(e, NO_MEMORY, "no memory for the team"), NULL;
-	t->size = 1;
+	t->size = t->size_here = 1;
 #ifdef SUMI_MPI
 	int ready = 0, over = 0;
 	MPI_Initialized(&ready);
@@ -58,6 +66,7 @@ team *team_join(error *e)
 		MPI_Comm here;
 		if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here) == MPI_SUCCESS) {
 			MPI_Comm_rank(here, &t->rank_here);
+			MPI_Comm_size(here, &t->size_here);
 			MPI_Comm_free(&here);
 		}
 	}
@@ -70,8 +79,12 @@ static void forget_plan(team *t)
 	for (int i = 0; i < t->bucket_count; i++) free(t->buckets[i].sum);
 	free(t->buckets);
 	free(t->passengers);
+	free(t->order);
+	device_free(t->device, t->zeros);
 	t->buckets = NULL;
 	t->passengers = NULL;
+	t->order = NULL;
+	t->zeros = NULL;
 	t->bucket_count = t->passenger_count = t->sent = 0;
 #ifdef SUMI_MPI
 	free(t->requests);
@@ -82,6 +95,7 @@ static void forget_plan(team *t)
 void team_leave(team *t, bool together)
 {
 	if (!t) return;
+	if (t->peers) t->device->peers->leave(t->peers, together);
 	forget_plan(t);
 #ifdef SUMI_MPI
 	if (t->initialized && together) MPI_Finalize();
@@ -96,13 +110,58 @@ static bool check(int result, error *e)
 	return result == MPI_SUCCESS || fail(e, BAD_USAGE, "MPI: the processes lost each other");
 }
 
+/* ── devices ── */
+/* Whether it is so in every process. */
+static bool all_of(bool here, bool *all, error *e)
+{
+	int least = here;
+	bool fine = check(MPI_Allreduce(MPI_IN_PLACE, &least, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD), e);
+	return *all = least, fine;
+}
+
+/* Processes whose devices can find each other do; what keeps one of them from it does not stop the training. */
+static bool join_devices(team *t, bool can, error *own, bool *all, error *e)
+{
+	uint8_t id[PEERS_ID] = { 0 };
+	const peer_functions *f = can ? t->device->peers : NULL;
+	if (!all_of(can, all, e) || !*all) return !failed(e);
+	bool made = t->rank || f->make_id(t->device->context, id, own);
+	if (!all_of(made, all, e) || !*all) return !failed(e);
+	if (!check(MPI_Bcast(id, PEERS_ID, MPI_BYTE, 0, MPI_COMM_WORLD), e)) return false;
+	t->peers = f->join(t->device->context, id, t->rank, t->size, own);
+	if (!all_of(t->peers != NULL, all, e)) return false;
+	if (!*all && t->peers) f->leave(t->peers, false);
+	if (!*all) t->peers = NULL;
+	return true;
+}
+
+bool team_use_device(team *t, const device *d, char *how, size_t room, error *e)
+{
+	char by[300] = "";
+	error own = { 0 };
+	bool all = false;
+	*how = 0;
+	t->device = d;
+	if (t->size == 1) return true;
+	bool can = d && d->peers && d->peers->describe(by, sizeof by);
+	if (!join_devices(t, can, &own, &all, e)) return false;
+	if (all)
+		snprintf(how, room, "gradients are summed from GPU to GPU by %s", by);
+	else if (d)
+		snprintf(how, room, "warning: gradients are summed over the host: %s",
+		    failed(&own)  ? own.text
+		    : can || !*by ? "another process has no GPU that can be joined"
+		                  : by);
+	return true;
+}
+
 /* ── sums in buckets ── */
 static bool make_bucket_room(team *t, error *e)
 {
 	for (int i = 0; i < t->bucket_count; i++) {
 		bucket *b = &t->buckets[i];
 		b->missing = b->arrays;
-		if (!(b->sum = malloc(b->count * sizeof *b->sum)))
+		if (!t->peers && !(b->sum = malloc(b->count * sizeof *b->sum)))
 			return fail(e, NO_MEMORY, "no memory for a bucket of gradients");
 	}
 	return true;
@@ -125,15 +184,20 @@ bool team_plan(team *t, int count, const size_t *sizes, const int *order, int pl
 	if (t->size == 1) return true;
 	t->passengers = calloc((size_t)count + 1, sizeof *t->passengers);
 	t->buckets = calloc((size_t)planned + 1, sizeof *t->buckets);
+	t->order = calloc((size_t)planned + 1, sizeof *t->order);
 	t->requests = calloc((size_t)planned + 1, sizeof(MPI_Request));
-	if (!t->passengers || !t->buckets || !t->requests) return fail(e, NO_MEMORY, "no memory for the team");
+	if (!t->passengers || !t->buckets || !t->order || !t->requests) return fail(e, NO_MEMORY, "no memory for the team");
 	t->passenger_count = count;
 	for (int i = 0; i < count; i++) t->passengers[i].bucket = -1;
 	for (int k = 0; k < planned; k++) {
 		int i = order[k];
 		if (sizes[i] > MOST_AT_ONCE) return fail(e, BAD_USAGE, "a gradient is too large to be summed at once");
 		bucket *last = t->bucket_count ? &t->buckets[t->bucket_count - 1] : NULL;
-		if (!last || last->count + sizes[i] > BUCKET) last = &t->buckets[t->bucket_count++];
+		if (!last || last->count + sizes[i] > BUCKET) {
+			last = &t->buckets[t->bucket_count++];
+			last->first = k;
+		}
+		t->order[k] = i;
 		t->passengers[i] = (passenger){ .n = sizes[i], .at = last->count, .bucket = t->bucket_count - 1 };
 		last->count += sizes[i];
 		last->arrays++;
@@ -141,53 +205,99 @@ bool team_plan(team *t, int count, const size_t *sizes, const int *order, int pl
 	return same_plan(t, count, sizes, order, planned, e) && make_bucket_room(t, e);
 }
 
+/* The arrays of a bucket from where they lie; in the place of one that is not given, zeros. */
+static bool send_arrays(team *t, const bucket *b, error *e)
+{
+	float **arrays = calloc((size_t)b->arrays, sizeof *arrays);
+	size_t *sizes = calloc((size_t)b->arrays, sizeof *sizes);
+	bool fine = (arrays && sizes) || fail(e, NO_MEMORY, "no memory for the team");
+	for (int k = 0; fine && k < b->arrays; k++) {
+		const passenger *p = &t->passengers[t->order[b->first + k]];
+		arrays[k] = p->array ? p->array : t->zeros;
+		sizes[k] = p->n;
+	}
+	fine = fine && t->device->peers->sum(t->peers, b->arrays, arrays, sizes, e);
+	free(arrays);
+	free(sizes);
+	return fine;
+}
+
 static bool send_next(team *t, error *e)
 {
-	bucket *b = &t->buckets[t->sent];
-	return check(MPI_Iallreduce(
-	                 MPI_IN_PLACE, b->sum, (int)b->count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &t->requests[t->sent++]),
-	    e);
+	int i = t->sent++;
+	const bucket *b = &t->buckets[i];
+	if (t->peers) return send_arrays(t, b, e);
+	return check(
+	    MPI_Iallreduce(MPI_IN_PLACE, b->sum, (int)b->count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &t->requests[i]), e);
 }
 
-float *team_sum_room(const team *t, int i)
-{
-	const passenger *p = &t->passengers[i];
-	return p->bucket < 0 ? NULL : t->buckets[p->bucket].sum + p->at;
-}
+static float *room_of(const team *t, const passenger *p) { return t->buckets[p->bucket].sum + p->at; }
 
-bool team_sum_add(team *t, int i, error *e)
+bool team_sum_add(team *t, int i, float *array, error *e)
 {
 	passenger *p = &t->passengers[i];
 	if (p->bucket < 0) return fail(e, BAD_USAGE, "a gradient came that was not planned");
-	p->given = true;
+	if (!t->peers && !device_read(t->device, room_of(t, p), array, p->n * sizeof(float), e)) return false;
+	p->array = array;
 	t->buckets[p->bucket].missing--;
 	while (t->sent < t->bucket_count && !t->buckets[t->sent].missing)
 		if (!send_next(t, e)) return false;
 	int done; /* lets MPI work on what is under way */
-	return check(MPI_Testall(t->sent, t->requests, &done, MPI_STATUSES_IGNORE), e);
+	return t->peers || check(MPI_Testall(t->sent, t->requests, &done, MPI_STATUSES_IGNORE), e);
 }
 
-static void zero_missing(team *t)
+/* Arrays that were not given and have not left. */
+static bool zero_missing(team *t, error *e)
 {
+	size_t largest = 0;
+	bool missing = false;
 	for (int i = 0; i < t->passenger_count; i++) {
 		const passenger *p = &t->passengers[i];
-		if (p->bucket >= t->sent && !p->given) memset(t->buckets[p->bucket].sum + p->at, 0, p->n * sizeof(float));
+		if (p->n > largest) largest = p->n;
+		if (p->bucket < t->sent || p->array) continue;
+		missing = true;
+		if (!t->peers) memset(room_of(t, p), 0, p->n * sizeof(float));
 	}
+	if (!missing || !t->peers) return true;
+	float *zeros = calloc(largest, sizeof *zeros);
+	if (!t->zeros) t->zeros = device_alloc(t->device, largest * sizeof *zeros);
+	bool fine = (zeros && t->zeros) || fail(e, NO_MEMORY, "no memory for the team");
+	fine = fine && device_write(t->device, t->zeros, zeros, largest * sizeof *zeros, e);
+	free(zeros);
+	return fine;
+}
+
+static bool count_early(team *t, error *e)
+{
+	t->counts.buckets += (uint64_t)t->bucket_count;
+	if (t->peers) t->counts.early += (uint64_t)t->device->peers->done(t->peers);
+	for (int i = 0, done; !t->peers && i < t->sent; i++) {
+		if (!check(MPI_Test(&t->requests[i], &done, MPI_STATUS_IGNORE), e)) return false;
+		t->counts.early += done != 0;
+	}
+	return true;
+}
+
+/* What was gathered goes back to where it came from. */
+static bool wait_for_sums(team *t, error *e)
+{
+	if (t->peers) return t->device->peers->settle(t->peers, e);
+	bool fine = check(MPI_Waitall(t->sent, t->requests, MPI_STATUSES_IGNORE), e);
+	for (int i = 0; fine && i < t->passenger_count; i++) {
+		const passenger *p = &t->passengers[i];
+		if (p->array) fine = device_write(t->device, p->array, room_of(t, p), p->n * sizeof(float), e);
+	}
+	return fine;
 }
 
 bool team_sum_finish(team *t, error *e)
 {
 	if (t->size == 1) return true;
-	for (int i = 0, done; i < t->sent; i++) {
-		if (!check(MPI_Test(&t->requests[i], &done, MPI_STATUS_IGNORE), e)) return false;
-		t->counts.early += done != 0;
-	}
-	t->counts.buckets += (uint64_t)t->bucket_count;
-	zero_missing(t);
+	if (!count_early(t, e) || !zero_missing(t, e)) return false;
 	while (t->sent < t->bucket_count)
 		if (!send_next(t, e)) return false;
-	if (!check(MPI_Waitall(t->sent, t->requests, MPI_STATUSES_IGNORE), e)) return false;
-	for (int i = 0; i < t->passenger_count; i++) t->passengers[i].given = false;
+	if (!wait_for_sums(t, e)) return false;
+	for (int i = 0; i < t->passenger_count; i++) t->passengers[i].array = NULL;
 	for (int i = 0; i < t->bucket_count; i++) t->buckets[i].missing = t->buckets[i].arrays;
 	t->sent = 0;
 	return true;
@@ -204,6 +314,9 @@ bool team_wait(team *t, error *e) { return t->size == 1 || check(MPI_Barrier(MPI
 bool team_share(team *t, int count, float *const *arrays, const size_t *sizes, const int *holder, error *e)
 {
 	if (t->size == 1) return true;
+	if (t->peers)
+		return t->device->peers->share(t->peers, count, arrays, sizes, holder, e) &&
+		       t->device->peers->settle(t->peers, e);
 	MPI_Request *requests = calloc((size_t)count + 1, sizeof(MPI_Request));
 	bool fine = requests || fail(e, NO_MEMORY, "no memory for the team");
 	int n = 0;
@@ -233,8 +346,12 @@ bool team_plan(team *t, int count, const size_t *sizes, const int *order, int pl
 {
 	return (void)t, (void)count, (void)sizes, (void)order, (void)planned, (void)e, true;
 }
-float *team_sum_room(const team *t, int i) { return (void)t, (void)i, NULL; }
-bool team_sum_add(team *t, int i, error *e) { return (void)t, (void)i, (void)e, true; }
+bool team_use_device(team *t, const device *d, char *how, size_t room, error *e)
+{
+	t->device = d;
+	return (void)room, (void)e, *how = 0, true;
+}
+bool team_sum_add(team *t, int i, float *array, error *e) { return (void)t, (void)i, (void)array, (void)e, true; }
 bool team_sum_finish(team *t, error *e) { return (void)t, (void)e, true; }
 bool team_sum(team *t, double *x, int n, error *e) { return (void)t, (void)x, (void)n, (void)e, true; }
 bool team_wait(team *t, error *e) { return (void)t, (void)e, true; }

@@ -197,9 +197,11 @@ static bool start(run *r, const data_options *source, error *e)
 	r->rates.warmup = o->lr_warmup_steps;
 	r->rates.steps = o->max_train_steps;
 	int side = planned_side(source);
-	char path[4200];
+	char path[4200], joined[400];
 	r->state = (training_state){ .seed = o->seed };
-	if (!(r->team = team_join(e)) || !check_folder(r, e) || !checkpoint_to_resume(r, path, e) ||
+	if (!(r->team = team_join(e)) ||
+	    !team_use_device(r->team, learner_backend(r->task->learner)->device, joined, sizeof joined, e) ||
+	    !check_folder(r, e) || !checkpoint_to_resume(r, path, e) ||
 	    !(r->stepper = stepper_new(r->task, o, r->team, r->threads, e)) ||
 	    !stepper_prepare(r->stepper, source->batch, side, side, e))
 		return false;
@@ -215,6 +217,7 @@ static bool start(run *r, const data_options *source, error *e)
 	    "%.2f M parameters, %.2f M of them trained; memory: %.0f MB of values, %.0f MB of weights and optimizer",
 	    1e-6 * (double)learner_parameters(m, false), 1e-6 * (double)learner_parameters(m, true),
 	    1e-6 * (double)stepper_arena_bytes(r->stepper), 1e-6 * (double)stepper_state_bytes(r->stepper));
+	if (*joined) training_note(r->listener, "%s", joined);
 	tell_epochs(r);
 	char steps[600];
 	if (stepper_fallbacks(r->stepper, steps, sizeof steps))
@@ -350,7 +353,7 @@ bool train(const task *t, const train_options *o, const data_options *source, co
 		    team_size(r.team), 100 * (double)sent.early / (double)sent.buckets);
 	run_log_close(r.log);
 	data_close(r.data);
+	team_leave(r.team, fine || !go_on); /* first: its sums may be under way in what the stepper frees */
 	stepper_free(r.stepper);
-	team_leave(r.team, true);
 	return fine;
 }
