@@ -12,14 +12,16 @@ typedef struct sa {
 	double tau;          /* how much noise that step drew, 0 … eta */
 } sa;
 
-/* Between the times 0.8 and 0.2 of the model, as shares of all. */
+/* Between the times 0.8 and 0.2 of the model, as shares of all, and at both: even spacings of betas' times meet them.
+ */
 static double tau_at(const solver *s, double sigma)
 {
 	const trajectory *p = s->path;
 	double last = p->schedule ? p->schedule->count - 1 : 0, shift = p->shift > 0 ? p->shift : 1;
 	double high = p->schedule ? sigma_of_timestep(p->schedule, 0.8 * last) : shift_sigma(0.8, shift);
 	double low = p->schedule ? sigma_of_timestep(p->schedule, 0.2 * last) : shift_sigma(0.2, shift);
-	return sigma <= high && sigma >= low ? s->options.eta : 0;
+	double slack = p->schedule ? 1e-6 : 0; /* sigmas may have been floats */
+	return sigma <= high * (1 + slack) && sigma >= low * (1 - slack) ? s->options.eta : 0;
 }
 
 /* Weights of the newest `order` guesses over the step of length h that begins at `lambda`: the integral of mu·e^(mu·x)

@@ -86,7 +86,7 @@ static bool path_of_case(
 	bool flow = !strcmp(json_string_value(json_object_get(value, "kind")), "flow");
 	double *sigmas = malloc(((size_t)count + 1) * sizeof *sigmas);
 	for (int i = 0; i <= count; i++) sigmas[i] = json_number_value(json_array_get(list, (size_t)i));
-	if (flow && sampler_starts_below_noise(kind)) sigmas[0] = shift_sigma(1 - 1e-4, shift);
+	if (flow && sampler_starts_below_noise(kind) && sigmas[0] >= 1) sigmas[0] = shift_sigma(1 - 1e-4, shift);
 	bool fine =
 	    trajectory_from_sigmas(p, flow ? FLOW_MATCHING : VARIANCE_EXPLODING, flow ? NULL : schedule, sigmas, count, e);
 	p->shift = flow ? shift : 1;
