@@ -14,7 +14,9 @@ static const struct scheduler_class {
 	timestep_spacing spacing;
 } classes[] = {
 	{ "DDPMScheduler", DDPM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
+	{ "DDPMParallelScheduler", DDPM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
 	{ "DDIMScheduler", DDIM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
+	{ "DDIMParallelScheduler", DDIM, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
 	{ "PNDMScheduler", PLMS, TIMESTEP_SCHEDULER, LEADING_TIMESTEPS },
 	{ "LCMScheduler", LCM, DISTILLED_SCHEDULER, LEADING_TIMESTEPS },
 	{ "TCDScheduler", TCD, DISTILLED_SCHEDULER, LEADING_TIMESTEPS },
@@ -100,10 +102,11 @@ static void read_sigmas(reader *r, scheduler *s)
 	static const char *const finals[] = { "zero", "sigma_min", NULL };
 	static const char *const interpolations[] = { "linear", "log_linear", NULL };
 	static const char *const kinds[] = { "discrete", "continuous", NULL };
+	static const char *const shifts[] = { "exponential", "linear", NULL };
 	s->sigmas = flag(r, "use_karras_sigmas", false)        ? KARRAS_SIGMAS
+	            : flag(r, "use_lu_lambdas", false)         ? LU_SIGMAS
 	            : flag(r, "use_exponential_sigmas", false) ? EXPONENTIAL_SIGMAS
 	            : flag(r, "use_beta_sigmas", false)        ? BETA_SIGMAS
-	            : flag(r, "use_lu_lambdas", false)         ? LU_SIGMAS
 	            : s->prediction == PREDICT_FLOW            ? FLOW_SIGMAS
 	                                                       : OWN_SIGMAS;
 	s->final_sigma_is_min = s->sampler == DEIS || choice(r, "final_sigmas_type", finals) == 1;
@@ -112,12 +115,16 @@ static void read_sigmas(reader *r, scheduler *s)
 	s->least_lambda = number(r, "lambda_min_clipped", -INFINITY);
 	s->terminal = number(r, "shift_terminal", 0);
 	s->from_one = json_object_get(r->config, "shift_terminal") != NULL;
-	if (s->sampler == EULER && s->family == SIGMA_SCHEDULER) {
+	if ((s->sampler == EULER && s->family == SIGMA_SCHEDULER) || s->sampler == UNIPC) {
 		s->sigma_min = number(r, "sigma_min", 0);
 		s->sigma_max = number(r, "sigma_max", 0);
 	}
 	s->shift = s->family == FLOW_SCHEDULER ? number(r, "shift", 1) : number(r, "flow_shift", 1);
 	s->dynamic_shift = flag(r, "use_dynamic_shifting", false);
+	s->linear_shift = choice(r, "time_shift_type", shifts) == 1;
+	s->mu_slope = (number(r, "max_shift", 1.16) - number(r, "base_shift", 0.5)) /
+	              (number(r, "max_image_seq_len", 4096) - number(r, "base_image_seq_len", 256));
+	s->mu_start = number(r, "base_shift", 0.5) - s->mu_slope * number(r, "base_image_seq_len", 256);
 	bool flows = flag(r, "use_flow_sigmas", false), fits = s->sigmas == FLOW_SIGMAS && s->family == LAMBDA_SCHEDULER;
 	if (s->family != FLOW_SCHEDULER && (flows || s->prediction == PREDICT_FLOW) && !(flows && fits))
 		r->failed =
@@ -125,7 +132,7 @@ static void read_sigmas(reader *r, scheduler *s)
 	if (!(s->shift > 0)) r->failed = !fail(r->e, BAD_FILE, "scheduler: shift %g, expected more than 0", s->shift);
 	if (!(s->terminal >= 0 && s->terminal < 1))
 		r->failed = !fail(r->e, BAD_FILE, "scheduler: \"shift_terminal\" %g, expected 0 to 1", s->terminal);
-	if (s->sigma_min < 0 || s->sigma_max < s->sigma_min)
+	if (s->sigma_min < 0 || s->sigma_max < 0 || (s->sigma_max > 0 && s->sigma_max < s->sigma_min))
 		r->failed =
 		    !fail(r->e, BAD_FILE, "scheduler: \"sigma_min\" %g and \"sigma_max\" %g", s->sigma_min, s->sigma_max);
 	if (s->least_lambda > -INFINITY && (s->family != LAMBDA_SCHEDULER || s->spacing == TRAILING_TIMESTEPS))
@@ -226,13 +233,13 @@ bool scheduler_read(scheduler *s, const json_t *config, const char *class_name, 
 		s->options = sampler_defaults(LCM);
 		s->options.boundary_scale = NO_BOUNDARY;
 	}
-	static const char *const refused[][2] = { { "thresholding", "" }, { "invert_sigmas", "" }, { "trained_betas", "" },
-		{ "time_shift_type", "exponential" } };
-	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse(&r, refused[i][0], refused[i][1]);
+	static const char *const refused[] = { "thresholding", "invert_sigmas", "trained_betas" };
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse(&r, refused[i], "");
 	return !r.failed;
 }
 
-/* DDIM and PNDM go T/steps down from each timestep, wherever the next one is. */
+/* DDIM and PNDM go T/steps down from each timestep, wherever the next one is; but PNDM's first step goes to the second
+ * timestep, which it lists twice. */
 static bool timestep_trajectory(const scheduler *s, const noise_schedule *schedule, int steps, trajectory *p, error *e)
 {
 	int count = 0;
@@ -244,6 +251,7 @@ static bool timestep_trajectory(const scheduler *s, const noise_schedule *schedu
 	if (fine && (s->sampler == DDIM || s->sampler == PLMS))
 		for (int i = 0; i < count; i++)
 			p->steps[i].to = point_of_timestep(schedule, t[i] - schedule->count / steps, final); /* whole */
+	if (fine && s->sampler == PLMS && !s->options.runge_kutta && count > 1) p->steps[0].to = p->steps[1].from;
 	free(t);
 	return fine;
 }
@@ -323,6 +331,7 @@ static bool list_sigmas(const scheduler *s, const noise_schedule *schedule, int 
 		respace(s->sigmas, l->sigmas, steps, low, high);
 		for (int i = 0; i < steps; i++) l->times[i] = time_of_respaced(s, schedule, l->sigmas[i]);
 	}
+	if ((s->sampler == DEIS || s->sampler == UNIPC) && s->sigmas != OWN_SIGMAS) least = l->sigmas[steps - 1];
 	if (!s->log_linear || s->sigmas != OWN_SIGMAS) l->sigmas[steps] = s->final_sigma_is_min ? least : 0;
 	for (int i = 0; s->continuous_v && i < steps; i++) l->times[i] = 0.25 * log(l->sigmas[i]);
 	return true;
@@ -335,6 +344,13 @@ static void stretch_to_terminal(const scheduler *s, double *sigmas, int count)
 	for (int i = 0; s->terminal > 0 && factor > 0 && i < count; i++) sigmas[i] = 1 - (1 - sigmas[i]) / factor;
 }
 
+double scheduler_mu(const scheduler *s, int positions) { return s->mu_start + s->mu_slope * positions; }
+
+static double shift_of(const scheduler *s, double mu)
+{
+	return !s->dynamic_shift ? s->shift : s->linear_shift ? mu : exp(mu);
+}
+
 /* DPM-Solver, DEIS and UniPC on flow: even in sigma (rounded as numpy's linspace rounds, for the timestep is cut to a
  * whole one), shifted. They begin short of 1; UniPC of newer diffusers at 1, but for what keeps its logarithm finite.
  */
@@ -344,8 +360,7 @@ static bool list_flow_sigmas(
 	if (steps < 1 || steps > 100000) return fail(e, BAD_USAGE, "%d steps: expected 1 to 100000", steps);
 	if (!allocate(l, steps, e)) return false;
 	bool unipc = s->sampler == UNIPC && s->from_one;
-	double T = s->betas.count, end = 1 / T, step = (end - 1) / steps,
-	       shift = unipc && s->dynamic_shift ? exp(mu) : s->shift;
+	double T = s->betas.count, end = 1 / T, step = (end - 1) / steps, shift = shift_of(s, mu);
 	for (int i = 0; i < steps; i++) {
 		double even = unipc ? i * step + 1 : 1 - (i ? (steps - i) * step + 1 : end);
 		l->sigmas[i] = shift_sigma(even, shift);
@@ -368,7 +383,7 @@ static bool list_flow_match_sigmas(const scheduler *s, int steps, double mu, sig
 	double least = 1.0 / s->betas.count, low = s->dynamic_shift ? least : shift_sigma(least, s->shift);
 	for (int i = 0; i < steps; i++) {
 		double even = steps > 1 ? 1 + (low - 1) * i / (steps - 1) : 1;
-		l->sigmas[i] = shift_sigma(even, s->dynamic_shift ? exp(mu) : s->shift);
+		l->sigmas[i] = shift_sigma(even, shift_of(s, mu));
 	}
 	stretch_to_terminal(s, l->sigmas, steps);
 	respace(s->sigmas, l->sigmas, steps, l->sigmas[steps - 1], l->sigmas[0]);
@@ -401,13 +416,11 @@ bool scheduler_trajectory(
 int scheduler_begin(const scheduler *s, trajectory *p, int steps, double strength)
 {
 	int kept = (int)(steps * strength), begin = steps - (kept < steps ? kept : steps);
-	bool listed_twice = s->sampler == PLMS && !s->options.runge_kutta && begin > 1;
-	if (!listed_twice) return begin < p->count ? begin : p->count;
-	if (begin < p->count) {
-		memmove(p->steps + begin, p->steps + begin + 1, (size_t)(p->count - begin - 1) * sizeof *p->steps);
-		p->count--;
-	}
-	return begin - 1;
+	if (begin >= p->count) return p->count;
+	path_step *first = &p->steps[begin];
+	if (s->sampler == PLMS && !s->options.runge_kutta && begin > 0)
+		*first = (path_step){ begin > 1 ? first[-1].from : first->from, first->from };
+	return begin;
 }
 
 void scheduler_mend(scheduler *s)

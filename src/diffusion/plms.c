@@ -26,34 +26,48 @@ static void evaluate(solver *s, path_point at, const float *x, float *out)
 	if (!raw(s)) interpret(s, at, x, out, NULL, out);
 }
 
-/* The first step: the mean of the noise here and at the end (improved Euler), which costs a second call. */
+/* Whole timesteps from one step to the next where training is cut evenly, whatever the list is. */
+static int stride_of(const solver *s) { return s->path->schedule->count / (s->path->count + s->path->skipped); }
+
+/* The first step: the mean of the noise here and at the end (improved Euler), which costs a second call. diffusers
+ * makes it two steps of one stride, one down from the start, one that ends where this step does. */
 static void improved_euler_step(solver *s, const path_step *now, const float *noise)
 {
 	float *mean = s->buffers[6], *ahead = s->buffers[7];
+	const noise_schedule *schedule = s->path->schedule;
+	path_point start = now->from, down = now->to;
 	path_point end = is_last_step(s) ? now->from : now->to; /* the original does not go below the first timestep */
-	transfer(s, now->from, now->to, s->x, noise, ahead);
+	if (s->options.raw_history) {
+		end = now->to;
+		down = point_of_timestep(schedule, now->from.t - stride_of(s), 1);
+		start = point_of_timestep(schedule, end.t + stride_of(s), 1);
+	}
+	transfer(s, now->from, down, s->x, noise, ahead);
 	evaluate(s, end, ahead, mean);
 	MIX(s, mean, { 0.5, mean }, { 0.5, noise });
-	transfer(s, now->from, now->to, s->x, mean, s->x);
+	transfer(s, start, now->to, s->x, mean, s->x);
 }
 
-/* Fourth order Runge-Kutta over one step, with DDIM's transfer as its sum. */
+/* Fourth order Runge-Kutta over one step, with DDIM's transfer as its sum. The network is asked half a stride above
+ * the end, where the first half of an odd stride does not quite arrive. */
 static void runge_kutta_step(solver *s, const path_step *now, const float *first)
 {
 	float *sum = s->buffers[6], *x = s->buffers[7], *slope = s->buffers[8];
-	double half = s->path->schedule->count / s->path->count / 2;
-	path_point middle = point_of_timestep(s->path->schedule, now->from.t - half, 1);
+	const noise_schedule *schedule = s->path->schedule;
+	int half = stride_of(s) / 2;
+	path_point end = is_last_step(s) ? now->to : (now + 1)->from;
+	path_point middle = point_of_timestep(schedule, end.t + half, 1);
 	MIX(s, sum, { 1 / 6., first });
-	transfer(s, now->from, middle, s->x, first, x);
+	transfer(s, now->from, point_of_timestep(schedule, now->from.t - half, 1), s->x, first, x);
 	evaluate(s, middle, x, slope);
 	MIX(s, sum, { 1, sum }, { 1 / 3., slope });
 	transfer(s, now->from, middle, s->x, slope, x);
 	evaluate(s, middle, x, slope);
 	MIX(s, sum, { 1, sum }, { 1 / 3., slope });
-	transfer(s, now->from, now->to, s->x, slope, x);
-	evaluate(s, now->to, x, slope);
+	transfer(s, now->from, end, s->x, slope, x);
+	evaluate(s, end, x, slope);
 	MIX(s, sum, { 1, sum }, { 1 / 6., slope });
-	transfer(s, now->from, now->to, s->x, sum, s->x);
+	transfer(s, now->from, end, s->x, sum, s->x);
 }
 
 static void multistep_step(solver *s, const path_step *now, float *const past[HISTORY], int known)
@@ -77,7 +91,7 @@ void solve_plms(solver *s)
 		known += known < HISTORY;
 		if (s->options.runge_kutta && step_index(s) < 3)
 			runge_kutta_step(s, now, past[0]);
-		else if (known == 1)
+		else if (known == 1 && (!s->options.raw_history || s->path->count + s->path->skipped > 1))
 			improved_euler_step(s, now, past[0]);
 		else
 			multistep_step(s, now, past, known);

@@ -58,7 +58,7 @@ static void derive(noise_schedule *s, bool zero_terminal_snr)
 	for (int i = 0; i < s->count; i++) {
 		product *= 1 - s->betas[i];
 		double a = s->alphas_cumprod[i] = (double)(float)product;
-		a = fmax(a, 0x1p-24);
+		if (a == 0) a = 0x1p-24;
 		s->log_sigmas[i] = 0.5 * log((1 - a) / a);
 	}
 }

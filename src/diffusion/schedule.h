@@ -27,7 +27,7 @@ typedef struct noise_schedule {
 	int count;              /* timesteps of training, 2 … 100000; t runs from 0 (almost clean) to count - 1 */
 	double *betas;          /* [count] */
 	double *alphas_cumprod; /* [count], product of 1 - beta up to t, rounded to f32 as all the original code keeps it */
-	double *log_sigmas; /* [count], log sqrt((1 - a)/a), rising; a >= 2^-24 here, so sigma ends at 4096, not at ∞ */
+	double *log_sigmas; /* [count], log sqrt((1 - a)/a), rising; 2^-24 for an a of 0: sigma ends at 4096, not at ∞ */
 } noise_schedule;
 
 typedef struct schedule_config {
