@@ -58,7 +58,7 @@ void solve_unipc(solver *s)
 		u.lambdas[0] = lambda_of(now->from);
 		predict(s, now->from, s->x, s->buffers[0], s->options.noise_form ? u.guesses[0] : NULL);
 		if (!s->options.noise_form) MIX(s, u.guesses[0], { 1, s->buffers[0] });
-		int step = step_index(s); /* the first has nothing to correct */
+		int step = step_index(s) + s->path->skipped; /* the first has nothing to correct */
 		bool corrected = step > 64 || (step > 0 && !(s->options.uncorrected >> (step - 1) & 1));
 		if (known && corrected) update(s, &u, now->from, 1, u.order, u.guesses[0], s->x);
 

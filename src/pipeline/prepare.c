@@ -200,8 +200,9 @@ static void begin_from_picture(job *j)
 
 static bool make_path(job *j, error *e)
 {
-	int steps = j->o->steps;
-	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, steps, 0, &j->path, e)
+	int steps = j->o->steps, patch = denoiser_patch(&j->m->family.denoiser);
+	double mu = scheduler_mu(&j->scheduler, (j->latent_width / patch) * (j->latent_height / patch));
+	bool made = j->own_scheduler ? scheduler_trajectory(&j->scheduler, &j->schedule, steps, mu, &j->path, e)
 	            : j->prediction == PREDICT_FLOW
 	                ? sampler_flow_trajectory(&j->path, j->sampler, j->spacing, flow_shift(j), steps, e)
 	                : sampler_trajectory(&j->path, j->sampler, j->spacing, &j->schedule, steps, e);

@@ -70,14 +70,15 @@ def cases(everything):
             dict(clip_sample=True, prediction_type="v_prediction"), dict(clip_sample=True, prediction_type="sample"),
             dict(clip_sample=False, set_alpha_to_one=False), dict(clip_sample=False, rescale_betas_zero_snr=True, prediction_type="v_prediction")],
         "PNDMScheduler": [dict(skip_prk_steps=True), dict(skip_prk_steps=False), dict(skip_prk_steps=True, set_alpha_to_one=True),
-            dict(skip_prk_steps=True, prediction_type="v_prediction")],
+            dict(skip_prk_steps=True, prediction_type="v_prediction"), dict(skip_prk_steps=True, timestep_spacing="linspace"),
+            dict(skip_prk_steps=True, timestep_spacing="trailing", steps_offset=1)],
         "EulerDiscreteScheduler": [dict(), dict(prediction_type="v_prediction"), dict(interpolation_type="log_linear"),
             dict(interpolation_type="log_linear", timestep_type="continuous"), dict(timestep_type="continuous", prediction_type="v_prediction"),
             dict(timestep_type="continuous", use_karras_sigmas=True, prediction_type="v_prediction"),
             dict(timestep_type="continuous", use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0, prediction_type="v_prediction"),
             dict(use_karras_sigmas=True), dict(use_exponential_sigmas=True), dict(use_beta_sigmas=True),
             dict(final_sigmas_type="sigma_min"), dict(rescale_betas_zero_snr=True, prediction_type="v_prediction"), dict(prediction_type="sample")],
-        "EulerAncestralDiscreteScheduler": [dict(), dict(prediction_type="v_prediction"), dict(rescale_betas_zero_snr=True, prediction_type="v_prediction")],
+        "EulerAncestralDiscreteScheduler": [dict(), dict(beta_schedule="squaredcos_cap_v2"), dict(prediction_type="v_prediction"), dict(rescale_betas_zero_snr=True, prediction_type="v_prediction")],
         "HeunDiscreteScheduler": [dict(), dict(prediction_type="v_prediction"), dict(use_karras_sigmas=True), dict(use_exponential_sigmas=True),
             dict(use_beta_sigmas=True), dict(clip_sample=True), dict(prediction_type="sample")],
         "LMSDiscreteScheduler": [dict(), dict(use_karras_sigmas=True), dict(use_exponential_sigmas=True), dict(prediction_type="v_prediction")],
@@ -102,10 +103,11 @@ def cases(everything):
             [dict(disable_corrector=[0]), dict(disable_corrector=[0, 1, 2]), dict(disable_corrector=[3]), dict(use_karras_sigmas=True), dict(use_exponential_sigmas=True),
              dict(use_beta_sigmas=True), dict(prediction_type="v_prediction"), dict(rescale_betas_zero_snr=True, prediction_type="v_prediction"),
              flow, dict(flow_shift=3.0, **flow), dict(flow_shift=3.0, solver_order=3, **flow), dict(flow_shift=3.0, solver_type="bh1", **flow),
-             dict(flow_shift=5.0, disable_corrector=[0], **flow), dict(lower_order_final=False, final_sigmas_type="sigma_min")],
+             dict(flow_shift=5.0, disable_corrector=[0], **flow), dict(lower_order_final=False, final_sigmas_type="sigma_min"),
+             dict(use_karras_sigmas=True, sigma_min=0.05, sigma_max=10.0, final_sigmas_type="sigma_min"), dict(use_dynamic_shifting=True, **flow)],
         "DEISMultistepScheduler": [dict(solver_order=o) for o in (1, 2, 3)] +
             [dict(use_karras_sigmas=True), dict(use_exponential_sigmas=True), dict(use_beta_sigmas=True), dict(prediction_type="v_prediction"),
-             dict(lower_order_final=False), flow, dict(flow_shift=3.0, **flow), dict(flow_shift=3.0, solver_order=3, **flow)],
+             dict(lower_order_final=False), flow, dict(flow_shift=3.0, **flow), dict(flow_shift=3.0, solver_order=3, **flow), dict(use_dynamic_shifting=True, **flow)],
         "LCMScheduler": [dict(), dict(prediction_type="v_prediction"), dict(clip_sample=True), dict(set_alpha_to_one=False), dict(original_inference_steps=100), dict(timestep_scaling=5.0)],
         "TCDScheduler": [dict(), dict(prediction_type="v_prediction"), dict(clip_sample=True), dict(set_alpha_to_one=False)],
         "FlowMatchEulerDiscreteScheduler": [dict(), dict(shift=3.0), dict(use_dynamic_shifting=True), dict(shift=3.0, use_karras_sigmas=True),
@@ -129,8 +131,10 @@ def cases(everything):
         for c in variants:
             for a in args.get(name, [dict(mu=0.8) if c.get("use_dynamic_shifting") else {}]):
                 yield name, c, a, None
-                if c is variants[0] or everything:
+                if c is variants[0] or c.get("disable_corrector") or name == "PNDMScheduler" and c["skip_prk_steps"] or everything:
                     yield name, c, a, 0.6
+                if name == "PNDMScheduler" and c["skip_prk_steps"] or everything:
+                    yield name, c, a, 0.9
 
 
 def main(out, everything):
@@ -139,7 +143,7 @@ def main(out, everything):
     counts = (1, 3, 10, 15, 33) if everything else (7,)
     for class_name, config, step_args, strength in cases(everything):
         for steps in counts if not config.get("rescale_betas_zero_snr") else counts[1 if everything else 0:]:
-            label = ",".join(f"{k}={v}" for k, v in {**config, **step_args}.items() if k not in SD)
+            label = ",".join(f"{k}={v}" for k, v in {**config, **step_args}.items() if SD.get(k) != v)
             label += f",strength={strength}" if strength is not None else ""
             name = f"{class_name}/{label}/{steps}"
             try:

@@ -316,6 +316,41 @@ static void methods_of_guidance(void **unused)
 	assert_true(g.method == PROJECTED_COMFY && g.eta == 0.5 && g.momentum == -0.25 && g.norm == 5);
 }
 
+static bool count_draw(void *context, double from, double to, float *out, size_t n, error *e)
+{
+	(void)from, (void)to, (void)e;
+	++*(int *)context;
+	memset(out, 0, n * sizeof *out);
+	return true;
+}
+
+/* Of 25 steps even in time, those that end at 799.2 and at 199.8 draw noise as those between do, for their sigmas are
+ * the limits; and so with sigmas that were rounded to float, up or down. */
+static void sa_solver_draws_at_its_limits(void **unused)
+{
+	(void)unused;
+	noise_schedule schedule;
+	float *x = calloc(N, sizeof *x);
+	assert_true(noise_schedule_make(&schedule, &stable_diffusion_schedule, NULL));
+	for (int narrow = 0; narrow < 2; narrow++) {
+		int count, draws = 0;
+		trajectory path;
+		double *sigmas = make_sigmas(SGM_UNIFORM_SPACING, &schedule, 25, &count, NULL);
+		for (int i = 0; narrow && i < count; i++) sigmas[i] = (double)(float)sigmas[i];
+		assert_true(trajectory_from_sigmas(&path, VARIANCE_EXPLODING, &schedule, sigmas, count, NULL));
+		setting s = { .schedule = &schedule };
+		sampling hooks = { best_noise, count_draw, watch, &s, &draws, &s, .prediction = PREDICT_NOISE };
+		sampler_options o = sampler_defaults(SA_SOLVER);
+		error e = { 0 };
+		assert_true(sample(SA_SOLVER, &o, &path, &hooks, x, N, &e));
+		assert_int_equal(draws, 16);
+		trajectory_free(&path);
+		free(sigmas);
+	}
+	noise_schedule_free(&schedule);
+	free(x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +363,7 @@ int main(void)
 		cmocka_unit_test(unknown_samplers_are_named),
 		cmocka_unit_test(guidance_moves_and_rescales),
 		cmocka_unit_test(methods_of_guidance),
+		cmocka_unit_test(sa_solver_draws_at_its_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
