@@ -571,6 +571,9 @@ typedef struct sumi_training_option { /* static texts */
 	const char *standard;             /* the job's default as text; "" where it depends on others */
 	const char *help;                 /* one line */
 	bool heading, flag;               /* flag: its value is true or false */
+	/* The words that it takes, with '|' between them and behind '=' other words for the same: "no=f32=fp32|bf16".
+	 * NULL: any text, or not a text. */
+	const char *choices;
 } sumi_training_option;
 
 /* A further job, "cache", trains nothing: it encodes the pictures of train_data_dir by the autoencoder of `model` (and

@@ -1,8 +1,8 @@
 // app.js - puts the page together: the form becomes a request, its picture grows on the stage and goes to the gallery.
 import { $, asData, complain, finishToast, say } from "./dom.js";
-import { addControl, fillControl } from "./control.js";
+import { addControl, fillControl, openControl } from "./control.js";
 import * as gallery from "./gallery.js";
-import { fillLoras } from "./loras.js";
+import { fillLoras, openLoras } from "./loras.js";
 import { followPrompts } from "./prompt.js";
 import * as queue from "./queue.js";
 import { fillSettings, restore, showModel, takeSeed, wanted } from "./settings.js";
@@ -55,8 +55,8 @@ try {
 	say("opening");
 	await fillSettings();
 	const about = await showModel();
-	openTraining(about);
-	await Promise.all([gallery.openGallery(about, restore), fillLoras(), fillControl()]);
+	openTraining(about, () => Promise.all([fillLoras(), fillControl()]));
+	await Promise.all([gallery.openGallery(about, restore), openLoras(), openControl()]);
 	followPrompts();
 	say("");
 } catch (error) {

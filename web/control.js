@@ -15,7 +15,17 @@ export async function fillControl() {
 	const said = await ask("/controlnet/model_list").catch(() => ({ model_list: [] }));
 	const names = said.model_list.filter((name) => name !== "None");
 	$("control").hidden = !names.length;
-	options($("control-model"), names.map((name) => [name, name]));
+	options($("control-model"), names.map((name) => [name, name]), $("control-model").value);
+}
+
+export function chooseControl(name) {
+	$("control-model").value = name;
+	$("control").open = true;
+	$(picture ? "control-model" : "control-file").focus();
+}
+
+export async function openControl() {
+	await fillControl();
 	$("control-file").onchange = async () => {
 		try {
 			if ($("control-file").files[0]) picture = await fileAsUrl($("control-file").files[0]);

@@ -75,3 +75,31 @@ export function asData(image) {
 export function setText(where, text) {
 	if (where.textContent !== text) where.textContent = text;
 }
+
+// Children are made anew only where `facts`, what they are made from, differ: so focus and what was scrolled stay.
+const made = new WeakMap();
+export function renew(where, facts, make) {
+	const text = JSON.stringify(facts);
+	if (made.get(where) === text) return;
+	made.set(where, text);
+	where.replaceChildren(...make());
+}
+
+// Says what is wrong at the field that it is about, until that is changed. False: the form has no such field.
+export function blame(form, error) {
+	const field = error.field && form.elements[error.field], place = field?.closest?.(".field, .slide, .pair, .text");
+	if (!place || !field.getClientRects) return false;
+	for (let at = place.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
+	const id = field.id + "-problem", note = $(id) || element("p", { className: "problem", id, role: "alert" });
+	place.append(note);
+	setText(note, error.message);
+	field.setAttribute("aria-invalid", "true");
+	field.setAttribute("aria-describedby", id);
+	field.addEventListener("input", () => {
+		note.remove();
+		field.removeAttribute("aria-invalid");
+		field.removeAttribute("aria-describedby");
+	}, { once: true });
+	field.focus();
+	return true;
+}

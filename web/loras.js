@@ -44,13 +44,18 @@ function follow() {
 	$("loras").querySelector(".badge").textContent = used ? `${used} used` : `${names.length}`;
 }
 
+// The server's list may have grown.
 export async function fillLoras() {
 	const list = await ask("/sdapi/v1/loras").catch(() => []);
 	names = list.map((l) => l.name);
 	$("loras").hidden = !names.length;
 	$("lora-filter").hidden = names.length < 8;
 	$("lora-list").replaceChildren(...names.map(row));
+	follow();
+}
+
+export async function openLoras() {
 	$("lora-filter").oninput = follow;
 	$("prompt").addEventListener("input", follow);
-	follow();
+	await fillLoras();
 }

@@ -46,6 +46,7 @@ function showStress(list, pieces) {
 }
 
 function grow(area) {
+	if (!area.clientWidth) return; // it is not shown
 	area.style.height = "auto";
 	area.style.height = Math.min(area.scrollHeight + 2, innerHeight / 2) + "px";
 }
@@ -76,7 +77,11 @@ function follow(area, count, stress) {
 	area.addEventListener("scroll", () => (area.previousElementSibling.scrollTop = area.scrollTop));
 	area.addEventListener("keydown", (event) => stressByKey(event, area));
 	$("model").addEventListener("change", later);
-	addEventListener("resize", () => grow(area));
+	let width = 0;
+	new ResizeObserver(() => {
+		if (area.clientWidth !== width) grow(area);
+		width = area.clientWidth;
+	}).observe(area);
 	later();
 }
 
@@ -108,6 +113,13 @@ export function replaceText(area, from, to, text) {
 		area.setRangeText(text, from, to, "end");
 		area.dispatchEvent(new Event("input", { bubbles: true }));
 	}
+}
+
+// At the prompt's end, unless it has it.
+export function addToPrompt(text) {
+	const prompt = $("prompt"), at = prompt.value.trimEnd().length;
+	if (!prompt.value.includes(text)) replaceText(prompt, at, prompt.value.length, (at ? " " : "") + text);
+	prompt.focus();
 }
 
 export function followPrompts() {

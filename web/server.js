@@ -20,18 +20,19 @@ function askForKey() {
 }
 
 export class Refusal extends Error {
-	constructor(text, status, retryAfter) {
+	constructor(text, status, { field = "", retryAfter = 0 } = {}) {
 		super(text);
 		this.status = status;
-		this.retryAfter = retryAfter;
+		this.field = field; // of the body, that is wrong
+		this.retryAfter = retryAfter; // seconds
 	}
 }
 
 async function refusal(answer) {
 	const said = await answer.json().catch(() => ({}));
-	const first = Array.isArray(said.detail) && said.detail[0] ? said.detail[0].msg : said.detail;
-	return new Refusal(first || `The server answered with status ${answer.status}.`, answer.status,
-		Number(answer.headers.get("Retry-After")) || 0);
+	const [first] = Array.isArray(said.detail) ? said.detail : [{ msg: said.detail }];
+	return new Refusal(first?.msg || `The server answered with status ${answer.status}.`, answer.status,
+		{ field: first?.loc?.at(-1), retryAfter: Number(answer.headers.get("Retry-After")) || 0 });
 }
 
 async function send(path, { body, method, signal, keepalive } = {}) {
@@ -44,7 +45,7 @@ async function send(path, { body, method, signal, keepalive } = {}) {
 			body: body === undefined ? undefined : JSON.stringify(body) });
 	} catch (error) {
 		if (error.name === "AbortError") throw error;
-		throw new Refusal("The server does not answer.", 0, 0);
+		throw new Refusal("The server does not answer.", 0);
 	}
 	if (answer.status === 401) {
 		if (key === given) await askForKey();

@@ -1,110 +1,60 @@
-// training.js - training runs of the server's folder: start, watch, stop. One at a time.
-import { $, button, element, options, say, setText } from "./dom.js";
+// training.js - training runs of the server's folder: watched, stopped, and drawn with. One at a time.
+import { $, button, element, renew, say, setText } from "./dom.js";
+import { curve } from "./curve.js";
+import { chooseControl } from "./control.js";
+import { addToPrompt } from "./prompt.js";
 import { ask, imageAddress } from "./server.js";
+import { nameOfRun, openForm, refuse, showForm } from "./training-form.js";
 
-const main = ["max_train_steps", "learning_rate", "network_dim", "resolution", "instance_prompt", "validation_prompts"];
-const names = {
-	max_train_steps: "Steps", learning_rate: "Learning rate", network_dim: "Rank", resolution: "Picture size",
-	instance_prompt: "Caption of pictures without one", validation_prompts: "Drawn now and then",
-};
-const hints = { resolution: "the model's", instance_prompt: "a photo of sks dog", validation_prompts: "prompts, with | between them" };
-const kinds = { lora: "LoRA", diffusion: "whole model" };
+const kinds = { lora: "LoRA", embedding: "word", controlnet: "ControlNet", diffusion: "whole model" };
 const standing = { running: "training", stopping: "saving a checkpoint", stopped: "stopped; it can go on", failed: "failed", done: "done" };
-let sets = [], runs = [], choices = {}, shown = null, timer = 0;
-let edited = false; // a run that was stopped goes on with the options that it had
+let shown = null, timer = 0, trained = () => {};
+let watched = null; // { name, step, time } of the run that is going on, when this page first saw it
 
-// ── the form ──
+const isGoing = (run) => run.state === "running" || run.state === "stopping";
+const titleOf = (run) => `${run.set} · ${kinds[run.kind]}`;
 
-function field(option) {
-	const { name, help } = option, id = "train-" + name, text = names[name] || name.replaceAll("_", " ");
-	if (option.flag)
-		return element("label", { className: "check", title: help }, element("input", { type: "checkbox", id, name }), " " + text);
-	const input = element("input", { id, name, title: help, placeholder: hints[name] || option.standard });
-	if (option.value === "N") input.inputMode = "decimal";
-	return element("div", { className: "field" }, element("label", { htmlFor: id, title: help }, text), input);
-}
-
-function showFields() {
-	const list = choices[$("train-kind").value];
-	$("train-main").replaceChildren(...list.filter((o) => main.includes(o.name)).map(field));
-	$("train-more").replaceChildren(...list.filter((o) => !main.includes(o.name)).map(field));
-	const before = runs.find((r) => r.name === nameOf());
-	edited = false;
-	if (before) ask("/sumi/training/" + encodeURIComponent(before.name)).then((run) => fill(run.options)).catch(refuse);
-}
-
-function fill(values) {
-	for (const input of $("train-form").querySelectorAll("[name]")) {
-		if (input.type === "checkbox") input.checked = values[input.name] === "true";
-		else input.value = values[input.name] ?? "";
-	}
-}
-
-function refuse(error) {
-	setText($("train-problem"), error.message);
-}
-
-const nameOf = () => `${$("train-set").value}-${$("train-kind").value}`;
-
-async function start(event) {
-	event.preventDefault();
-	const values = {}, [set, kind, model] = ["train-set", "train-kind", "train-model"].map((id) => $(id).value);
-	for (const input of $("train-form").querySelectorAll("[name]")) {
-		const value = input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim();
-		if (value) values[input.name] = value;
-	}
-	setText($("train-problem"), "");
-	try {
-		await ask("/sumi/training", { body: { set, kind, model, options: values } });
-		shown = nameOf();
-		edited = false;
-		await refresh();
-	} catch (error) {
-		refuse(error);
-	}
-}
-
-// ── what runs ──
-
-const drawing = "http://www.w3.org/2000/svg";
-
-function svg(name, attributes, ...children) {
-	const made = document.createElementNS(drawing, name);
-	for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-	made.append(...children);
-	return made;
-}
-
-// The loss by steps, with its scale at the sides.
-function curve(points, width) {
-	const [height, left, low] = [220, 52, 26], losses = points.map((p) => p[1]), steps = points.at(-1)[0];
-	const least = Math.min(...losses), most = Math.max(...losses), spread = most - least || most || 1;
-	const x = (step) => left + ((width - left - 8) * step) / steps;
-	const y = (loss) => 10 + (height - low - 10) * (1 - (loss - least) / spread);
-	const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img",
-		"aria-label": `Loss: from ${losses[0].toPrecision(3)} to ${losses.at(-1).toPrecision(3)} in ${steps} steps` });
-	for (const share of [0, 0.5, 1]) {
-		const loss = least + share * spread;
-		picture.append(svg("line", { x1: left, x2: width - 8, y1: y(loss), y2: y(loss) }),
-			svg("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, loss.toPrecision(3)));
-	}
-	for (const [share, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]])
-		picture.append(svg("text", { x: x(share * steps), y: height - 4, "text-anchor": anchor }, Math.round(share * steps)));
-	picture.append(svg("polyline", { points: points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ") }));
-	return picture;
-}
+// ── one run ──
 
 const samples = new Map(); // address of each sample that was fetched
 
-async function sampleList(run) {
-	const items = [];
-	for (const [step, file] of run.samples.slice(-12)) {
+async function showSamples(run) {
+	const newest = run.samples.slice(-12);
+	for (const [, file] of newest) {
 		const path = `/sumi/training/${encodeURIComponent(run.name)}/${file}`;
 		if (!samples.has(path)) samples.set(path, await imageAddress(path));
-		items.push(element("li", {}, element("img", { src: samples.get(path), alt: `Drawn after ${step} steps`, loading: "lazy" }),
-			element("span", {}, `step ${step}`)));
 	}
-	return items;
+	const prompts = (run.options.validation_prompts || "").replaceAll("|", ", ");
+	renew($("run-samples"), [run.name, newest], () => newest.map(([step, file]) => {
+		const address = samples.get(`/sumi/training/${encodeURIComponent(run.name)}/${file}`);
+		return element("li", {}, element("a", { href: address, target: "_blank" },
+			element("img", { src: address, alt: `Drawn after ${step} steps: ${prompts}`, loading: "lazy" })), element("span", {}, `step ${step}`));
+	}));
+	$("run-samples-title").hidden = !newest.length;
+}
+
+// How long it still takes, from what this page has seen of it.
+function timeLeft(run) {
+	if (run.state !== "running") return "";
+	if (watched?.name !== run.name || run.step < watched.step) watched = { name: run.name, step: run.step, time: Date.now() };
+	if (run.step < watched.step + 3) return "";
+	const seconds = ((run.steps - run.step) * (Date.now() - watched.time)) / (run.step - watched.step) / 1000;
+	return seconds < 90 ? " · about a minute left" : seconds < 5400 ? ` · ${Math.round(seconds / 60)} minutes left`
+		: ` · ${Math.round(seconds / 3600)} hours left`;
+}
+
+function useOf(run) {
+	if (run.state !== "done") return "";
+	const file = `${run.name}.safetensors is in the training folder`;
+	if (run.kind === "diffusion") return `${file}: sumi serve -m draws with it.`;
+	if (!run.usable) return `${file}; this server looks for such files elsewhere.`;
+	return { lora: `In prompts: <lora:${run.name}:1>`, embedding: `In prompts: ${run.name}`, controlnet: `Among the ControlNets: ${run.name}` }[run.kind];
+}
+
+function drawWith(run) {
+	showView("draw");
+	if (run.kind === "controlnet") chooseControl(run.name);
+	else addToPrompt(run.kind === "lora" ? `<lora:${run.name}:1>` : run.name);
 }
 
 async function showRun() {
@@ -112,71 +62,77 @@ async function showRun() {
 	$("train-run").hidden = !run;
 	$("no-run").hidden = !!run;
 	if (!run) return;
-	const going = run.state === "running" || run.state === "stopping";
-	setText($("run-name"), `${run.set} · ${kinds[run.kind]}`);
-	setText($("run-state"), `${standing[run.state]} · step ${run.step} of ${run.steps}`);
+	setText($("run-name"), titleOf(run));
+	setText($("run-state"), standing[run.state]);
+	setText($("run-step"), `step ${run.step} of ${run.steps}${timeLeft(run)}`);
 	$("run-bar").max = run.steps;
 	$("run-bar").value = run.step;
-	$("run-stop").hidden = !going;
+	$("run-stop").hidden = !isGoing(run);
 	$("run-stop").disabled = run.state === "stopping";
-	$("run-curve").replaceChildren(run.curve.length > 1 ? curve(run.curve, Math.max(240, $("run-curve").clientWidth))
-		: element("p", { className: "hint" }, going ? "The curve begins with the first steps." : "No steps yet."));
-	$("run-samples").replaceChildren(...(await sampleList(run)));
-	$("run-samples-title").hidden = !run.samples.length;
+	$("run-draw").hidden = !(run.state === "done" && run.usable);
+	$("run-draw").onclick = () => drawWith(run);
+	const width = Math.max(240, $("run-curve").clientWidth);
+	renew($("run-curve"), [run.curve, width, isGoing(run)], () => [run.curve.length > 1 ? curve(run.curve, width)
+		: element("p", { className: "hint" }, isGoing(run) ? "The curve begins with the first steps." : "No steps yet.")]);
+	await showSamples(run);
 	setText($("run-said"), run.said);
-	$("run-log").open ||= run.state === "failed";
-	setText($("run-use"), run.state === "done" && run.kind === "lora" ? `Drawn with as <lora:${run.name}:1>.` : "");
+	setText($("run-problem"), run.state === "failed" ? run.said.trim().split("\n").at(-1).replace(/^sumi: /, "") : "");
+	setText($("run-use"), useOf(run));
 }
+
+// ── all of them ──
+
+let states = {}; // of the runs, by name, when they were last asked for
 
 async function refresh() {
 	clearTimeout(timer);
 	if ($("train").hidden) return;
-	const all = await ask("/sumi/training");
-	({ sets, runs } = all);
-	choices = all.options;
-	const going = runs.find((r) => r.state === "running" || r.state === "stopping");
-	shown ||= (going || runs[0])?.name ?? null;
-	$("train-go").disabled = !!going || !sets.length;
-	$("train-shares").hidden = !going;
-	const same = runs.find((r) => r.name === nameOf());
-	setText($("train-go"), same && same.state === "stopped" && !edited ? "Go on" : "Train");
-	$("runs").replaceChildren(...runs.map((run) => button(`${run.set} · ${kinds[run.kind]}`, () => {
+	const said = await ask("/sumi/training"), { runs } = said, going = runs.find(isGoing);
+	if (runs.some((run) => run.state === "done" && states[run.name] && states[run.name] !== "done")) trained();
+	states = Object.fromEntries(runs.map((run) => [run.name, run.state]));
+	if (!runs.some((run) => run.name === shown)) shown = (going || runs[0])?.name ?? null;
+	showForm(said, going);
+	renew($("runs"), [runs.map((run) => [run.name, run.state]), shown], () => runs.map((run) => button(titleOf(run), () => {
 		shown = run.name;
-		refresh().catch(refuse);
+		refresh().then(() => $("runs").querySelector("[aria-pressed=true]")?.focus()).catch(refuse);
 	}, { ariaPressed: String(run.name === shown), title: standing[run.state] })));
 	await showRun();
-	timer = setTimeout(() => refresh().catch(refuse), going ? 1500 : 8000);
+	timer = setTimeout(keepOn, going ? 1500 : 8000);
 }
 
-function inWords(set) {
-	return `${set.name}: ${set.pictures} pictures${set.captions < set.pictures ? `, ${set.captions} captions` : ""}`;
+// The server may be away for a while: what it says next is shown as if nothing had been.
+let away = false;
+async function keepOn() {
+	try {
+		await refresh();
+		if (away) say("");
+		away = false;
+	} catch (error) {
+		if (!away) say(error.message);
+		away = true;
+		timer = setTimeout(keepOn, 4000);
+	}
 }
 
-async function show(view) {
-	for (const other of $("views").children) other.setAttribute("aria-pressed", other === view);
-	$("draw").hidden = view.dataset.view !== "draw";
-	$("train").hidden = view.dataset.view !== "train";
+function showView(name) {
+	for (const view of $("views").children) view.setAttribute("aria-pressed", view.dataset.view === name);
+	$("draw").hidden = name !== "draw";
+	$("train").hidden = name !== "train";
 	say("");
-	await refresh();
-	if ($("train").hidden || $("train-set").options.length) return;
-	options($("train-set"), sets.map((s) => [s.name, inWords(s)]));
-	options($("train-kind"), [["lora", "a LoRA: a small file that changes the model"], ["diffusion", "the whole model"]]);
-	$("train-model").replaceChildren(...[...$("model").options].map((o) => new Option(o.text, o.value, false, o.selected)));
-	$("no-sets").hidden = sets.length > 0;
-	showFields();
+	return keepOn();
 }
 
-export function openTraining(about) {
+// whenTrained: called when a run has made its file.
+export function openTraining(about, whenTrained) {
+	trained = whenTrained;
 	$("views").hidden = !about.training;
-	for (const view of $("views").children) view.onclick = () => show(view).catch(refuse);
-	$("train-form").onsubmit = start;
-	$("train-form").oninput = () => {
-		edited = true;
-		setText($("train-go"), "Train");
-	};
-	$("train-kind").onchange = $("train-set").onchange = () => {
-		showFields();
-		refresh().catch(refuse);
-	};
+	for (const view of $("views").children) view.onclick = () => showView(view.dataset.view);
+	openForm((name) => {
+		shown = name;
+		return refresh();
+	}, () => {
+		if (Object.hasOwn(states, nameOfRun())) shown = nameOfRun();
+		keepOn();
+	});
 	$("run-stop").onclick = () => ask("/sumi/training/stop", { body: { name: shown } }).then(refresh).catch(refuse);
 }

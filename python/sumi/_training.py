@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 from . import _abi
 from ._errors import raise_if
@@ -54,6 +54,8 @@ class TrainingOption:
     """What it is listed under."""
     flag: bool
     """Its value is True or False."""
+    choices: Tuple[str, ...] = ()
+    """The words that it takes; () where any text will do, or where it is no text."""
 
 
 class Training:
@@ -145,8 +147,13 @@ def training_options(job: str) -> List[TrainingOption]:
             heading = one.name.decode()
         else:
             found.append(TrainingOption(one.name.decode(), one.value.decode(), one.standard.decode(), one.help.decode(),
-                heading, one.flag))
+                heading, one.flag, _choices(one.choices)))
     return found
+
+
+def _choices(listed: Optional[bytes]) -> Tuple[str, ...]:
+    """Of "no=f32=fp32|bf16" ("no", "bf16"): behind "=" stand other words for the same."""
+    return tuple(one.split("=")[0] for one in listed.decode().split("|")) if listed else ()
 
 
 def _spelled(value: Value, name: str) -> bytes:

@@ -72,5 +72,6 @@ def test_options(tmp_path):
     with pytest.raises(sumi.UsageError, match="closed"):
         run.run()
     listed = {o.name: o for o in sumi.training_options("lora")}
+    assert listed["mixed_precision"].choices == ("no", "bf16") and listed["output"].choices == listed["network_dim"].choices == ()
     assert listed["network_dim"].help and listed["network_conv"].flag and listed["output"].heading == "Files"
     assert "placeholder_token" in {o.name for o in sumi.training_options("embedding")}

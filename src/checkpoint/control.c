@@ -9,7 +9,9 @@ static const char scope[] = "control_model.";
 
 struct control_file {
 	char *path;
-	weights *file;
+	weights *file; /* NULL: its weights are in memory, and `bind` gives them */
+	bind_fn *bind;
+	void *bind_context;
 	bool is_adapter;
 	t2i_adapter_config adapter;
 	/* Of a control network: */
@@ -234,6 +236,19 @@ control_file *control_open(const char *path, const family *f, error *e)
 	return NULL;
 }
 
+control_file *control_in_memory(const controlnet_config *config, bind_fn *bind, void *context, error *e)
+{
+	control_file *c = calloc(1, sizeof *c);
+	char *path = strdup("");
+	if (c && path) {
+		*c = (control_file){ .path = path, .bind = bind, .bind_context = context, .config = *config };
+		return c;
+	}
+	free(path);
+	free(c);
+	return fail(e, NO_MEMORY, "out of memory"), NULL;
+}
+
 void control_close(control_file *c)
 {
 	if (!c) return;
@@ -256,6 +271,7 @@ bool control_bind(const control_file *c, const char *name, shape s, dtype *d, co
 {
 	size_t n = sizeof scope - 1;
 	if (strncmp(name, scope, n)) return false;
+	if (c->bind) return c->bind(c->bind_context, name, s, d, data, e);
 	const weight *w = weight_of(c, name + n, s);
 	if (!w) return fail(e, BAD_FILE, "%s: no tensor '%s'", c->path, name + n);
 	if (!dtype_is_float(w->dtype))
@@ -269,5 +285,5 @@ bool control_bind(const control_file *c, const char *name, shape s, dtype *d, co
 
 void control_unused(const control_file *c, const void *data, size_t bytes)
 {
-	weights_advise_unused(c->file, data, bytes);
+	if (c->file) weights_advise_unused(c->file, data, bytes);
 }

@@ -11,6 +11,9 @@ typedef struct control_file control_file;
 
 /* NULL with BAD_FILE: neither of the two, or not one for this family. */
 control_file *control_open(const char *path, const family *f, error *e);
+/* A control network without a file, one that is being trained: `bind` gives its weights, by the names that
+ * control_build() has for them. NULL: no memory. */
+control_file *control_in_memory(const controlnet_config *config, bind_fn *bind, void *context, error *e);
 void control_close(control_file *c); /* NULL is fine */
 
 const char *control_path(const control_file *c);

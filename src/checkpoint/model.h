@@ -32,8 +32,9 @@ struct sumi_model {
 	int threads;
 	uint64_t max_memory; /* 0: what the system has */
 	char *lora_folder;
-	adapter_list lasting; /* LoRA files given when it was opened */
-	watcher watcher;      /* while it is opened; afterwards a model does not change */
+	adapter_list lasting;               /* LoRA files given when it was opened */
+	const struct control_file *control; /* one that is being trained, which controls of the path "" mean; NULL: none */
+	watcher watcher;                    /* while it is opened; afterwards a model does not change */
 	/* Where the weights lie in memory (a training run draws with its own): in place of checkpoint_find(). */
 	bind_fn *bind;
 	void *bind_context;

@@ -44,7 +44,7 @@ static const option table[] = {
 	{ .name = "gallery", .kind = TEXT, AT(gallery), .argument = "DIR",
 	    .help = "keep what the page draws in this folder, and show its pictures there" },
 	{ .name = "training", .kind = TEXT, AT(training), .argument = "DIR",
-	    .help = "its subfolders are data sets that the page may train on; LoRAs are looked for in DIR too" },
+	    .help = "its subfolders are data sets that the page may train on; what it makes is found in DIR" },
 	MODEL_ROWS(components),
 	MACHINE_ROWS(machine),
 	{ .name = "quiet", .letter = 'q', .kind = FLAG, AT(quiet), .help = "no line for each request" },
@@ -111,7 +111,9 @@ int command_serve(int argc, char **argv)
 	}
 	int code = parse_options(table, ROWS, &s, NULL, argc, argv);
 	if (code) return code;
-	if (s.training && !s.components.lora_folder) s.components.lora_folder = s.training;
+	if (!s.components.lora_folder) s.components.lora_folder = s.training;
+	if (!s.components.embedding_folder) s.components.embedding_folder = s.training;
+	if (!s.controls) s.controls = s.training;
 	queue_options jobs = { .models = s.models.item,
 		.model_count = s.models.count,
 		.folder = s.folder,

@@ -272,6 +272,7 @@ const model *session_refiner(session *s, const char *path, const watcher *w, err
 
 const control_file *session_control(session *s, const char *path, const watcher *w, error *e)
 {
+	if (s->m->control && !*path) return s->m->control;
 	struct timespec t = time_of(path);
 	for (kept_control *c = s->controls; c; c = c->next)
 		if (!strcmp(control_path(c->file), path) && same_time(t, c->changed)) return c->file;

@@ -7,7 +7,7 @@ static const char *file_name(const char *path) { return strrchr(path, '/') + 1; 
 
 void a1111_loras(server *s, request *r, reply *y)
 {
-	name_list l = names_in(server_folder(s, LORAS));
+	name_list l = names_in(server_folder(s, LORAS), LORAS);
 	json_t *list = json_array();
 	(void)r;
 	for (int i = 0; i < l.count; i++) {
@@ -42,7 +42,7 @@ static void read_word(const char *path, json_int_t *vectors, json_int_t *width)
 
 void a1111_embeddings(server *s, request *r, reply *y)
 {
-	name_list l = names_in(server_folder(s, WORDS));
+	name_list l = names_in(server_folder(s, WORDS), WORDS);
 	json_t *loaded = json_object();
 	(void)r;
 	for (int i = 0; i < l.count; i++) {
@@ -64,7 +64,7 @@ enum { BY_LATENT = sizeof by_latent / sizeof *by_latent };
 
 bool a1111_find_network(server *s, const char *name, char path[4096])
 {
-	return name_find(server_folder(s, UPSCALERS), name, path);
+	return name_find(server_folder(s, UPSCALERS), UPSCALERS, name, path);
 }
 
 bool a1111_find_upscaler(server *s, const char *name, char path[4096])
@@ -93,7 +93,7 @@ static json_t *upscaler_entry(const char *name, const char *file)
 
 void a1111_upscalers(server *s, request *r, reply *y)
 {
-	name_list l = names_in(server_folder(s, UPSCALERS));
+	name_list l = names_in(server_folder(s, UPSCALERS), UPSCALERS);
 	json_t *list = json_array();
 	(void)r;
 	json_array_append_new(list, upscaler_entry("None", NULL)); /* the first: clients put the latent ones behind it */

@@ -85,7 +85,7 @@ static void read_network(server *s, const json_t *unit, sumi_control *c, problem
 	char *hash = strstr(name, " [");
 	if (hash) *hash = 0;
 	if (p->status) return;
-	if (!name_find(server_folder(s, CONTROLS), name, path))
+	if (!name_find(server_folder(s, CONTROLS), CONTROLS, name, path))
 		problem_set(p, 422, "model", "no control network '%.200s'; GET /controlnet/model_list lists them", model);
 	else if (!job_text(&c->path, path))
 		problem_set(p, 503, "", "out of memory");
@@ -177,7 +177,7 @@ void a1111_read_scripts(server *s, const json_t *o, job *j, problem *p)
 
 static json_t *models(server *s)
 {
-	name_list l = names_in(server_folder(s, CONTROLS));
+	name_list l = names_in(server_folder(s, CONTROLS), CONTROLS);
 	json_t *list = json_pack("[s]", "None");
 	for (int i = 0; i < l.count; i++) json_array_append_new(list, json_string(l.name[i]));
 	names_free(&l);

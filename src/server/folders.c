@@ -1,10 +1,12 @@
 /* folders.c - see folders.h. */
 #include "server/folders.h"
+#include "server/run_files.h"
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LONGEST_PATH = 4096, MOST_HEADER = 1 << 22 };
 
@@ -32,7 +34,18 @@ static void add(name_list *l, const char *folder, const char *file)
 	l->path[l->count++] = copy;
 }
 
-name_list names_in(const char *folder)
+/* Where a run's options stand beside a file, it is of the kind that its name ends in. */
+static bool is_of_kind(const char *folder, const char *file, folder_kind which)
+{
+	static const char *const kinds[FOLDERS] = { [LORAS] = "lora", [WORDS] = "embedding", [CONTROLS] = "controlnet" };
+	char name[256], options[LONGEST_PATH];
+	snprintf(name, sizeof name, "%.*s", (int)(strrchr(file, '.') - file), file);
+	const char *dash = strrchr(name, '-');
+	if (!dash || !run_is_kind(dash + 1) || (kinds[which] && !strcmp(dash + 1, kinds[which]))) return true;
+	return !run_path(options, folder, name, ".json", "") || access(options, F_OK);
+}
+
+name_list names_in(const char *folder, folder_kind which)
 {
 	name_list l = { 0 };
 	struct dirent **files;
@@ -41,7 +54,7 @@ name_list names_in(const char *folder)
 	l.name = calloc((size_t)n + 1, sizeof *l.name);
 	l.path = calloc((size_t)n + 1, sizeof *l.path);
 	for (int i = 0; i < n; i++) {
-		if (l.name && l.path) add(&l, folder, files[i]->d_name);
+		if (l.name && l.path && is_of_kind(folder, files[i]->d_name, which)) add(&l, folder, files[i]->d_name);
 		free(files[i]);
 	}
 	free(files);
@@ -59,9 +72,9 @@ void names_free(name_list *l)
 	*l = (name_list){ 0 };
 }
 
-bool name_find(const char *folder, const char *name, char path[LONGEST_PATH])
+bool name_find(const char *folder, folder_kind which, const char *name, char path[LONGEST_PATH])
 {
-	name_list l = names_in(folder);
+	name_list l = names_in(folder, which);
 	bool found = false;
 	for (int i = 0; i < l.count && !found; i++) {
 		found = !strcmp(l.name[i], name) || !strcmp(strrchr(l.path[i], '/') + 1, name);

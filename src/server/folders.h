@@ -12,11 +12,12 @@ typedef struct name_list { /* of files, without ending, by name */
 	int count;
 } name_list;
 
-/* Files of weights in a folder; none where it is NULL or cannot be read. Free with names_free(). */
-name_list names_in(const char *folder);
+/* Files of weights in a folder, but for what training runs made there of another kind; none where it is NULL or cannot
+ * be read. Free with names_free(). */
+name_list names_in(const char *folder, folder_kind which);
 void names_free(name_list *l);
 /* The path of the file that has this name, with or without its ending. False: there is none, or it is too long. */
-bool name_find(const char *folder, const char *name, char path[4096]);
+bool name_find(const char *folder, folder_kind which, const char *name, char path[4096]);
 
 /* The header of a .safetensors file: {name: {"dtype", "shape"}, "__metadata__": {…}}. NULL: it has none that can be
  * read. */

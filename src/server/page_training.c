@@ -1,5 +1,6 @@
 /* page_training.c - the page's training runs over HTTP, where the server was started with a folder for them. */
 #include "server/a1111.h"
+#include "server/run_files.h"
 #include "server/runs.h"
 #include <string.h>
 
@@ -13,7 +14,18 @@ static runs *runs_of(server *s, reply *y)
 
 static void refuse_name(reply *y) { a1111_refuse(y, &(problem){ .status = 404, .text = "no such training run" }); }
 
-/* [{"name", "standard", "help", "flag", "value"}, …] of a kind's options that the page may set. */
+/* ["no", "bf16"] of "no=f32=fp32|bf16"; [] where any text will do. */
+static json_t *choices_of(const char *choices)
+{
+	json_t *list = json_array();
+	for (const char *at = choices, *end; at && *at; at = end + (*end == '|')) {
+		end = at + strcspn(at, "|");
+		json_array_append_new(list, json_stringn(at, strcspn(at, "=|")));
+	}
+	return list;
+}
+
+/* [{"name", "standard", "help", "flag", "number", "choices"}, …] of a kind's options that the page may set. */
 static json_t *options_of(const char *kind)
 {
 	json_t *list = json_array();
@@ -21,8 +33,9 @@ static json_t *options_of(const char *kind)
 	for (int i = 0; sumi_training_option_at(kind, i, &o); i++) {
 		sumi_training_option allowed;
 		if (o.heading || !runs_option(kind, o.name, &allowed)) continue;
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", o.name, "standard", o.standard,
-		                                "help", o.help, "flag", o.flag, "value", o.value ? o.value : ""));
+		json_array_append_new(
+		    list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", o.name, "standard", o.standard, "help", o.help,
+		              "flag", o.flag, "number", !strcmp(o.value, "N"), "choices", choices_of(o.choices)));
 	}
 	return list;
 }
@@ -32,30 +45,51 @@ void page_training(server *s, request *r, reply *y)
 	runs *all = runs_of(s, y);
 	(void)r;
 	if (!all) return;
-	reply_json(y, 200,
-	    json_pack("{s:o, s:o, s:{s:o, s:o}}", "sets", runs_sets(all), "runs", runs_list(all), "options", "lora",
-	        options_of("lora"), "diffusion", options_of("diffusion")));
+	json_t *options = json_object();
+	for (const char *const *kind = run_kinds; *kind; kind++) json_object_set_new(options, *kind, options_of(*kind));
+	reply_json(
+	    y, 200, json_pack("{s:o, s:o, s:o}", "sets", runs_sets(all), "runs", runs_list(all), "options", options));
 }
 
-/* {"set", "kind", "model", "options": {name: text}} */
+/* {"set", "kind", "model", "hints", "options": {name: text}} */
 void page_training_start(server *s, request *r, reply *y)
 {
 	problem p = { 0 };
 	sumi_error e = { 0 };
-	const char *set = "", *kind = "lora", *model = "";
+	const char *model = "", *wrong;
+	run_request q = { .set = "", .kind = "lora", .hints = "", .options = json_object_get(r->json, "options") };
 	runs *all = runs_of(s, y);
 	if (!all) return;
-	field_text(r->json, "set", &set, &p);
-	field_text(r->json, "kind", &kind, &p);
+	field_text(r->json, "set", &q.set, &p);
+	field_text(r->json, "kind", &q.kind, &p);
+	field_text(r->json, "hints", &q.hints, &p);
 	field_text(r->json, "model", &model, &p);
 	int i = p.status ? -1 : a1111_find_model(s, model, &p);
-	if (i >= 0 &&
-	    !runs_start(all, set, kind, queue_model_path(server_queue(s), i), json_object_get(r->json, "options"), &e))
+	if (i >= 0) q.model = queue_model_path(server_queue(s), i);
+	if (i >= 0 && !runs_start(all, &q, &wrong, &e)) {
+		if (*wrong) problem_set(&p, 422, wrong, "%.500s", e.text);
 		problem_of(&p, &e);
+	}
 	if (p.status)
 		a1111_refuse(y, &p);
 	else
 		reply_json(y, 200, json_object());
+}
+
+/* Whether requests find what it made: whether it lies where they look for such files. */
+static bool is_usable(server *s, const json_t *run)
+{
+	static const struct {
+		const char *kind;
+		folder_kind where;
+	} places[] = { { "lora", LORAS }, { "embedding", WORDS }, { "controlnet", CONTROLS } };
+	char path[4096];
+	const char *kind = json_string_value(json_object_get(run, "kind"));
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+		if (!strcmp(kind, places[i].kind))
+			return name_find(server_folder(s, places[i].where), places[i].where,
+			    json_string_value(json_object_get(run, "name")), path);
+	return false;
 }
 
 /* /sumi/training/NAME, or /sumi/training/NAME/sample-500.png */
@@ -75,6 +109,7 @@ void page_training_run(server *s, request *r, reply *y)
 		refuse_name(y);
 	} else {
 		json_t *one = runs_describe(all, name);
+		if (one) json_object_set_new(one, "usable", json_boolean(is_usable(s, one)));
 		if (one)
 			reply_json(y, 200, one);
 		else

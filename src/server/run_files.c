@@ -11,6 +11,15 @@
 
 enum { MOST_POINTS = 300, MOST_SAID = 8 };
 
+const char *const run_kinds[] = { "lora", "embedding", "controlnet", "diffusion", NULL };
+
+bool run_is_kind(const char *kind)
+{
+	const char *const *k = run_kinds;
+	while (*k && strcmp(*k, kind)) k++;
+	return *k;
+}
+
 bool run_path(char path[RUN_PATH], const char *folder, const char *name, const char *ending, const char *more)
 {
 	return snprintf(path, RUN_PATH, "%s/%s%s%s", folder, name, ending, more) < RUN_PATH;
@@ -44,10 +53,15 @@ static bool is_set(const char *folder, const char *name)
 	       run_path(path, folder, name, "", "") && !lstat(path, &s) && S_ISDIR(s.st_mode);
 }
 
+/* The options of a run: SET-KIND.json. */
 static bool is_run(const char *folder, const char *name)
 {
+	char kind[32];
+	const char *dash = strrchr(name, '-');
 	(void)folder;
-	return ends_in(name, "-lora.json") || ends_in(name, "-diffusion.json");
+	if (!dash || dash == name || !ends_in(name, ".json")) return false;
+	snprintf(kind, sizeof kind, "%.*s", (int)(strlen(dash + 1) - strlen(".json")), dash + 1);
+	return run_is_kind(kind);
 }
 
 /* Names in the folder, sorted: NULL at the end. The caller frees all. */
@@ -272,12 +286,15 @@ static json_t *last_lines(const char *folder, const char *name)
 
 json_t *run_files_describe(const char *folder, const char *name)
 {
-	static const char *const own[] = { "train_data_dir", "output", "model", "log_steps" };
+	static const char *const own[] = { "train_data_dir", "conditioning_data_dir", "output", "model", "log_steps" };
 	json_t *options = NULL;
 	point *curve = NULL;
 	size_t count = 0;
 	json_t *one = run_exists(folder, name) ? summary(folder, name, &options, &curve, &count) : NULL;
 	if (one) {
+		const char *hints = json_string_value(json_object_get(options, "conditioning_data_dir"));
+		const char *slash = hints ? strrchr(hints, '/') : NULL;
+		json_object_set_new(one, "hints", json_string(slash ? slash + 1 : ""));
 		for (size_t i = 0; i < sizeof own / sizeof *own; i++) json_object_del(options, own[i]);
 		json_object_set(one, "options", options);
 		json_object_set_new(one, "curve", curve_of(curve, count));

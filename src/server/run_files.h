@@ -8,6 +8,10 @@
 
 enum { RUN_NAME = 256, RUN_PATH = 4096 };
 
+/* What a run may train, as `sumi train` calls it: "lora", "embedding", …; NULL at the end. */
+extern const char *const run_kinds[];
+bool run_is_kind(const char *kind);
+
 /* "FOLDER/NAME" and two endings. False: too long. */
 bool run_path(char path[RUN_PATH], const char *folder, const char *name, const char *ending, const char *more);
 

@@ -109,38 +109,50 @@ bool runs_sample(const runs *r, const char *name, const char *file, buffer *byte
 bool runs_option(const char *kind, const char *name, sumi_training_option *o)
 {
 	static const char *const names[] = { "max_train_steps", "learning_rate", "network_dim", "resolution",
-		"train_batch_size", "instance_prompt", "validation_prompts", "validation_steps", "validation_inference_steps",
-		"checkpointing_steps", "gradient_accumulation_steps", "random_flip", "lr_scheduler", "lr_warmup_steps",
-		"optimizer", "mixed_precision", "gradient_checkpointing", "train_text_encoder", "use_ema", "snr_gamma",
-		"noise_offset", "caption_dropout", "network_alpha", "network_conv", "seed" };
+		"train_batch_size", "instance_prompt", "placeholder_token", "initializer_token", "num_vectors",
+		"validation_prompts", "validation_steps", "validation_inference_steps", "checkpointing_steps",
+		"gradient_accumulation_steps", "random_flip", "lr_scheduler", "lr_warmup_steps", "optimizer", "mixed_precision",
+		"gradient_checkpointing", "train_text_encoder", "use_ema", "snr_gamma", "noise_offset", "caption_dropout",
+		"network_alpha", "network_conv", "seed" };
 	*o = (sumi_training_option){ .size = sizeof *o };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(name, names[i])) return sumi_training_find(kind, name, o, NULL);
 	return false;
 }
 
-/* The options of the page, checked by the library, with those that the server chooses. NULL: refused. */
-static json_t *all_options(const runs *r, const char *set, const char *kind, const char *model, const char *name,
-    const json_t *given, sumi_error *e)
+/* What the page gives, checked by the library, into `all`. */
+static void take_options(json_t *all, const run_request *q, const char **wrong, sumi_error *e)
 {
-	char data[RUN_PATH], output[RUN_PATH];
 	const char *option;
 	const json_t *value;
 	sumi_training_option o;
-	sumi_training *check = sumi_training_new(kind, e);
-	json_t *all = json_object();
-	json_object_foreach((json_t *)(uintptr_t)given, option, value)
+	sumi_training *check = sumi_training_new(q->kind, e);
+	json_object_foreach((json_t *)(uintptr_t)q->options, option, value)
 	{
 		const char *text = json_string_value(value);
-		if (!text || !*text) continue;
-		if (!e->status && !runs_option(kind, option, &o)) refuse(e, SUMI_BAD_USAGE, "no such option here: ", option);
+		if (e->status || !text || !*text) continue;
+		if (!runs_option(q->kind, option, &o)) refuse(e, SUMI_BAD_USAGE, "no such option here: ", option);
 		if (sumi_training_set(check, option, text, e)) json_object_set_new(all, option, json_string(text));
+		if (e->status) *wrong = option;
 	}
 	sumi_training_free(check);
-	bool fine = run_path(data, r->folder, set, "", "") && run_path(output, r->folder, name, ".safetensors", "");
+}
+
+/* All options of a run: what is given, and what the server chooses. NULL: refused. */
+static json_t *all_options(const runs *r, const run_request *q, const char *name, const char **wrong, sumi_error *e)
+{
+	char data[RUN_PATH], hints[RUN_PATH], output[RUN_PATH];
+	json_t *all = json_object();
+	take_options(all, q, wrong, e);
+	bool fine = run_path(data, r->folder, q->set, "", "") && run_path(hints, r->folder, q->hints, "", "") &&
+	            run_path(output, r->folder, name, ".safetensors", "");
 	if (!e->status && !fine) refuse(e, SUMI_BAD_FILE, r->folder, ": the path is too long");
 	json_object_set_new(all, "train_data_dir", json_string(data));
-	json_object_set_new(all, "model", json_string(model));
+	if (!strcmp(q->kind, "controlnet")) json_object_set_new(all, "conditioning_data_dir", json_string(hints));
+	/* Prompts know a word by its file's name, so it learns by that one unless captions have another. */
+	if (!strcmp(q->kind, "embedding") && !json_object_get(all, "placeholder_token"))
+		json_object_set_new(all, "placeholder_token", json_string(name));
+	json_object_set_new(all, "model", json_string(q->model));
 	json_object_set_new(all, "output", json_string(output));
 	json_object_set_new(all, "log_steps", json_string("1"));
 	if (!e->status) return all;
@@ -179,21 +191,33 @@ static bool spawn(runs *r, const char *kind, const char *name, bool resume, sumi
 	return refuse(e, SUMI_BAD_FILE, "the run could not be started: ", strerror(failure));
 }
 
+/* Of a request, before its options. */
+static bool check(const runs *r, const run_request *q, const char **wrong, sumi_error *e)
+{
+	if (r->child) return refuse(e, SUMI_BAD_USAGE, "a run is going on: ", r->name);
+	*wrong = "kind";
+	if (!run_is_kind(q->kind)) return refuse(e, SUMI_BAD_USAGE, "no such kind of run: ", q->kind);
+	*wrong = "set";
+	if (!run_files_has_set(r->folder, q->set)) return refuse(e, SUMI_BAD_FILE, "no such data set: ", q->set);
+	*wrong = "hints";
+	if (!strcmp(q->kind, "controlnet") && !run_files_has_set(r->folder, q->hints))
+		return refuse(e, SUMI_BAD_FILE, *q->hints ? "no such data set: " : "no pictures to follow", q->hints);
+	*wrong = "";
+	return true;
+}
+
 /* In the lock. */
-static bool start(runs *r, const char *set, const char *kind, const char *model, const json_t *given, sumi_error *e)
+static bool start(runs *r, const run_request *q, const char **wrong, sumi_error *e)
 {
 	char name[RUN_NAME];
 	look(r);
-	if (r->child) return refuse(e, SUMI_BAD_USAGE, "a run is going on: ", r->name);
-	if (strcmp(kind, "lora") && strcmp(kind, "diffusion"))
-		return refuse(e, SUMI_BAD_USAGE, "no such kind of run: ", kind);
-	if (!run_files_has_set(r->folder, set)) return refuse(e, SUMI_BAD_FILE, "no such data set: ", set);
-	if (snprintf(name, sizeof name, "%s-%s", set, kind) >= (int)sizeof name)
-		return refuse(e, SUMI_BAD_USAGE, "the name is too long: ", set);
-	json_t *options = all_options(r, set, kind, model, name, given, e);
+	if (!check(r, q, wrong, e)) return false;
+	if (snprintf(name, sizeof name, "%s-%s", q->set, q->kind) >= (int)sizeof name)
+		return refuse(e, SUMI_BAD_USAGE, "the name is too long: ", q->set);
+	json_t *options = all_options(r, q, name, wrong, e);
 	if (!options) return false;
 	bool resume = run_files_resumable(r->folder, name, options);
-	bool fine = run_files_write_options(r->folder, name, options, e) && spawn(r, kind, name, resume, e);
+	bool fine = run_files_write_options(r->folder, name, options, e) && spawn(r, q->kind, name, resume, e);
 	json_decref(options);
 	if (!fine) return false;
 	snprintf(r->name, sizeof r->name, "%s", name);
@@ -202,10 +226,11 @@ static bool start(runs *r, const char *set, const char *kind, const char *model,
 	return true;
 }
 
-bool runs_start(runs *r, const char *set, const char *kind, const char *model, const json_t *options, sumi_error *e)
+bool runs_start(runs *r, const run_request *q, const char **wrong, sumi_error *e)
 {
+	*wrong = "";
 	pthread_mutex_lock(&r->lock);
-	bool fine = start(r, set, kind, model, options, e);
+	bool fine = start(r, q, wrong, e);
 	pthread_mutex_unlock(&r->lock);
 	return fine;
 }

@@ -1,7 +1,8 @@
 /* runs.h - training runs of a folder whose subfolders are data sets. A run is a process of its own, `sumi train` of
  * this program: it saves a checkpoint when it is stopped, and goes on from there when it is started again. Its files
  * stand in the folder: NAME.json (its options), NAME.log (what it said), NAME.training (checkpoints, log.csv, samples)
- * and the result, NAME.safetensors, where NAME is the set's and the kind: "cats-lora". */
+ * and the result, NAME.safetensors, where NAME is the set's and the kind: "cats-lora". A run is of one of run_kinds[].
+ */
 #ifndef SUMI_SERVER_RUNS_H
 #define SUMI_SERVER_RUNS_H
 #include "base/buffer.h"
@@ -19,16 +20,22 @@ json_t *runs_sets(const runs *r);
 /* [{"name", "set", "kind", "state", "step", "steps"}, …], by name. state: "running", "stopping", "stopped" (it goes on
  * when it is started), "failed" or "done". */
 json_t *runs_list(runs *r);
-/* One of them, with "options", "curve" ([step, loss], smoothed, at most some hundred), "samples" ([step, file name])
- * and "said", the last lines of its log. NULL: no such run. */
+/* One of them, with "options", "hints" (the set that a control network learns to follow), "curve" ([step, loss],
+ * smoothed, at most some hundred), "samples" ([step, file name]) and "said", the last lines of its log. NULL: no such
+ * run. */
 json_t *runs_describe(runs *r, const char *name);
 bool runs_sample(const runs *r, const char *name, const char *file, buffer *bytes); /* false: there is none */
 
 /* The options that a run may be given, of all that its kind has: no paths. False: no such option. */
 bool runs_option(const char *kind, const char *name, sumi_training_option *o);
-/* Starts a run of this set; `options` are the values of runs_option()'s, as texts. One that was stopped goes on where
- * the options are those that it had. False: refused, as one that another one is running. */
-bool runs_start(runs *r, const char *set, const char *kind, const char *model, const json_t *options, sumi_error *e);
+typedef struct run_request {
+	const char *set, *kind, *model; /* model: a path */
+	const char *hints;              /* of "controlnet": the set whose pictures it learns to follow; "": none */
+	const json_t *options;          /* the values of runs_option()'s, as texts */
+} run_request;
+/* Starts a run. One that was stopped goes on where the options are those that it had. False: refused, as while another
+ * one is running; *wrong is the option or the field above that is wrong, "" where it is another thing. */
+bool runs_start(runs *r, const run_request *q, const char **wrong, sumi_error *e);
 /* Asks the run to save a checkpoint and end. False: it does not run. */
 bool runs_stop(runs *r, const char *name);
 

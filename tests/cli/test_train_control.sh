@@ -30,7 +30,10 @@ done
 [ "$(ls)" = "$before" ] || wrong "$(ls) after $before"
 
 # Its last convolutions begin at zero: a network that has not learned changes nothing.
-train still.safetensors --max_train_steps 1 --learning_rate 0
+# Its samples: to the left of each what it follows, here the set's first two.
+samples="--validation_prompts fox|lines --validation_steps 1 --validation_inference_steps 1"
+train still.safetensors --max_train_steps 1 --learning_rate 0 $samples
+is_png still.training/sample-1.png 512 512
 draw plain.png
 draw still.png --control-net still.safetensors --control-image hints/1.png
 same plain.png still.png
@@ -41,7 +44,8 @@ differ plain.png moved.png
 awk -F, 'NR > 1 { if (NR <= 6) first += $2; last[NR % 5] = $2 } END { for (i in last) end += last[i]; exit !(end < first) }' \
 	moved.training/log.csv || wrong 'the loss did not fall'
 # It goes on from a file, and from a checkpoint to the same bytes.
-train on.safetensors --max_train_steps 1 --learning_rate 0 --controlnet moved.safetensors
+train on.safetensors --max_train_steps 1 --learning_rate 0 --controlnet moved.safetensors $samples --validation_images hints/2.png
+differ still.training/sample-1.png on.training/sample-1.png
 draw on.png --control-net on.safetensors --control-image hints/1.png
 same moved.png on.png
 train whole.safetensors --max_train_steps 4 --learning_rate 1e-3 --checkpointing_steps 2 --checkpoints_total_limit 0
@@ -54,6 +58,8 @@ expect 2 'conditioning_data_dir is missing' train controlnet --model "$model" --
 expect 2 'model is missing' train controlnet --train_data_dir data --conditioning_data_dir hints --output x.safetensors
 expect 3 'not a control network' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints \
 	--output x.safetensors --controlnet "$model"
+expect 3 'nowhere.png' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints --output x.safetensors \
+	--resolution 64 $samples --validation_images 'hints/1.png|nowhere.png'
 mv hints/2.png .
 expect 3 'no picture 2.png (or .jpg, .webp) for data/2.png to follow' train controlnet --model "$model" --train_data_dir data \
 	--conditioning_data_dir hints --output x.safetensors

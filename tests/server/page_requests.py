@@ -1,6 +1,6 @@
 """page_requests.py SUMI - what the page asks of `sumi serve` under /sumi/, asked well and badly: prompts read, pictures as they
 grow, the gallery."""
-import base64, http.client, json, os, random, tempfile, threading, time
+import base64, http.client, json, os, random, shutil, tempfile, threading, time
 from client import SUMI, Server, as_text, check, chunks, finish, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 4, "width": 64, "height": 64, "seed": 7, "cfg_scale": 2}
@@ -160,6 +160,8 @@ def training():
         check("no runs yet", told["runs"] == [])
         names = [o["name"] for o in told["options"]["lora"]]
         check("options without paths", "max_train_steps" in names and not {"output", "model", "train_data_dir", "output_dir"} & set(names), names)
+        optimizers = next(o for o in told["options"]["controlnet"] if o["name"] == "optimizer")
+        check("what an option takes", optimizers["choices"] == ["adamw", "adamw8bit", "adafactor", "sgd"] and optimizers["standard"] == "adamw", optimizers)
         options = {"max_train_steps": "100000", "instance_prompt": "a cat", "network_dim": "2", "validation_prompts": "a cat|a dog",
                    "validation_steps": "2", "validation_inference_steps": "2", "seed": ""}
         ask = lambda **more: s.ask("POST", "/sumi/training", {"set": "cats", "kind": "lora", "model": "emoji", "options": options, **more})
@@ -168,12 +170,15 @@ def training():
                                  ("a value", {"options": {"learning_rate": "fast"}}, "fast"), ("a model", {"model": "/etc/passwd"}, "passwd")):
             status, body, _ = ask(**more)
             check(f"refused: {what}", status >= 400 and word in json.dumps(body), (status, body))
+            if "options" in more:
+                check(f"at its field: {what}", body["detail"][0]["loc"] == ["body", *more["options"]], body)
         check("nothing was written", sorted(os.listdir(folder)) == ["cats", "empty", "link"], os.listdir(folder))
         status, body, _ = ask()
         check("it starts", status == 200, body)
-        status, body, _ = ask(set="empty")
+        status, body, _ = ask(kind="embedding", set="empty")
         check("one at a time", status == 400 and "going on" in body["detail"], body)
-        run = lambda: s.ask("GET", "/sumi/training/cats-lora")[1]
+        of = lambda name: s.ask("GET", "/sumi/training/" + name)[1]
+        run = lambda: of("cats-lora")
         check("its curve grows", wait(lambda: len(run()["curve"]) > 2, 60), run())
         check("and its samples", wait(lambda: run()["samples"], 60), run())
         check("it says how far it is", run()["state"] == "running" and run()["steps"] == 100000 and run()["step"] > 1, run())
@@ -194,6 +199,18 @@ def training():
         loras = [l["name"] for l in s.ask("GET", "/sdapi/v1/loras")[1]]
         check("its result is there to draw with", "cats-lora" in loras, loras)
         check("drawn with", "done" in events(s, {**SMALL, "prompt": "a cat <lora:cats-lora:1>"})[1][-1])
+        check("a word is learned by its file's name", ask(kind="embedding", options={"max_train_steps": "2", "initializer_token": "cat"})[0] == 200 and
+              wait(lambda: of("cats-embedding")["state"] == "done", 60) and of("cats-embedding")["options"]["placeholder_token"] == "cats-embedding", of("cats-embedding"))
+        check("and found by it", "cats-embedding" in s.ask("GET", "/sdapi/v1/embeddings")[1]["loaded"] and of("cats-embedding")["usable"])
+        check("each file among those of its kind", [l["name"] for l in s.ask("GET", "/sdapi/v1/loras")[1]] == ["cats-lora"], s.ask("GET", "/sdapi/v1/loras")[1])
+        for hints, word in (("", "no pictures to follow"), ("../outside", "../outside")):
+            status, body, _ = ask(kind="controlnet", hints=hints, options={})
+            check(f"refused at its field: hints '{hints}'", status == 422 and body["detail"][0]["loc"][-1] == "hints" and word in body["detail"][0]["msg"], body)
+        shutil.copytree(folder + "/cats", folder + "/edges")
+        check("a control network learns to follow", ask(kind="controlnet", hints="edges", options={"max_train_steps": "2", "validation_prompts": "a cat|a dog",
+              "validation_steps": "2", "validation_inference_steps": "1"})[0] == 200 and wait(lambda: of("cats-controlnet")["state"] == "done", 60), of("cats-controlnet"))
+        check("it says what it follows, and has samples", of("cats-controlnet")["hints"] == "edges" and len(of("cats-controlnet")["samples"]) == 1, of("cats-controlnet"))
+        check("and is found", s.ask("GET", "/controlnet/model_list")[1]["model_list"] == ["None", "cats-controlnet"] and of("cats-controlnet")["usable"])
         open(folder + "/empty/0.png", "w").write("no picture")
         check("a run that fails says why", ask(set="empty")[0] == 200 and
               wait(lambda: s.ask("GET", "/sumi/training/empty-lora")[1]["state"] == "failed", 60) and "empty" in s.ask("GET", "/sumi/training/empty-lora")[1]["said"],

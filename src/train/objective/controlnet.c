@@ -3,9 +3,11 @@
  * draws what the checkpoint draws. What is written has the original's names, which all tools read. */
 #include "checkpoint/control.h"
 #include "models/controlnet.h"
+#include "pipeline/picture.h"
 #include "train/data/data_sample.h"
 #include "train/data/data_stream.h"
 #include "train/objective/diffusion.h"
+#include "train/objective/validation.h"
 #include "train/run/jobs.h"
 #include "train/run/setup.h"
 #include <limits.h>
@@ -23,6 +25,7 @@ typedef struct control_run {
 	data_options source;
 	char **hints; /* [pictures] paths of what the network reads with each; owned */
 	int64_t pictures;
+	sumi_image **sample_hints; /* of each of --validation_prompts, to NULL; owned */
 } control_run;
 
 /* ── the weights ── */
@@ -99,7 +102,8 @@ static bool open_network(control_run *r, error *e)
 /* The picture of the same name, below the folder of hints, with any ending. */
 static char *hint_path(const train_options *o, const char *path, error *e)
 {
-	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG", ".WEBP" };
+	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".PNG", ".JPG", ".JPEG", ".WEBP",
+		".BMP" };
 	char found[PATH_MAX];
 	size_t n = strlen(o->train_data_dir);
 	const char *own = !strncmp(path, o->train_data_dir, n) ? path + n : path;
@@ -181,6 +185,55 @@ static bool fill_inputs(void *context, graph *g, const data_batch *b, error *e)
 	return fine;
 }
 
+/* ── samples ── */
+
+/* What the network reads for the samples: of --validation_images, or of the first pictures. NULL: failed. */
+static sumi_image *sample_hint(const control_run *r, const char *given, int which, error *e)
+{
+	int side = r->diffusion.learner.family.size;
+	picture_source from = { .name = given ? given : r->hints[which % r->pictures] };
+	picture_frame frame;
+	float *values = malloc((size_t)side * (size_t)side * 3 * sizeof *values);
+	if (!values) return fail(e, NO_MEMORY, "no memory for a sample"), NULL;
+	data_options how = r->source;
+	how.resolution = how.crop = side;
+	how.bucket_step = 0;
+	sumi_image *hint = NULL;
+	if (sample_pixels(&how, &from, 0, side, side, values, &frame, e))
+		hint = picture_from(values, side, side, NULL, NULL, e);
+	free(values);
+	return hint;
+}
+
+/* Before the first step, so that what cannot be read is not found out at the first sample. */
+static bool read_sample_hints(control_run *r, error *e)
+{
+	const train_options *o = r->diffusion.options;
+	int count = *o->validation_prompts ? validation_count(o) : 0;
+	char *names = strdup(o->validation_images);
+	r->sample_hints = calloc((size_t)count + 1, sizeof *r->sample_hints);
+	bool fine = (names && r->sample_hints) || fail(e, NO_MEMORY, "no memory for samples");
+	char *at = names;
+	for (int i = 0; fine && i < count; i++) {
+		const char *given = at;
+		char *bar = strchr(at, '|');
+		if (bar) { /* the last one is for all the rest */
+			*bar = 0;
+			at = bar + 1;
+		}
+		fine = (r->sample_hints[i] = sample_hint(r, *given ? given : NULL, i, e));
+	}
+	free(names);
+	return fine;
+}
+
+static bool validate(void *context, const char *path, error *e)
+{
+	const control_run *r = context;
+	validation_of what = { .control = &r->config, .hints = (const sumi_image *const *)r->sample_hints };
+	return validation_draw(&r->diffusion, &what, path, e);
+}
+
 /* ── the file ── */
 
 static bool finish(void *context, const char *path, error *e)
@@ -213,7 +266,10 @@ bool train_controlnet(const train_options *o, const training_listener *l, error 
 	r.diffusion.extend_context = &r;
 	r.source = data_options_of(o, l, r.diffusion.learner.family.size);
 	task t = { .learner = &r.diffusion.learner, .context = &r, .build = build, .fill = fill_inputs, .finish = finish };
-	fine = fine && find_hints(&r, e) && diffusion_train(&r.diffusion, &t, &r.source, l, e);
+	if (*o->validation_prompts) t.validate = validate;
+	fine = fine && find_hints(&r, e) && read_sample_hints(&r, e) && diffusion_train(&r.diffusion, &t, &r.source, l, e);
+	for (sumi_image **hint = r.sample_hints; hint && *hint; hint++) sumi_image_free(*hint);
+	free(r.sample_hints);
 	for (int64_t i = 0; r.hints && i < r.pictures; i++) free(r.hints[i]);
 	free(r.hints);
 	control_close(r.given);

@@ -231,7 +231,10 @@ static bool finish(void *context, const char *path, error *e)
 	return learner_write(&d->learner, path, d->options->use_ema, e);
 }
 
-static bool validate(void *context, const char *path, error *e) { return validation_draw(context, NULL, path, e); }
+static bool validate(void *context, const char *path, error *e)
+{
+	return validation_draw(context, &(validation_of){ 0 }, path, e);
+}
 
 bool diffusion_train(diffusion *d, task *t, data_options *source, const training_listener *l, error *e)
 {

@@ -134,7 +134,7 @@ static bool finish(void *context, const char *path, error *e)
 static bool validate(void *context, const char *path, error *e)
 {
 	const inversion *j = context;
-	return validation_draw(&j->diffusion, NULL, path, e);
+	return validation_draw(&j->diffusion, &(validation_of){ 0 }, path, e);
 }
 
 bool train_embedding(const train_options *o, const training_listener *l, error *e)

@@ -232,7 +232,7 @@ static bool validate(void *context, const char *path, error *e)
 	lora_names *names = lora_names_new(&j->diffusion.learner.family, e);
 	bool fine = (set && names) || fail(e, NO_MEMORY, "no memory to draw samples");
 	fine = fine && add_factors(j, set, e) && lora_resolve(set, lora_names_find, names, e) &&
-	       validation_draw(&j->diffusion, set, path, e);
+	       validation_draw(&j->diffusion, &(validation_of){ .paths = set }, path, e);
 	lora_names_free(names);
 	lora_free(set);
 	return fine;

@@ -1,5 +1,6 @@
 /* validation.c - sample pictures of a run, drawn by the pipeline. */
 #include "base/text.h"
+#include "checkpoint/control.h"
 #include "train/objective/validation.h"
 #include "io/picture.h"
 #include "pipeline/engine.h"
@@ -33,12 +34,15 @@ static embeddings words_of(const diffusion *d)
 }
 
 /* One picture for each of the prompts, which are parted by '|'. */
-static bool draw_all(const model *m, const train_options *o, char *prompts, int count, sumi_image **pictures, error *e)
+static bool draw_all(const model *m, const train_options *o, char *prompts, int count, const sumi_image *const *hints,
+    sumi_image **pictures, error *e)
 {
 	sumi_options *how = calloc((size_t)count, sizeof *how);
 	const sumi_options **list = calloc((size_t)count, sizeof *list);
-	session *s = how && list ? session_open(m, 0, false, e) : NULL;
-	if (!how || !list) fail(e, NO_MEMORY, "no memory for %d prompts", count);
+	sumi_control *control = calloc((size_t)count, sizeof *control);
+	const sumi_control **controls = calloc((size_t)count, sizeof *controls);
+	session *s = how && list && control && controls ? session_open(m, 0, false, e) : NULL;
+	if (!s) fail(e, NO_MEMORY, "no memory for %d prompts", count);
 	int n = 0;
 	for (char *at = prompts, *next; s && at && n < count; at = next, n++) {
 		if ((next = strchr(at, '|'))) *next++ = 0;
@@ -47,32 +51,70 @@ static bool draw_all(const model *m, const train_options *o, char *prompts, int 
 		how[n].steps = (int)o->validation_inference_steps;
 		how[n].guidance = o->validation_guidance;
 		how[n].seed = o->seed & 0xffffffff;
+		control[n] = sumi_control_defaults();
+		control[n].path = ""; /* the model's, which is being trained */
+		if (hints) control[n].image = hints[n];
+		controls[n] = &control[n];
+		how[n].controls = &controls[n];
+		how[n].control_count = hints != NULL;
 		list[n] = &how[n];
 	}
 	bool fine = s && engine_draw(s, list, count, pictures, e);
 	session_close(s);
+	free(controls);
+	free(control);
 	free(list);
 	free(how);
 	return fine;
 }
 
-/* In rows of as many as make the whole about square. */
-static bool write_grid(sumi_image **pictures, int count, const char *path, error *e)
+/* In rows of as many as make the whole about square; with hints a row for each, its hint first. */
+static bool write_grid(sumi_image **pictures, int count, const sumi_image *const *hints, const char *path, error *e)
 {
 	int columns = 1;
 	while (columns * columns < count) columns++;
-	sumi_image *grid = image_grid((const sumi_image *const *)pictures, count, columns, 0, e);
+	const sumi_image **cells = calloc(2 * (size_t)count, sizeof *cells);
+	if (!cells) return fail(e, NO_MEMORY, "no memory for %d pictures", count);
+	for (int i = 0; i < count; i++) {
+		cells[hints ? 2 * i + 1 : i] = pictures[i];
+		if (hints) cells[2 * i] = hints[i];
+	}
+	sumi_image *grid = hints ? image_grid(cells, 2 * count, 2, 0, e) : image_grid(cells, count, columns, 0, e);
 	picture p = { 0 };
 	if (grid) p = (picture){ .width = grid->width, .height = grid->height, .rgb = grid->pixels };
 	bool fine = grid && picture_write(&p, path, NULL, 0, e);
 	sumi_image_free(grid);
+	free(cells);
 	return fine;
 }
 
-bool validation_draw(const diffusion *d, lora *trained, const char *path, error *e)
+int validation_count(const train_options *o)
+{
+	int count = 1;
+	for (const char *c = o->validation_prompts; *c; c++) count += *c == '|';
+	return count;
+}
+
+static bool draw_sheet(const model *m, const validation_of *what, const train_options *o, const char *path, error *e)
+{
+	int count = validation_count(o);
+	char *prompts = strdup(o->validation_prompts);
+	sumi_image **pictures = calloc((size_t)count, sizeof *pictures);
+	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");
+	fine = fine && draw_all(m, o, prompts, count, what->hints, pictures, e) &&
+	       write_grid(pictures, count, what->hints, path, e);
+	for (int i = 0; pictures && i < count; i++) sumi_image_free(pictures[i]);
+	free(pictures);
+	free(prompts);
+	return fine;
+}
+
+bool validation_draw(const diffusion *d, const validation_of *what, const char *path, error *e)
 {
 	const train_options *o = d->options;
-	adapter_file file = { .set = trained };
+	void *learns = (void *)(uintptr_t)&d->learner;
+	adapter_file file = { .set = what->paths };
+	control_file *control = what->control ? control_in_memory(what->control, bind_current, learns, e) : NULL;
 	model m = { .family = d->learner.family,
 		.path = (char *)"",
 		.name = "training",
@@ -82,17 +124,11 @@ bool validation_draw(const diffusion *d, lora *trained, const char *path, error 
 		.compute = d->compute,
 		.backend = learner_backend(&d->learner),
 		.threads = threads_of(o),
-		.lasting = { &file, trained != NULL },
+		.lasting = { &file, what->paths != NULL },
+		.control = control,
 		.bind = bind_current,
-		.bind_context = (void *)(uintptr_t)&d->learner };
-	size_t most = 1;
-	for (const char *c = o->validation_prompts; *c; c++) most += *c == '|';
-	char *prompts = strdup(o->validation_prompts);
-	sumi_image **pictures = calloc(most, sizeof *pictures);
-	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");
-	fine = fine && draw_all(&m, o, prompts, (int)most, pictures, e) && write_grid(pictures, (int)most, path, e);
-	for (size_t i = 0; pictures && i < most; i++) sumi_image_free(pictures[i]);
-	free(pictures);
-	free(prompts);
+		.bind_context = learns };
+	bool fine = (control || !what->control) && draw_sheet(&m, what, o, path, e);
+	control_close(control);
 	return fine;
 }

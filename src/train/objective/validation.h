@@ -3,10 +3,20 @@
 #ifndef SUMI_TRAIN_VALIDATION_H
 #define SUMI_TRAIN_VALIDATION_H
 #include "checkpoint/adapters.h"
+#include "models/controlnet.h"
 #include "train/objective/diffusion.h"
+#include <sumi.h>
 
-/* One picture for each of --validation_prompts, with the run's seed, as one PNG. `trained`: the low-rank paths that
- * learn; NULL: none. */
-bool validation_draw(const diffusion *d, lora *trained, const char *path, error *e);
+/* What learns, besides weights of the model's own names. */
+typedef struct validation_of {
+	lora *paths;                      /* low-rank paths; NULL: none */
+	const controlnet_config *control; /* a control network, whose weights are the learner's; NULL: none */
+	const sumi_image *const *hints;   /* what it reads for each of the prompts */
+} validation_of;
+
+int validation_count(const train_options *o); /* of --validation_prompts */
+/* One picture for each of them, with the run's seed, as one PNG; to the left of each its hint, where there are hints.
+ */
+bool validation_draw(const diffusion *d, const validation_of *what, const char *path, error *e);
 
 #endif

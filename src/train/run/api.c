@@ -16,8 +16,8 @@ static bool job_by_name(const char *name, training_job *job, error *e)
 		*job = (training_job)i;
 		if (!strcasecmp(name, training_job_name(*job))) return true;
 	}
-	return fail(
-	    e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora, embedding or cache", name ? name : "");
+	return fail(e, BAD_USAGE, "no training job '%.80s': autoencoder, diffusion, lora, embedding, controlnet or cache",
+	    name ? name : "");
 }
 
 sumi_training *sumi_training_new(const char *job, sumi_error *e)
@@ -126,7 +126,8 @@ static sumi_training_option public_option(const train_option *o, training_job jo
 		                                  : "N",
 		.flag = o->kind == OPTION_FLAG,
 		.standard = train_option_default(o, job),
-		.help = o->help };
+		.help = o->help,
+		.choices = o->kind == OPTION_TEXT && *o->choices ? o->choices : NULL };
 }
 
 /* To the caller's struct, which may be an older and shorter one. */

@@ -174,12 +174,15 @@ static const train_option table[] = {
 	    "after so many steps the time of each node is written to profile.txt (0: never)"),
 	FLAG(ALL, plan, "false", FREE, "report what memory the run takes, and train nothing"),
 	WHOLE(ALL, benchmark_loader, "0", 0, 1e9, FREE, "read so many batches, report the speed, and train nothing"),
-	TEXT(DRAWN, validation_prompts, "", FREE, "prompts that are drawn from time to time, separated by |"),
+	TEXT(WORDS, validation_prompts, "", FREE, "prompts that are drawn from time to time, separated by |"),
+	TEXT(N, validation_images, "", FREE,
+	    "pictures to follow there, separated by |: one for each prompt, or one for all (default: the first of the "
+	    "set)"),
 	WHOLE(
-	    DRAWN, validation_steps, "500", 0, 1e12, FREE, "steps from drawing to drawing, and after the last (0: never)"),
-	WHOLE(DRAWN, validation_inference_steps, "20", 1, 10000, FREE, "denoising steps of a drawing"),
+	    WORDS, validation_steps, "500", 0, 1e12, FREE, "steps from drawing to drawing, and after the last (0: never)"),
+	WHOLE(WORDS, validation_inference_steps, "20", 1, 10000, FREE, "denoising steps of a drawing"),
 	NUMBER(
-	    DRAWN, validation_guidance, "-1", -1, 100, FREE, "how strongly the prompt leads there (-1: the model's own)"),
+	    WORDS, validation_guidance, "-1", -1, 100, FREE, "how strongly the prompt leads there (-1: the model's own)"),
 	WHOLE(ALL, seed, "0", 0, 9e15, FIXED, "of everything random"),
 	WHOLE(EVERY, threads, "0", 0, 4096, FREE, "that compute (0: one for each CPU)"),
 	TEXT(EVERY, device, "cpu", REPORTED,
@@ -231,6 +234,7 @@ static const train_synonym synonyms[] = {
 	{ "init_word", "initializer_token", true },
 	{ "num_vectors_per_token", "num_vectors", true },
 	{ "validation_prompt", "validation_prompts", true },
+	{ "validation_image", "validation_images", true },
 	{ "sample_every_n_steps", "validation_steps", true },
 	{ "lr", "learning_rate", false },
 	{ "rank", "network_dim", false },
