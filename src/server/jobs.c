@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { MOST_TOGETHER = 8 }; /* pictures of several jobs */
+
 struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a job, or the end */
@@ -154,9 +156,11 @@ static void rest(queue *q)
 static int model_of(const queue *q, const job *j) { return j->model ? models_find(&q->models, j->model) : q->in_use; }
 
 /* In the lock: of what waits, up to `most` pictures that can be drawn together with the group's first job. Numbers of
- * pictures are powers of two, so that a session compiles few networks. */
+ * pictures are powers of two, so that a session compiles few networks; and at most 8, for 16 take hardly less time each,
+ * and the first 8 of them would be answered only with the last. */
 static void gather(queue *q, int model, int most)
 {
+	if (most > MOST_TOGETHER) most = MOST_TOGETHER;
 	int total = q->group[0]->count, all = total, limit = 1;
 	for (const job *j = q->first; j; j = j->next)
 		if (model_of(q, j) == model && jobs_alike(q->group[0], j)) all += j->count;
