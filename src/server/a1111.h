@@ -2,7 +2,7 @@
 #ifndef SUMI_SERVER_A1111_H
 #define SUMI_SERVER_A1111_H
 #include "server/api.h"
-#include "server/fields.h"
+#include "server/errors.h"
 
 /* The job that a request for pictures asks for; the caller's. NULL: the problem is said. */
 job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p);

@@ -99,7 +99,7 @@ void a1111_refresh(server *s, request *r, reply *y)
 		reply_json(y, 200, json_null());
 		return;
 	}
-	problem_of(&p, &e);
+	problem_of(s, &p, &e);
 	a1111_refuse(y, &p);
 }
 
@@ -156,9 +156,18 @@ void a1111_options(server *s, request *r, reply *y)
 }
 
 /* Some clients send back all that they were given: what stays as it is is no mistake. */
+static bool opens(void *context, const sumi_model *m, sumi_error *e)
+{
+	(void)context;
+	(void)e;
+	return m != NULL;
+}
+
+/* A model that cannot be opened is refused here, and not at each request from then on. */
 void a1111_set_options(server *s, request *r, reply *y)
 {
 	problem p = { 0 };
+	sumi_error e = { 0 };
 	const char *name;
 	json_t *value, *now = settings_of(s);
 	int model = -1, skip = server_clip_skip(s);
@@ -174,6 +183,7 @@ void a1111_set_options(server *s, request *r, reply *y)
 			problem_set(&p, 422, name, "the setting %.100s is not known to this server", name);
 	}
 	json_decref(now);
+	if (model >= 0 && !p.status && !queue_with_model(server_queue(s), model, opens, NULL, &e)) problem_of(s, &p, &e);
 	if (p.status) {
 		a1111_refuse(y, &p);
 		return;

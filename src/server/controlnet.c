@@ -150,7 +150,7 @@ static void read_unit(server *s, const json_t *unit, job *j, problem *p)
 	if (!p->status)
 		c->image = width && height ? fitted(image, how, width, height, &e)
 		                           : sumi_image_resize(image, image->width, image->height, &e);
-	if (!p->status && !c->image) problem_of(p, &e);
+	if (!p->status && !c->image) problem_of(s, p, &e);
 	sumi_image_free(given);
 }
 
@@ -258,14 +258,14 @@ void controlnet_types(server *s, request *r, reply *y)
 /* ── a preprocessor alone ── */
 
 /* At `side` pixels to the shorter side. */
-static json_t *edges_of(const sumi_image *p, int side, int low, int high, problem *why)
+static json_t *edges_of(server *s, const sumi_image *p, int side, int low, int high, problem *why)
 {
 	sumi_error e = { 0 };
 	double k = (double)side / (p->width < p->height ? p->width : p->height);
 	sumi_image *scaled = sumi_image_resize(p, (int)rint(k * p->width), (int)rint(k * p->height), &e);
 	sumi_image *edges = sumi_image_edges(scaled, low, high, &e);
 	json_t *text = edges ? picture_json(edges, "png", 0) : NULL;
-	if (e.status) problem_of(why, &e);
+	problem_of(s, why, &e);
 	if (!text) problem_set(why, 503, "", "out of memory");
 	sumi_image_free(scaled);
 	sumi_image_free(edges);
@@ -288,7 +288,6 @@ void controlnet_detect(server *s, request *r, reply *y)
 	json_t *list = json_object_get(r->json, "controlnet_input_images"), *one, *images = json_array();
 	size_t i;
 	if (!list) list = json_object_get(r->json, "controlnet_images"); /* as webuiapi has it */
-	(void)s;
 	bool canny = is_canny(r->json, "controlnet_module", &p);
 	read_thresholds(r->json, "controlnet_threshold_a", "controlnet_threshold_b", &low, &high, &p);
 	field_integer(r->json, "controlnet_processor_res", -1, 1 << 20, &side, &p);
@@ -307,7 +306,7 @@ void controlnet_detect(server *s, request *r, reply *y)
 			problem_set(&p, 422, "controlnet_input_images", "an image is too long for its width");
 		if (!p.status)
 			json_array_append_new(
-			    images, canny ? edges_of(picture, (int)side, low, high, &p) : picture_json(picture, "png", 0));
+			    images, canny ? edges_of(s, picture, (int)side, low, high, &p) : picture_json(picture, "png", 0));
 		sumi_image_free(picture);
 	}
 	if (p.status)

@@ -124,7 +124,7 @@ static json_t *work(server *s, request *r, const extras *x, sumi_image *picture,
 		    LONGEST);
 	if (*x->path && !job_text(&j->options.hires_upscaler, x->path)) problem_set(p, 503, "", "out of memory");
 	if (!p->status) a1111_refuse_submission(draw_for(s, r, j), p);
-	if (!p->status && j->error.status) problem_of(p, &j->error);
+	if (!p->status) problem_of(s, p, &j->error);
 	if (!p->status) {
 		bool crop = !(x->scale > 0) && x->crop && *x->path;
 		sumi_image *middle = crop ? cropped(j->pictures[0], x->width, x->height) : NULL;

@@ -22,15 +22,6 @@ void problem_set(problem *p, int status, const char *field, const char *format, 
 	json_decref(text);
 }
 
-void problem_of(problem *p, const sumi_error *e)
-{
-	int status = e->status == SUMI_BAD_USAGE || e->status == SUMI_BAD_FILE ? 400
-	             : e->status == SUMI_NO_MEMORY                             ? 507
-	             : e->status == SUMI_STOPPED                               ? 499
-	                                                                       : 500;
-	problem_set(p, status, "", "%.500s", e->text);
-}
-
 static const json_t *field_of(const json_t *o, const char *name, const problem *p)
 {
 	const json_t *v = p->status ? NULL : json_object_get(o, name);

@@ -13,9 +13,6 @@ typedef struct problem { /* zeros: none */
 
 void problem_set(problem *p, int status, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* What the library refused: 400 for an argument, and for a file, which is what a request names; 507 for memory, 499
- * where it was cancelled, else 500. */
-void problem_of(problem *p, const sumi_error *e);
 
 void field_text(const json_t *o, const char *name, const char **value, problem *p);
 void field_integer(const json_t *o, const char *name, int64_t low, int64_t high, int64_t *value, problem *p);

@@ -156,8 +156,8 @@ static void rest(queue *q)
 static int model_of(const queue *q, const job *j) { return j->model ? models_find(&q->models, j->model) : q->in_use; }
 
 /* In the lock: of what waits, up to `most` pictures that can be drawn together with the group's first job. Numbers of
- * pictures are powers of two, so that a session compiles few networks; and at most 8, for 16 take hardly less time each,
- * and the first 8 of them would be answered only with the last. */
+ * pictures are powers of two, so that a session compiles few networks; and at most 8, for 16 take hardly less time
+ * each, and the first 8 of them would be answered only with the last. */
 static void gather(queue *q, int model, int most)
 {
 	if (most > MOST_TOGETHER) most = MOST_TOGETHER;
@@ -376,6 +376,8 @@ void queue_report(queue *q, queue_status *s)
 int queue_model_count(const queue *q) { return models_count(&q->models); }
 const char *queue_model_name(const queue *q, int i) { return q->models.list[i].name; }
 const char *queue_model_path(const queue *q, int i) { return q->models.list[i].path; }
+const char *queue_folder(const queue *q) { return q->folder; }
+const sumi_model_options *queue_model_options(const queue *q) { return &q->open; }
 int queue_find_model(const queue *q, const char *name) { return models_find(&q->models, name); }
 
 bool queue_with_model(queue *q, int i, model_use *use, void *context, sumi_error *e)

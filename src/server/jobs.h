@@ -96,6 +96,8 @@ bool queue_refresh(queue *q, sumi_error *e);
 int queue_model_count(const queue *q);
 const char *queue_model_name(const queue *q, int i);
 const char *queue_model_path(const queue *q, int i);
+const char *queue_folder(const queue *q);                      /* of models; NULL: none */
+const sumi_model_options *queue_model_options(const queue *q); /* all are opened with */
 /* Calls `use` with a model, opened where it is not. False: it could not be opened, or `use` said so. */
 bool queue_with_model(queue *q, int i, model_use *use, void *context, sumi_error *e);
 int queue_find_model(const queue *q, const char *name); /* by name or file name; -1: none */

@@ -1,7 +1,7 @@
 /* openai.c - the images API of OpenAI: generations and edits, as pictures or as a stream of events; the list of models.
  */
 #include "server/api.h"
-#include "server/fields.h"
+#include "server/errors.h"
 #include "server/stream.h"
 #include "base/clock.h"
 #include <stdio.h>
@@ -266,7 +266,7 @@ static void next_event(job_stream *base)
 	}
 	base->ended = true;
 	problem p = { 0 };
-	if (j->error.status) problem_of(&p, &j->error);
+	problem_of(base->s, &p, &j->error);
 	if (p.status)
 		put_failure(t, &p);
 	else
@@ -320,7 +320,7 @@ static void make(server *s, request *r, reply *y, bool edit)
 	}
 	if (!p.status) {
 		refuse_submission(draw_for(s, r, w.j), &p);
-		if (!p.status && w.j->error.status) problem_of(&p, &w.j->error);
+		if (!p.status) problem_of(s, &p, &w.j->error);
 	}
 	if (p.status)
 		refuse(y, &p);

@@ -39,7 +39,7 @@ void page_about(server *s, request *r, reply *y)
 	sumi_error e = { 0 };
 	facts f = { 0 };
 	int i = find_model(s, MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "model"), &p);
-	if (i >= 0 && !queue_with_model(server_queue(s), i, read_facts, &f, &e)) problem_of(&p, &e);
+	if (i >= 0 && !queue_with_model(server_queue(s), i, read_facts, &f, &e)) problem_of(s, &p, &e);
 	if (p.status)
 		a1111_refuse(y, &p);
 	else
@@ -82,7 +82,7 @@ void page_prompt(server *s, request *r, reply *y)
 		problem_set(&p, 422, "prompt", "a prompt has more than %d bytes", MOST_TEXT);
 	int i = p.status ? -1 : find_model(s, model, &p);
 	reading.pieces = json_array();
-	if (i >= 0 && !queue_with_model(server_queue(s), i, read_prompt, &reading, &e)) problem_of(&p, &e);
+	if (i >= 0 && !queue_with_model(server_queue(s), i, read_prompt, &reading, &e)) problem_of(s, &p, &e);
 	if (p.status)
 		a1111_refuse(y, &p);
 	else
@@ -154,7 +154,10 @@ static void put_picture(growth *g, const sumi_image *picture)
 	                          picture->height, "name", name)
 	                    : NULL;
 	if (line && picture->attention) json_object_set_new(line, "words", words_of(picture));
-	if (line && e.status) json_object_set_new(line, "not_kept", json_string(e.text));
+	if (line && e.status) {
+		hide_folders(g->base.s, e.text);
+		json_object_set_new(line, "not_kept", json_string(e.text));
+	}
 	put_line(&g->base, line);
 	sumi_free(bytes);
 }
@@ -167,11 +170,13 @@ static void put_result(growth *g)
 		put_picture(g, j->pictures[g->given++]);
 		return;
 	}
+	problem p = { 0 };
 	g->base.ended = true;
+	problem_of(g->base.s, &p, &j->error);
 	if (j->error.status == SUMI_STOPPED)
 		put_line(&g->base, json_pack("{s:b}", "stopped", 1));
-	else if (j->error.status)
-		put_line(&g->base, json_pack("{s:s}", "error", j->error.text));
+	else if (p.status)
+		put_line(&g->base, json_pack("{s:s}", "error", p.text));
 	else
 		put_line(&g->base, json_pack("{s:s}", "done", j->drawn_with ? j->drawn_with : ""));
 }

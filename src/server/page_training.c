@@ -2,6 +2,7 @@
 #include "server/a1111.h"
 #include "server/run_files.h"
 #include "server/runs.h"
+#include <stdlib.h>
 #include <string.h>
 
 static runs *runs_of(server *s, reply *y)
@@ -67,8 +68,9 @@ void page_training_start(server *s, request *r, reply *y)
 	int i = p.status ? -1 : a1111_find_model(s, model, &p);
 	if (i >= 0) q.model = queue_model_path(server_queue(s), i);
 	if (i >= 0 && !runs_start(all, &q, &wrong, &e)) {
+		hide_folders(s, e.text);
 		if (*wrong) problem_set(&p, 422, wrong, "%.500s", e.text);
-		problem_of(&p, &e);
+		problem_of(s, &p, &e);
 	}
 	if (p.status)
 		a1111_refuse(y, &p);
@@ -109,6 +111,13 @@ void page_training_run(server *s, request *r, reply *y)
 		refuse_name(y);
 	} else {
 		json_t *one = runs_describe(all, name);
+		const char *last = json_string_value(json_object_get(one, "said"));
+		char *said = last ? strdup(last) : NULL;
+		if (said) {
+			hide_folders(s, said);
+			json_object_set_new(one, "said", json_string(said));
+			free(said);
+		}
 		if (one) json_object_set_new(one, "usable", json_boolean(is_usable(s, one)));
 		if (one)
 			reply_json(y, 200, one);
