@@ -12,7 +12,7 @@
 #include "server/runs.h"
 
 typedef struct settings {
-	text_list models, hosts;
+	text_list models, hosts, towers;
 	const char *folder, *listen, *key_file, *controls, *upscalers, *gallery, *training;
 	model_settings components;
 	machine_settings machine;
@@ -28,7 +28,9 @@ static const option table[] = {
 	    .help = "a model to draw with; several may be given (the one that ships with Sumi)" },
 	{ .name = "models", .kind = TEXT, AT(folder), .argument = "DIR", .help = "all models in this folder too" },
 	{ .name = "control-net-dir", .kind = TEXT, AT(controls), .argument = "DIR",
-	    .help = "control networks that requests may name" },
+	    .help = "control networks and IP-Adapters that requests may name" },
+	{ .name = "clip-vision", .kind = TEXTS, AT(towers), .argument = "FILE",
+	    .help = "the vision tower that IP-Adapters among them were made for; ViT-H and ViT-bigG may both be given" },
 	{ .name = "upscale-model-dir", .kind = TEXT, AT(upscalers), .argument = "DIR",
 	    .help = "networks that enlarge, which requests may name" },
 	{ .name = "listen", .kind = TEXT, AT(listen), .argument = "ADDRESS:PORT", .standard = "127.0.0.1:7860",
@@ -128,6 +130,8 @@ int command_serve(int argc, char **argv)
 		.quiet = s.quiet,
 		.gallery = s.gallery,
 		.vae = s.components.vae,
+		.towers = s.towers.item,
+		.tower_count = s.towers.count,
 		.folders = { [LORAS] = s.components.lora_folder,
 		    [WORDS] = s.components.embedding_folder,
 		    [CONTROLS] = s.controls,

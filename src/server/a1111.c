@@ -67,6 +67,8 @@ static void read_overrides(server *s, const json_t *o, job *j, problem *p)
 			if (!j->model) problem_set(p, 503, "", "out of memory");
 		} else if (!strcmp(name, "CLIP_stop_at_last_layers")) {
 			j->options.clip_skip = a1111_clip_skip(settings, p);
+		} else if (!strcmp(name, "control_net_no_detectmap")) {
+			field_flag(settings, name, &j->hides_maps, p);
 		} else if (!strcmp(name, "sd_vae") ? !a1111_is_our_vae(s, value) : !a1111_is_off(value)) {
 			problem_set(p, 422, "override_settings", "the setting %.100s is not known to this server", name);
 		}
@@ -293,6 +295,7 @@ static void answer_pictures(const request *r, const job *j, reply *y)
 		json_t *one = picture_json(j->pictures[i], "png", 0);
 		fine = one && !json_array_append_new(images, one);
 	}
+	if (fine && send && !j->error.status) fine = a1111_add_maps(j, images);
 	if (asked && json_object_get(asked, "init_images")) json_object_set_new(asked, "init_images", json_null());
 	if (asked && json_object_get(asked, "mask")) json_object_set_new(asked, "mask", json_null());
 	if (asked && json_object_get(asked, "alwayson_scripts"))

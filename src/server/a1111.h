@@ -8,6 +8,8 @@
 job *a1111_read(server *s, const json_t *body, bool from_picture, problem *p);
 /* alwayson_scripts: the units of ControlNet become the job's controls; other scripts are refused by name. */
 void a1111_read_scripts(server *s, const json_t *o, job *j, problem *p);
+/* What the job's controls read, to the pictures of an answer. False: no memory. */
+bool a1111_add_maps(const job *j, json_t *images);
 /* {name: value} of a text of parameters, with "Prompt" and "Negative prompt". */
 json_t *a1111_parse(const char *parameters);
 

@@ -10,7 +10,7 @@ static bool same_text(const char *a, const char *b) { return (!a && !b) || (a &&
 static bool stands_alone(const job *j)
 {
 	const sumi_options *o = &j->options;
-	return j->make || o->init || o->control_count || (o->prompt && strstr(o->prompt, "<lora:"));
+	return j->make || o->init || o->control_count || o->ip_adapter_count || (o->prompt && strstr(o->prompt, "<lora:"));
 }
 
 bool jobs_alike(const job *a, const job *b)
@@ -22,7 +22,7 @@ bool jobs_alike(const job *a, const job *b)
 	x.prompt = y.prompt, x.negative_prompt = y.negative_prompt;
 	x.sampler = y.sampler, x.schedule = y.schedule, x.refiner = y.refiner, x.hires_upscaler = y.hires_upscaler;
 	x.seed = y.seed, x.variation_seed = y.variation_seed;
-	x.controls = y.controls;
+	x.controls = y.controls, x.ip_adapters = y.ip_adapters;
 	return !memcmp(&x, &y, sizeof x); /* padding too: where it differs, they are drawn apart */
 }
 

@@ -44,6 +44,8 @@ void hide_folders(server *s, char *text)
 	if (server_gallery(s)) hide_folder(text, server_gallery(s), strlen(server_gallery(s)));
 	if (server_runs(s)) hide_folder(text, runs_folder(server_runs(s)), strlen(runs_folder(server_runs(s))));
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) hide_folder_of(text, files[i]);
+	hide_folder_of(text, server_tower(s, false));
+	hide_folder_of(text, server_tower(s, true));
 	for (int i = 0; i < o->lora_count; i++) hide_folder_of(text, o->loras[i]);
 	for (int i = 0; i < queue_model_count(q); i++) hide_folder_of(text, queue_model_path(q, i));
 }

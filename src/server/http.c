@@ -53,6 +53,38 @@ const char *server_folder(const server *s, folder_kind which) { return s->o.fold
 int server_clip_skip(server *s) { return atomic_load(&s->clip_skip); }
 void server_set_clip_skip(server *s, int skip) { atomic_store(&s->clip_skip, skip); }
 
+/* The width of a vision tower, in Hugging Face's names or OpenCLIP's; 0: its file does not say it. */
+static json_int_t width_of_tower(const char *path)
+{
+	char inside[4096];
+	snprintf(inside, sizeof inside, "%s/model.safetensors", path);
+	json_t *header = header_of(path), *value;
+	if (!header) header = header_of(inside);
+	json_int_t width = 0;
+	const char *key;
+	json_object_foreach(header, key, value)
+	{
+		const char *end = strstr(key, "class_embedding");
+		if (end && !strcmp(end, "class_embedding"))
+			width = json_integer_value(json_array_get(json_object_get(value, "shape"), 0));
+	}
+	json_decref(header);
+	return width;
+}
+
+const char *server_tower(const server *s, bool widest)
+{
+	const char *found = NULL;
+	json_int_t best = 0;
+	for (int i = 0; i < s->o.tower_count; i++) {
+		json_int_t width = width_of_tower(s->o.towers[i]);
+		if (found && (widest ? width <= best : width >= best)) continue;
+		found = s->o.towers[i];
+		best = width;
+	}
+	return found;
+}
+
 const char *server_vae(const server *s)
 {
 	const char *slash = s->o.vae ? strrchr(s->o.vae, '/') : NULL;

@@ -64,8 +64,11 @@ const char *server_gallery(const server *s); /* the folder where the page's pict
 struct runs *server_runs(const server *s);   /* that the page trains; NULL: none */
 double server_started(const server *s);
 const char *server_folder(const server *s, folder_kind which); /* NULL: there is none */
-const char *server_vae(const server *s);                       /* its file's name; NULL: models have their own */
-int server_clip_skip(server *s);                               /* of A1111's settings; 0: as the model has it */
+/* The vision tower that a request for an IP-Adapter means: of several, ViT-bigG is the widest and ViT-H the narrowest.
+ * NULL: there is none. */
+const char *server_tower(const server *s, bool widest);
+const char *server_vae(const server *s); /* its file's name; NULL: models have their own */
+int server_clip_skip(server *s);         /* of A1111's settings; 0: as the model has it */
 void server_set_clip_skip(server *s, int skip);
 /* Keeps a copy of a file for an hour or until 64 newer ones are there; its name goes to `name`. False: no memory. */
 bool server_keep(server *s, const char *ending, const void *bytes, size_t count, char name[48]);
@@ -78,10 +81,12 @@ typedef struct server_options {
 	int host_count;
 	long long most_body;          /* bytes of a request */
 	const char *folders[FOLDERS]; /* NULL: none */
-	const char *vae;              /* the autoencoder of all models; NULL: their own */
-	bool quiet;                   /* no log */
-	const char *gallery;          /* folder where the pictures that the page draws are kept; NULL: nowhere */
-	struct runs *runs;            /* what the page may train; NULL: nothing */
+	const char *const *towers;    /* CLIP vision towers that IP-Adapters were made for */
+	int tower_count;
+	const char *vae;     /* the autoencoder of all models; NULL: their own */
+	bool quiet;          /* no log */
+	const char *gallery; /* folder where the pictures that the page draws are kept; NULL: nowhere */
+	struct runs *runs;   /* what the page may train; NULL: nothing */
 } server_options;
 
 /* Answers in threads of its own from here on. NULL: it failed. */

@@ -61,6 +61,7 @@ job *job_new(void)
 		sumi_options_init(&j->options, sizeof j->options);
 		j->options.prompt = j->options.negative_prompt = NULL; /* owned texts take their place */
 		j->options.controls = j->controls;
+		j->options.ip_adapters = j->ip_adapters;
 		j->count = 1;
 		j->holders = 1;
 		condition_new(&j->changed);
@@ -75,6 +76,15 @@ sumi_control *job_add_control(job *j)
 	sumi_control_init(c, sizeof *c);
 	j->controls[j->options.control_count++] = c;
 	return c;
+}
+
+sumi_ip_adapter *job_add_ip_adapter(job *j)
+{
+	if (j->options.ip_adapter_count == MOST_IP_ADAPTERS) return NULL;
+	sumi_ip_adapter *a = &j->ip_adapter[j->options.ip_adapter_count];
+	sumi_ip_adapter_init(a, sizeof *a);
+	j->ip_adapters[j->options.ip_adapter_count++] = a;
+	return a;
 }
 
 bool job_text(const char **field, const char *text)
@@ -97,6 +107,10 @@ void job_free(job *j)
 	for (int i = 0; i < j->options.control_count; i++) {
 		free((char *)(uintptr_t)j->control[i].path);
 		sumi_image_free((sumi_image *)(uintptr_t)j->control[i].image);
+	}
+	for (int i = 0; i < j->options.ip_adapter_count; i++) {
+		free((char *)(uintptr_t)j->ip_adapter[i].path);
+		sumi_image_free((sumi_image *)(uintptr_t)j->ip_adapter[i].image);
 	}
 	for (int i = 0; i < j->options.attention_count; i++) free((char *)(uintptr_t)j->words[i]);
 	for (int i = 0; i < j->count; i++) sumi_image_free(j->pictures[i]);

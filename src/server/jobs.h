@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { MOST_PICTURES = 64, MOST_CONTROLS = 8, MOST_WORDS = 64 }; /* of one job */
+enum { MOST_PICTURES = 64, MOST_CONTROLS = 8, MOST_IP_ADAPTERS = 4, MOST_WORDS = 64 }; /* of one job */
 
 typedef enum job_state { WAITING, RUNNING, DONE } job_state;
 
@@ -14,12 +14,16 @@ typedef enum job_state { WAITING, RUNNING, DONE } job_state;
  * the queue's, to be read between queue_lock() and queue_unlock(), or when the job is DONE. */
 typedef struct job {
 	char *model; /* its name; NULL: the one in use. Owned */
-	/* Owned in it: prompts, sampler, schedule, refiner, hires_upscaler, init and mask, and what `control` names. Other
-	 * texts are static. */
+	/* Owned in it: prompts, sampler, schedule, refiner, hires_upscaler, init and mask, and what `control` and
+	 * `ip_adapter` name, but their vision towers. Other texts are static. */
 	sumi_options options;
 	sumi_control control[MOST_CONTROLS];
 	const sumi_control *controls[MOST_CONTROLS]; /* what options.controls is */
-	const char *words[MOST_WORDS];               /* what options.attention_words is where there are any; owned */
+	bool control_is_shown[MOST_CONTROLS];        /* what the control read is answered behind the pictures, unless */
+	bool hides_maps;                             /* none is */
+	sumi_ip_adapter ip_adapter[MOST_IP_ADAPTERS];
+	const sumi_ip_adapter *ip_adapters[MOST_IP_ADAPTERS]; /* what options.ip_adapters is */
+	const char *words[MOST_WORDS]; /* what options.attention_words is where there are any; owned */
 	int count; /* pictures, with the seeds seed, seed + 1, …; variations of one seed where variation_strength is set */
 	/* What makes the picture in the queue's thread, in place of drawing one. NULL: it is drawn. */
 	sumi_image *(*make)(struct job *j, const sumi_listener *l, sumi_error *e);
@@ -46,6 +50,7 @@ void job_free(job *j);
 bool job_text(const char **field, const char *text); /* sets a text of its options to a copy; false: no memory */
 /* Counts the control behind its others, to be filled in. NULL: it has MOST_CONTROLS. */
 sumi_control *job_add_control(job *j);
+sumi_ip_adapter *job_add_ip_adapter(job *j); /* the same; NULL: it has MOST_IP_ADAPTERS */
 
 typedef struct queue queue;
 

@@ -26,6 +26,8 @@ def finish(name):
 
 
 class Server:
+    hidden = None  # what no answer may hold
+
     def __init__(self, *options):
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([SUMI, "serve", "--listen", "127.0.0.1:0", *options], stderr=self.log, stdout=subprocess.DEVNULL)
@@ -47,6 +49,8 @@ class Server:
         r = c.getresponse()
         text = r.read()
         c.close()
+        if self.hidden:
+            check(f"{method} {path} shows nothing of where files are", self.hidden.encode() not in text, text)
         kind = r.getheader("Content-Type", "")
         return r.status, json.loads(text) if kind == "application/json" else text, dict(r.getheaders())
 
