@@ -22,6 +22,7 @@ struct control_file {
 };
 
 const char *control_path(const control_file *c) { return c->path; }
+const weights *control_weights(const control_file *c) { return c->file; }
 const controlnet_config *control_config(const control_file *c) { return &c->config; }
 const t2i_adapter_config *control_adapter(const control_file *c) { return c->is_adapter ? &c->adapter : NULL; }
 const char *control_doubt(const control_file *c) { return c->doubt; }
@@ -182,7 +183,9 @@ static bool read_adapter(control_file *c, const family *f, error *e)
 {
 	error why = { 0 };
 	c->is_adapter = t2i_adapter_recognise(&f->denoiser.unet, weights_lookup, c->file, &c->adapter, &why);
-	return c->is_adapter ? check(c, e) : fail(e, why.status, "%s: for %s, %s", c->path, f->name, why.text);
+	/* Its ReLUs turn NaN to 0, so that nothing would be noticed later. */
+	return c->is_adapter ? check(c, e) && weights_are_finite(c->file, e)
+	                     : fail(e, why.status, "%s: for %s, %s", c->path, f->name, why.text);
 }
 
 /* Files that people take for control networks, by a tensor of theirs. */

@@ -64,6 +64,10 @@ static bool find_vectors(
 		if (!y->width[k]) continue;
 		found[k] = vectors_in(file, encoders > 1 ? keys[k] : NULL, y->width[k], most, why);
 		if (!found[k]) return false;
+		snprintf(why->text, sizeof why->text, "one of its numbers is NaN or infinite");
+		float value;
+		size_t numbers = weight_elements(found[k]);
+		if (first_not_finite(found[k]->data, found[k]->dtype, numbers, &value) < numbers) return false;
 		if (!count) count = count_of(found[k]);
 		snprintf(why->text, sizeof why->text, "it has %d vectors for one text encoder and %d for another", count,
 		    count_of(found[k]));

@@ -70,6 +70,7 @@ static bool open_tiny(model *m, error *e)
 {
 	if (!m->given_path[TINY_AUTOENCODER]) return true;
 	if (!open_one(m, TINY_AUTOENCODER, e)) return false;
+	if (!weights_are_finite(m->given[TINY_AUTOENCODER], e)) return false; /* its ReLUs turn NaN to 0 */
 	const component *c = &m->components[TINY_AUTOENCODER];
 	const weight *bias = component_find(c, &m->family, TINY_AUTOENCODER, "1.bias", shape1(1));
 	if (!bias || bias->ndims != 1 || bias->shape[0] < 1 || bias->shape[0] > 65536)

@@ -17,6 +17,8 @@ struct ip_adapter_file {
 };
 
 const char *ip_adapter_path(const ip_adapter_file *a) { return a->path; }
+const weights *ip_adapter_weights(const ip_adapter_file *a) { return a->file; }
+const weights *ip_adapter_vision_weights(const ip_adapter_file *a) { return a->vision_file; }
 const char *ip_adapter_vision_path(const ip_adapter_file *a) { return a->vision_path; }
 const ip_adapter_config *ip_adapter_config_of(const ip_adapter_file *a) { return &a->config; }
 const clip_vision_config *ip_adapter_vision(const ip_adapter_file *a) { return &a->vision; }

@@ -17,6 +17,8 @@ void ip_adapter_close(ip_adapter_file *a); /* NULL is fine */
 
 const char *ip_adapter_path(const ip_adapter_file *a);
 const char *ip_adapter_vision_path(const ip_adapter_file *a);
+const weights *ip_adapter_weights(const ip_adapter_file *a);
+const weights *ip_adapter_vision_weights(const ip_adapter_file *a);
 const ip_adapter_config *ip_adapter_config_of(const ip_adapter_file *a);
 const clip_vision_config *ip_adapter_vision(const ip_adapter_file *a);
 int ip_adapter_token_count(const ip_adapter_file *a);

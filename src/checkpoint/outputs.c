@@ -178,19 +178,46 @@ static bool report_progress(outputs_progress *p, error *e)
 	return !p->listener->progress(p->listener->context, "write", p->done, p->all) || fail(e, STOPPED, "stopped");
 }
 
+/* Whether it holds NaN or infinity, of which no picture comes. */
+static bool holds_no_numbers(const output *t)
+{
+	float value;
+	for (int i = 0; i < t->parts; i++) {
+		const weight *w = t->part[i].w;
+		size_t n = weight_elements(w);
+		if (dtype_is_float(w->dtype) && first_not_finite(w->data, w->dtype, n, &value) < n) return true;
+	}
+	return false;
+}
+
+static void warn(const sumi_listener *l, int count, const char *first)
+{
+	char text[400];
+	if (!count || !l || !l->note) return;
+	snprintf(text, sizeof text,
+	    "%d of the tensors hold%s NaN or infinity, such as '%.200s'; they are written as they are", count,
+	    count == 1 ? "s" : "", first);
+	l->note(l->context, SUMI_WARNING, text);
+}
+
 bool outputs_write(const outputs *o, const char *path, const char *const (*metadata)[2], const checkpoint *source,
     outputs_progress *p, error *e)
 {
 	weights_writer *out = weights_writer_new(path, e);
 	bool fine = out != NULL;
+	int bad = 0;
+	const char *first = NULL;
 	for (; fine && (*metadata)[0]; metadata++)
 		if ((*metadata)[1]) fine = weights_writer_metadata(out, (*metadata)[0], (*metadata)[1], e);
 	for (size_t i = 0; fine && i < o->count; i++) {
 		const output *t = &o->list[i];
 		fine = weights_writer_declare(out, t->name, t->type, t->ndims, t->shape, e);
 	}
-	for (size_t i = 0; fine && i < o->count; i++)
+	for (size_t i = 0; fine && i < o->count; i++) {
+		if (holds_no_numbers(&o->list[i]) && !bad++) first = o->list[i].name;
 		fine = write_one(out, &o->list[i], source, e) && report_progress(p, e);
+	}
+	if (fine) warn(p->listener, bad, first);
 	if (fine) return weights_writer_finish(out, e);
 	weights_writer_abort(out);
 	return false;

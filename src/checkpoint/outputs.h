@@ -43,7 +43,8 @@ typedef struct outputs_progress {
 } outputs_progress;
 
 /* Writes them with this metadata, {key, value} up to {NULL}. `source` is read and its pages released as they are
- * written. What is too large for its type becomes the largest that it has. */
+ * written. What is too large for its type becomes the largest that it has; of what is no number the listener is warned.
+ */
 bool outputs_write(const outputs *o, const char *path, const char *const (*metadata)[2], const checkpoint *source,
     outputs_progress *p, error *e);
 void outputs_free(outputs *o);

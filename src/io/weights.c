@@ -2,6 +2,7 @@
 #include "io/table.h"
 #include "base/text.h"
 #include "io/zip.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -291,6 +292,19 @@ size_t weight_elements(const weight *t)
 	size_t n = 1;
 	for (int i = 0; i < t->ndims; i++) n *= (size_t)t->shape[i];
 	return n;
+}
+
+bool weights_are_finite(const weights *w, error *e)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const weight *t = &w->list[i];
+		float value;
+		size_t count = weight_elements(t), at;
+		if (!dtype_is_float(t->dtype) || (at = first_not_finite(t->data, t->dtype, count, &value)) == count) continue;
+		return fail(e, BAD_FILE, "%s: the weight '%s' holds %s at element %zu of %zu: not finite", w->path, t->name,
+		    isnan(value) ? "NaN" : "infinity", at, count);
+	}
+	return true;
 }
 
 const char *weights_metadata(const weights *w, const char *key)

@@ -39,6 +39,8 @@ const weight *weights_find(const weights *w, const char *name); /* NULL where th
 /* The same, but fails where there is none or where its dtype is NO_DTYPE. */
 const weight *weights_need(const weights *w, const char *name, error *e);
 size_t weight_elements(const weight *t);
+/* Fails with the first float tensor that holds NaN or infinity. It reads the whole file. */
+bool weights_are_finite(const weights *w, error *e);
 
 /* The strings of `__metadata__`, in the file's order. NULL where there is no such key or index. */
 const char *weights_metadata(const weights *w, const char *key);

@@ -486,6 +486,41 @@ static bool draw_all(session *s, job *jobs, int count, sumi_image **pictures, co
 	return fine;
 }
 
+/* ── what is not finite ── */
+
+static bool blame_adapters(const adapter_list *l, error *e)
+{
+	for (int i = 0; i < l->count; i++)
+		if (l->files[i].file && blame_file(l->files[i].file, e)) return true;
+	return false;
+}
+
+static bool blame_files_of(const job *j, error *e)
+{
+	if (j->adapters && blame_adapters(adapter_set_files(j->adapters), e)) return true;
+	for (int i = 0; i < j->control_count; i++)
+		if (blame_file(control_weights(j->controls[i].file), e)) return true;
+	for (int i = 0; i < j->image_prompt_count; i++)
+		if (blame_file(ip_adapter_weights(j->image_prompts[i].file), e) ||
+		    blame_file(ip_adapter_vision_weights(j->image_prompts[i].file), e))
+			return true;
+	return false;
+}
+
+/* Adds to the failure which file's tensor is to blame, or that none is. */
+static void blame(const model *m, const job *jobs, int count, error *e)
+{
+	char text[400];
+	bool found = blame_weights(m, e) || blame_adapters(&m->lasting, e);
+	for (int i = 0; i < count && !found; i++)
+		found = (jobs[i].refiner && blame_weights(jobs[i].refiner->m, e)) || blame_files_of(&jobs[i], e);
+	if (found) return;
+	snprintf(text, sizeof text, "%.399s", e->text);
+	snprintf(e->text, sizeof e->text, "%.400s (all weights of %.200s are finite)", text, m->path);
+}
+
+/* ── all ── */
+
 bool engine_draw(session *s, const sumi_options *const *options, int count, sumi_image **pictures, error *e)
 {
 	watcher w = { 0 };
@@ -503,9 +538,7 @@ bool engine_draw(session *s, const sumi_options *const *options, int count, sumi
 		if (jobs[i].o->hashes) hashes = hashing_begin(session_model(s), jobs[i].o->refiner);
 	fine = fine && draw_all(s, jobs, count, pictures, &w, e);
 	for (int i = 0; fine && i < count; i++) fine = describe(&jobs[i], hashes, pictures[i], e);
-	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite") && !blame_weights(session_model(s), e) &&
-	    jobs[0].refiner)
-		blame_weights(jobs[0].refiner->m, e);
+	if (!fine && e->status == BAD_FILE && strstr(e->text, "not finite")) blame(session_model(s), jobs, count, e);
 	session_forget_plans(s);
 	hashing_end(hashes);
 	for (int i = 0; jobs && i < count; i++) job_free(&jobs[i]);

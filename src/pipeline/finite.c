@@ -18,32 +18,21 @@ typedef struct search {
 	char found[256];
 } search;
 
-/* Index of a tensor's first element that is NaN or infinite; count: none is. */
-static size_t first_bad(const void *data, dtype d, size_t count, float *value)
+static void look_through(search *s, const char *name, const void *data, dtype d, size_t count)
 {
-	enum { BLOCK = 4096 };
-	float block[BLOCK];
-	for (size_t at = 0; at < count; at += BLOCK) {
-		size_t n = count - at < BLOCK ? count - at : BLOCK;
-		convert_from(block, F32, data, d, at, n);
-		for (size_t i = 0; i < n; i++) {
-			*value = block[i];
-			if (!isfinite(block[i])) return at + i;
-		}
-	}
-	return count;
+	float value;
+	size_t at = first_not_finite(data, d, count, &value);
+	if (at < count)
+		snprintf(s->found, sizeof s->found, "'%s' holds %s at element %zu of %zu", name,
+		    isnan(value) ? "NaN" : "infinity", at, count);
 }
 
 static void look_into(search *s, const char *name, shape of)
 {
 	dtype d;
 	const void *data;
-	float value;
 	if (s->found[0] || !model_bind((void *)(uintptr_t)s->m, name, of, &d, &data, NULL)) return;
-	size_t count = shape_count(of), at = first_bad(data, d, count, &value);
-	if (at < count)
-		snprintf(s->found, sizeof s->found, "'%s' holds %s at element %zu of %zu", name,
-		    isnan(value) ? "NaN" : "infinity", at, count);
+	look_through(s, name, data, d, shape_count(of));
 }
 
 static void look_at(void *context, const parameter *p)
@@ -61,16 +50,28 @@ static void look_at(void *context, const parameter *p)
 	}
 }
 
+static bool add_to_message(const search *s, const char *path, error *e)
+{
+	char text[400];
+	if (!s->found[0]) return false;
+	snprintf(text, sizeof text, "%.399s", e->text);
+	snprintf(e->text, sizeof e->text, "%.200s: the weight %s (%.400s)", path, s->found, text);
+	return true;
+}
+
 bool blame_weights(const model *m, error *e)
 {
 	search s = { .m = m };
-	char text[400];
-	memcpy(text, e->text, sizeof text - 1);
-	text[sizeof text - 1] = 0;
 	for (int i = 0; i < FAMILY_ROLES && !s.found[0]; i++) family_parameters(&m->family, (role)i, look_at, &s, NULL);
-	if (s.found[0])
-		snprintf(e->text, sizeof e->text, "%.200s: the weight %s (%.400s)", m->path, s.found, text);
-	else
-		snprintf(e->text, sizeof e->text, "%.400s (all weights of %.200s are finite)", text, m->path);
-	return s.found[0];
+	return add_to_message(&s, m->path, e);
+}
+
+bool blame_file(const weights *file, error *e)
+{
+	error found = { 0 };
+	char text[400];
+	if (weights_are_finite(file, &found)) return false;
+	snprintf(text, sizeof text, "%.399s", e->text);
+	snprintf(e->text, sizeof e->text, "%.500s (%.400s)", found.text, text);
+	return true;
 }

@@ -7,8 +7,9 @@
  * lies that is none. */
 bool all_finite(const float *values, size_t n, const char *what, error *e);
 
-/* After such a failure: looks through the model's weights, not those of LoRA files, and adds to the message which
- * tensor holds the first NaN or infinity, or says that none does: false. */
+/* After such a failure: look through the weights of a model, without its LoRA files, or through all tensors of a file,
+ * and add to the message which one holds the first NaN or infinity. False: none does. */
 bool blame_weights(const model *m, error *e);
+bool blame_file(const weights *file, error *e);
 
 #endif

@@ -215,6 +215,7 @@ void session_begin(session *s)
 }
 
 const model *adapter_set_model(const adapter_set *a) { return a->m; }
+const adapter_list *adapter_set_files(const adapter_set *a) { return &a->files; }
 
 const adapter_set *session_adapters(session *s, const model *m, adapter_list *l, error *e)
 {

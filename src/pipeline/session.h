@@ -16,6 +16,7 @@ typedef struct adapter_set adapter_set;
 /* Takes the list over, also where it fails. Lives until the next session_begin() at least. NULL: failed. */
 const adapter_set *session_adapters(session *s, const model *m, adapter_list *of_prompt, error *e);
 const model *adapter_set_model(const adapter_set *a);
+const adapter_list *adapter_set_files(const adapter_set *a); /* of the prompt */
 
 /* ── a second model ── */
 

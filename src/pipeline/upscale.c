@@ -3,6 +3,7 @@
 #include "base/resources.h"
 #include "checkpoint/component.h"
 #include "models/upscaler.h"
+#include "pipeline/finite.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static bool check_weights(const upscaler *u, error *e)
 	tile_network y = { 0 };
 	bool fine = network_compile(&y, u, square_of(u), square_of(u), e);
 	graph_free(y.g);
-	return fine;
+	return fine && weights_are_finite(u->file, e); /* its ReLUs turn NaN to 0 */
 }
 
 static bool open_file(upscaler *u, const char *path, error *e)
@@ -205,7 +206,8 @@ static bool run_alike(canvas *c, int first, bool *done, int *count, const watche
 		if (done[i] || from.width != like.width || from.height != like.height) continue;
 		gather(c, from, width, height, c->values);
 		fine = graph_write_floats(y.g, y.in, c->values, e) && graph_run(y.g, NULL, NULL, e) &&
-		       graph_read_floats(y.g, y.out, c->values, e);
+		       graph_read_floats(y.g, y.out, c->values, e) &&
+		       (all_finite(c->values, out, "the enlarged picture", e) || (blame_file(c->u->file, e), false));
 		if (fine) scatter(c, from, kept, dim(y.g, y.out, 2));
 		done[i] = true;
 		fine = fine && watcher_progress(w, "upscale", ++*count, tiles, e);

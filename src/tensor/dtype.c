@@ -323,3 +323,18 @@ void convert_from(void *dst, dtype to, const void *src, dtype from, size_t first
 	}
 	convert(dst, to, data, from, n);
 }
+
+size_t first_not_finite(const void *src, dtype from, size_t n, float *value)
+{
+	enum { PIECE = 4096 };
+	float piece[PIECE];
+	for (size_t at = 0; at < n; at += PIECE) {
+		size_t count = n - at < PIECE ? n - at : PIECE;
+		convert_from(piece, F32, src, from, at, count);
+		for (size_t i = 0; i < count; i++) {
+			*value = piece[i];
+			if (!isfinite(piece[i])) return at + i;
+		}
+	}
+	return n;
+}

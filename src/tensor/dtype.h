@@ -71,5 +71,7 @@ float f32_from_f16(uint16_t bits);
 void convert(void *dst, dtype to, const void *src, dtype from, size_t n);
 /* The same from element `first` of src on, which may lie within a block; not to a quantised type. */
 void convert_from(void *dst, dtype to, const void *src, dtype from, size_t first, size_t n);
+/* Index of the first of n floats of this type that is NaN or infinite, and which of the two; n: none is. */
+size_t first_not_finite(const void *src, dtype from, size_t n, float *value);
 
 #endif

@@ -436,6 +436,35 @@ static void counts_what_overflows(void **unused)
 	assert_true(convert_with(large, narrow, NULL, 0, "bf16", NULL, false, &e)); /* which is as wide as f32 */
 }
 
+static void take_warning(void *context, sumi_level level, const char *text)
+{
+	if (level == SUMI_WARNING) snprintf(context, 400, "%s", text);
+}
+
+/* Whatever the type: what draws nothing is copied, and reported. */
+static void warns_of_what_is_no_number(void **unused)
+{
+	(void)unused;
+	static const float values[] = { 1, NAN };
+	static const char *const types[] = { NULL, "f16" };
+	char model[160];
+	strcpy(model, golden_model());
+	const char *bad = copy_with(model, "bad.safetensors", "bad", values, 2);
+	for (int i = 0; i < 4; i++) {
+		sumi_error e = { 0 };
+		char warning[400] = "";
+		sumi_listener l = sumi_listener_defaults();
+		sumi_convert_options o = sumi_convert_defaults();
+		l.note = take_warning;
+		l.context = warning;
+		o.listener = &l;
+		o.type = types[i % 2];
+		if (!sumi_convert_as(i < 2 ? bad : model, scratch_path("copy.safetensors"), &o, &e))
+			fail_saying("%s\n", e.text);
+		assert_int_equal(strstr(warning, "1 of the tensors holds NaN or infinity, such as 'bad'") != NULL, i < 2);
+	}
+}
+
 /* Eight bits: half the size; matrices in it, vectors in f16, and what is widened again has the values of the small
  * ones. */
 static void eight_bits(void **unused)
@@ -783,6 +812,7 @@ int main(void)
 		IN_SCRATCH(a_projection_is_transposed),
 		IN_SCRATCH(what_a_folder_cannot_say_is_refused),
 		IN_SCRATCH(counts_what_overflows),
+		IN_SCRATCH(warns_of_what_is_no_number),
 		IN_SCRATCH(eight_bits),
 		IN_SCRATCH(scaled_weights_are_refused),
 		IN_SCRATCH(merged_weights_overflow),
