@@ -67,6 +67,8 @@ static char *standard_json(const char *text, size_t length, size_t *size)
 
 json_t *json_from_python(const char *text, size_t length, json_error_t *why)
 {
+	static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, which some editors write first */
+	if (length >= 3 && !memcmp(text, mark, 3)) text += 3, length -= 3;
 	json_t *json = json_loadb(text, length, 0, why);
 	if (json) return json;
 	size_t size;

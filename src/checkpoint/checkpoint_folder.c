@@ -30,10 +30,8 @@ static bool read_files(diffusers_files *y, const char *path, error *e)
 		*json = folder_json(path, name, false, e);
 	if (!failed(e)) obey_index(path, y, e);
 	if (failed(e)) return false;
-	if (!y->unet && !y->transformer)
-		return fail(
-		    e, BAD_FILE, "%s: no folder of a model: neither unet/config.json nor transformer/config.json", path);
-	return y->vae || fail(e, BAD_FILE, "%s: no vae/config.json, which a diffusers folder has", path);
+	return y->unet || y->transformer ||
+	       fail(e, BAD_FILE, "%s: no folder of a model: neither unet/config.json nor transformer/config.json", path);
 }
 
 static bool read_configuration(checkpoint *c, const char *path, error *e)
@@ -49,10 +47,10 @@ static bool read_configuration(checkpoint *c, const char *path, error *e)
 	return fine;
 }
 
-/* Of Stable Diffusion 3 a text encoder may lie elsewhere. */
+/* An autoencoder, and of Stable Diffusion 3 a text encoder, may lie elsewhere. */
 static bool lies_elsewhere(const checkpoint *c, const char *path, role r)
 {
-	return family_apart(&c->family, r) && !folder_has_weights(path, diffusers_folder(&c->family, r));
+	return (r == AUTOENCODER || family_apart(&c->family, r)) && !folder_has_weights(path, diffusers_folder(&c->family, r));
 }
 
 bool checkpoint_read_folder(checkpoint *c, const char *path, error *e)

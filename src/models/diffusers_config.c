@@ -1,6 +1,8 @@
 /* diffusers_config.c - a family from the configurations in a diffusers folder. */
 #include "models/config.h"
 #include "models/diffusers.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* block_out_channels → the first, and multiples of it */
@@ -66,6 +68,54 @@ static bool expect_text(const json_t *j, const char *key, const char *expected, 
 	       fail(e, BAD_FILE, "configuration: '%s' is '%s', Sumi builds '%s' alone", key, found, expected);
 }
 
+/* What diffusers' classes take and Sumi builds in one way alone: refused where a file asks for another. */
+typedef struct fixed_field {
+	const char *key, *json; /* json: the one value, besides null and a list of nothing but it */
+} fixed_field;
+
+static const fixed_field fixed_of_unet[] = { { "_class_name", "\"UNet2DConditionModel\"" }, { "act_fn", "\"silu\"" },
+	{ "attention_type", "\"default\"" }, { "center_input_sample", "false" }, { "class_embed_type", "null" },
+	{ "conv_in_kernel", "3" }, { "conv_out_kernel", "3" }, { "cross_attention_norm", "null" },
+	{ "downsample_padding", "1" }, { "dual_cross_attention", "false" }, { "encoder_hid_dim", "null" },
+	{ "encoder_hid_dim_type", "null" }, { "flip_sin_to_cos", "true" }, { "freq_shift", "0" },
+	{ "mid_block_only_cross_attention", "false" }, { "mid_block_scale_factor", "1" }, { "norm_eps", "1e-5" },
+	{ "num_class_embeds", "null" }, { "only_cross_attention", "false" }, { "resnet_out_scale_factor", "1" },
+	{ "resnet_skip_time_act", "false" }, { "time_embedding_act_fn", "null" },
+	{ "time_embedding_type", "\"positional\"" }, { "timestep_post_act", "null" }, { NULL, NULL } };
+
+static const fixed_field fixed_of_vae[] = { { "_class_name", "\"AutoencoderKL\"" }, { "act_fn", "\"silu\"" },
+	{ "latents_mean", "null" }, { "latents_std", "null" }, { "mid_block_add_attention", "true" }, { NULL, NULL } };
+
+static const fixed_field fixed_of_transformer[] = { { "_class_name", "\"SD3Transformer2DModel\"" }, { NULL, NULL } };
+
+static bool is_value(const json_t *found, const json_t *expected)
+{
+	if (json_is_null(found)) return true;
+	if (json_is_number(found) && json_is_number(expected)) {
+		double x = json_number_value(found), y = json_number_value(expected);
+		return fabs(x - y) <= 1e-6 * fabs(y);
+	}
+	for (size_t i = 0; i < json_array_size(found); i++)
+		if (!is_value(json_array_get(found, i), expected)) return false;
+	return json_is_array(found) || json_equal(found, expected);
+}
+
+static bool expect_fixed(const json_t *j, const fixed_field *f, error *e)
+{
+	for (; f->key; f++) {
+		json_t *found = json_object_get(j, f->key), *expected = json_loads(f->json, JSON_DECODE_ANY, NULL);
+		bool fine = !found || is_value(found, expected);
+		char *text = fine ? NULL : json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT);
+		json_decref(expected);
+		if (fine) continue;
+		fail(e, BAD_FILE, "configuration: '%s' is %.80s, Sumi builds %s alone", f->key, text ? text : "another",
+		    strcmp(f->json, "null") ? f->json : "models without it");
+		free(text);
+		return false;
+	}
+	return true;
+}
+
 /* Those of the way up are listed from the bottom there. */
 static void take_output_depths(json_t *out, const json_t *j)
 {
@@ -92,7 +142,7 @@ static bool take_middle(json_t *out, const json_t *j, error *e)
 static bool read_unet(const json_t *j, unet_config *c, error *e)
 {
 	int channels, multiplier[UNET_LEVELS], levels = multiples(j, &channels, multiplier, UNET_LEVELS, e);
-	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
+	if (!levels || !expect_fixed(j, fixed_of_unet, e)) return false;
 	json_t *out = json_object();
 	json_object_set_new(out, "model_channels", json_integer(channels));
 	json_object_set_new(out, "channel_mult", json_list_of(multiplier, levels));
@@ -122,7 +172,7 @@ static bool read_unet(const json_t *j, unet_config *c, error *e)
 static bool read_vae(const json_t *j, family *f, error *e)
 {
 	int channels, multiplier[VAE_LEVELS], levels = multiples(j, &channels, multiplier, VAE_LEVELS, e);
-	if (!levels || !expect_text(j, "act_fn", "silu", e)) return false;
+	if (!levels || !expect_fixed(j, fixed_of_vae, e)) return false;
 	json_t *out = json_object();
 	json_object_set_new(out, "ch", json_integer(channels));
 	json_object_set_new(out, "ch_mult", json_list_of(multiplier, levels));
@@ -148,6 +198,9 @@ static bool read_scheduler(const json_t *j, family *f, error *e)
 		return !failed(e) && ((f->flow_shift > 0 && f->flow_shift <= 100) ||
 		                         fail(e, BAD_FILE, "configuration: 'shift' is %g", (double)f->flow_shift));
 	}
+	if (name && !strncmp(name, "EDM", 3))
+		return fail(
+		    e, BAD_FILE, "configuration: '_class_name' is '%.60s': Sumi does not draw with models of EDM's form", name);
 	f->prediction = PREDICT_NOISE; /* where the file does not say */
 	return noise_from_json(j, &f->betas, &f->prediction, e) &&
 	       ((f->betas.count >= 2 && f->betas.count <= 100000) ||
@@ -170,6 +223,7 @@ static bool read_twice(const json_t *j, mmdit_config *c, error *e)
 
 static bool read_transformer(const json_t *j, mmdit_config *c, error *e)
 {
+	if (!expect_fixed(j, fixed_of_transformer, e)) return false;
 	json_t *out = json_object();
 	int heads = json_int(j, "num_attention_heads", 24, e), width = json_int(j, "attention_head_dim", 64, e);
 	int side = json_int(j, "sample_size", 128, e), table = json_int(j, "pos_embed_max_size", 192, e);
@@ -204,10 +258,11 @@ static bool read_text(const json_t *j, text_config *t, bool alone, error *e)
 {
 	const text_config known = *t;
 	if (!text_config_from_json(j, t, e)) return false;
-	if (t->kind == CLIP_TEXT && t->begin == 0 && t->end == 2) { /* old files have these, and the tokenizer's hold */
+	if (t->kind == CLIP_TEXT && t->clip.vocabulary == known.clip.vocabulary) {
+		/* The tokenizer's, whatever is written here: old files have 0 and 2. */
+		if (t->padding == t->end) t->padding = known.padding;
 		t->begin = known.begin;
 		t->end = known.end;
-		if (t->padding == 2) t->padding = known.padding;
 	}
 	if (alone) { /* SD 2's, without the blocks that it skips */
 		if (t->kind == CLIP_TEXT && t->clip.activation == GELU) t->padding = 0;
@@ -332,11 +387,15 @@ bool family_from_diffusers(const diffusers_files *files, family *f, error *e)
 	if (!e) e = &own;
 	const json_t *denoiser = files->transformer ? files->transformer : files->unet;
 	*f = *family_by_name(row_of(files), e);
-	if (!read_denoiser(files, f, e) || !read_vae(files->vae, f, e) || !read_texts(files, f, e) ||
+	if (!read_denoiser(files, f, e) || (files->vae && !read_vae(files->vae, f, e)) || !read_texts(files, f, e) ||
 	    !read_tokenizers(files, f, e) || !conditioning_is_sound(f, e))
 		return false;
+	if (f->conditioning == ONE_CONTEXT && denoiser_sizes_of(&f->denoiser).context && f->text[0].kind == NO_TEXT)
+		return fail(e, BAD_FILE, "no text_encoder/config.json, and the denoiser reads a prompt");
 	if (files->scheduler && !read_scheduler(files->scheduler, f, e)) return false;
-	int side = json_int(denoiser, "sample_size", 64, e);
+	int sides[2] = { 64, 64 };
+	json_list(denoiser, "sample_size", sides, 2, e); /* one number, or height and width */
+	int side = sides[0];
 	if (side < 1 || side > 4096) return fail(e, BAD_FILE, "configuration: 'sample_size' is %d", side);
 	f->size = side * vae_factor(&f->autoencoder);
 	set_name(f);

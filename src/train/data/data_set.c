@@ -393,7 +393,7 @@ static bool read_metadata(reader *r, const char *folder, FILE *f)
 	ssize_t n;
 	bool fine = true;
 	for (int number = 1; fine && (n = getline(&line, &room, f)) >= 0; number++)
-		if (n > 1) fine = read_line(r, folder, line, (size_t)n, number);
+		if (line[strspn(line, " \t\r\n")]) fine = read_line(r, folder, line, (size_t)n, number);
 	free(line);
 	return fine;
 }
