@@ -37,13 +37,13 @@ static void close_one(adapter_file *a)
 /* PEFT's and diffusers' folders hold a file of one of these names. */
 static weights *open_in_folder(const char *folder, error *e)
 {
-	static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_strengths.safetensors",
-		"adapter_model.bin", "pytorch_lora_strengths.bin" };
+	static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_weights.safetensors",
+		"adapter_model.bin", "pytorch_lora_weights.bin" };
 	char path[PATH_MAX];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (snprintf(path, sizeof path, "%s/%s", folder, names[i]) < (int)sizeof path && !access(path, R_OK))
 			return weights_open(path, e);
-	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_strengths.safetensors", folder);
+	fail(e, BAD_FILE, "%s: a folder without adapter_model.safetensors or pytorch_lora_weights.safetensors", folder);
 	return NULL;
 }
 

@@ -100,11 +100,23 @@ static void collect(void *context, flaw f, const char *text)
 	y->count++;
 }
 
+/* Models of EDM's form (Playground 2.5, CosXL) have the shapes of others, and tensors that mark them. */
+static bool is_not_edm(const model *m, error *e)
+{
+	static const char *const marks[] = { "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min" };
+	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+		if (checkpoint_find(m->checkpoint, marks[i]))
+			return fail(e, BAD_FILE, "%s: a model of EDM's form, as '%s' says, which Sumi does not draw with", m->path,
+			    marks[i]);
+	return true;
+}
+
 static bool check_tensors(model *m, error *e)
 {
 	flaws y = { .m = m };
 	uint64_t parameters;
-	if (!given_complete(m, e) || !checkpoint_check(m->checkpoint, collect, &y, &parameters, e)) return false;
+	if (!is_not_edm(m, e) || !given_complete(m, e) || !checkpoint_check(m->checkpoint, collect, &y, &parameters, e))
+		return false;
 	model_note(m, SUMI_DETAIL, "model: %s, %.1f million parameters, known by %s", m->family.name,
 	    (double)parameters / 1e6, checkpoint_evidence(m->checkpoint));
 	if (y.unknown)

@@ -266,7 +266,8 @@ static int find_named(const lora_names *n, const char *module)
 		{ "lora_te2_", TEXT + 1 },
 		{ "lora_te3_", TEXT + 2 },
 		{ "unet.", DENOISER },
-		{ "transformer.", DENOISER }, /* diffusers */
+		{ "transformer.", DENOISER },      /* diffusers */
+		{ "lora_transformer_", DENOISER }, /* OneTrainer */
 		{ "text_encoder.", TEXT },
 		{ "text_encoder_2.", TEXT + 1 },
 		{ "text_encoder_3.", TEXT + 2 },

@@ -121,12 +121,34 @@ static bool texts_match(const file *y, family *f, bool needed)
 	return true;
 }
 
+/* The first tensor of a denoiser of any family, whatever its shape; NULL: the file has none. */
+static const char *some_denoiser(const file *y, char *name, size_t size, shape *found)
+{
+	const family *known;
+	for (int i = 0; (known = family_at(i)); i++) {
+		family f = *known;
+		dialect d;
+		key_piece p[MAX_PIECES];
+		shape s;
+		dtype type;
+		char key[256];
+		if (!dialect_find(&f, DENOISER, y->lookup, y->context, &d)) continue;
+		snprintf(key, sizeof key, "%s.%s", f.prefix[DENOISER], denoiser_landmark(&f.denoiser, &s));
+		if (dialect_pieces(&d, &f, DENOISER, key, s, p) != 1 || !y->lookup(y->context, p[0].name, &type, found, NULL))
+			continue;
+		snprintf(name, size, "%s", p[0].name);
+		return name;
+	}
+	return NULL;
+}
+
 /* A file of an autoencoder alone. */
 static bool only_autoencoder_matches(const file *y, family *f)
 {
 	dialect d;
-	return !dialect_find(f, DENOISER, y->lookup, y->context, &d) &&
-	       dialect_find(f, AUTOENCODER, y->lookup, y->context, &d) &&
+	char name[256];
+	shape s;
+	return !some_denoiser(y, name, sizeof name, &s) && dialect_find(f, AUTOENCODER, y->lookup, y->context, &d) &&
 	       dialect_matches(f, AUTOENCODER, &d, y->lookup, y->context);
 }
 
@@ -179,6 +201,26 @@ static const char *option_for(const file *y)
 	return NULL;
 }
 
+/* A denoiser of other shapes than those of all families is named with its first layer, which shows how many channels it
+ * reads. */
+static void say_unknown(const file *y, error *e)
+{
+	char name[256], text[128] = "";
+	shape s;
+	if (!some_denoiser(y, name, sizeof name, &s)) {
+		const char *option = option_for(y);
+		if (option)
+			fail(e, BAD_FILE, "a text encoder alone, which --%s takes, and no model", option);
+		else
+			fail(e, BAD_FILE, "not a model that Sumi knows: no family's denoiser and text encoder are in it");
+		return;
+	}
+	for (int i = 0, n = 0; i < s.n && n < (int)sizeof text; i++)
+		n += snprintf(text + n, sizeof text - (size_t)n, "%s%d", i ? ", " : "", s.d[i]);
+	fail(e, BAD_FILE, "not a model that Sumi knows: it has a denoiser, and no family's is like it ('%s' is [%s])", name,
+	    text);
+}
+
 const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 {
 	const family *found = NULL, *f;
@@ -190,8 +232,6 @@ const family *family_recognise(tensor_lookup *lookup, void *context, error *e)
 			if (!found) found = f; /* unless there is one of the same shapes that predicts noise */
 		}
 	const file y = { lookup, context, false };
-	const char *option = found ? NULL : option_for(&y);
-	if (option) return fail(e, BAD_FILE, "a text encoder alone, which --%s takes, and no model", option), NULL;
-	if (!found) fail(e, BAD_FILE, "not a model that Sumi knows: no family's denoiser and text encoder are in it");
+	if (!found) say_unknown(&y, e);
 	return found;
 }

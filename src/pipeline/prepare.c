@@ -253,6 +253,21 @@ static void give_sizes(const job *j, conditioning *c)
 	}
 }
 
+/* Warns of marks that the encoders will read as words. */
+static void doubt_marks(const watcher *w, const char *where, const char *text)
+{
+	static const char *const marks[][2] = { { "<lora:", "a LoRA is named by <lora:NAME:WEIGHT> in the prompt alone" },
+		{ "<lyco:", "a LoRA is named by <lyco:NAME:WEIGHT> in the prompt alone" },
+		{ "<hypernet:", "hypernetworks are not known" } };
+	for (size_t i = 0; text && i < sizeof marks / sizeof *marks; i++) {
+		const char *at = strcasestr(text, marks[i][0]);
+		if (!at) continue;
+		int length = (int)strcspn(at, ">\n");
+		watcher_note(w, SUMI_WARNING, "'%.*s%s' in the %s is read as plain words: %s", length < 60 ? length : 60, at,
+		    at[length] == '>' && length < 60 ? ">" : "", where, marks[i][1]);
+	}
+}
+
 /* `adds`: the LoRA files that the prompt names are added to the model. */
 static bool read_prompts(job *j, session *s, bool adds, const watcher *w, error *e)
 {
@@ -263,6 +278,9 @@ static bool read_prompts(job *j, session *s, bool adds, const watcher *w, error 
 	j->prompt = prompt_without_loras(o->prompt ? o->prompt : "", adds ? add_prompt_lora : NULL, &loras, e);
 	if (!j->prompt || !(j->adapters = session_adapters(s, j->m, &j->of_prompt, e))) return false;
 	j->skip = o->clip_skip ? o->clip_skip - 1 : -1;
+	doubt_marks(w, "prompt", j->prompt);
+	doubt_marks(w, "negative prompt", guided ? o->negative_prompt : NULL);
+	doubt_marks(w, "prompt that is blended in", o->prompt_to);
 	prompt_request p = request_of(j, j->prompt, guided);
 	give_sizes(j, &j->text);
 	return conditioning_read(&j->text, j->m, w, &p, e);

@@ -38,6 +38,19 @@ draw folder.png -p 'a red fox' --lora "$golden/lycoris/peft_dora"
 draw file.png -p 'a red fox' --lora "$golden/lycoris/peft_dora/adapter_model.safetensors"
 same folder.png file.png
 differ plain.png folder.png
+# diffusers' save_lora_weights() names its file so.
+mkdir saved
+cp "$golden/lycoris/loha.safetensors" saved/pytorch_lora_weights.safetensors
+draw saved.png -p 'a red fox' --lora saved
+same saved.png loha.png
+expect 3 'without adapter_model.safetensors or pytorch_lora_weights.safetensors' generate -m "$model" -p x --lora "$golden/sd1" -o x.png
+# What the encoders will read as words is reported.
+for mark in '<lora:loha' '<hypernet:anime:1>'; do
+	draw mark.png -p "a fox $mark"
+	grep -q "note: '$mark' in the prompt is read as plain words" err || wrong "$mark: $(cat err)"
+done
+draw mark.png -p 'a fox' -n '<lora:loha:1>' --lora-model-dir "$golden/lycoris"
+grep -q "note: '<lora:loha:1>' in the negative prompt" err || wrong "a LoRA of the negative prompt: $(cat err)"
 # What is no LoRA, or none for this model, is refused with a reason; what is not found is named.
 expect 3 'not a LoRA for' generate -m "$model" -p x --lora "$golden/sd1/vae.io.safetensors" -o x.png
 expect 3 'no part of a kind of LoRA' generate -m "$model" -p x --lora "$golden/lora/io.safetensors" -o x.png

@@ -122,6 +122,28 @@ static void recognises_each(void **state)
 	free(encoder.list);
 }
 
+/* InstructPix2Pix has eight channels, Stable Diffusion 2's model of depth five: no family is taken for them. */
+static void denoisers_of_no_family(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *family;
+		int channels;
+	} all[] = { { "sd1", 8 }, { "sd2.1-base", 5 }, { "sdxl", 8 } };
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		error e = { 0 };
+		char expected[32];
+		family f = *family_by_name(all[i].family, NULL);
+		f.denoiser.unet.in_channels = all[i].channels;
+		listing l = list_all(&f);
+		assert_null(family_recognise(look_up, &l, &e));
+		snprintf(expected, sizeof expected, "is [320, %d, 3, 3]", all[i].channels);
+		if (!strstr(e.text, "input_blocks.0.0.weight") || !strstr(e.text, expected)) print_error("%s\n", e.text);
+		assert_non_null(strstr(e.text, expected));
+		free(l.list);
+	}
+}
+
 typedef struct sd2_file {
 	listing l;
 	float bias[320];
@@ -370,6 +392,7 @@ int main(void)
 		cmocka_unit_test(counts_parameters),
 		cmocka_unit_test(counts_of_distilled),
 		cmocka_unit_test(recognises_each),
+		cmocka_unit_test(denoisers_of_no_family),
 		cmocka_unit_test(tells_velocity_from_noise),
 		cmocka_unit_test(names_unknown_families),
 		cmocka_unit_test(json_round_trip),

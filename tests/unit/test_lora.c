@@ -23,6 +23,7 @@ static void names_of_lora_modules(void **state)
 		"down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
 		"down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
 		"base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+		"lora_transformer_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
 		"lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
 		"diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0",
 		"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0", "unet:3" };
