@@ -19,12 +19,9 @@ bool weight_as_tensor(const weight *w, dtype *d, shape *s, const void **data)
 
 bool shape_agrees(const weight *w, shape s)
 {
-	int n = s.n, m = w->ndims;
-	while (n > 0 && s.d[n - 1] == 1) n--;
-	while (m > 0 && w->shape[m - 1] == 1) m--;
-	bool same = n == m;
-	for (int i = 0; same && i < n; i++) same = w->shape[i] == s.d[i];
-	return same;
+	shape found;
+	dtype d;
+	return weight_as_tensor(w, &d, &found, NULL) && shape_alike(found, s);
 }
 
 bool weights_lookup(void *context, const char *key, dtype *d, shape *s, const void **data)

@@ -90,7 +90,7 @@ static void join_pieces(void *context, const parameter *p)
 			fail(c->e, BAD_FILE, "'%s' has %zu elements, expected %zu", w[i]->name, weight_elements(w[i]), count);
 		else
 			conversion_take(c, t, w[i], &pieces[i], 0, count);
-		t->transposed = pieces[i].transposed;
+		if (pieces[i].transposed) output_transpose(t);
 		conversion_mark(c, w[i]);
 	}
 }
@@ -119,7 +119,7 @@ static bool collect_single(conversion *c)
 
 static bool to_single(conversion *c, dtype type, const sumi_listener *l)
 {
-	outputs out = { .type = type };
+	outputs out = { .type = type, .gguf = is_gguf_path(c->to) };
 	c->out = &out;
 	bool fine = collect_single(c);
 	char *config = fine ? family_to_json(&c->family) : NULL;
@@ -153,7 +153,7 @@ bool file_convert(const char *from, const char *to, const sumi_convert_options *
 	bool folder = o->layout ? !strcasecmp(o->layout, "diffusers") : to[0] && to[strlen(to) - 1] == '/';
 	if (o->layout && !folder && strcasecmp(o->layout, "single"))
 		return fail(e, BAD_USAGE, "layout '%.40s' is neither single nor diffusers", o->layout);
-	if (o->type && !type_from_name(o->type, &wanted, e)) return false;
+	if (o->type && !file_type_from_name(o->type, !folder && is_gguf_path(to), &wanted, e)) return false;
 	checkpoint *in = checkpoint_open(from, e);
 	bool fine = in && convert_open(in, to, o, folder, wanted, e);
 	checkpoint_close(in);

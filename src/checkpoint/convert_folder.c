@@ -24,7 +24,7 @@ static void part_whole(conversion *c, const parameter *p, const weight *w)
 		size_t rows = p->shape.n ? (size_t)p->shape.d[0] : 1, row = weight_elements(w) / rows;
 		if (!t || !conversion_take(c, t, w, &pieces[i], (size_t)pieces[i].first * row, (size_t)pieces[i].rows * row))
 			return;
-		t->transposed = pieces[i].transposed;
+		if (pieces[i].transposed) output_transpose(t);
 		conversion_mark(c, w);
 	}
 }

@@ -46,7 +46,7 @@ static bool compute(graph *g, tensor merged, const binding *b, float *values, er
 static bool replace(const merging *m, const char *key, const weight *w, const float *values, error *e)
 {
 	size_t n = weight_elements(w);
-	dtype type = m->exact && m->role < TEXT_ENCODER ? F32 : w->dtype;
+	dtype type = m->exact && m->role < TEXT_ENCODER ? F32 : dtype_block(w->dtype) > 1 ? F16 : w->dtype;
 	for (size_t i = 0; i < n; i++) /* what is too large for it is counted, or cut off, as it is written */
 		if (isfinite(values[i]) && fabsf(values[i]) >= dtype_overflow(type)) type = F32;
 	merged_weight *y = malloc(sizeof *y + n * dtype_size(type));

@@ -24,6 +24,20 @@ output *outputs_add(outputs *o, const char *name, int ndims, const int64_t *axes
 	return t;
 }
 
+static dtype written_type(const outputs *o, const output *t)
+{
+	bool keeps = !dtype_is_float(t->from) || t->from == F64 || o->type == NO_DTYPE;
+	if (o->gguf) return gguf_stored_type(keeps ? NO_DTYPE : o->type, t->from, t->name, t->ndims, t->shape);
+	if (keeps) return dtype_block(t->from) > 1 ? F16 : t->from;
+	return stored_type(o->type, t->ndims);
+}
+
+void output_transpose(output *t)
+{
+	t->transposed = true;
+	if (dtype_block(t->type) > 1 && t->type == t->from) t->type = F16;
+}
+
 bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t count, error *e)
 {
 	size_t all = weight_elements(w);
@@ -34,8 +48,9 @@ bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t co
 	if (t->parts == OUTPUT_PARTS || first > all || count > all - first)
 		return fail(e, BAD_FILE, "'%s' has %zu elements, expected %zu", w->name, all, first + count);
 	t->from = w->dtype;
-	bool other = o->type != NO_DTYPE && dtype_is_float(w->dtype) && w->dtype != F64;
-	t->type = other ? stored_type(o->type, t->ndims) : w->dtype;
+	t->split |= first % dtype_block(w->dtype) || count % dtype_block(w->dtype);
+	t->type = written_type(o, t);
+	if (t->split && t->type == t->from) t->type = F16;
 	t->part[t->parts].w = w;
 	t->part[t->parts].first = first;
 	t->part[t->parts++].count = count;
@@ -44,19 +59,32 @@ bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t co
 
 static bool overflows(float x, dtype d) { return isfinite(x) && fabsf(x) >= dtype_overflow(d); }
 
-/* The elements of a part; *copy: those of a transposed matrix, to be freed. NULL: no memory for it. */
-static const char *elements_of(const output *t, int part, char **copy, error *e)
+/* Where the elements of a part lie, the first of them, and their type; copy: those of a transposed matrix, to be freed.
+ * Quantised ones are copied as floats. */
+typedef struct elements {
+	const char *data;
+	dtype type;
+	size_t first;
+	char *copy;
+} elements;
+
+static bool elements_of(const output *t, int part, elements *y, error *e)
 {
-	size_t size = dtype_size(t->from), rows = (size_t)t->shape[0], columns = rows ? t->part[part].count / rows : 0;
-	const char *from = (const char *)t->part[part].w->data + t->part[part].first * size;
-	*copy = NULL;
-	if (!t->transposed) return from;
-	*copy = malloc(rows * columns * size + 1);
-	if (!*copy) return fail(e, NO_MEMORY, "no memory for '%s'", t->name), NULL;
+	size_t first = t->part[part].first, rows = (size_t)t->shape[0], columns = rows ? t->part[part].count / rows : 0;
+	const weight *w = t->part[part].w;
+	*y = (elements){ w->data, t->from, first, NULL };
+	if (!t->transposed) return true;
+	y->type = dtype_block(t->from) > 1 ? F32 : t->from;
+	size_t size = dtype_size(y->type), bytes = rows * columns * size;
+	char *copy = malloc(2 * bytes + 1), *plain = copy ? copy + bytes : NULL;
+	if (!copy) return fail(e, NO_MEMORY, "no memory for '%s'", t->name);
+	convert_from(plain, y->type, w->data, t->from, first, rows * columns);
 	for (size_t i = 0; i < rows; i++)
 		for (size_t j = 0; j < columns; j++)
-			memcpy(*copy + (i * columns + j) * size, from + (j * rows + i) * size, size);
-	return *copy;
+			memcpy(copy + (i * columns + j) * size, plain + (j * rows + i) * size, size);
+	y->data = y->copy = copy;
+	y->first = 0;
+	return true;
 }
 
 typedef bool piece_fn(void *context, float *values, size_t n, error *e);
@@ -64,17 +92,17 @@ typedef bool piece_fn(void *context, float *values, size_t n, error *e);
 /* Gives the values of a part, as f32, a piece at a time. */
 static bool each_piece(const output *t, int part, piece_fn *take, void *context, error *e)
 {
-	size_t size = dtype_size(t->from), n = t->part[part].count;
-	char *copy;
-	const char *from = elements_of(t, part, &copy, e);
+	size_t n = t->part[part].count;
+	elements from;
+	bool fine = elements_of(t, part, &from, e);
 	float *values = malloc(PIECE * sizeof *values);
-	bool fine = from && (values || fail(e, NO_MEMORY, "out of memory"));
+	fine = fine && (values || fail(e, NO_MEMORY, "out of memory"));
 	for (size_t i = 0; fine && i < n; i += PIECE) {
 		size_t some = n - i < PIECE ? n - i : PIECE;
-		convert(values, F32, from + i * size, t->from, some);
+		convert_from(values, F32, from.data, from.type, from.first + i, some);
 		fine = take(context, values, some, e);
 	}
-	free(copy);
+	free(from.copy);
 	free(values);
 	return fine;
 }
@@ -131,12 +159,12 @@ static bool write_piece(void *context, float *values, size_t n, error *e)
 	for (size_t i = 0; i < n; i++)
 		if (overflows(values[i], type)) values[i] = copysignf(dtype_largest(type), values[i]);
 	convert(y->narrow, type, values, F32, n);
-	return weights_writer_append(y->out, y->narrow, n * dtype_size(type), e);
+	return weights_writer_append(y->out, y->narrow, dtype_bytes(type, n), e);
 }
 
 static bool write_converted(weights_writer *out, const output *t, int part, error *e)
 {
-	narrowing y = { out, t, malloc(PIECE * dtype_size(t->type)) };
+	narrowing y = { out, t, malloc(dtype_bytes(t->type, PIECE)) };
 	bool fine = (y.narrow || fail(e, NO_MEMORY, "out of memory")) && each_piece(t, part, write_piece, &y, e);
 	free(y.narrow);
 	return fine;
@@ -153,10 +181,11 @@ static bool write_numbers(weights_writer *out, const output *t, error *e)
 
 static bool write_same(weights_writer *out, const output *t, int part, error *e)
 {
-	char *copy;
-	const char *from = elements_of(t, part, &copy, e);
-	bool fine = from && weights_writer_append(out, from, t->part[part].count * dtype_size(t->from), e);
-	free(copy);
+	elements from;
+	bool fine = elements_of(t, part, &from, e);
+	const char *data = fine ? from.data + dtype_bytes(from.type, from.first) : NULL;
+	fine = fine && weights_writer_append(out, data, dtype_bytes(from.type, t->part[part].count), e);
+	free(from.copy);
 	return fine;
 }
 

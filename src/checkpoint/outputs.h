@@ -18,6 +18,7 @@ typedef struct output {
 		size_t first, count; /* elements */
 	} part[OUTPUT_PARTS];    /* one behind the other */
 	int parts;               /* 0: the numbers 0, 1, 2, … */
+	bool split;              /* a part begins or ends within a block of a quantised type */
 	bool transposed;         /* of one part, a matrix whose axes the weight has in the other order */
 } output;
 
@@ -25,12 +26,16 @@ typedef struct outputs { /* of one file; zeros to begin with */
 	output *list;
 	size_t count, room;
 	dtype type; /* of float tensors; NO_DTYPE: as they are */
+	bool gguf;  /* the file is a GGUF; others have no quantised types: they become F16 */
 } outputs;
 
 /* One more tensor, with no parts yet; NULL: failed. The pointer is good until the next one. */
 output *outputs_add(outputs *o, const char *name, int ndims, const int64_t *axes, error *e);
 /* Elements of w, behind what the tensor has already; all parts of a tensor have one type. */
 bool output_take(outputs *o, output *t, const weight *w, size_t first, size_t count, error *e);
+
+/* Its one part is a matrix that lies the other way round. */
+void output_transpose(output *t);
 
 /* Whether every value stays finite in the type in which it is written; BAD_FILE, with how many do not, and of which
  * tensor the first is. */

@@ -29,6 +29,18 @@ bool shape_same(shape a, shape b)
 	return true;
 }
 
+static shape without_ones(shape s)
+{
+	int first = 0;
+	while (s.n && s.d[s.n - 1] == 1) s.n--;
+	while (first < s.n && s.d[first] == 1) first++;
+	shape cut = { .n = s.n - first };
+	for (int i = 0; i < cut.n; i++) cut.d[i] = s.d[first + i];
+	return cut;
+}
+
+bool shape_alike(shape a, shape b) { return shape_same(without_ones(a), without_ones(b)); }
+
 bool broadcasts(shape small, shape big)
 {
 	if (small.n > big.n) return false;

@@ -32,6 +32,8 @@ typedef struct shape {
 shape shape1(int a), shape2(int a, int b), shape3(int a, int b, int c), shape4(int a, int b, int c, int d);
 size_t shape_count(shape s); /* elements */
 bool shape_same(shape a, shape b);
+/* Equal but for axes of length 1 at either end, which some files leave out and some add. */
+bool shape_alike(shape a, shape b);
 
 typedef enum opcode {
 	NO_OP,

@@ -1,5 +1,5 @@
-/* picture.h - pictures of 8-bit RGB: read from PNG, JPEG, WebP and BMP, written with the text that says how they were made,
- * cropped and resized as Pillow does it. */
+/* picture.h - pictures of 8-bit RGB: read from PNG, JPEG, WebP and BMP, written with the text that says how they were
+ * made, cropped and resized as Pillow does it. */
 #ifndef SUMI_IO_PICTURE_H
 #define SUMI_IO_PICTURE_H
 #include "base/error.h"

@@ -40,6 +40,8 @@ bool tensor_bytes(int ndims, const int64_t *shape, const element_type *type, siz
 /* The readers. Each adds what it finds in the mapped file to w; the mapping stays the caller's, which keeps it in w. */
 bool looks_like_safetensors(const mapping *m);
 bool read_safetensors(weights *w, const mapping *m, const char *path, error *e);
+bool looks_like_gguf(const mapping *m);
+bool read_gguf(weights *w, const mapping *m, const char *path, error *e);
 bool looks_like_pickle(const mapping *m);
 bool read_torch_zip(weights *w, const mapping *m, const char *path, error *e); /* recognised by zip.h */
 bool read_torch_legacy(weights *w, const mapping *m, const char *path, error *e);

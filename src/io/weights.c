@@ -147,7 +147,6 @@ static const char *what_it_seems(const mapping *m)
 	if (BEGINS(m, "version https://git-lfs"))
 		return "a Git LFS pointer: the model itself was not downloaded (git lfs pull)";
 	if (BEGINS(m, "<!") || BEGINS(m, "<html") || BEGINS(m, "<HTML")) return "a web page";
-	if (BEGINS(m, "GGUF")) return "a GGUF model, which Sumi does not read";
 	if (BEGINS(m, "\x89PNG") || BEGINS(m, "\xff\xd8\xff") || BEGINS(m, "RIFF")) return "a picture";
 	if (BEGINS(m, "\x1f\x8b")) return "a gzip archive: unpack it first";
 	if (BEGINS(m, "{") || BEGINS(m, "[")) return "JSON that is not an index of shards";
@@ -203,6 +202,7 @@ static bool read_index(weights *w, json_t *map, const char *path, error *e)
 static bool read_by_content(weights *w, const mapping *m, const char *path, bool is_shard, error *e)
 {
 	if (looks_like_safetensors(m)) return read_safetensors(w, m, path, e);
+	if (looks_like_gguf(m)) return read_gguf(w, m, path, e);
 	if (looks_like_zip(m)) return read_torch_zip(w, m, path, e);
 	if (looks_like_pickle(m)) return read_torch_legacy(w, m, path, e);
 	enum { INDEX_LIMIT = 100000000 };

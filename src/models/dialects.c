@@ -20,8 +20,9 @@ static const struct {
 	{ AUTOENCODER, "vae." },
 	{ AUTOENCODER, "autoencoder." },
 	{ AUTOENCODER, "" },
-	{ TEXT_ENCODER, "cond_stage_model.transformer." }, /* CompVis */
-	{ TEXT_ENCODER, "cond_stage_model.model." },       /* Stability AI, SD 2 */
+	{ TEXT_ENCODER, "cond_stage_model.transformer." },   /* CompVis */
+	{ TEXT_ENCODER, "cond_stage_model.model." },         /* Stability AI, SD 2 */
+	{ TEXT_ENCODER, "cond_stage_model.1.transformer." }, /* stable-diffusion.cpp's SDXL */
 	{ TEXT_ENCODER, "cond_stage_model." },
 	{ TEXT_ENCODER, "conditioner.embedders.0.transformer." }, /* generative-models (SGM) */
 	{ TEXT_ENCODER, "conditioner.embedders.0.model." },
@@ -62,7 +63,9 @@ static const struct {
 	{ AUTOENCODER, ORIGINAL_NAMES },
 	{ AUTOENCODER, DIFFUSERS_NAMES },
 	{ TEXT_ENCODER, ORIGINAL_NAMES },
+	{ TEXT_ENCODER, GGML_CLIP_NAMES },
 	{ TEXT_ENCODER, BARE_CLIP_NAMES },
+	{ TEXT_ENCODER, GGML_T5_NAMES },
 	{ TINY_AUTOENCODER, ORIGINAL_NAMES },
 	{ TINY_AUTOENCODER, DIFFUSERS_NAMES },
 	{ CONTROL, ORIGINAL_NAMES },
@@ -92,10 +95,47 @@ static int bare_clip_pieces(const char *name, shape s, key_piece *p)
 	return one_piece(p, s);
 }
 
+static int ggml_t5_pieces(const char *name, shape s, key_piece *p)
+{
+	static const char *const within[][2] = { { "layer.0.SelfAttention.q.weight", "attn_q.weight" },
+		{ "layer.0.SelfAttention.k.weight", "attn_k.weight" }, { "layer.0.SelfAttention.v.weight", "attn_v.weight" },
+		{ "layer.0.SelfAttention.o.weight", "attn_o.weight" },
+		{ "layer.0.SelfAttention.relative_attention_bias.weight", "attn_rel_b.weight" },
+		{ "layer.0.layer_norm.weight", "attn_norm.weight" }, { "layer.1.layer_norm.weight", "ffn_norm.weight" },
+		{ "layer.1.DenseReluDense.wi_0.weight", "ffn_gate.weight" },
+		{ "layer.1.DenseReluDense.wi_1.weight", "ffn_up.weight" },
+		{ "layer.1.DenseReluDense.wo.weight", "ffn_down.weight" } };
+	static const char *const whole[][2] = { { "shared.weight", "token_embd.weight" },
+		{ "encoder.final_layer_norm.weight", "enc.output_norm.weight" } };
+	int block, at = 0;
+	for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+		if (!strcmp(name, whole[i][0])) return snprintf(p->name, sizeof p->name, "%s", whole[i][1]), one_piece(p, s);
+	if (sscanf(name, "encoder.block.%d.%n", &block, &at) != 1 || !at) return 0;
+	for (size_t i = 0; i < sizeof within / sizeof *within; i++)
+		if (!strcmp(name + at, within[i][0])) {
+			snprintf(p->name, sizeof p->name, "enc.blk.%d.%s", block, within[i][1]);
+			return one_piece(p, s);
+		}
+	return 0;
+}
+
+static const char ggml_projection[] = "text_model.text_projection";
+
+static int ggml_clip_pieces(const family *f, role r, const char *key, shape s, key_piece *pieces)
+{
+	const text_config *t = &f->text[r - TEXT_ENCODER];
+	if (t->kind != CLIP_TEXT || !t->clip.fused) return 0;
+	if (strcmp(family_name_within(f, r, key), "text_projection")) return diffusers_pieces(f, r, key, s, pieces);
+	memcpy(pieces->name, ggml_projection, sizeof ggml_projection);
+	return one_piece(pieces, s);
+}
+
 static int named_pieces(naming names, const family *f, role r, const char *key, shape s, key_piece *pieces)
 {
 	const char *name = r < FAMILY_ROLES ? family_name_within(f, r, key) : key;
 	if (names == BARE_CLIP_NAMES) return bare_clip_pieces(name, s, pieces);
+	if (names == GGML_T5_NAMES) return ggml_t5_pieces(name, s, pieces);
+	if (names == GGML_CLIP_NAMES) return ggml_clip_pieces(f, r, key, s, pieces);
 	if (names == DIFFUSERS_NAMES)
 		return r == TINY_AUTOENCODER ? tiny_pieces(name, s, pieces) : diffusers_pieces(f, r, key, s, pieces);
 	return snprintf(pieces->name, sizeof pieces->name, "%s", name) < (int)sizeof pieces->name ? one_piece(pieces, s)
@@ -173,11 +213,13 @@ static likeness look(const family *f, role r, const dialect *d, tensor_lookup *l
 	char other[sizeof p[0].name];
 	landmark(f, r, key, sizeof key, &s);
 	if (dialect_pieces(d, f, r, key, s, p) != 1) return ABSENT;
+	snprintf(other, sizeof other, "%s%s", d->prefix, ggml_projection);
+	if (d->names == GGML_CLIP_NAMES && !lookup(context, other, &type, &found, NULL)) return ABSENT;
 	bool there = lookup(context, p[0].name, &type, &found, NULL);
 	for (int i = 0; !there && dialect_synonym(r, p[0].name, i, other, sizeof other); i++)
 		there = lookup(context, other, &type, &found, NULL);
 	if (!there) return ABSENT;
-	return r >= FAMILY_ROLES || shape_same(found, p[0].shape) ? ALIKE : MISSHAPEN;
+	return r >= FAMILY_ROLES || shape_alike(found, p[0].shape) ? ALIKE : MISSHAPEN;
 }
 
 bool dialect_matches(const family *f, role r, const dialect *d, tensor_lookup *lookup, void *context)

@@ -8,6 +8,9 @@ typedef enum naming {
 	ORIGINAL_NAMES,  /* as in the single-file layout */
 	DIFFUSERS_NAMES, /* as in the folder of diffusers */
 	BARE_CLIP_NAMES, /* Hugging Face's CLIP without its "text_model." */
+	GGML_T5_NAMES,   /* llama.cpp's T5: "enc.blk.0.attn_q" */
+	/* stable-diffusion.cpp's OpenCLIP: Hugging Face's names, but for the projection, which lies as OpenCLIP has it */
+	GGML_CLIP_NAMES,
 } naming;
 
 typedef struct dialect {

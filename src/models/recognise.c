@@ -10,7 +10,7 @@ typedef struct file {
 	bool exactly; /* with the family's blocks and no others; otherwise what is missing is said later */
 } file;
 
-/* Whether the file has this parameter of a component with this shape, but for axes of length 1 at its end. */
+/* Whether the file has this parameter of a component with this shape, but for axes of length 1 at the ends. */
 static bool has(const file *y, const family *f, role r, const dialect *d, const char *name, shape s)
 {
 	char key[256];
@@ -19,9 +19,7 @@ static bool has(const file *y, const family *f, role r, const dialect *d, const 
 	dtype type;
 	snprintf(key, sizeof key, "%s%s%s", f->prefix[r], *f->prefix[r] ? "." : "", name);
 	if (dialect_pieces(d, f, r, key, s, p) != 1 || !y->lookup(y->context, p[0].name, &type, &found, NULL)) return false;
-	while (found.n > 1 && found.d[found.n - 1] == 1) found.n--;
-	while (s.n > 1 && s.d[s.n - 1] == 1) s.n--;
-	return shape_same(found, s);
+	return shape_alike(found, s);
 }
 
 static bool is_there(const file *y, const family *f, const dialect *d, const char *name)

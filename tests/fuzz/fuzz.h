@@ -30,7 +30,7 @@ static inline void fuzz_reader(
 	for (size_t i = 0; fine && i < weights_count(w); i++) {
 		const weight *t = weights_at(w, i);
 		holds(weights_find(w, t->name) == t && t->ndims <= WEIGHT_DIMS && t->data);
-		holds(t->dtype == NO_DTYPE || weight_elements(t) * dtype_size(t->dtype) == t->bytes);
+		holds(t->dtype == NO_DTYPE || dtype_bytes(t->dtype, weight_elements(t)) == t->bytes);
 		if (t->bytes) sum += ((const uint8_t *)t->data)[0] + ((const uint8_t *)t->data)[t->bytes - 1];
 	}
 	weights_close(w);

@@ -129,7 +129,6 @@ static void refuses_what_is_no_model(void **state)
 	} cases[] = {
 		{ "<!DOCTYPE html><html>", "a web page" },
 		{ "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer" },
-		{ "GGUF\3\0\0\0", "a GGUF model" },
 		{ "\x89PNG\r\n\x1a\n", "a picture" },
 		{ "{\"architectures\":[]}", "JSON that is not an index" },
 		{ "hello", "is not a model" },

@@ -55,14 +55,6 @@ static void describe(shape s, char *text, size_t size)
 	for (int i = 0; i < s.n && n < size; i++) n += (size_t)snprintf(text + n, size - n, i ? ",%d" : "%d", s.d[i]);
 }
 
-/* Equal but for axes of 1 at the end: what is a 1×1 convolution in one layout is a linear layer in another. */
-static bool agrees(shape a, shape b)
-{
-	while (a.n && a.d[a.n - 1] == 1) a.n--;
-	while (b.n && b.d[b.n - 1] == 1) b.n--;
-	return shape_same(a, b);
-}
-
 /* Where to find the pieces of a weight that is not whole; false: it has none. Frozen, it keeps its file's type. */
 static bool from_pieces(adding *a, learner_weight *w, error *e)
 {
@@ -104,7 +96,7 @@ static bool from_file(adding *a, learner_weight *w, error *e)
 	if (!a->lookup(a->context, w->name, &d, &s, &data) && from_pieces(a, w, e)) return make_room(w, e);
 	if (failed(e)) return false;
 	if (!data) return a->optional || fail(e, BAD_FILE, "the weight '%s' is missing", w->name);
-	if (!agrees(s, w->shape)) {
+	if (!shape_alike(s, w->shape)) {
 		char found[64], expected[64];
 		describe(s, found, sizeof found);
 		describe(w->shape, expected, sizeof expected);
