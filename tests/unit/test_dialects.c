@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include "converting.h"
 #include "checkpoint/model.h"
+#include "tiny_families.h"
 
 #define TINY(unet, text, rest)                                                                                      \
 	"{\"unet\":{\"model_channels\":32,\"channel_mult\":[1,2],\"num_res_blocks\":1,\"attention_resolutions\":[1,2]," \
@@ -18,7 +19,7 @@
 typedef struct rewriting { /* of one part of a name; to NULL: the tensor is left out */
 	const char *from, *to;
 } rewriting;
-enum { MOST_REWRITINGS = 8 };
+enum { MOST_REWRITINGS = 20 };
 
 static const char *new_model(const char *json, const char *name)
 {
@@ -251,6 +252,68 @@ static void without_an_autoencoder(void **unused)
 	assert_says(wrong, "not an autoencoder");
 }
 
+/* ── stable-diffusion.cpp's GGUF of SDXL ── */
+
+static const rewriting ggml_clip[] = { { "logit_scale", NULL },
+	{ "conditioner.embedders.1.model.", "cond_stage_model.1.transformer.text_model." },
+	{ "conditioner.embedders.0.", "cond_stage_model." },
+	{ "text_model.token_embedding.", "text_model.embeddings.token_embedding." },
+	{ "text_model.positional_embedding", "text_model.embeddings.position_embedding.weight" },
+	{ "ln_final.", "final_layer_norm." }, { "transformer.resblocks.", "encoder.layers." },
+	{ "attn.out_proj.", "self_attn.out_proj." }, { "ln_1.", "layer_norm1." }, { "ln_2.", "layer_norm2." },
+	{ "mlp.c_fc.", "mlp.fc1." }, { "mlp.c_proj.", "mlp.fc2." }, { NULL, NULL } };
+
+/* Rows of a weight, under the name that the rules make of it; ggml drops axes of length 1 at the front. */
+static void put_rows(weights_writer *out, const char *name, const weight *w, int part, int parts, bool write)
+{
+	error e = { 0 };
+	char renamed[512];
+	int64_t axes[WEIGHT_DIMS];
+	int first = 0, n = 0;
+	while (first + 1 < w->ndims && w->shape[first] == 1) first++;
+	for (int i = first; i < w->ndims; i++) axes[n++] = w->shape[i];
+	axes[0] /= parts;
+	size_t bytes = w->bytes / (size_t)parts;
+	if (!rewritten(name, ggml_clip, renamed, sizeof renamed)) return;
+	bool fine = write ? weights_writer_append(out, (const char *)w->data + (size_t)part * bytes, bytes, &e)
+	                  : weights_writer_declare(out, renamed, w->dtype, n, axes, &e);
+	if (!fine) fail_saying("%s\n", e.text);
+}
+
+static void put_weight(weights_writer *out, const weight *w, bool write)
+{
+	const char *fused = strstr(w->name, "attn.in_proj_");
+	char name[512];
+	if (!fused) put_rows(out, w->name, w, 0, 1, write);
+	for (int i = 0; fused && i < 3; i++) {
+		snprintf(name, sizeof name, "%.*sself_attn.%c_proj.%s", (int)(fused - w->name), w->name, "qkv"[i], fused + 13);
+		put_rows(out, name, w, i, 3, write);
+	}
+}
+
+static void names_of_stable_diffusion_cpp(void **unused)
+{
+	(void)unused;
+	static const char *const left_out[] = { "logit_scale", NULL };
+	error e = { 0 };
+	char original[160], other[160];
+	strcpy(original, new_model(xl, "original.safetensors"));
+	strcpy(other, scratch_path("other.gguf"));
+	weights *in = weights_open(original, &e);
+	weights_writer *out = weights_writer_new(other, &e);
+	assert_true(in && out && weights_writer_metadata(out, "sumi.config", weights_metadata(in, "sumi.config"), &e));
+	for (int write = 0; write < 2; write++)
+		for (size_t i = 0; i < weights_count(in); i++) put_weight(out, weights_at(in, i), write);
+	if (!weights_writer_finish(out, &e)) fail_saying("%s\n", e.text);
+	weights_close(in);
+	same_single_file(original, other, left_out);
+	model *m = opened(other, NULL, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	assert_true(m->family.text[1].clip.fused && m->family.text[1].clip.projection == 32);
+	assert_int_equal(m->components[TEXT_ENCODER + 1].dialect.names, GGML_CLIP_NAMES);
+	model_close(m);
+}
+
 /* ── text encoders in files of their own ── */
 
 #define TINY_CLIP(width, more)                                                                               \
@@ -315,6 +378,16 @@ static void separate_text_encoders(void **unused)
 		{ 2, { { "text_encoders.t5xxl.transformer.", "" } } },
 		{ 2, { { "text_encoders.t5xxl.transformer.shared", NULL }, { "text_encoders.t5xxl.transformer.", "" } } },
 		{ 2, { { "encoder.embed_tokens", NULL }, { "text_encoders.t5xxl.transformer.", "text_encoder_3." } } },
+		/* llama.cpp's */
+		{ 2, { { "encoder.embed_tokens", NULL }, { "text_encoders.t5xxl.transformer.shared.", "token_embd." },
+		         { "text_encoders.t5xxl.transformer.encoder.final_layer_norm.", "enc.output_norm." },
+		         { "text_encoders.t5xxl.transformer.encoder.block.", "enc.blk." },
+		         { "layer.0.SelfAttention.q.", "attn_q." }, { "layer.0.SelfAttention.k.", "attn_k." },
+		         { "layer.0.SelfAttention.v.", "attn_v." }, { "layer.0.SelfAttention.o.", "attn_o." },
+		         { "layer.0.SelfAttention.relative_attention_bias.", "attn_rel_b." },
+		         { "layer.0.layer_norm.", "attn_norm." }, { "layer.1.layer_norm.", "ffn_norm." },
+		         { "layer.1.DenseReluDense.wi_0.", "ffn_gate." }, { "layer.1.DenseReluDense.wi_1.", "ffn_up." },
+		         { "layer.1.DenseReluDense.wo.", "ffn_down." } } },
 	};
 	static const char *const read[] = { "text_encoders.clip_l.transformer.text_model.final_layer_norm.bias",
 		"text_encoders.clip_g.transformer.text_projection.weight",
@@ -520,6 +593,7 @@ int main(void)
 		IN_SCRATCH(folder_names_in_one_file),
 		IN_SCRATCH(without_what_is_not_needed),
 		IN_SCRATCH(without_an_autoencoder),
+		IN_SCRATCH(names_of_stable_diffusion_cpp),
 		IN_SCRATCH(separate_text_encoders),
 		IN_SCRATCH(other_layouts_of_encoders),
 		IN_SCRATCH(refused_encoders),
