@@ -62,12 +62,11 @@ static int pieces_of_text(const conversion *c, const parameter *p, key_piece *pi
 	return n;
 }
 
-/* Those of a denoiser that a folder has in pieces. */
-static int pieces_of_folder(const conversion *c, const parameter *p, key_piece *pieces, const weight **w)
+/* Those that the file, or the folder, has by its own names. */
+static int pieces_of_file(const conversion *c, const parameter *p, key_piece *pieces, const weight **w)
 {
 	const component *y = checkpoint_component(c->from, c->role);
-	return c->role != DENOISER ? 0
-	                           : component_pieces(y, checkpoint_family(c->from), c->role, p->name, p->shape, pieces, w);
+	return component_pieces(y, checkpoint_family(c->from), c->role, p->name, p->shape, pieces, w);
 }
 
 /* A parameter of the single file from what the checkpoint has of it. */
@@ -77,7 +76,7 @@ static void join_pieces(void *context, const parameter *p)
 	key_piece pieces[MAX_PIECES];
 	const weight *w[MAX_PIECES] = { failed(c->e) ? NULL : checkpoint_find(c->from, p->name) };
 	if (failed(c->e)) return;
-	int n = w[0] ? one_piece(pieces, p->shape) : pieces_of_folder(c, p, pieces, w);
+	int n = w[0] ? one_piece(pieces, p->shape) : pieces_of_file(c, p, pieces, w);
 	if (!n) n = pieces_of_text(c, p, pieces, w);
 	if (!n && !p->optional) fail(c->e, BAD_FILE, "no tensor '%s'", p->name);
 	bool whole = n == 1 && !shape_agrees(w[0], pieces[0].shape); /* as it is, then */

@@ -260,7 +260,7 @@ static const rewriting ggml_clip[] = { { "logit_scale", NULL },
 	{ "text_model.token_embedding.", "text_model.embeddings.token_embedding." },
 	{ "text_model.positional_embedding", "text_model.embeddings.position_embedding.weight" },
 	{ "ln_final.", "final_layer_norm." }, { "transformer.resblocks.", "encoder.layers." },
-	{ "attn.out_proj.", "self_attn.out_proj." }, { "ln_1.", "layer_norm1." }, { "ln_2.", "layer_norm2." },
+	{ ".attn.out_proj.", ".self_attn.out_proj." }, { "ln_1.", "layer_norm1." }, { "ln_2.", "layer_norm2." },
 	{ "mlp.c_fc.", "mlp.fc1." }, { "mlp.c_proj.", "mlp.fc2." }, { NULL, NULL } };
 
 /* Rows of a weight, under the name that the rules make of it; ggml drops axes of length 1 at the front. */
