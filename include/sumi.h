@@ -664,9 +664,10 @@ SUMI_API bool sumi_init(const char *family, uint64_t seed, const char *type, boo
  * *report (NULL where the file cannot be read at all). True: a model that can be used. Free with sumi_free(). */
 SUMI_API bool sumi_info(const char *path, char **report, sumi_error *e);
 
-/* Copies a model. type: of the float tensors, as for sumi_init(); NULL: as they are. Values that are too large for it
- * are SUMI_BAD_FILE, with how many; with `clamp` they become the largest that it has. layout: "single" file or
- * "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
+/* Copies a model. `to` is safetensors, or GGUF where its name ends in ".gguf". type: of the float tensors, as for
+ * sumi_init(), of a GGUF "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"; NULL: as they are. Values that
+ * are too large for it are SUMI_BAD_FILE, with how many; with `clamp` they become the largest that it has. layout:
+ * "single" file or "diffusers" folder; NULL: a folder where `to` ends in "/". Streams: takes little memory. */
 SUMI_API bool sumi_convert(const char *from, const char *to, const char *type, const char *layout, bool clamp,
     const sumi_listener *listener, sumi_error *e);
 

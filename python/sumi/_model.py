@@ -56,7 +56,7 @@ class PromptReading:
 class Model:
     """A model, open. It does not change: any number of sessions, each in a thread of its own, may draw from it.
 
-    path: a .safetensors file (or the index of a sharded one), a .ckpt or .pt file, or a diffusers folder; None: what
+    path: a .safetensors file (or the index of a sharded one), a .gguf, .ckpt or .pt file, or a diffusers folder; None: what
     the variable SUMI_MODEL names, or else the model that comes with the package, which draws emoji.
     progress: called while it is opened.
     options: see ModelOptions. device="cuda", type="bf16", threads=4, max_memory=8 << 30, vae="vae.safetensors", …

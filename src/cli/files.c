@@ -143,7 +143,8 @@ int command_info(int argc, char **argv)
 /* clang-format off */
 static const option convert_table[] = {
 	{ .name = "type", .kind = TEXT, AT(type), .argument = "TYPE",
-	    .help = "of the float tensors: f32, f16, bf16, f8_e4m3, f8_e5m2 (as they are)" },
+	    .help = "of the float tensors: f32, f16, bf16, f8_e4m3, f8_e5m2; where OUT ends in .gguf f32, f16, bf16, q8_0, "
+	            "q5_1, q5_0, q4_1, q4_0 (as they are)" },
 	{ .name = "to", .kind = TEXT, AT(layout), .argument = "single|diffusers",
 	    .help = "one file, or a folder as diffusers reads it (a folder where OUT ends in /)" },
 	{ .name = "lora", .kind = TEXTS, AT(loras), .argument = "FILE[:W]",
@@ -165,7 +166,7 @@ int command_convert(int argc, char **argv)
 	progress p;
 	if (wants_help(argc, argv)) {
 		puts("usage: sumi convert IN OUT [OPTIONS]\n\nCopies a model into another type or layout, or with LoRAs in "
-		     "it.\n");
+		     "it.\nOUT is safetensors, or GGUF where its name ends in .gguf.\n");
 		print_options(convert_table, CONVERT_ROWS);
 		return 0;
 	}

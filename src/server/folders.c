@@ -12,7 +12,7 @@ enum { LONGEST_PATH = 4096, MOST_HEADER = 1 << 22 };
 
 static int is_weights(const struct dirent *d)
 {
-	static const char *const endings[] = { ".safetensors", ".pt", ".pth", ".ckpt", ".bin" };
+	static const char *const endings[] = { ".safetensors", ".gguf", ".pt", ".pth", ".ckpt", ".bin" };
 	const char *dot = strrchr(d->d_name, '.');
 	for (size_t i = 0; dot && dot > d->d_name && i < sizeof endings / sizeof *endings; i++)
 		if (!strcmp(dot, endings[i])) return 1;

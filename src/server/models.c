@@ -48,7 +48,8 @@ bool models_add(model_list *l, const char *path, sumi_error *e)
 static int is_model(const struct dirent *d)
 {
 	const char *dot = strrchr(d->d_name, '.');
-	return dot && dot > d->d_name && (!strcmp(dot, ".safetensors") || !strcmp(dot, ".ckpt") || !strcmp(dot, ".pt"));
+	return dot && dot > d->d_name &&
+	       (!strcmp(dot, ".safetensors") || !strcmp(dot, ".gguf") || !strcmp(dot, ".ckpt") || !strcmp(dot, ".pt"));
 }
 
 bool models_add_folder(model_list *l, const char *folder, sumi_error *e)

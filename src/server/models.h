@@ -22,7 +22,7 @@ typedef struct model_list { /* begins as zeros; grows at its end alone, while ot
 typedef bool model_use(void *context, const sumi_model *m, sumi_error *e);
 
 bool models_add(model_list *l, const char *path, sumi_error *e);
-/* *.safetensors, *.ckpt, *.pt, by name, but those that are there already. */
+/* *.safetensors, *.gguf, *.ckpt, *.pt, by name, but those that are there already. */
 bool models_add_folder(model_list *l, const char *folder, sumi_error *e);
 int models_count(const model_list *l);
 int models_find(const model_list *l, const char *name); /* a name or a file name; -1: none */

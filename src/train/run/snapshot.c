@@ -263,6 +263,19 @@ void snapshot_prune(const char *dir, const char *run, int64_t limit)
 	}
 }
 
+/* A frozen weight that is quantised in its file is written as F16. */
+static bool put_weight(weights_writer *w, const learner_weight *x, const void *data, dtype from, dtype to, error *e)
+{
+	size_t n = shape_count(x->shape), bytes = dtype_bytes(to, n);
+	if (from == to) return weights_writer_append(w, data, bytes, e);
+	void *own = malloc(bytes);
+	if (!own) return fail(e, NO_MEMORY, "no memory for '%s'", x->name);
+	convert(own, to, data, from, n);
+	bool fine = weights_writer_append(w, own, bytes, e);
+	free(own);
+	return fine;
+}
+
 bool learner_write(const learner *m, const char *path, bool averages, error *e)
 {
 	weights_writer *w = weights_writer_new(path, e);
@@ -272,9 +285,8 @@ bool learner_write(const learner *m, const char *path, bool averages, error *e)
 			const learner_weight *x = &m->weights[i];
 			if (x->helper) continue;
 			const void *data = x->trained ? (averages && x->average ? x->average : x->value) : x->bytes;
-			dtype d = x->trained ? F32 : x->dtype;
-			fine = write ? weights_writer_append(w, data, shape_count(x->shape) * dtype_size(d), e)
-			             : declare(w, x->name, d, x->shape, e);
+			dtype from = x->trained ? F32 : x->dtype, to = dtype_block(from) > 1 ? F16 : from;
+			fine = write ? put_weight(w, x, data, from, to, e) : declare(w, x->name, to, x->shape, e);
 		}
 	if (fine) return weights_writer_finish(w, e);
 	weights_writer_abort(w);
