@@ -13,9 +13,10 @@ struct weights_writer {
 	json_t *names, *metadata; /* names: those that are declared */
 	declared *list;
 	size_t count, room;
-	uint64_t size; /* of the data, with what lies between them */
-	writer *file;  /* NULL until the first data */
-	size_t now;    /* the tensor whose data come, and how many bytes of it have come */
+	uint64_t size;         /* of the data, with what lies between them */
+	uint64_t bytes, taken; /* of the data alone: declared, and come */
+	writer *file;          /* NULL until the first data */
+	size_t now;            /* the tensor whose data come, and how many bytes of it have come */
 	uint64_t given;
 };
 
@@ -55,6 +56,12 @@ bool weights_writer_say(weights_writer *w, error *e, const char *key, const char
 	return weights_writer_metadata(w, key, text, e);
 }
 
+/* Where a tensor begins, or the file ends, behind one that ends here. */
+static uint64_t next_begin(const weights_writer *w, uint64_t end)
+{
+	return w->gguf ? (end + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT : end;
+}
+
 /* One more tensor, where the data that are declared end. */
 static bool add_declared(weights_writer *w, const declared *t, error *e)
 {
@@ -69,8 +76,9 @@ static bool add_declared(weights_writer *w, const declared *t, error *e)
 	*y = *t;
 	if (!(y->name = strdup(t->name))) return fail(e, NO_MEMORY, "%s: no memory for a name", w->path);
 	w->count++;
-	y->begin = w->gguf ? (w->size + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT : w->size;
+	y->begin = next_begin(w, w->size);
 	w->size = y->begin + y->bytes;
+	w->bytes += y->bytes;
 	return true;
 }
 
@@ -134,14 +142,15 @@ static bool write_header(weights_writer *w, error *e)
 	else
 		safetensors_header(&b, w);
 	bool fine = !b.failed || fail(e, NO_MEMORY, "%s: no memory for its header", w->path);
-	fine = fine && (w->file = writer_open(w->path, b.size + w->size, e)) && writer_put(w->file, b.data, b.size, e);
+	fine = fine && (w->file = writer_open(w->path, b.size + next_begin(w, w->size), e)) &&
+	       writer_put(w->file, b.data, b.size, e);
 	free(b.data);
 	return fine;
 }
 
 /* ── data ── */
 
-/* Goes on to the next tensor that has data, and fills up to where it begins. */
+/* Goes on to the next tensor that has data, and fills up to where it begins; behind the last, to the alignment. */
 static bool next_tensor(weights_writer *w, error *e)
 {
 	static const char zeros[GGUF_ALIGNMENT];
@@ -149,7 +158,7 @@ static bool next_tensor(weights_writer *w, error *e)
 		uint64_t end = w->list[w->now].begin + w->given;
 		w->now++;
 		w->given = 0;
-		if (w->now < w->count && !writer_put(w->file, zeros, (size_t)(w->list[w->now].begin - end), e)) return false;
+		if (!writer_put(w->file, zeros, (size_t)(next_begin(w, end) - end), e)) return false;
 	}
 	return true;
 }
@@ -157,10 +166,11 @@ static bool next_tensor(weights_writer *w, error *e)
 bool weights_writer_append(weights_writer *w, const void *data, size_t bytes, error *e)
 {
 	if (!w->file && !write_header(w, e)) return false;
+	if (bytes > w->bytes - w->taken)
+		return fail(e, BAD_USAGE, "%s: more data than the declared %" PRIu64 " bytes", w->path, w->bytes);
+	w->taken += bytes;
 	for (size_t some; bytes; bytes -= some) {
 		if (!next_tensor(w, e)) return false;
-		if (w->now == w->count)
-			return fail(e, BAD_USAGE, "%s: more data than the declared %" PRIu64 " bytes", w->path, w->size);
 		uint64_t left = w->list[w->now].bytes - w->given;
 		some = bytes < left ? bytes : (size_t)left;
 		if (!writer_put(w->file, data, some, e)) return false;
@@ -183,9 +193,8 @@ static void writer_release(weights_writer *w)
 bool weights_writer_finish(weights_writer *w, error *e)
 {
 	bool ok = (w->file || write_header(w, e)) && next_tensor(w, e);
-	if (ok && w->now < w->count)
-		ok = fail(e, BAD_USAGE, "%s: %" PRIu64 " bytes of data of the declared %" PRIu64, w->path,
-		    w->list[w->now].begin + w->given, w->size);
+	if (ok && w->taken != w->bytes)
+		ok = fail(e, BAD_USAGE, "%s: %" PRIu64 " bytes of data of the declared %" PRIu64, w->path, w->taken, w->bytes);
 	if (ok)
 		ok = writer_commit(w->file, e);
 	else
