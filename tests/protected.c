@@ -163,6 +163,52 @@ static bool within(void *context, void *to, const void *from, size_t bytes, erro
 	return move(to, from, bytes, e);
 }
 
+/* ── what comes while kernels run: not before it is waited for, and never to a slot that was not released ── */
+typedef struct way {
+	void *to[2];
+	const void *from[2];
+	size_t bytes[2];
+	bool busy[2];
+} way;
+
+static void *take_locked(void *context, size_t bytes) { return (void)context, malloc(bytes); }
+static void give_locked(void *context, void *p) { (void)context, free(p); }
+static void *open_way(void *context, error *e)
+{
+	void *made = calloc(1, sizeof(way));
+	(void)context;
+	if (!made) fail(e, NO_MEMORY, "no memory for a way");
+	return made;
+}
+static void close_way(void *w) { free(w); }
+
+static bool send_ahead(void *data, int slot, void *to, const void *from, size_t bytes, error *e)
+{
+	way *w = data;
+	if (w->busy[slot]) return fail(e, BAD_USAGE, "a slot is overwritten that is in use");
+	w->to[slot] = to, w->from[slot] = from, w->bytes[slot] = bytes;
+	return true;
+}
+static bool await_slot(void *data, int slot, error *e)
+{
+	way *w = data;
+	w->busy[slot] = true;
+	counts.fetches++;
+	if (!w->from[slot]) return true; /* it is there from the last run */
+	bool fine = move(w->to[slot], w->from[slot], w->bytes[slot], e);
+	w->from[slot] = NULL;
+	return fine;
+}
+static bool release_slot(void *data, int slot, error *e)
+{
+	way *w = data;
+	if (!w->busy[slot]) return fail(e, BAD_USAGE, "a slot is released that was not in use");
+	w->busy[slot] = false;
+	return true;
+}
+static const fetch_functions ways = { take_locked, give_locked, open_way, close_way, send_ahead, await_slot,
+	release_slot };
+
 static uint64_t left(void *context) { return (void)context, memory_available(); } /* it is the host's in truth */
 
 static bool wait(void *context, error *e) { return (void)context, (void)e, true; }
@@ -179,7 +225,8 @@ static const device memory = { .name = "protected",
 	.record_begin = begin,
 	.record_end = end,
 	.replay = replay,
-	.record_free = forget };
+	.record_free = forget,
+	.fetch = &ways };
 
 /* ── rows: the CPU's, each in a wrapper that opens the memory. A wrapper's prepare knows its row by number; the rest
  * find it in the state. ── */

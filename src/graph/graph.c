@@ -79,6 +79,7 @@ void graph_free(graph *g)
 		next = t->next;
 		free(t);
 	}
+	free_streamed(g);
 	free_memory(g);
 	free(g->folds);
 	free(g->nodes);

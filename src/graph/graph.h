@@ -269,6 +269,18 @@ typedef struct kernel {
 
 /* Where a backend's kernels read and write: memory that the host touches through these alone. What is given to a device
  * is done in that order; download and sync wait for it. `context` is handed to all of them, and to kernels. */
+/* Memory that comes to a device while it computes, to two slots that take turns. */
+typedef struct fetch_functions {
+	void *(*alloc)(void *context, size_t bytes); /* page-locked memory of the host; NULL: none is left */
+	void (*free)(void *context, void *p);
+	void *(*open)(void *context, error *e); /* a way to the device; NULL: failed */
+	void (*close)(void *way);               /* when all that was given is done */
+	/* Sends bytes of such memory for a slot's turn, after what the device was given before the slot's release. */
+	bool (*send)(void *way, int slot, void *to, const void *from, size_t bytes, error *e);
+	bool (*await)(void *way, int slot, error *e);   /* what the device is given next comes after what was sent */
+	bool (*release)(void *way, int slot, error *e); /* what it was given so far has used the slot */
+} fetch_functions;
+
 typedef struct device {
 	const char *name;
 	void *context;
@@ -288,7 +300,8 @@ typedef struct device {
 	void (*record_free)(void *context, void *recording);
 	/* How devices of several processes sum arrays among themselves (backend/peers.h); NULL: over the host. */
 	const struct peer_functions *peers;
-	const char *doubt; /* a line of what it has not found, and what that costs; NULL: nothing */
+	const fetch_functions *fetch; /* NULL: it has no such thing */
+	const char *doubt;            /* a line of what it has not found, and what that costs; NULL: nothing */
 } device;
 
 /* A device's memory, or the host's where d is NULL: as above, and in the same alignment. */
@@ -333,6 +346,10 @@ bool graph_compile(graph *g, const backend *b, int threads, error *e);
  */
 void graph_lanes(graph *g, int lanes);
 double graph_flop(const graph *g); /* multiplications and additions of one run's products, in all lanes */
+/* After compile, where the backend's device can fetch: weights take `bytes` of its memory at most, or as little as they
+ * can. The rest lie in the host's, page-locked, and come in time in each run, in two slots; no result changes a bit. */
+bool graph_stream(graph *g, size_t bytes, error *e);
+size_t graph_streamed_bytes(const graph *g); /* that come so; 0: none */
 /* In the backend's memory: */
 size_t graph_arena_bytes(const graph *g);    /* values of one run, scratch included */
 size_t graph_constant_bytes(const graph *g); /* packed and folded weights */

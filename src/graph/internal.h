@@ -23,6 +23,7 @@ typedef struct place {
 	const void *bound;
 	int packs;           /* 1 + the last step that packs it, of a constant; 0: none does */
 	int step;            /* that computes it, where it is not constant */
+	int streamed;        /* 1 + its place among the streamed; 0: it stays on the device */
 	tensor next_watched; /* of the same step; 0: none */
 	size_t at;           /* byte offset in its memory's arena, constants or set-up memory */
 	char *data;          /* set by graph_allocate; of a base */
@@ -36,6 +37,7 @@ typedef struct step { /* one node to compute, or to copy between memories */
 	tensor reads[MAX_INPUTS]; /* bases of the inputs in that memory: those of the call's node, or their twins */
 	call call;
 	size_t scratch_bytes, scratch_at, packed_bytes, packed_at;
+	int streamed;      /* its packed weight: as of a place */
 	int packed_like;   /* 1 + the step whose packed weight it shares; 0: it has its own */
 	int packed_before; /* 1 + the step before it that packs the same weight in any form; 0: none */
 	tensor watched;    /* the first of those that this step completes; 0: none */
@@ -54,6 +56,20 @@ typedef struct stretch {
 	int runs;
 	void *recording; /* the device's; NULL: none yet */
 } stretch;
+
+/* A constant, or a packed weight, that could come to the device when it is needed. */
+typedef struct streamed {
+	tensor node;      /* 0: what `step` has packed */
+	int step;         /* the only one that reads it */
+	size_t bytes, at; /* at: in its segment */
+	int segment;      /* −1: it stays on the device */
+} streamed;
+
+/* What of them comes at once, to be there from step `first` to step `last`. */
+typedef struct segment {
+	int first, last;
+	size_t bytes, host_at; /* host_at: in page-locked memory */
+} segment;
 
 struct graph {
 	error error;
@@ -82,6 +98,13 @@ struct graph {
 	const device *device; /* NULL: none, OWN is the host's memory */
 	size_t arena_bytes[MEMORIES], constant_bytes[MEMORIES], setup_bytes[MEMORIES], live_bytes;
 	char *arena[MEMORIES], *constants[MEMORIES];
+	streamed *streamed;
+	segment *segments;
+	int streamed_count, segment_count, held[2]; /* held: the segment that is in a slot, or on its way there; −1: none */
+	int open_segment;                           /* between its begin and its end; −1: none */
+	size_t streamed_bytes, slot_bytes, slots_at; /* slots_at: in the constants */
+	char *page_locked;
+	void *fetcher;
 	bool compiled, profile;
 	int lanes; /* 0 and 1: one */
 };
@@ -109,5 +132,13 @@ bool reserve_nodes(graph *g, int capacity); /* false: out of memory, which is th
 void fuse(graph *g, const backend *b);
 void mark_alive(graph *g);
 bool plan(graph *g, error *e); /* places every value of the steps */
+void plan_constants(graph *g); /* and constants alone: those that are not streamed */
+
+/* ── streamed.c ── */
+bool allocate_streamed(graph *g, error *e);
+void free_streamed(graph *g);
+bool keep_streamed(const graph *g, const step *s, bool pack, error *e); /* after each fold */
+bool begin_segment(graph *g, int i, error *e);                          /* before its first step */
+bool end_segment(graph *g, int i, error *e);                            /* after its last */
 
 #endif

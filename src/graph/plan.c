@@ -146,9 +146,10 @@ static bool plan_arena(planner *p, error *e)
 }
 
 /* Constants that runs read as they are stay; so do packed weights. They never move: one after the other. */
-static void plan_constants(graph *g)
+void plan_constants(graph *g)
 {
 	size_t *top = g->constant_bytes;
+	for (int m = 0; m < MEMORIES; m++) top[m] = 0;
 	for (int s = 0; s < g->step_count; s++) {
 		step *y = &g->steps[s];
 		for (int k = 0; k < y->call.y->inputs; k++) {
@@ -160,6 +161,7 @@ static void plan_constants(graph *g)
 				y->packed_at = g->steps[y->packed_like - 1].packed_at;
 				continue;
 			}
+			if (y->streamed) continue;
 			y->packed_at = top[y->memory];
 			top[y->memory] += rounded(y->packed_bytes);
 		}
@@ -168,7 +170,7 @@ static void plan_constants(graph *g)
 		if (g->nodes[i].keep && g->places[i].constant) g->places[g->places[i].base].persistent = true;
 	for (int c = 0; c < g->constant_step_count; c++) {
 		place *p = &g->places[g->constant_steps[c].node];
-		if (!p->persistent) continue;
+		if (!p->persistent || p->streamed) continue;
 		p->at = top[p->memory];
 		top[p->memory] += rounded(node_bytes(g, g->constant_steps[c].node));
 	}

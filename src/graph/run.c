@@ -192,6 +192,7 @@ static bool fold_all(graph *g, char *const setup[MEMORIES], unused_fn *unused, v
 			connect(g, s, setup, setup);
 			fine = compute(g, s, &s->call, s->packed_bytes > 0, e);
 		}
+		fine = fine && keep_streamed(g, s, g->folds[f].pack, e);
 		if (fine) tell_unused(g, f, last, unused, context);
 	}
 	free(last);
@@ -218,11 +219,14 @@ static bool find_stretches(graph *g, error *e)
 	if (!g->device || !g->device->record_begin) return true;
 	g->stretches = calloc((size_t)g->step_count + 1, sizeof *g->stretches);
 	if (!g->stretches) return fail(e, NO_MEMORY, "out of memory for %d steps", g->step_count);
-	for (int i = 0; i < g->step_count; i++) {
+	for (int i = 0, m = 0; i < g->step_count; i++) {
+		bool begins = m < g->segment_count && (i == g->segments[m].first || i == g->segments[m].last + 1);
+		if (m < g->segment_count && i > g->segments[m].last)
+			begins |= ++m < g->segment_count && i == g->segments[m].first;
 		const step *s = &g->steps[i];
 		if (s->memory != OWN || s->call.y->op == COPY) continue;
 		stretch *last = g->stretch_count ? &g->stretches[g->stretch_count - 1] : NULL;
-		if (last && last->last == i && !g->steps[i - 1].watched)
+		if (last && last->last == i && !g->steps[i - 1].watched && !begins)
 			last->last++;
 		else
 			g->stretches[g->stretch_count++] = (stretch){ .first = i, .last = i + 1 };
@@ -243,7 +247,7 @@ bool graph_allocate(graph *g, unused_fn *unused, void *context, error *e)
 		    fail(e, NO_MEMORY, "out of memory: %zu MiB for values, %zu for weights and %zu to prepare them are needed",
 		        g->arena_bytes[m] >> 20, g->constant_bytes[m] >> 20, g->setup_bytes[m] >> 20);
 	}
-	fine = fine && settle_places(g, setup, e);
+	fine = fine && allocate_streamed(g, e) && settle_places(g, setup, e);
 	char *packed[MEMORIES];
 	for (int s = 0; fine && s < g->step_count; s++) {
 		const step *y = &g->steps[s];
@@ -288,12 +292,15 @@ static bool run_stretch(graph *g, stretch *s, error *e)
 bool graph_run(graph *g, watch_fn *done, void *context, error *e)
 {
 	if (lanes_of(g) > 1) return run_lanes(g, done, e);
-	for (int i = 0, k = 0; i < g->step_count; i++) {
+	for (int i = 0, k = 0, m = 0; i < g->step_count; i++) {
+		const segment *due = m < g->segment_count ? &g->segments[m] : NULL;
+		if (due && due->first == i && !begin_segment(g, m, e)) return false;
 		if (k < g->stretch_count && g->stretches[k].first == i) {
 			i = g->stretches[k].last - 1;
 			if (!run_stretch(g, &g->stretches[k++], e)) return false;
 		} else if (!run_step(g, &g->steps[i], e))
 			return false;
+		if (due && due->last == i && !end_segment(g, m++, e)) return false;
 		for (tensor t = g->steps[i].watched; done && t; t = g->places[t].next_watched)
 			if (!done(context, t, e)) return false;
 	}

@@ -47,46 +47,65 @@ static uint64_t host_bytes(const job *j, int count)
 
 static void note_stage(const watcher *w, const stage *s)
 {
+	size_t streamed = graph_streamed_bytes(s->g);
 	watcher_note(w, SUMI_DETAIL, "memory: %-8s %8.1f MiB values, %8.1f MiB weights, %8.1f MiB to prepare them", s->name,
 	    (double)graph_arena_bytes(s->g) / (1 << 20), (double)graph_constant_bytes(s->g) / (1 << 20),
 	    (double)graph_setup_bytes(s->g) / (1 << 20));
+	if (streamed)
+		watcher_note(w, SUMI_DETAIL,
+		    "memory: %-8s %8.1f MiB of weights more, for which there is no room: they come in each step", s->name,
+		    (double)streamed / (1 << 20));
 }
 
-/* Counts a compiled network, unless it is none, and what is at work together with it, in the most that one takes. */
-static void count_stage(const stage *s, uint64_t together, uint64_t *most, const watcher *w)
+/* The most that a group's networks take, one after the other. */
+typedef struct tally {
+	session *session;
+	uint64_t held, most; /* held: by the group's arrays, all the time */
+	const watcher *w;
+} tally;
+
+/* Counts a compiled network, unless it is none, and what is at work together with it. Of a device that has no room for
+ * all of its weights, as many of them are streamed as must be. */
+static void count_bytes(tally *y, stage *s, uint64_t together, error *e)
 {
-	if (!s) return;
-	if (stage_bytes(s) + together > *most) *most = stage_bytes(s) + together;
-	note_stage(w, s);
+	uint64_t room = session_room(y->session), others = together + y->held;
+	if (!s || !stage_stream(s, room > others ? room - others : 0, e)) return;
+	if (stage_bytes(s) + together > y->most) y->most = stage_bytes(s) + together;
+}
+
+static void count_stage(tally *y, stage *s, uint64_t together, error *e)
+{
+	count_bytes(y, s, together, e);
+	if (s) note_stage(y->w, s);
 }
 
 /* The bytes of a group's control networks, compiled, of what they give and of one's hints. T2I-Adapters are done with
  * before the rest begins: of these it is what they gave. */
-static uint64_t control_bytes(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+static uint64_t control_bytes(tally *y, job *const *jobs, int count, error *e)
 {
 	const job *j = jobs[0];
 	uint64_t all = 0, items = (uint64_t)count * (uint64_t)j->text.branches;
 	if (!j->control_count) return 0;
 	for (int i = 0; i < j->control_count; i++) {
-		const stage *one = control_network(s, jobs, count, i, e);
+		stage *one = control_network(y->session, jobs, count, i, e);
 		if (!one) return 0;
 		if (control_adapter(j->controls[i].file)) {
-			count_stage(one, feature_maps_bytes(j, count), most, w);
+			count_stage(y, one, feature_maps_bytes(j, count), e);
 			continue;
 		}
 		all += stage_bytes(one);
-		note_stage(w, one);
+		note_stage(y->w, one);
 	}
 	uint64_t values = control_values(j, (int)items), hints = items * (uint64_t)j->width * (uint64_t)j->height * 3;
 	return all + sizeof(float) * (values + (values ? hints : 0)) + feature_maps_bytes(j, count);
 }
 
 /* The image networks, which are done with before the rest begins, and the bytes of what they gave. */
-static uint64_t image_bytes(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+static uint64_t image_bytes(tally *y, job *const *jobs, int count, error *e)
 {
 	uint64_t held = image_prompts_bytes(jobs[0], count);
 	for (int i = 0; i < jobs[0]->image_prompt_count; i++)
-		count_stage(image_prompt_network(s, jobs[0], i, e), held, most, w);
+		count_stage(y, image_prompt_network(y->session, jobs[0], i, e), held, e);
 	return held;
 }
 
@@ -98,25 +117,25 @@ static uint64_t preview_bytes(session *s, const job *j, const watcher *w, error 
 }
 
 /* The text encoders and, if it `runs`, the denoiser, of a group or of its refiner. */
-static bool plan_denoising(
-    session *s, job *const *jobs, int count, bool runs, uint64_t *most, const watcher *w, error *e)
+static bool plan_denoising(tally *y, job *const *jobs, int count, bool runs, error *e)
 {
+	session *s = y->session;
 	const adapter_set *a = jobs[0]->adapters;
 	for (int i = 0; i < 2 * count * TEXT_ENCODERS; i++) {
 		const job *one = jobs[i / (2 * TEXT_ENCODERS)];
 		const conditioning *c = i / TEXT_ENCODERS % 2 ? &one->text_to : &one->text;
-		const stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
-		if (text && stage_bytes(text) > *most) *most = stage_bytes(text);
+		stage *text = text_network(s, c->texts, c->text_count, i % TEXT_ENCODERS, a, one->skip, e);
+		count_bytes(y, text, 0, e);
 	}
 	if (!runs) return !failed(e);
-	uint64_t together = control_bytes(s, jobs, count, most, w, e) + image_bytes(s, jobs, count, most, w, e) +
-	                    preview_bytes(s, jobs[0], w, e);
+	uint64_t together =
+	    control_bytes(y, jobs, count, e) + image_bytes(y, jobs, count, e) + preview_bytes(s, jobs[0], y->w, e);
 	const stage *shallow = shallow_network(s, jobs, count, e);
 	if (shallow) {
 		together += stage_bytes(shallow);
-		note_stage(w, shallow);
+		note_stage(y->w, shallow);
 	}
-	count_stage(denoiser_network(s, jobs, count, e), together, most, w);
+	count_stage(y, denoiser_network(s, jobs, count, e), together, e);
 	return !failed(e);
 }
 
@@ -128,16 +147,17 @@ static bool refiners_of(job *const *jobs, int count, job **refiners)
 }
 
 /* All networks of a group, compiled. */
-static bool plan_networks(session *s, job *const *jobs, int count, uint64_t *most, const watcher *w, error *e)
+static bool plan_networks(tally *y, job *const *jobs, int count, error *e)
 {
+	session *s = y->session;
 	job *refiners[MOST_AT_ONCE];
 	stage *all[2 * AUTOENCODER_NETWORKS];
 	bool runs = jobs[0]->skipped < jobs[0]->path.count; /* not where nothing of a picture may change */
-	if (!plan_denoising(s, jobs, count, runs, most, w, e)) return false;
-	if (refiners_of(jobs, count, refiners) && !plan_denoising(s, refiners, count, runs, most, w, e)) return false;
+	if (!plan_denoising(y, jobs, count, runs, e)) return false;
+	if (refiners_of(jobs, count, refiners) && !plan_denoising(y, refiners, count, runs, e)) return false;
 	int n = encodes(jobs[0]) ? encoder_networks(s, jobs[0], all, e) : 0;
 	if (!failed(e)) n += decoder_networks(s, jobs[0], count, all + n, e);
-	for (int i = 0; !failed(e) && i < n; i++) count_stage(all[i], 0, most, w);
+	for (int i = 0; !failed(e) && i < n; i++) count_stage(y, all[i], 0, e);
 	return !failed(e);
 }
 
@@ -152,18 +172,18 @@ static bool seconds_of(job *const *jobs, int count, job **seconds)
 static bool plan(session *s, job *const *jobs, int count, uint64_t *planned, const watcher *w, error *e)
 {
 	job *seconds[MOST_AT_ONCE];
-	uint64_t most = 0;
 	char what[64];
 	bool twice = seconds_of(jobs, count, seconds);
 	const job *j = twice ? seconds[0] : jobs[0]; /* the larger */
-	plan_networks(s, jobs, count, &most, w, e);
-	if (!failed(e) && twice) plan_networks(s, seconds, count, &most, w, e);
+	tally y = { s, host_bytes(j, count), 0, w };
+	plan_networks(&y, jobs, count, e);
+	if (!failed(e) && twice) plan_networks(&y, seconds, count, e);
 	if (failed(e)) return false;
 	if (count > 1)
 		snprintf(what, sizeof what, "%d pictures of %d×%d at once", count, j->width, j->height);
 	else
 		snprintf(what, sizeof what, "%d×%d", j->width, j->height);
-	bool fine = session_has_room(s, most + host_bytes(j, count), what, planned, e);
+	bool fine = session_has_room(s, y.most + y.held, what, planned, e);
 	watcher_note(w, SUMI_DETAIL, "memory: peak %.1f MiB planned; the process takes %.1f MiB, %s has %.1f MiB",
 	    (double)*planned / (1 << 20), (double)session_taken(s) / (1 << 20), device_owner(j->m->backend->device),
 	    (double)session_available(s) / (1 << 20));

@@ -455,6 +455,15 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
+uint64_t session_room(const session *s)
+{
+	uint64_t available = session_available(s), kept = allocated_bytes(s);
+	uint64_t room = available < UINT64_MAX - kept ? available + kept : UINT64_MAX;
+	uint64_t before = s->keeps ? s->before : session_taken(s);
+	uint64_t allowed = !s->max_memory ? UINT64_MAX : s->max_memory > before ? s->max_memory - before : 0;
+	return room < allowed ? room : allowed;
+}
+
 bool session_has_room(const session *s, uint64_t most, const char *what, uint64_t *planned, error *e)
 {
 	uint64_t kept = allocated_bytes(s), available = session_available(s);

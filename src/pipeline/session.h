@@ -112,6 +112,7 @@ uint64_t session_bytes(const session *s);
  * with what other programs took there meanwhile. */
 uint64_t session_taken(const session *s);
 uint64_t session_available(const session *s); /* bytes that could be allocated there */
+uint64_t session_room(const session *s);      /* that networks at work together may take at most */
 uint64_t session_peak(const session *s);      /* what the process took at most when a network had run */
 void session_trim(session *s, uint64_t bytes);
 /* Whether networks that take `most` bytes at a time could be made room for; e says how much is missing. *planned: what

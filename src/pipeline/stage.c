@@ -66,11 +66,19 @@ void stage_free(stage *s)
 	*s = left;
 }
 
-uint64_t stage_bytes(const stage *s)
+/* Of values, or of what folding the weights needs. */
+static uint64_t work_bytes(const stage *s)
 {
-	if (!s->g) return 0;
 	uint64_t values = graph_arena_bytes(s->g), setup = graph_setup_bytes(s->g);
-	return graph_constant_bytes(s->g) + (values > setup ? values : setup);
+	return values > setup ? values : setup;
+}
+
+uint64_t stage_bytes(const stage *s) { return s->g ? graph_constant_bytes(s->g) + work_bytes(s) : 0; }
+
+bool stage_stream(stage *s, uint64_t most, error *e)
+{
+	uint64_t work = work_bytes(s);
+	return stage_bytes(s) <= most || graph_stream(s->g, most > work ? (size_t)(most - work) : 0, e);
 }
 
 size_t stage_count(const stage *s, tensor t) { return shape_count(shape_of(s->g, t)); }

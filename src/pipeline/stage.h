@@ -35,6 +35,9 @@ bool stage_allocate(stage *s, const model *m, const watcher *w, error *e);
 bool stage_run(stage *s, error *e);
 void stage_free(stage *s); /* leaves these three; may be freed again */
 
+/* Before it is allocated: where it would take more than `most` bytes of a device, weights come as they are needed. */
+bool stage_stream(stage *s, uint64_t most, error *e);
+
 /* Bytes that it takes at its peak: weights as they were packed, and what is larger, the values of a run or what
  * folding the weights needs. */
 uint64_t stage_bytes(const stage *s);

@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { FAILED = 1, MOST_MEMORY_GIB = 64 };
+enum { FAILED = 1, MOST_MEMORY_GIB = 64, MOST_LOCKED = 64 };
 
 #define DECLARE(name, symbol, parameters) \
 	int cu_##name parameters __asm__(symbol) __attribute__((visibility("default")));
@@ -244,10 +245,46 @@ static int give(CUstream to, work_fn *run, const work *w, const void *more, size
 	return told(fine, &e);
 }
 
-/* Of memory that is not page-locked the driver has read everything when it returns. */
+/* Page-locked memory: open pages of their own, closed for good when they are freed. */
+static struct locked {
+	char *at;
+	size_t bytes;
+} locked[MOST_LOCKED];
+static int locked_count;
+
+static bool is_locked(const void *p, size_t bytes)
+{
+	for (int i = 0; i < locked_count; i++)
+		if ((const char *)p >= locked[i].at && (const char *)p + bytes <= locked[i].at + locked[i].bytes) return true;
+	return false;
+}
+int cu_host_alloc(void **to, size_t bytes, unsigned flags)
+{
+	NEEDS_CONTEXT;
+	if (flags || locked_count == MOST_LOCKED) return FAILED;
+	*to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (*to == MAP_FAILED) return CU_OUT_OF_MEMORY;
+	locked[locked_count++] = (struct locked){ *to, bytes };
+	return 0;
+}
+int cu_host_free(void *p)
+{
+	NEEDS_CONTEXT;
+	for (int i = 0; i < locked_count; i++) {
+		if (locked[i].at != p) continue;
+		mprotect(p, locked[i].bytes, PROT_NONE);
+		locked[i] = locked[--locked_count];
+		return 0;
+	}
+	return wrong("frees page-locked memory that it has not");
+}
+
+/* Page-locked memory is read when it is the upload's turn; of other memory all has been read when the driver returns.
+ */
 int cu_upload(CUdeviceptr to, const void *from, size_t bytes, CUstream s)
 {
 	NEEDS_STREAM(s);
+	if (is_locked(from, bytes)) return give(s, upload, &(work){ .to = at(to), .from = from, .bytes = bytes }, NULL, 0);
 	return give(s, upload, &(work){ .to = at(to), .bytes = bytes }, from, bytes);
 }
 int cu_download(void *to, CUdeviceptr from, size_t bytes, CUstream s)

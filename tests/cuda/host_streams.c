@@ -11,7 +11,6 @@ typedef struct work {
 
 struct stream {
 	work *first, *last;
-	bool late;      /* runs when it must alone */
 	uint64_t given; /* works so far */
 	uint64_t knows; /* of the main stream's works, those that it waits for */
 	stream *next;
@@ -39,11 +38,8 @@ stream *host_stream_main(void)
 
 stream *host_stream_new(void)
 {
-	const char *late = getenv("SUMI_HOST_GPU_LATE");
 	stream *s = calloc(1, sizeof *s);
-	bool main_is = late && !strcmp(late, "main");
 	if (!s) return NULL;
-	s->late = all ? !main_is : main_is;
 	s->next = all;
 	return all = s;
 }
@@ -83,6 +79,13 @@ bool host_stream_finish(stream *s, error *e)
 	return true;
 }
 
+static bool is_late(const stream *s)
+{
+	const char *late = getenv("SUMI_HOST_GPU_LATE");
+	bool main_is = late && !strcmp(late, "main");
+	return (s == host_stream_main()) == main_is;
+}
+
 bool host_stream_give(stream *s, work_fn *run, void *data, error *e)
 {
 	work *w = calloc(1, sizeof *w);
@@ -94,7 +97,7 @@ bool host_stream_give(stream *s, work_fn *run, void *data, error *e)
 		s->first = w;
 	s->last = w;
 	s->given++;
-	return s->late || host_stream_finish(s, e);
+	return is_late(s) || host_stream_finish(s, e);
 }
 
 bool host_stream_knows_main(const stream *s) { return s->knows == host_stream_main()->given; }

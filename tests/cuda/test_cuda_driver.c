@@ -111,6 +111,78 @@ static void draws_again_in_a_session(void **state)
 	sumi_image_free(alone);
 }
 
+/* ── weights that the device has no room for ── */
+
+typedef struct told {                 /* by -v */
+	double values, weights, streamed; /* of the denoiser, MiB */
+	double planned, measured;
+} told;
+
+static void take_note(void *context, sumi_level level, const char *text)
+{
+	told *t = context;
+	(void)level;
+	if (strstr(text, "weights more"))
+		sscanf(text, "memory: denoise %lf", &t->streamed);
+	else
+		sscanf(text, "memory: denoise %lf MiB values, %lf MiB weights,", &t->values, &t->weights);
+	sscanf(text, "memory: peak %lf MiB planned, %lf MiB measured", &t->planned, &t->measured);
+}
+
+static sumi_image *draw_within(const char *path, const char *type, double mib, told *t)
+{
+	sumi_listener l = sumi_listener_defaults();
+	sumi_options o = small(32);
+	*t = (told){ 0 };
+	l.note = take_note;
+	l.context = t;
+	o.listener = &l;
+	sumi_error e = { 0 };
+	sumi_model_options how = sumi_model_defaults();
+	how.device = "cuda";
+	how.type = type;
+	how.max_memory = (uint64_t)(mib * (1 << 20));
+	sumi_model *m = sumi_open(path, &how, &e);
+	if (!m) fail_saying("%s\n", e.text);
+	sumi_image *p = tiny_picture(m, &o);
+	sumi_close(m);
+	return p;
+}
+
+/* The same bytes with half of the denoiser's weights, whichever of the two streams comes late. */
+static void streams(const char *path, const char *type)
+{
+	static const char *const late[] = { "main", "other" };
+	told whole, part;
+	sumi_image *expected = draw_within(path, type, 0, &whole);
+	assert_true(whole.weights > 1 && whole.streamed == 0);
+	for (int i = 0; i < 2; i++) {
+		host_gpu_books before = books();
+		setenv("SUMI_HOST_GPU_LATE", late[i], 1);
+		sumi_image *p = draw_within(path, type, whole.values + whole.weights / 2, &part);
+		unsetenv("SUMI_HOST_GPU_LATE");
+		assert_true(part.streamed > whole.weights / 4);
+		assert_true(part.planned <= whole.values + whole.weights / 2 + 0.1 && part.planned < whole.planned);
+		assert_true(part.measured <= part.planned);
+		if (!tiny_same(expected, p)) fail_saying("%s differs where %s work is late\n", path, late[i]);
+		expect_balance(before);
+		sumi_image_free(p);
+	}
+	sumi_image_free(expected);
+}
+
+static void streams_weights(void **state)
+{
+	(void)state;
+	streams(TINY_SD1, "f32");
+}
+
+static void streams_weights_in_bf16(void **state)
+{
+	(void)state;
+	streams(TINY_SD1, "bf16");
+}
+
 static void draws_in_bf16(void **state)
 {
 	(void)state;
@@ -316,11 +388,12 @@ int main(int argc, char **argv)
 		return SKIPPED;
 	}
 	const struct CMUnitTest some[] = { IN_SCRATCH(draws_sd1), IN_SCRATCH(draws_sdxl), IN_SCRATCH(draws_sd3),
-		IN_SCRATCH(trains_a_lora), IN_SCRATCH(plans_for_the_device), IN_SCRATCH(refuses_other_gpus) };
+		IN_SCRATCH(streams_weights), IN_SCRATCH(trains_a_lora), IN_SCRATCH(plans_for_the_device),
+		IN_SCRATCH(refuses_other_gpus) };
 	const struct CMUnitTest rest[] = { IN_SCRATCH(draws_again_in_a_session), IN_SCRATCH(draws_in_bf16),
-		IN_SCRATCH(trains_sdxl_and_sd3), IN_SCRATCH(trains_a_word), IN_SCRATCH(trains_an_autoencoder),
-		IN_SCRATCH(trains_a_control_network), IN_SCRATCH(trains_with_each_optimizer), IN_SCRATCH(resumes),
-		IN_SCRATCH(trains_all_of_sd1) };
+		IN_SCRATCH(streams_weights_in_bf16), IN_SCRATCH(trains_sdxl_and_sd3), IN_SCRATCH(trains_a_word),
+		IN_SCRATCH(trains_an_autoencoder), IN_SCRATCH(trains_a_control_network), IN_SCRATCH(trains_with_each_optimizer),
+		IN_SCRATCH(resumes), IN_SCRATCH(trains_all_of_sd1) };
 	if (argc > 1 && strcmp(argv[1], "all")) cmocka_set_test_filter(argv[1]);
 	int failed_tests = cmocka_run_group_tests(some, NULL, NULL);
 	if (argc > 1) failed_tests += cmocka_run_group_tests(rest, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/dnn.h"
+#include "backend/cuda/fetch.h"
 #include "backend/cuda/images.h"
 #include "backend/cuda/lt.h"
 #include "backend/cuda/nccl.h"
@@ -279,7 +280,8 @@ static bool open_gpu(cuda_gpu *g, int ordinal, error *e)
 		.record_end = gpu_record_end,
 		.replay = gpu_replay,
 		.record_free = gpu_record_free,
-		.peers = &nccl_peers };
+		.peers = &nccl_peers,
+		.fetch = &cuda_fetch };
 	if (cuda_doubt(l, g->name, g->doubt, sizeof g->doubt)) g->device.doubt = g->doubt;
 	return load_modules(g, e) && lt_attach(&g->gpu, &g->stream, e) && dnn_attach(&g->gpu, &g->stream, e);
 }

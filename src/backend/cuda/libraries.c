@@ -91,8 +91,10 @@ static void find_driver(void)
 	        "NVIDIA's driver"))
 		return;
 	int code = driver.init(0);
+	const char *text = NULL;
+	if (code) driver.error_string(code, &text);
 	if (code)
-		snprintf(problem, room, "NVIDIA's driver does not start: error %d", code);
+		snprintf(problem, room, "NVIDIA's driver does not start: %s (error %d)", text ? text : "unknown", code);
 	else
 		found.driver = &driver;
 }

@@ -44,6 +44,8 @@ enum {
 	F(memory_info, "cuMemGetInfo_v2", (size_t * available, size_t * whole))                                            \
 	F(alloc, "cuMemAlloc_v2", (CUdeviceptr * to, size_t bytes))                                                        \
 	F(free, "cuMemFree_v2", (CUdeviceptr p))                                                                           \
+	F(host_alloc, "cuMemHostAlloc", (void **to, size_t bytes, unsigned flags))                                         \
+	F(host_free, "cuMemFreeHost", (void *p))                                                                           \
 	F(upload, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))               \
 	F(download, "cuMemcpyDtoHAsync_v2", (void *to, CUdeviceptr from, size_t bytes, CUstream stream))                   \
 	F(copy, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                 \

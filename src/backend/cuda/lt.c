@@ -60,6 +60,15 @@ static bool describe(lt_plan *p, error *e)
 
 enum { CHOICES = 8 };
 
+/* Those that the library says would run move to the front, in their order. */
+static int sound_of(lt_heuristic *found, int count)
+{
+	int sound = 0;
+	for (int i = 0; i < count; i++)
+		if (!found[i].state) found[sound++] = found[i];
+	return sound;
+}
+
 /* The library's choices for these shapes, best first; 0: none. `alignment` of all addresses, bytes. */
 static int choose(gpu *g, const lt_plan *p, size_t workspace, uint32_t alignment, lt_heuristic found[CHOICES])
 {
@@ -74,7 +83,7 @@ static int choose(gpu *g, const lt_plan *p, size_t workspace, uint32_t alignment
 	if (!code)
 		code = lt()->heuristic(g->lt->handle, p->desc, p->a, p->b, p->d, p->d, preference, CHOICES, found, &count);
 	if (preference) lt()->preference_destroy(preference);
-	return code ? 0 : count;
+	return code ? 0 : sound_of(found, count);
 }
 
 static void *make_plan(gpu *g, const product *q, size_t *workspace, error *e)
