@@ -217,6 +217,71 @@ static void test_unaligned_weights(void **state)
 	for (int type = 1; type < 4; type++) assert_true(fabs(sum[0][type] - sum[0][0]) < 1e-1);
 }
 
+/* ── quantised weights ── */
+
+typedef struct blocks { /* of one parameter */
+	float values[8 * 64];
+	uint8_t bytes[1 + 16 * 34]; /* at an odd address */
+} blocks;
+
+static bool bind_blocks(void *context, const char *name, shape s, dtype *d, const void **data, error *e)
+{
+	(void)name, (void)s, (void)e;
+	*d = Q8_0;
+	*data = ((blocks *)context)->bytes + 1;
+	return true;
+}
+
+static void make_blocks(blocks *b)
+{
+	for (int i = 0; i < 8 * 64; i++) b->values[i] = sinf((float)i * 0.37f);
+	convert(b->bytes + 1, Q8_0, b->values, F32, 8 * 64);
+	convert(b->values, F32, b->bytes + 1, Q8_0, 8 * 64);
+}
+
+/* A whole weight, rows of it, and rows that are looked up, each cast: the values of its blocks. */
+static void test_quantised_weights(void **state)
+{
+	(void)state;
+	blocks b;
+	make_blocks(&b);
+	const backend *backends[] = { backend_reference(), backend_cpu() };
+	for (int k = 0; k < 2; k++) {
+		error e = { OK, "" };
+		graph *g = graph_new(REAL);
+		tensor w = param(g, "w", shape2(8, 64)), ids = input(g, "ids", I32, shape1(2)), y[3];
+		y[0] = affine(g, cast(g, w, REAL), 1, 0);
+		y[1] = affine(g, cast(g, slice(g, w, 0, 3, 2), REAL), 1, 0);
+		y[2] = cast(g, embedding(g, w, ids), REAL);
+		for (int i = 0; i < 3; i++) keep(g, y[i]);
+		bool fine = graph_bind(g, bind_blocks, &b, &e) && graph_compile(g, backends[k], 2, &e) &&
+		            graph_allocate(g, NULL, NULL, &e);
+		assert_string_equal(e.text, "");
+		assert_true(fine);
+		memcpy(graph_address(g, ids), (int32_t[]){ 7, 1 }, 8);
+		run(g);
+		for (int i = 0; i < 8 * 64; i++) assert_true((float)at(g, y[0], (size_t)i) == b.values[i]);
+		for (int i = 0; i < 2 * 64; i++) assert_true((float)at(g, y[1], (size_t)i) == b.values[3 * 64 + i]);
+		for (int i = 0; i < 2 * 64; i++)
+			assert_true((float)at(g, y[2], (size_t)i) == b.values[(i < 64 ? 7 : 1) * 64 + i % 64]);
+		graph_free(g);
+	}
+}
+
+static void test_parts_begin_with_a_block(void **state)
+{
+	(void)state;
+	error e = { OK, "" };
+	blocks b;
+	make_blocks(&b);
+	graph *g = graph_new(REAL);
+	keep(g, affine(g, cast(g, slice(g, param(g, "w", shape2(32, 16)), 0, 3, 2), REAL), 1, 0));
+	assert_true(graph_bind(g, bind_blocks, &b, &e));
+	assert_false(graph_compile(g, backend_reference(), 1, &e));
+	assert_non_null(strstr(e.text, "which is Q8_0, begins at element 48, within a block of 32"));
+	graph_free(g);
+}
+
 /* ── dump ── */
 
 static void test_dump(void **state)
@@ -257,6 +322,8 @@ int main(void)
 		cmocka_unit_test(test_weight_of_another_type_needs_a_cast),
 		cmocka_unit_test(test_ids_outside_the_table_fail),
 		cmocka_unit_test(test_unaligned_weights),
+		cmocka_unit_test(test_quantised_weights),
+		cmocka_unit_test(test_parts_begin_with_a_block),
 		cmocka_unit_test(test_dump),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
