@@ -1,9 +1,11 @@
-/* resample.c - resizing and blurring as Pillow and OpenCV do it, byte for byte. Modes of torch's interpolate and
- * Pillow's box blur, which nothing here uses, are left out; edges of the same file are compared in canny.c. */
+/* resample.c - resizing and blurring as Pillow and OpenCV do it, byte for byte, and latents as torch's interpolate.
+ * Its other modes, Pillow's and its box blur, which nothing here uses, are left out; edges of the same file are
+ * compared in canny.c. */
 #include "arrays.h"
 #include "goldens.h"
 #include "io/blur.h"
 #include "io/picture.h"
+#include "pipeline/latent.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +75,45 @@ static bool compare(const source_array *from, const char *name, const uint8_t *e
 	return worst >= 0;
 }
 
+/* "latent/HxW/mode" and "latent_scale/…": NCHW. A scale is that of the sizes, of which torch takes the rounded one only
+ * where sizes are given; so scales are compared where both are the same. */
+static void compare_latents(const arrays *a, report *r)
+{
+	const char *name;
+	json_t *entry;
+	dtype d;
+	shape s, t;
+	const void *from, *expected;
+	if (!array_find(a, "latent", &d, &s, &from)) return;
+	int channels = s.d[1];
+	size_t area = (size_t)s.d[2] * (size_t)s.d[3], n = area * (size_t)channels;
+	float *in = malloc(n * sizeof *in);
+	channels_last(in, from, channels, area);
+	json_object_foreach(a->header, name, entry)
+	{
+		const char *mode = strrchr(name, '/');
+		bool nearest = mode && !strcmp(mode, "/nearest-exact");
+		double scale;
+		char title[96];
+		if (strncmp(name, "latent", 6) || !mode || (!nearest && strcmp(mode, "/bilinear") != 0)) continue;
+		array_find(a, name, &d, &t, &expected);
+		if (sscanf(name, "latent_scale/%lf", &scale) == 1 &&
+		    (scale * s.d[2] != (double)t.d[2] || scale * s.d[3] != (double)t.d[3]))
+			continue;
+		size_t out = (size_t)t.d[2] * (size_t)t.d[3], all = out * (size_t)channels;
+		float *large = malloc(2 * all * sizeof *large);
+		latent_resize(large, (latent_size){ t.d[2], t.d[3] }, in, (latent_size){ s.d[2], s.d[3] }, channels, nearest);
+		channels_first(large + all, large, channels, out);
+		double worst = 0;
+		for (size_t i = 0; i < all; i++)
+			worst = worse(worst, fabs((double)large[all + i] - (double)((const float *)expected)[i]));
+		snprintf(title, sizeof title, "resample/%s", name);
+		report_error(r, title, worst, 1e-5);
+		free(large);
+	}
+	free(in);
+}
+
 void golden_resample(const char *dir, report *r)
 {
 	arrays a = arrays_open(path_of(dir, "resample/pil_cv2.safetensors"));
@@ -89,6 +130,7 @@ void golden_resample(const char *dir, report *r)
 		const uint8_t *expected = from.picture && from.mask ? bytes_of(&a, name, &s) : NULL;
 		if (expected) compared += compare(&from, name, expected, s, r);
 	}
+	if (b.header) compare_latents(&b, r);
 	if (a.header && !compared) report_error(r, "resample: nothing could be compared", 1, 0);
 	arrays_close(&a);
 	arrays_close(&b);
