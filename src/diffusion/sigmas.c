@@ -122,6 +122,7 @@ double *make_sigmas(sigma_spacing kind, const noise_schedule *s, int steps, int 
 		return NULL;
 	}
 	int last = s->count - 1, stride = s->count / steps;
+	double step = (double)s->count / steps; /* summed in this order, as the original cuts to whole times */
 	*count = kind == DDIM_UNIFORM_SPACING ? (last - 1) / stride + 1 : steps;
 	double *sigmas = malloc(((size_t)*count + 1) * sizeof *sigmas);
 	if (!sigmas) {
@@ -148,7 +149,7 @@ double *make_sigmas(sigma_spacing kind, const noise_schedule *s, int steps, int 
 		break;
 	case BETA_TIMES_SPACING: *count = beta_times_sigmas(sigmas, steps, s); break;
 	case SIMPLE_SPACING:
-		for (int i = 0; i < steps; i++) sigmas[i] = exp(s->log_sigmas[last - (int)((double)i * s->count / steps)]);
+		for (int i = 0; i < steps; i++) sigmas[i] = exp(s->log_sigmas[last - (int)(i * step)]);
 		break;
 	case DDIM_UNIFORM_SPACING:
 		for (int i = 0; i < *count; i++) sigmas[*count - 1 - i] = exp(s->log_sigmas[1 + i * stride]);
@@ -203,7 +204,7 @@ double *make_flow_sigmas(sigma_spacing kind, double shift, int steps, int *count
 		break;
 	case SIMPLE_SPACING:
 		for (int i = 0; i < steps; i++)
-			sigmas[i] = flow_sigma(FLOW_TIMES - (int)((double)i * FLOW_TIMES / steps), shift);
+			sigmas[i] = flow_sigma(FLOW_TIMES - (int)(i * ((double)FLOW_TIMES / steps)), shift);
 		break;
 	case DDIM_UNIFORM_SPACING:
 		for (int i = 0; i < *count; i++) sigmas[*count - 1 - i] = flow_sigma(2 + i * stride, shift);

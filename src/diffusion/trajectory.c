@@ -19,12 +19,15 @@ double *make_timesteps(timestep_spacing spacing, int training, int steps, int of
 		fail(e, NO_MEMORY, "no memory for %d timesteps", n);
 		return NULL;
 	}
+	/* The original's lists are numpy's linspace and arange in doubles, whose last bits decide how a half is rounded: of
+	 * 31 even ones up to 999 the middle is 499 and not 500. */
+	double even = n > 1 ? (double)(training - 1) / (n - 1) : 0, down = (training - ratio) - training;
 	for (int i = 0; i < n; i++) {
 		int rest = n - 1 - i;
 		switch (spacing) {
 		case LEADING_TIMESTEPS: t[i] = rest * stride + offset; break;
-		case TRAILING_TIMESTEPS: t[i] = (whole ? rint(training - i * ratio) : training - i * ratio) - 1; break;
-		case LINSPACE_TIMESTEPS: t[i] = n > 1 ? (double)(training - 1) * rest / (n - 1) : 0; break;
+		case TRAILING_TIMESTEPS: t[i] = (whole ? rint(training + i * down) : training + i * down) - 1; break;
+		case LINSPACE_TIMESTEPS: t[i] = i == 0 && n > 1 ? training - 1 : rest * even; break;
 		case COMPVIS_TIMESTEPS: t[i] = fmin(rest * stride + 1, training - 1); break; /* A1111 stops at the last, too */
 		case QUADRATIC_TIMESTEPS: {
 			/* rounded as numpy's linspace rounds: some squares are whole but for the last bit */
@@ -32,7 +35,9 @@ double *make_timesteps(timestep_spacing spacing, int training, int steps, int of
 			t[i] = trunc(root * root) + 1;
 			break;
 		}
-		case DISTILLED_TIMESTEPS: t[i] = (double)(offset - i * offset / steps) * (training / offset) - 1; break;
+		case DISTILLED_TIMESTEPS:
+			t[i] = (offset - floor(i * ((double)offset / steps))) * (training / offset) - 1;
+			break;
 		}
 		if (whole) t[i] = rint(t[i]);
 	}

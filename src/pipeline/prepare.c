@@ -191,7 +191,7 @@ static void begin_from_picture(job *j)
 		if (j->skipped < j->path.count) j->start = j->path.steps[j->skipped].from;
 		return;
 	}
-	int left = (int)(fmin(j->o->strength, 0.999) * steps + 1e-9), noisy = j->path.count - left - 1;
+	int left = (int)(fmin(j->o->strength, 0.999) * steps), noisy = j->path.count - left - 1;
 	if (noisy < 0) noisy = 0;
 	j->start = j->path.steps[noisy].from;
 	j->skipped = j->path.form == VARIANCE_PRESERVING ? noisy + 1 : noisy;

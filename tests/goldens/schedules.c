@@ -184,9 +184,9 @@ static void compare_sgm(const char *dir, report *r)
 		if (!strncmp(name, "edm/", 4))
 			karras_sigmas(sigmas, steps, 0.002, 80, 7);
 		else {
-			/* an even grid that starts at T - 1 and stops short of 0, rounded down */
-			for (int i = 0; i < steps; i++)
-				sigmas[i] = exp(s.log_sigmas[(int)((s.count - 1) * (double)(steps - i) / steps)]);
+			/* an even grid that starts at T - 1 and stops short of 0, rounded down as numpy's sums are */
+			double last = s.count - 1, step = -last / steps;
+			for (int i = 0; i < steps; i++) sigmas[i] = exp(s.log_sigmas[(int)(i * step + last)]);
 		}
 		report_error(r, label, json_difference(sigmas, (size_t)steps + 1, expected), 1e-5);
 		free(sigmas);

@@ -108,6 +108,25 @@ static void quadratic_timesteps_are_numpy_s(void **unused)
 	}
 }
 
+/* Halves are rounded as the original's sums have them, which miss them by a last bit: the middle of 31 even ones is
+ * 499. */
+static void even_timesteps_are_numpy_s(void **unused)
+{
+	(void)unused;
+	static const struct {
+		timestep_spacing spacing;
+		int steps, place, timestep;
+	} known[] = { { LINSPACE_TIMESTEPS, 31, 15, 499 }, { LINSPACE_TIMESTEPS, 27, 13, 499 },
+		{ LINSPACE_TIMESTEPS, 31, 0, 999 }, { LINSPACE_TIMESTEPS, 31, 30, 0 }, { LINSPACE_TIMESTEPS, 1, 0, 0 },
+		{ TRAILING_TIMESTEPS, 48, 3, 936 }, { TRAILING_TIMESTEPS, 48, 0, 999 }, { TRAILING_TIMESTEPS, 16, 1, 937 } };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		int count;
+		double *t = make_timesteps(known[i].spacing, 1000, known[i].steps, 0, true, &count, NULL);
+		assert_int_equal(t[known[i].place], known[i].timestep);
+		free(t);
+	}
+}
+
 static void points_keep_their_form(void **unused)
 {
 	(void)unused;
@@ -163,6 +182,7 @@ int main(void)
 		cmocka_unit_test(sigmas_fall),
 		cmocka_unit_test(impossible_steps_are_refused),
 		cmocka_unit_test(quadratic_timesteps_are_numpy_s),
+		cmocka_unit_test(even_timesteps_are_numpy_s),
 		cmocka_unit_test(points_keep_their_form),
 		cmocka_unit_test(spacing_names),
 	};
