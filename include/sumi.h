@@ -198,6 +198,8 @@ SUMI_API sumi_image *sumi_image_new(int width, int height, const unsigned char *
 SUMI_API sumi_image *sumi_image_read(const char *path, sumi_error *e);
 /* The same from memory. */
 SUMI_API sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e);
+/* Its size as it says it, without its pixels. False: not the beginning of such a file. */
+SUMI_API bool sumi_image_size_of(const void *bytes, size_t count, int *width, int *height);
 /* Writes PNG (or JPEG or WebP, by the file name's extension) with the parameters in it. A temporary file in the same
  * folder is renamed at the end, so the file is complete or absent. */
 SUMI_API bool sumi_image_write(const sumi_image *image, const char *path, sumi_error *e);

@@ -1,5 +1,6 @@
 /* base64.c - three bytes are four letters. */
 #include "base/base64.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +31,12 @@ static int value_of(char c)
 	return at ? (int)(at - letters) : -1;
 }
 
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
 unsigned char *base64_decode(const char *text, size_t *bytes)
 {
-	if (!strncmp(text, "data:", 5)) {
+	while (is_space(*text)) text++;
+	if (!strncasecmp(text, "data:", 5)) {
 		const char *comma = strstr(text, ";base64,");
 		if (!comma) return NULL;
 		text = comma + 8;
@@ -42,7 +46,7 @@ unsigned char *base64_decode(const char *text, size_t *bytes)
 	int bits = 0;
 	if (!data) return NULL;
 	for (; *text && *text != '='; text++) {
-		if (*text == '\n' || *text == '\r') continue;
+		if (is_space(*text)) continue;
 		int v = value_of(*text);
 		if (v < 0) goto wrong;
 		held = held << 6 | (uint32_t)v;
@@ -50,7 +54,7 @@ unsigned char *base64_decode(const char *text, size_t *bytes)
 		bits -= 8;
 		*to++ = (unsigned char)(held >> bits);
 	}
-	while (*text == '=' || *text == '\n' || *text == '\r') text++;
+	while (*text == '=' || is_space(*text)) text++;
 	if (*text || bits == 6) goto wrong;
 	*bytes = (size_t)(to - data);
 	return data;

@@ -16,7 +16,7 @@ typedef struct settings {
 	const char *folder, *listen, *key_file, *controls, *upscalers, *gallery, *training;
 	model_settings components;
 	machine_settings machine;
-	long long most, body;
+	long long most, body, pixels;
 	double idle;
 	bool quiet;
 } settings;
@@ -41,6 +41,8 @@ static const option table[] = {
 	    .help = "clients must give the key in this file (Authorization: Bearer, or a password)" },
 	{ .name = "max-queue", .kind = INTEGER, AT(most), 0, 100000, "N", "16", "requests that may wait; more get 429" },
 	{ .name = "max-body", .kind = BYTES, AT(body), 1024, 1e12, "BYTES", "64M", "the largest request" },
+	{ .name = "max-pixels", .kind = INTEGER, AT(pixels), 1, 1e9, "N", "4194304",
+	    "the largest picture, as width times height (2048 x 2048); 16 times as much may be in a request" },
 	{ .name = "idle-unload", .kind = NUMBER, AT(idle), 0, 1e6, "MINUTES", "0",
 	    "free what sessions keep after so long without a request; 0: never" },
 	{ .name = "gallery", .kind = TEXT, AT(gallery), .argument = "DIR",
@@ -121,6 +123,7 @@ int command_serve(int argc, char **argv)
 		.folder = s.folder,
 		.open = model_options(&s.components, &s.machine, NULL),
 		.most = (int)s.most,
+		.most_pixels = s.pixels,
 		.idle_seconds = 60 * s.idle };
 	server_options http = {
 		.address = s.listen,

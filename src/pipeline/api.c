@@ -185,6 +185,11 @@ sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e)
 	return image;
 }
 
+bool sumi_image_size_of(const void *bytes, size_t count, int *width, int *height)
+{
+	return bytes && width && height && picture_size_of(bytes, count, width, height);
+}
+
 bool sumi_image_write(const sumi_image *given, const char *path, sumi_error *e)
 {
 	error own = error_of_caller(e);

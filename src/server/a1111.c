@@ -336,7 +336,7 @@ static void make(server *s, request *r, reply *y, bool from_picture)
 {
 	problem p = { 0 };
 	job *j = a1111_read(s, r->json, from_picture, &p);
-	if (j) a1111_refuse_submission(draw_for(s, r, j), &p);
+	if (j) a1111_refuse_submission(s, draw_for(s, r, j), &p);
 	if (!p.status && j->error.status && j->error.status != SUMI_STOPPED) problem_of(s, &p, &j->error);
 	if (p.status)
 		a1111_refuse(y, &p);

@@ -31,6 +31,6 @@ int a1111_clip_skip(const json_t *settings, problem *p);
 /* Whether a setting sd_vae leaves the autoencoder as it is. */
 bool a1111_is_our_vae(const server *s, const json_t *name);
 void a1111_refuse(reply *y, const problem *p);
-void a1111_refuse_submission(submitted done, problem *p); /* nothing where it was accepted */
+void a1111_refuse_submission(server *s, submitted done, problem *p); /* nothing where it was accepted */
 
 #endif

@@ -66,9 +66,10 @@ void a1111_refuse(reply *y, const problem *p)
 	if (p->status == 429) y->retry_after = 5;
 }
 
-void a1111_refuse_submission(submitted done, problem *p)
+void a1111_refuse_submission(server *s, submitted done, problem *p)
 {
 	if (done == FULL) problem_set(p, 429, "", "too many requests are waiting; try again later");
 	if (done == STOPPING) problem_set(p, 503, "", "the server is shutting down");
 	if (done == UNKNOWN_MODEL) problem_set(p, 404, "", "no such model");
+	if (done == TOO_LARGE) refuse_size(s, p, "width");
 }

@@ -50,6 +50,13 @@ void hide_folders(server *s, char *text)
 	for (int i = 0; i < queue_model_count(q); i++) hide_folder_of(text, queue_model_path(q, i));
 }
 
+void refuse_size(server *s, problem *p, const char *field)
+{
+	long long most = queue_most_pixels(server_queue(s));
+	problem_set(p, 422, field, "more pixels than this server draws: a picture has %lld at most, all of a request %lld",
+	    most, 16 * most);
+}
+
 void problem_of(server *s, problem *p, const sumi_error *e)
 {
 	if (!e->status) return;

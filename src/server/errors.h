@@ -9,6 +9,9 @@
  * 499 where it was cancelled, else 500. */
 void problem_of(server *s, problem *p, const sumi_error *e);
 
+/* A picture, or all of a request, that is larger than this server draws. */
+void refuse_size(server *s, problem *p, const char *field);
+
 /* Takes the folders of what this server was started with out of the text: of its models, of what they are put together
  * from, and of the files that requests may name. */
 void hide_folders(server *s, char *text);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST = 16384 }; /* pixels to a side of the result */
+enum { LONGEST = 16384, MOST_PIXELS = 1 << 26 }; /* to a side of the result; and of all of it */
 
 typedef struct extras { /* what is asked of each picture */
 	char path[4096];    /* the network; "lanczos"; "": the size stays */
@@ -119,11 +119,11 @@ static json_t *work(server *s, request *r, const extras *x, sumi_image *picture,
 	j->options.width = *x->path ? (int)fmax(fmin(width, LONGEST), 8) : picture->width;
 	j->options.height = *x->path ? (int)fmax(fmin(height, LONGEST), 8) : picture->height;
 	j->make = make_larger;
-	if (fmax(width, height) > LONGEST)
-		problem_set(p, 422, "upscaling_resize", "the picture would be %.0f x %.0f, at most %d to a side", width, height,
-		    LONGEST);
+	if (fmax(width, height) > LONGEST || width * height > MOST_PIXELS)
+		problem_set(p, 422, "upscaling_resize", "the picture would be %.0f x %.0f, at most %d to a side and %d pixels",
+		    width, height, LONGEST, MOST_PIXELS);
 	if (*x->path && !job_text(&j->options.hires_upscaler, x->path)) problem_set(p, 503, "", "out of memory");
-	if (!p->status) a1111_refuse_submission(draw_for(s, r, j), p);
+	if (!p->status) a1111_refuse_submission(s, draw_for(s, r, j), p);
 	if (!p->status) problem_of(s, p, &j->error);
 	if (!p->status) {
 		bool crop = !(x->scale > 0) && x->crop && *x->path;

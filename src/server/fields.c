@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_GIVEN_PIXELS = 1 << 26 }; /* of a picture in a request: 8192 x 8192 */
+
 void problem_set(problem *p, int status, const char *field, const char *format, ...)
 {
 	va_list list;
@@ -63,7 +65,7 @@ void field_integer(const json_t *o, const char *name, int64_t low, int64_t high,
 		problem_set(p, 422, name, "%s is not a whole number", name);
 	else if (json_is_integer(v) ? json_integer_value(v) < low || json_integer_value(v) > high
 	                            : !(x >= (double)low && x < (double)high + 1))
-		problem_set(p, 422, name, "%s is %.0f, expected %lld to %lld", name, x, (long long)low, (long long)high);
+		problem_set(p, 422, name, "%s is %.19g, expected %lld to %lld", name, x, (long long)low, (long long)high);
 	else
 		*value = json_is_integer(v) ? json_integer_value(v) : (int64_t)x;
 }
@@ -81,7 +83,12 @@ void field_flag(const json_t *o, const char *name, bool *value, problem *p)
 void picture_from(const char *name, const void *bytes, size_t count, sumi_image **value, problem *p)
 {
 	sumi_error e = { 0 };
+	int width = 0, height = 0;
 	if (p->status) return;
+	if (sumi_image_size_of(bytes, count, &width, &height) && (int64_t)width * height > MOST_GIVEN_PIXELS) {
+		problem_set(p, 413, name, "%s has %d x %d pixels, %d are read at most", name, width, height, MOST_GIVEN_PIXELS);
+		return;
+	}
 	sumi_image *picture = sumi_image_decode(bytes, count, &e);
 	if (!picture) {
 		problem_set(p, e.status == SUMI_NO_MEMORY ? 507 : 400, name, "%s: %.400s", name, e.text);
@@ -97,6 +104,10 @@ void field_picture(const json_t *o, const char *name, sumi_image **value, proble
 	size_t count = 0;
 	field_text(o, name, &text, p);
 	if (!text) return;
+	if (!strncasecmp(text, "http://", 7) || !strncasecmp(text, "https://", 8)) {
+		problem_set(p, 422, name, "%s is an address; this server fetches nothing: a picture in base64", name);
+		return;
+	}
 	unsigned char *bytes = base64_decode(text, &count);
 	if (!bytes)
 		problem_set(p, 422, name, "%s is not base64", name);

@@ -1,5 +1,6 @@
 /* http.c - libmicrohttpd's callbacks: receive, check, find the route, answer, write a line to the log. */
 #include "server/http.h"
+#include "server/admit.h"
 #include "base/clock.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +23,7 @@ enum {
 	CONNECTIONS = 128,
 	PATIENCE = 30,
 	BODY_SECONDS = 300,
-	LAST_SECONDS = 10
+	LAST_SECONDS = 30
 };
 
 typedef struct kept {
@@ -48,6 +49,8 @@ struct server {
 queue *server_queue(server *s) { return s->queue; }
 const char *server_gallery(const server *s) { return s->o.gallery; }
 struct runs *server_runs(const server *s) { return s->o.runs; }
+const server_options *server_options_of(const server *s) { return &s->o; }
+bool server_is_local(const server *s) { return s->loopback; }
 double server_started(const server *s) { return s->started; }
 const char *server_folder(const server *s, folder_kind which) { return s->o.folders[which]; }
 int server_clip_skip(server *s) { return atomic_load(&s->clip_skip); }
@@ -105,6 +108,11 @@ void reply_json(reply *y, int status, json_t *value)
 	free(text);
 }
 
+const char *request_header(const request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
 static enum MHD_Result send_reply(request *r, reply *y)
 {
 	static const struct {
@@ -132,87 +140,6 @@ static enum MHD_Result send_reply(request *r, reply *y)
 	enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)y->status, response);
 	MHD_destroy_response(response);
 	return result;
-}
-
-/* ── who may ask ── */
-
-static const char *header(const request *r, const char *name)
-{
-	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
-}
-
-/* The host of "host:port" or "[v6]:port", without its port. */
-static void host_of(const char *from, char *host, size_t size)
-{
-	const char *end = *from == '[' ? strchr(from, ']') : strrchr(from, ':');
-	size_t n = end ? (size_t)(end - from) + (*from == '[') : strlen(from);
-	snprintf(host, size, "%.*s", n < size ? (int)n : (int)size - 1, from);
-}
-
-/* A page of another site can make a browser send requests here, and can give its own name this address: then the
- * browser sends that name as Host. So names count only where they are known. */
-static bool host_is_ours(const server *s, const char *given)
-{
-	char host[256], bare[256];
-	unsigned char address[16];
-	host_of(given, host, sizeof host);
-	if (!strcasecmp(host, "localhost")) return true;
-	for (int i = 0; i < s->o.host_count; i++)
-		if (!strcasecmp(host, s->o.hosts[i])) return true;
-	snprintf(bare, sizeof bare, "%.*s", *host == '[' ? (int)strlen(host) - 2 : 255, *host == '[' ? host + 1 : host);
-	if (inet_pton(AF_INET, bare, address) == 1) return !s->loopback || address[0] == 127;
-	return inet_pton(AF_INET6, bare, address) == 1 && (!s->loopback || !strcmp(bare, "::1"));
-}
-
-static bool origin_is_ours(const request *r, const char *host)
-{
-	const char *origin = header(r, "Origin"), *name = origin ? strstr(origin, "://") : NULL;
-	return !origin || (name && !strcasecmp(name + 3, host));
-}
-
-/* Takes the same time wherever the difference is. */
-static bool same_secret(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-	volatile unsigned char different = n != m;
-	for (size_t i = 0; i < n; i++) different |= (unsigned char)(a[i] ^ b[m ? i % m : 0]);
-	return !different;
-}
-
-static bool key_is_given(const server *s, const request *r)
-{
-	if (!s->o.key) return true;
-	const char *bearer = header(r, "Authorization");
-	if (bearer && !strncasecmp(bearer, "Bearer ", 7)) return same_secret(bearer + 7, s->o.key);
-	char *password = NULL, *user = MHD_basic_auth_get_username_password(r->connection, &password);
-	bool right = password && same_secret(password, s->o.key);
-	MHD_free(user);
-	MHD_free(password);
-	return right;
-}
-
-static void check(const server *s, request *r)
-{
-	const char *host = header(r, "Host"), *length = header(r, "Content-Length");
-	char methods[64];
-	r->route = route_find(r->method, r->path);
-	route_methods(r->path, methods);
-	if (!host || !host_is_ours(s, host)) {
-		r->refused = 421;
-		r->reason = "this server is not known by that name; --host NAME makes it known";
-	} else if (!origin_is_ours(r, host)) {
-		r->refused = 403;
-		r->reason = "requests from pages of other sites are not answered";
-	} else if (!(r->route && r->route->access == OPEN) && !key_is_given(s, r)) {
-		r->refused = 401;
-		r->reason = "Incorrect API key provided";
-	} else if (!r->route) {
-		r->refused = *methods ? 405 : 404;
-		r->reason = *methods ? "Method Not Allowed" : "Not Found";
-	} else if (length && strtoull(length, NULL, 10) > (unsigned long long)s->o.most_body) {
-		r->refused = 413;
-		r->reason = "the request is larger than this server takes";
-	}
 }
 
 /* ── receiving ── */
@@ -258,8 +185,8 @@ static request *begin(server *s, struct MHD_Connection *c, const char *url, cons
 	}
 	count_requests(s, 1);
 	r->path = r->url;
-	check(s, r);
-	const char *type = header(r, "Content-Type");
+	admit(s, r);
+	const char *type = request_header(r, "Content-Type");
 	if (!r->refused && type && !strncasecmp(type, "multipart/form-data", 19))
 		r->form = MHD_create_post_processor(c, 65536, take_part, r);
 	return r;
@@ -309,17 +236,29 @@ static bool has_too_many_values(const buffer *b)
 
 static void read_json(request *r)
 {
-	json_error_t wrong;
-	if (r->form || r->refused || !r->body.size) return;
+	json_error_t wrong = { .text = "" };
+	const char *text = r->body.data;
+	size_t size = r->body.size;
+	if (r->form || r->refused || strcmp(r->route->method, "POST")) return;
+	if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) text += 3, size -= 3; /* a byte order mark */
+	if (!size) return;
 	if (has_too_many_values(&r->body)) {
 		r->refused = 400;
 		r->reason = "the body holds more values than any request needs";
 		return;
 	}
-	r->json = json_loadb(r->body.data, r->body.size, JSON_REJECT_DUPLICATES, &wrong);
+	r->json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
 	if (json_is_object(r->json)) return;
+	if (json_is_null(r->json)) { /* some clients send it for no body */
+		r->json = NULL;
+		return;
+	}
 	r->refused = 400;
-	r->reason = r->json ? "the body is JSON, but not an object" : "the body is not JSON";
+	r->reason = "the body is JSON, but not an object";
+	if (r->json) return;
+	snprintf(r->where, sizeof r->where, "the body is not JSON: line %d, column %d: %s", wrong.line, wrong.column,
+	    wrong.text);
+	r->reason = r->where;
 }
 
 static void write_log(server *s, const request *r, int status)

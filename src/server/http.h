@@ -28,6 +28,7 @@ typedef struct request {
 	double begun;
 	int refused; /* the status to answer with; 0: fine */
 	const char *reason;
+	char where[256]; /* of the reason, where it is made up */
 } request;
 
 typedef struct reply {
@@ -49,7 +50,8 @@ typedef struct route {
 const route *route_find(const char *method, const char *path); /* NULL: no such address, or it takes another method */
 void route_methods(const char *path, char list[64]);           /* "GET, HEAD"; "": no such address */
 
-void reply_json(reply *y, int status, json_t *value); /* value is released */
+const char *request_header(const request *r, const char *name); /* NULL: it has none */
+void reply_json(reply *y, int status, json_t *value);           /* value is released */
 /* Draws the job, waiting for its end; cancels it where the client leaves. The job is DONE afterwards unless it was not
  * accepted. */
 submitted draw_for(server *s, request *r, job *j);
@@ -89,6 +91,8 @@ typedef struct server_options {
 	struct runs *runs;   /* what the page may train; NULL: nothing */
 } server_options;
 
+const server_options *server_options_of(const server *s);
+bool server_is_local(const server *s); /* whether it listens to this machine alone */
 /* Answers in threads of its own from here on. NULL: it failed. */
 server *server_start(const server_options *o, queue *q, sumi_error *e);
 int server_port(const server *s);

@@ -21,6 +21,7 @@ struct queue {
 	sumi_model_options open;
 	const char *folder;
 	int most;
+	int64_t most_pixels;
 	int in_use, last_drawn; /* models: of jobs that name none; whose session keeps networks */
 	double idle_seconds;
 	job *first;                /* that wait */
@@ -260,6 +261,7 @@ queue *queue_new(const queue_options *o, sumi_error *e)
 	q->open = o->open;
 	q->folder = o->folder;
 	q->most = o->most;
+	q->most_pixels = o->most_pixels;
 	q->idle_seconds = o->idle_seconds;
 	pthread_mutex_init(&q->lock, NULL);
 	condition_new(&q->come);
@@ -306,8 +308,22 @@ void queue_free(queue *q)
 	free(q);
 }
 
+int64_t queue_most_pixels(const queue *q) { return q->most_pixels; }
+
+/* Even one step of a picture that is far too large would keep all others waiting, also once its client has left. */
+static bool is_too_large(const queue *q, const job *j)
+{
+	const sumi_options *o = &j->options;
+	double width = o->width > 0 ? o->width : o->init ? o->init->width : 0;
+	double height = o->height > 0 ? o->height : o->init ? o->init->height : 0;
+	double scale = o->hires_scale > 0 ? o->hires_scale : 1, pixels = width * height * scale * scale;
+	double most = (double)q->most_pixels;
+	return !j->make && (pixels > most || pixels * j->count > 16 * most);
+}
+
 submitted queue_submit(queue *q, job *j)
 {
+	if (is_too_large(q, j)) return TOO_LARGE;
 	if (j->model && models_find(&q->models, j->model) < 0) return UNKNOWN_MODEL;
 	queue_lock(q);
 	bool busy = q->status.waiting || q->group_count; /* else it need not wait, where none may */

@@ -60,6 +60,7 @@ typedef struct queue_options {
 	const char *folder; /* all models in it too; NULL: none */
 	sumi_model_options open;
 	int most;            /* jobs that may wait */
+	int64_t most_pixels; /* of a picture; 16 times as many of a job */
 	double idle_seconds; /* after which sessions are freed; 0: never */
 } queue_options;
 
@@ -70,8 +71,9 @@ queue *queue_new(const queue_options *o, sumi_error *e);
 void queue_stop(queue *q, bool finish);
 void queue_free(queue *q); /* stopped, and no job of it is used any more. NULL may be freed */
 
-typedef enum submitted { ACCEPTED, FULL, STOPPING, UNKNOWN_MODEL } submitted;
+typedef enum submitted { ACCEPTED, FULL, STOPPING, UNKNOWN_MODEL, TOO_LARGE } submitted;
 submitted queue_submit(queue *q, job *j);
+int64_t queue_most_pixels(const queue *q);
 void queue_lock(queue *q);
 void queue_unlock(queue *q);
 /* Waits at most so long for a change of this job. To be called between lock and unlock. */

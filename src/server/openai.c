@@ -273,11 +273,12 @@ static void next_event(job_stream *base)
 		put_picture(t, j->pictures[0], -1);
 }
 
-static void refuse_submission(submitted done, problem *p)
+static void refuse_submission(server *s, submitted done, problem *p)
 {
 	if (done == FULL) problem_set(p, 429, "", "too many requests are waiting; try again later");
 	if (done == STOPPING) problem_set(p, 503, "", "the server is shutting down");
 	if (done == UNKNOWN_MODEL) problem_set(p, 404, "model", "no such model");
+	if (done == TOO_LARGE) refuse_size(s, p, "size");
 }
 
 static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply *y, problem *p)
@@ -296,7 +297,7 @@ static bool begin_stream(server *s, request *r, wish *w, const char *kind, reply
 		w->j = NULL;
 	else
 		free(t);
-	refuse_submission(done, p);
+	refuse_submission(s, done, p);
 	problem_set(p, 503, "", "out of memory");
 	return false;
 }
@@ -319,7 +320,7 @@ static void make(server *s, request *r, reply *y, bool edit)
 		return;
 	}
 	if (!p.status) {
-		refuse_submission(draw_for(s, r, w.j), &p);
+		refuse_submission(s, draw_for(s, r, w.j), &p);
 		if (!p.status) problem_of(s, &p, &w.j->error);
 	}
 	if (p.status)

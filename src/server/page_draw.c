@@ -241,7 +241,7 @@ void page_draw(server *s, request *r, reply *y)
 			g = NULL;
 			j = NULL;
 		}
-		a1111_refuse_submission(done, &p);
+		a1111_refuse_submission(s, done, &p);
 	}
 	problem_set(&p, 503, "", "out of memory");
 	job_free(j);

@@ -53,6 +53,11 @@ sumi_image *sumi_image_new(int width, int height, const unsigned char *pixels, s
 	return image_of(&p);
 }
 
+bool sumi_image_size_of(const void *bytes, size_t count, int *width, int *height)
+{
+	return picture_size_of(bytes, count, width, height);
+}
+
 sumi_image *sumi_image_decode(const void *bytes, size_t count, sumi_error *e)
 {
 	picture p;
@@ -239,7 +244,7 @@ static server *serve(void)
 	snprintf(path, sizeof path, "%s/net.pt", folder);
 	FILE *f = fopen(path, "w");
 	holds(f && !fclose(f)); /* a name that requests may use */
-	queue_options jobs = { .models = &model, .model_count = 1, .most = 16 };
+	queue_options jobs = { .models = &model, .model_count = 1, .most = 16, .most_pixels = 1 << 22 };
 	server_options http = { .address = "127.0.0.1:0", .most_body = 1 << 20, .quiet = true };
 	for (int i = 0; i < FOLDERS; i++) http.folders[i] = folder;
 	queue *q = queue_new(&jobs, &e);

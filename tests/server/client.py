@@ -68,7 +68,7 @@ class Server:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)  # the machine may be busy
 
 
 def chunks(png):

@@ -61,6 +61,9 @@ static void pictures_go_to_memory_and_back(void **state)
 		assert_int_equal(b->height, 4);
 		assert_string_equal(b->parameters, a->parameters);
 		if (i != 1) assert_memory_equal(b->pixels, pixels, sizeof pixels);
+		int width, height;
+		assert_true(sumi_image_size_of(bytes, count, &width, &height));
+		assert_int_equal(width * 100 + height, 804);
 		sumi_image_free(b);
 		sumi_free(bytes);
 	}

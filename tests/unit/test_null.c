@@ -142,6 +142,12 @@ static bool try_image_decode(void)
 	return !sumi_image_decode(NULL, 0, &e) && e.status && (e.status = SUMI_OK, !sumi_image_decode("x", 1, &e)) &&
 	       e.status;
 }
+static bool try_image_size_of(void)
+{
+	int w = 0, h = 0;
+	return !sumi_image_size_of(NULL, 10, &w, &h) && !sumi_image_size_of("x", 1, &w, &h) &&
+	       !sumi_image_size_of("x", 1, NULL, &h) && !sumi_image_size_of("x", 1, &w, NULL);
+}
 static bool try_image_write(void)
 {
 	char path[128];
@@ -680,6 +686,7 @@ static const struct row {
 	{ "sumi_image_new", try_image_new },
 	{ "sumi_image_read", try_image_read },
 	{ "sumi_image_decode", try_image_decode },
+	{ "sumi_image_size_of", try_image_size_of },
 	{ "sumi_image_write", try_image_write },
 	{ "sumi_image_encode", try_image_encode },
 	{ "sumi_image_free", try_image_free },
