@@ -5,7 +5,7 @@ CUDA ?= auto
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 
-.PHONY: all setup test test-threads test-page test-python bench run model install format clean
+.PHONY: all setup test test-threads test-serve test-page test-python bench run model install format clean
 
 all: build/.built
 
@@ -38,6 +38,19 @@ test-threads:
 	cmake --build build-thread -j $(JOBS)
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp" ctest --test-dir build-thread --output-on-failure \
 		-R '^test_(threads|concurrent|sessions|plan|stream|train_diffusion)$$'
+
+# `sumi serve` and the whole library under the sanitizers: what clients send, well and badly, and 200 requests at a time.
+test-serve:
+	@tools/setup --quiet test
+	for preset in sanitize thread; do \
+		cmake --preset $$preset -DSUMI_CUDA=OFF && cmake --build build-$$preset -j $(JOBS) --target sumi || exit 1; \
+		export ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 DNNL_MAX_CPU_ISA=AVX512_CORE_BF16 \
+			TSAN_OPTIONS="suppressions=$(CURDIR)/tests/thread.supp"; \
+		for test in serve serve_lists; do \
+			sh tests/cli/test_$$test.sh $(CURDIR)/build-$$preset/sumi $(CURDIR)/tests/golden || exit 1; \
+		done; \
+		python3 -B tests/server/load.py build-$$preset/sumi || exit 1; \
+	done
 
 # The page of `sumi serve` in a browser, which this installs; axe-core, from a package that holds it, looks at it too.
 AXE = build/axe/axe_playwright_python/axe.min.js

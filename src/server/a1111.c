@@ -27,8 +27,8 @@ static void refuse_what_is_not_done(const json_t *o, bool from_picture, problem 
 {
 	static const refused_field always[] = { { "restore_faces", 0 }, { "tiling", 0 }, { "script_name", 0 },
 		{ "script_args", 0 }, { "styles", 0 }, { "s_churn", 0 }, { "s_tmin", 0 }, { "s_min_uncond", 0 },
-		{ "infotext", 0 }, { "disable_extra_networks", 0 }, { "seed_resize_from_h", -1 }, { "seed_resize_from_w", -1 },
-		{ NULL, 0 } };
+		{ "s_noise", 1 }, { "infotext", 0 }, { "disable_extra_networks", 0 }, { "seed_resize_from_h", -1 },
+		{ "seed_resize_from_w", -1 }, { NULL, 0 } };
 	static const refused_field of_img2img[] = { { "enable_hr", 0 }, { "latent_mask", 0 },
 		{ "initial_noise_multiplier", 1 }, { NULL, 0 } };
 	refuse_fields(o, always, p);
@@ -143,7 +143,7 @@ static void read_second_pass(server *s, const json_t *o, sumi_options *d, proble
 		{ "hr_sampler_name", "Use same sampler" }, { "hr_scheduler", "Use same scheduler" } };
 	bool wanted = false;
 	double scale = 2, strength = 0.75;
-	int64_t steps = 0;
+	double steps = 0; /* half of an odd number too: A1111 takes what is whole of it */
 	const char *upscaler = "Latent";
 	read_switch(o, "enable_hr", &wanted, p);
 	if (!wanted) return;
@@ -155,7 +155,7 @@ static void read_second_pass(server *s, const json_t *o, sumi_options *d, proble
 	}
 	field_number(o, "hr_scale", 1, 8, &scale, p);
 	field_number(o, "denoising_strength", 0, 1, &strength, p);
-	field_integer(o, "hr_second_pass_steps", 0, 1000, &steps, p);
+	field_number(o, "hr_second_pass_steps", 0, 1000, &steps, p);
 	field_text(o, "hr_upscaler", &upscaler, p);
 	d->hires_scale = scale;
 	d->hires_strength = strength;
@@ -269,6 +269,13 @@ static json_t *info_of(const job *j)
 	    d->init              ? json_real(d->strength)
 	    : d->hires_scale > 0 ? json_real(d->hires_strength)
 	                         : json_null());
+	json_object_set_new(info, "sd_model_hash", json_null());
+	json_object_set_new(info, "sd_vae_name", json_null());
+	json_object_set_new(info, "sd_vae_hash", json_null());
+	json_object_set_new(info, "face_restoration_model", json_null());
+	json_object_set_new(info, "seed_resize_from_w", json_integer(-1));
+	json_object_set_new(info, "seed_resize_from_h", json_integer(-1));
+	json_object_set_new(info, "is_using_inpainting_conditioning", json_false());
 	json_object_set_new(info, "extra_generation_params", json_object());
 	json_object_set_new(info, "index_of_first_image", json_integer(0));
 	json_object_set_new(info, "infotexts", texts);
@@ -286,18 +293,20 @@ static json_t *info_of(const job *j)
 
 static void answer_pictures(const request *r, const job *j, reply *y)
 {
-	bool send = true;
+	bool send = true, given = false;
 	problem ignored = { 0 };
 	json_t *images = json_array(), *asked = json_copy(r->json);
 	field_flag(r->json, "send_images", &send, &ignored);
+	field_flag(r->json, "include_init_images", &given, &ignored);
 	bool fine = images && asked;
 	for (int i = 0; fine && send && !j->error.status && i < j->count; i++) {
 		json_t *one = picture_json(j->pictures[i], "png", 0);
 		fine = one && !json_array_append_new(images, one);
 	}
 	if (fine && send && !j->error.status) fine = a1111_add_maps(j, images);
-	if (asked && json_object_get(asked, "init_images")) json_object_set_new(asked, "init_images", json_null());
-	if (asked && json_object_get(asked, "mask")) json_object_set_new(asked, "mask", json_null());
+	if (asked && !given && json_object_get(asked, "init_images"))
+		json_object_set_new(asked, "init_images", json_null());
+	if (asked && !given && json_object_get(asked, "mask")) json_object_set_new(asked, "mask", json_null());
 	if (asked && json_object_get(asked, "alwayson_scripts"))
 		json_object_set_new(asked, "alwayson_scripts", json_object());
 	if (asked) json_object_set_new(asked, "seed", json_integer(j->options.seed));

@@ -8,9 +8,11 @@
 
 bool a1111_is_off(const json_t *v)
 {
+	size_t n = json_array_size(v);
+	while (n && a1111_is_off(json_array_get(v, n - 1))) n--;
 	return !v || json_is_null(v) || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0) ||
 	       (json_is_string(v) && (!*json_string_value(v) || !strcmp(json_string_value(v), "None"))) ||
-	       (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
+	       (json_is_array(v) && !n) || (json_is_object(v) && !json_object_size(v));
 }
 
 void a1111_choice(const json_t *o, const char *name, const char *const *names, int64_t *value, problem *p)

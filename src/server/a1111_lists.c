@@ -193,6 +193,14 @@ void a1111_set_options(server *s, request *r, reply *y)
 	reply_json(y, 200, json_null());
 }
 
+/* Clients ask this to find out whether there is an API at all, and one for which they have the password. */
+void a1111_flags(server *s, request *r, reply *y)
+{
+	(void)s;
+	(void)r;
+	reply_json(y, 200, json_pack("{s:b}", "api", 1));
+}
+
 void a1111_memory(server *s, request *r, reply *y)
 {
 	struct sysinfo i;

