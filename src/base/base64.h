@@ -5,8 +5,8 @@
 
 /* Ends with 0; free() it. NULL: no memory. */
 char *base64_encode(const void *data, size_t bytes);
-/* A "data:…;base64," before it, spaces and line breaks in it and missing '=' at its end are allowed. NULL: not base64, or no
- * memory. free() it. */
+/* A "data:…;base64," before it, spaces and line breaks in it and missing '=' at its end are allowed. NULL: not base64,
+ * or no memory. free() it. */
 unsigned char *base64_decode(const char *text, size_t *bytes);
 
 #endif
