@@ -24,6 +24,7 @@ const char *path_of(const char *dir, const char *format, ...) __attribute__((for
 bool exists(const char *path);
 struct backend;
 const struct backend *golden_backend(void); /* that networks are to run on */
+bool golden_streams(void);                  /* with half of their weights in its memory */
 
 /* The topics, one for each file of this folder. `dir` has the structure of tests/golden; where a folder is
  * absent the topic says nothing. */

@@ -114,6 +114,7 @@ static void run_topics(report *r, const char *dir, const char *name, bool graphs
 
 static const backend *chosen;
 const backend *golden_backend(void) { return chosen; }
+bool golden_streams(void) { return second_round; }
 
 static const backend *choose(const char *name, error *e)
 {
