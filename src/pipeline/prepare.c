@@ -475,17 +475,39 @@ static bool take_pictures(job *j, error *e)
 	return true;
 }
 
+/* Warns of options that were given and change nothing with this model. */
+static void doubt_options(const job *j, const watcher *w)
+{
+	const sumi_options *o = j->o;
+	const char *name = j->m->family.name;
+	int numbers = family_size_numbers(&j->m->family);
+	bool sized =
+	    o->original_width || o->original_height || o->crop_left || o->crop_top || o->target_width || o->target_height;
+	bool scored = o->aesthetic_score != 6 || o->negative_aesthetic_score != 2.5;
+	if (o->flow_shift > 0 && j->prediction != PREDICT_FLOW)
+		watcher_note(w, SUMI_WARNING, "the shift %g is not used: %s is no model of flow", o->flow_shift, name);
+	if (sized && !numbers)
+		watcher_note(w, SUMI_WARNING, "original size, crop and target size are not used: %s reads no sizes", name);
+	if (scored && numbers != 5 && !o->refiner)
+		watcher_note(w, SUMI_WARNING, "the aesthetic score is not used: %s is no refiner, and none was given", name);
+	if (o->refiner_start != 0.8 && !o->refiner)
+		watcher_note(w, SUMI_WARNING, "the refiner's start %g is not used: no refiner was given", o->refiner_start);
+}
+
 bool job_prepare(job *j, session *s, const watcher *w, const sumi_options *o, error *e)
 {
 	j->m = session_model(s);
 	j->o = &j->options;
 	j->prediction = j->m->family.prediction;
-	return adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) && choose_size(j, e) &&
-	       first_picture_prepare(j, w, e) && check_pictures(j, e) && check_denoiser(j, e) && read_skip_layers(j, e) &&
-	       read_deep_cache(j, e) && check_begin(j, e) && choose_seed(j, e) && choose_sampler(j, e) &&
-	       check_guidance(j, e) && make_schedule(j, e) && make_path(j, e) && read_prompts(j, s, true, w, e) &&
-	       read_blend(j, w, e) && heard_prepare(j, e) && preview_check(j, e) && prepare_refiner(j, s, w, e) &&
-	       control_prepare(j, s, w, e) && image_prompts_prepare(j, s, e) && hires_prepare(j, s, w, e);
+	bool fine = adopt_options(&j->options, o, e) && take_pictures(j, e) && check_numbers(j->o, e) &&
+	            choose_size(j, e) && first_picture_prepare(j, w, e) && check_pictures(j, e) && check_denoiser(j, e) &&
+	            read_skip_layers(j, e) && read_deep_cache(j, e) && check_begin(j, e) && choose_seed(j, e) &&
+	            choose_sampler(j, e) && check_guidance(j, e) && make_schedule(j, e) && make_path(j, e) &&
+	            read_prompts(j, s, true, w, e) && read_blend(j, w, e) && heard_prepare(j, e) && preview_check(j, e) &&
+	            prepare_refiner(j, s, w, e) && control_prepare(j, s, w, e) && image_prompts_prepare(j, s, e) &&
+	            hires_prepare(j, s, w, e);
+	if (fine && !j->latent_comes) doubt_options(j, w);
+	return fine;
 }
 
 void job_free(job *j)

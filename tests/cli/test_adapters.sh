@@ -44,6 +44,12 @@ cp "$golden/lycoris/loha.safetensors" saved/pytorch_lora_weights.safetensors
 draw saved.png -p 'a red fox' --lora saved
 same saved.png loha.png
 expect 3 'without adapter_model.safetensors or pytorch_lora_weights.safetensors' generate -m "$model" -p x --lora "$golden/sd1" -o x.png
+# Options that this model has no use for are reported.
+draw unused.png -p 'a red fox' --shift 3 --crop 8x8 --aesthetic-score 3 --refiner-start 0.5
+same unused.png plain.png
+for words in 'the shift 3 is not used' 'target size are not used' 'aesthetic score is not used' "refiner's start 0.5 is not used"; do
+	grep -q "note: .*$words" err || wrong "nothing of $words: $(cat err)"
+done
 # What the encoders will read as words is reported.
 for mark in '<lora:loha' '<hypernet:anime:1>'; do
 	draw mark.png -p "a fox $mark"
