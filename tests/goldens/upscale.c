@@ -14,8 +14,7 @@ typedef struct file {
 
 static const file files[] = { { "rrdb_x4_new.safetensors", "rrdb_x4.out", 0, 0 },
 	{ "rrdb_x4_esrgan.safetensors", "rrdb_x4.out", 0, 0 }, { "rrdb_x4_old.safetensors", "rrdb_x4.out", 0, 0 },
-	{ "rrdb_x4.pth", "rrdb_x4.out", 0, 0 }, { "rrdb_x4_old.safetensors", "rrdb_x4.tile12_pad4", 12, 4 },
-	{ "rrdb_x2_unshuffle_new.safetensors", "rrdb_x2_unshuffle.out", 0, 0 },
+	{ "rrdb_x4.pth", "rrdb_x4.out", 0, 0 }, { "rrdb_x2_unshuffle_new.safetensors", "rrdb_x2_unshuffle.out", 0, 0 },
 	{ "rrdb_x1_unshuffle_new.safetensors", "rrdb_x1_unshuffle.out", 0, 0 },
 	{ "rrdb_x2_old.safetensors", "rrdb_x2_old.out", 0, 0 }, { "compact_x4.safetensors", "compact_x4.out", 0, 0 },
 	{ "compact_x4.pth", "compact_x4.out", 0, 0 }, { "compact_x2.safetensors", "compact_x2.out", 0, 0 } };
@@ -53,25 +52,37 @@ static double difference(const arrays *io, const file *f, const upscaler *u, dou
 	return worst;
 }
 
+static void run_file(const char *dir, const arrays *io, const file *f, report *r)
+{
+	const char *path = path_of(dir, "upscale/%s", f->path);
+	if (!exists(path)) return;
+	for (int k = 0; k < 2; k++) {
+		upscaler_machine m = { golden_backend(), k ? BF16 : REAL, 2, 0 };
+		error e = { 0 };
+		char name[128];
+		double bytes = -1, worst = INFINITY;
+		upscaler *u = upscaler_open(path, &m, &e);
+		if (!u) printf("      %s\n", e.text);
+		if (u) worst = difference(io, f, u, &bytes);
+		snprintf(name, sizeof name, "upscale/%s%s %s", f->path, k ? " bf16" : "", f->golden);
+		report_error(r, name, worst, k ? 1e-2 : 1e-5);
+		if (bytes >= 0) report_error(r, strcat(name, "_u8"), bytes, k ? 2 : 1);
+		upscaler_close(u);
+	}
+}
+
+/* The tiles of "rrdb_x4.tile12_pad4" are what its name says. */
 void golden_upscale(const char *dir, report *r)
 {
 	arrays io = arrays_open(path_of(dir, "upscale/io.safetensors"));
-	for (size_t i = 0; io.header && i < sizeof files / sizeof *files; i++) {
-		const char *path = path_of(dir, "upscale/%s", files[i].path);
-		if (!exists(path)) continue;
-		for (int k = 0; k < 2; k++) {
-			upscaler_machine m = { golden_backend(), k ? BF16 : REAL, 2, 0 };
-			error e = { 0 };
-			char name[128];
-			double bytes = -1, worst = INFINITY;
-			upscaler *u = upscaler_open(path, &m, &e);
-			if (!u) printf("      %s\n", e.text);
-			if (u) worst = difference(&io, &files[i], u, &bytes);
-			snprintf(name, sizeof name, "upscale/%s%s %s", files[i].path, k ? " bf16" : "", files[i].golden);
-			report_error(r, name, worst, k ? 1e-2 : 1e-5);
-			if (bytes >= 0) report_error(r, strcat(name, "_u8"), bytes, k ? 2 : 1);
-			upscaler_close(u);
-		}
+	const char *name;
+	json_t *entry;
+	for (size_t i = 0; io.header && i < sizeof files / sizeof *files; i++) run_file(dir, &io, &files[i], r);
+	json_object_foreach(io.header, name, entry)
+	{
+		file f = { .path = "rrdb_x4_old.safetensors", .golden = name };
+		int end = 0;
+		if (sscanf(name, "rrdb_x4.tile%d_pad%d%n", &f.tile, &f.pad, &end) == 2 && !name[end]) run_file(dir, &io, &f, r);
 	}
 	arrays_close(&io);
 }
