@@ -2,6 +2,7 @@
  * build into every weight that it changes. The first byte chooses the model; the text goes to the end of the line; the
  * rest is the file, with the names, the metadata and the patterns that the tools have. */
 #include "fuzz.h"
+#include "fuzz_unet.h"
 #include "checkpoint/adapters.h"
 #include "models/lora_strengths.h"
 #include <stdio.h>
@@ -16,20 +17,7 @@ static const family *tiny(int which)
 	family *f = &families[which];
 	if (*f->name) return f;
 	*f = *family_by_name(names[which], NULL);
-	unet_config unet = { .in_channels = 4,
-		.out_channels = 4,
-		.channels = 2,
-		.levels = 1,
-		.multiplier = { 1 },
-		.blocks = { 1 },
-		.attends = { true },
-		.depth = { 1 },
-		.middle_depth = 1,
-		.heads = 1,
-		.context = 2,
-		.spatial_transformer = true,
-		.groups = 1 };
-	if (f->denoiser.kind == UNET) f->denoiser.unet = unet;
+	if (f->denoiser.kind == UNET) f->denoiser.unet = smallest_unet;
 	if (which == 2)
 		f->denoiser.mmdit = (mmdit_config){
 			.channels = 4, .patch = 2, .depth = 2, .width = 4, .heads = 1, .positions = 4, .context = 2, .vector = 2

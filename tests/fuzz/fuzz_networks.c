@@ -2,6 +2,7 @@
  * of an IP-Adapter with its vision tower: what is taken must build, and find each of its weights. The rest is the file.
  */
 #include "fuzz.h"
+#include "fuzz_unet.h"
 #include "checkpoint/control.h"
 #include "checkpoint/ip_adapter_file.h"
 #include "models/upscaler.h"
@@ -14,19 +15,7 @@ static const family *tiny(void)
 {
 	static family f;
 	f = *family_by_name("sd1", NULL);
-	f.denoiser.unet = (unet_config){ .in_channels = 4,
-		.out_channels = 4,
-		.channels = 2,
-		.levels = 1,
-		.multiplier = { 1 },
-		.blocks = { 1 },
-		.attends = { true },
-		.depth = { 1 },
-		.middle_depth = 1,
-		.heads = 1,
-		.context = 2,
-		.spatial_transformer = true,
-		.groups = 1 };
+	f.denoiser.unet = smallest_unet;
 	return &f;
 }
 

@@ -7,53 +7,23 @@
 #include <jansson.h>
 
 static const char *const network = GOLDEN_DIR "/controlnet/sd1.safetensors";
-static unsigned char stripes[3 * 64 * 64];
-static const sumi_image picture = { .size = sizeof picture, .width = 64, .height = 64, .pixels = stripes };
 
-static sumi_model *open_model(void)
-{
-	for (size_t i = 0; i < sizeof stripes; i++) stripes[i] = i / 24 % 2 ? 230 : 20;
-	return tiny_open(TINY_SD1);
-}
-
-static sumi_control control(double strength)
-{
-	sumi_control c = sumi_control_defaults();
-	c.path = network;
-	c.image = &picture;
-	c.strength = strength;
-	return c;
-}
-
-static sumi_options with(const sumi_control *const *controls, int count)
-{
-	sumi_options o = tiny_options(4);
-	o.width = o.height = 64;
-	o.controls = controls;
-	o.control_count = count;
-	return o;
-}
-
-static sumi_image *draw(sumi_model *m, const sumi_control *const *controls, int count)
-{
-	sumi_options o = with(controls, count);
-	return tiny_picture(m, &o);
-}
+static sumi_control control(double strength) { return tiny_control(network, strength); }
 
 /* Each way to control, against the plain picture and the fully controlled one. */
 static void strength_and_steps(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_control whole = control(1), half = control(0.5), none = control(0), early = control(1), twice = control(1);
 	early.to = 0.5;
 	twice.from = 0.45, twice.to = 0.55; /* no step of four lies within */
-	sumi_image *plain = draw(m, NULL, 0);
-	sumi_image *full = draw(m, (const sumi_control *const[]){ &whole }, 1);
-	sumi_image *halves = draw(m, (const sumi_control *const[]){ &half, &half }, 2);
-	sumi_image *nothing = draw(m, (const sumi_control *const[]){ &none }, 1);
-	sumi_image *begun = draw(m, (const sumi_control *const[]){ &early }, 1);
-	sumi_image *between = draw(m, (const sumi_control *const[]){ &twice }, 1);
+	sumi_image *plain = tiny_controlled_picture(m, NULL, 0);
+	sumi_image *full = tiny_controlled_picture(m, (const sumi_control *const[]){ &whole }, 1);
+	sumi_image *halves = tiny_controlled_picture(m, (const sumi_control *const[]){ &half, &half }, 2);
+	sumi_image *nothing = tiny_controlled_picture(m, (const sumi_control *const[]){ &none }, 1);
+	sumi_image *begun = tiny_controlled_picture(m, (const sumi_control *const[]){ &early }, 1);
+	sumi_image *between = tiny_controlled_picture(m, (const sumi_control *const[]){ &twice }, 1);
 	assert_true(tiny_farthest(plain, full) > 8);
 	assert_true(tiny_farthest(full, halves) <= 1);
 	assert_int_equal(tiny_farthest(plain, nothing), 0);
@@ -74,12 +44,12 @@ static void two_hints_of_a_network(void **state)
 	static unsigned char grey[3 * 64 * 64];
 	memset(grey, 128, sizeof grey);
 	const sumi_image other = { .size = sizeof other, .width = 64, .height = 64, .pixels = grey };
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_control a = control(0.5), b = control(0.5);
 	b.image = &other;
-	sumi_image *ab = draw(m, (const sumi_control *const[]){ &a, &b }, 2);
-	sumi_image *ba = draw(m, (const sumi_control *const[]){ &b, &a }, 2);
-	sumi_image *bb = draw(m, (const sumi_control *const[]){ &b, &b }, 2);
+	sumi_image *ab = tiny_controlled_picture(m, (const sumi_control *const[]){ &a, &b }, 2);
+	sumi_image *ba = tiny_controlled_picture(m, (const sumi_control *const[]){ &b, &a }, 2);
+	sumi_image *bb = tiny_controlled_picture(m, (const sumi_control *const[]){ &b, &b }, 2);
 	assert_true(tiny_farthest(ab, ba) <= 1);
 	assert_true(tiny_farthest(ab, bb) > 0);
 	sumi_image *all[] = { ab, ba, bb };
@@ -91,13 +61,13 @@ static void modes_and_edges(void **state)
 {
 	(void)state;
 	static const char *const modes[] = { NULL, "prompt", "control", "guess" };
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *made[5];
 	for (int i = 0; i < 5; i++) {
 		sumi_control c = control(1);
 		c.mode = i < 4 ? modes[i] : NULL;
 		if (i == 4) c.canny_low = 100, c.canny_high = 200;
-		made[i] = draw(m, (const sumi_control *const[]){ &c }, 1);
+		made[i] = tiny_controlled_picture(m, (const sumi_control *const[]){ &c }, 1);
 		for (int k = 0; k < i; k++) assert_true(tiny_farthest(made[i], made[k]) > 0);
 	}
 	assert_non_null(strstr(made[4]->parameters, "Module: canny, Threshold A: 100, Threshold B: 200, Model: sd1"));
@@ -114,7 +84,7 @@ static void take_warning(void *context, sumi_level level, const char *line)
 static void not_in_a_refiner(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_control whole = control(1), half = control(1);
 	half.to = 0.5;
 	const sumi_control *const all[] = { &whole }, *const some[] = { &half };
@@ -122,7 +92,7 @@ static void not_in_a_refiner(void **state)
 	sumi_listener l = sumi_listener_defaults();
 	l.context = &warnings;
 	l.note = take_warning;
-	sumi_options o = with(all, 1);
+	sumi_options o = tiny_controlled(all, 1);
 	o.listener = &l;
 	sumi_image *alone = tiny_picture(m, &o);
 	assert_int_equal(warnings, 0);
@@ -144,14 +114,15 @@ static void batches_and_sessions(void **state)
 {
 	(void)state;
 	enum { COUNT = 4 };
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_control one = control(1), other = control(0.7);
 	other.mode = "control";
 	other.from = 0.25;
 	const sumi_control *const first[] = { &one }, *const second[] = { &other };
-	sumi_options o[COUNT] = { with(first, 1), with(second, 1), with(NULL, 0), with(second, 1) };
+	sumi_options o[COUNT] = { tiny_controlled(first, 1), tiny_controlled(second, 1), tiny_controlled(NULL, 0),
+		tiny_controlled(second, 1) };
 	for (int i = 0; i < COUNT; i++) o[i].seed = 5 + i;
-	o[3].init = &picture;
+	o[3].init = tiny_stripes();
 	tiny_alike(m, o, COUNT);
 	sumi_close(m);
 }
@@ -192,13 +163,13 @@ static const char *renamed(const char *name, bool diffusers, const char *const *
 static void layouts(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	char path[160];
 	strcpy(path, renamed("diffusers.safetensors", true, NULL));
 	sumi_control original = control(1), other = control(1);
 	other.path = path;
-	sumi_image *a = draw(m, (const sumi_control *const[]){ &original }, 1);
-	sumi_image *b = draw(m, (const sumi_control *const[]){ &other }, 1);
+	sumi_image *a = tiny_controlled_picture(m, (const sumi_control *const[]){ &original }, 1);
+	sumi_image *b = tiny_controlled_picture(m, (const sumi_control *const[]){ &other }, 1);
 	assert_int_equal(tiny_farthest(a, b), 0);
 	sumi_image_free(a);
 	sumi_image_free(b);
@@ -211,8 +182,8 @@ static void small_middle(void **state)
 	(void)state;
 	static const char *const left_out[2][3] = { { "control_model.middle_block.1.", "control_model.middle_block.2." },
 		{ "mid_block.attentions.", "mid_block.resnets.1." } };
-	sumi_model *m = open_model();
-	sumi_image *plain = draw(m, NULL, 0), *image[2];
+	sumi_model *m = tiny_open(TINY_SD1);
+	sumi_image *plain = tiny_controlled_picture(m, NULL, 0), *image[2];
 	error e = { 0 };
 	checkpoint *of = checkpoint_open(GOLDEN_DIR "/sd1/model.safetensors", &e);
 	assert_non_null(of);
@@ -225,7 +196,7 @@ static void small_middle(void **state)
 		control_close(c);
 		sumi_control how = control(1);
 		how.path = path;
-		image[i] = draw(m, (const sumi_control *const[]){ &how }, 1);
+		image[i] = tiny_controlled_picture(m, (const sumi_control *const[]){ &how }, 1);
 	}
 	assert_true(tiny_farthest(plain, image[0]) > 8);
 	assert_int_equal(tiny_farthest(image[0], image[1]), 0);
@@ -238,14 +209,14 @@ static void small_middle(void **state)
 static void refuses(sumi_model *m, const sumi_control *c, sumi_status expected, const char *words)
 {
 	const sumi_control *const list[] = { c };
-	sumi_options o = with(list, 1);
+	sumi_options o = tiny_controlled(list, 1);
 	tiny_refused(m, &o, expected, words);
 }
 
 static void refusals(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_control c = control(1);
 	c.path = NULL;
 	refuses(m, &c, SUMI_BAD_USAGE, "no path");

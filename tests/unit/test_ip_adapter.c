@@ -142,8 +142,7 @@ static sumi_ip_adapter prompt(const char *path, const char *vision, double stren
 
 static sumi_options with(const sumi_ip_adapter *const *list, int count)
 {
-	sumi_options o = tiny_options(4);
-	o.width = o.height = 64;
+	sumi_options o = tiny_square();
 	o.ip_adapters = list;
 	o.ip_adapter_count = count;
 	return o;

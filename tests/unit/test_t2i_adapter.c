@@ -5,9 +5,6 @@
 #include "io/weights.h"
 #include <math.h>
 
-static unsigned char stripes[3 * 64 * 64];
-static const sumi_image picture = { .size = sizeof picture, .width = 64, .height = 64, .pixels = stripes };
-
 static const t2i_adapter_config full = { .outputs = 4,
 	.width = { 32, 32, 64, 64 },
 	.halves = { false, true, true, true },
@@ -69,48 +66,18 @@ static const char *write_adapter(const char *name, const t2i_adapter_config *c, 
 
 /* ── drawing ── */
 
-static sumi_model *open_model(void)
-{
-	for (size_t i = 0; i < sizeof stripes; i++) stripes[i] = i / 24 % 2 ? 230 : 20;
-	return tiny_open(TINY_SD1);
-}
-
-static sumi_control control(const char *path, double strength)
-{
-	sumi_control c = sumi_control_defaults();
-	c.path = path;
-	c.image = &picture;
-	c.strength = strength;
-	return c;
-}
-
-static sumi_options with(const sumi_control *const *controls, int count)
-{
-	sumi_options o = tiny_options(4);
-	o.width = o.height = 64;
-	o.controls = controls;
-	o.control_count = count;
-	return o;
-}
-
-static sumi_image *draw(sumi_model *m, const sumi_control *const *controls, int count)
-{
-	sumi_options o = with(controls, count);
-	return tiny_picture(m, &o);
-}
-
 /* The shallow networks of DeepCache read the maps of their own places, or none. */
 static void in_shallow_networks(void **state)
 {
 	(void)state;
 	static const char *const given[] = { "2", "2:11", "2:11" };
-	sumi_model *m = open_model();
-	sumi_control early = control(write_adapter("cached.safetensors", &full, NULL), 1);
+	sumi_model *m = tiny_open(TINY_SD1);
+	sumi_control early = tiny_control(write_adapter("cached.safetensors", &full, NULL), 1);
 	early.to = 0.5;
 	const sumi_control *const one[] = { &early };
 	sumi_options o[3];
 	for (int i = 0; i < 3; i++) {
-		o[i] = with(one, i < 2);
+		o[i] = tiny_controlled(one, i < 2);
 		o[i].deep_cache = given[i];
 	}
 	tiny_alike(m, o, 3);
@@ -125,14 +92,17 @@ static void strength_and_steps(void **state)
 {
 	(void)state;
 	const char *path = write_adapter("sketch.safetensors", &full, NULL);
-	sumi_model *m = open_model();
-	sumi_control whole = control(path, 1), half = control(path, 0.5), none = control(path, 0), early = control(path, 1),
-	             between = control(path, 1);
+	sumi_model *m = tiny_open(TINY_SD1);
+	sumi_control whole = tiny_control(path, 1), half = tiny_control(path, 0.5), none = tiny_control(path, 0),
+	             early = tiny_control(path, 1), between = tiny_control(path, 1);
 	early.to = 0.5;
 	between.from = 0.45, between.to = 0.55; /* no step of four lies within */
-	sumi_image *all[] = { draw(m, NULL, 0), draw(m, (const sumi_control *const[]){ &whole }, 1),
-		draw(m, (const sumi_control *const[]){ &half, &half }, 2), draw(m, (const sumi_control *const[]){ &none }, 1),
-		draw(m, (const sumi_control *const[]){ &between }, 1), draw(m, (const sumi_control *const[]){ &early }, 1) };
+	sumi_image *all[] = { tiny_controlled_picture(m, NULL, 0),
+		tiny_controlled_picture(m, (const sumi_control *const[]){ &whole }, 1),
+		tiny_controlled_picture(m, (const sumi_control *const[]){ &half, &half }, 2),
+		tiny_controlled_picture(m, (const sumi_control *const[]){ &none }, 1),
+		tiny_controlled_picture(m, (const sumi_control *const[]){ &between }, 1),
+		tiny_controlled_picture(m, (const sumi_control *const[]){ &early }, 1) };
 	assert_true(tiny_farthest(all[0], all[1]) > 8);
 	assert_true(tiny_farthest(all[1], all[2]) <= 1);
 	assert_int_equal(tiny_farthest(all[0], all[3]), 0);
@@ -150,7 +120,7 @@ static void layouts(void **state)
 {
 	(void)state;
 	static const char *const prefixes[] = { "", "adapter.", "t2i_adapter." };
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	for (int light = 0; light < 2; light++) {
 		sumi_image *first = NULL;
 		for (int i = 0; i < 6; i++) {
@@ -159,8 +129,8 @@ static void layouts(void **state)
 			c.blocks = 2;
 			c.diffusers_names = i % 2;
 			strcpy(c.prefix, prefixes[i / 2]);
-			sumi_control one = control(write_adapter("a.safetensors", &c, NULL), 1);
-			sumi_image *p = draw(m, (const sumi_control *const[]){ &one }, 1);
+			sumi_control one = tiny_control(write_adapter("a.safetensors", &c, NULL), 1);
+			sumi_image *p = tiny_controlled_picture(m, (const sumi_control *const[]){ &one }, 1);
 			if (first) assert_int_equal(tiny_farthest(first, p), 0);
 			if (first)
 				sumi_image_free(p);
@@ -176,17 +146,17 @@ static void layouts(void **state)
 static void variants(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_image *made[6];
 	for (int i = 0; i < 6; i++) {
 		t2i_adapter_config c = full;
 		c.hint_channels = i == 1 ? 1 : 3;
 		c.kernel = i == 2 ? 3 : 1;
 		c.strided = i == 3;
-		sumi_control one = control(write_adapter("a.safetensors", &c, NULL), 1);
+		sumi_control one = tiny_control(write_adapter("a.safetensors", &c, NULL), 1);
 		if (i == 4) one.mode = "prompt";
 		if (i == 5) one.canny_low = 100, one.canny_high = 200;
-		made[i] = draw(m, (const sumi_control *const[]){ &one }, 1);
+		made[i] = tiny_controlled_picture(m, (const sumi_control *const[]){ &one }, 1);
 		for (int k = 0; k < i; k++) assert_true(tiny_farthest(made[i], made[k]) > 0);
 	}
 	for (int i = 0; i < 6; i++) sumi_image_free(made[i]);
@@ -198,15 +168,15 @@ static void batches_and_sessions(void **state)
 {
 	(void)state;
 	enum { COUNT = 6 };
-	sumi_model *m = open_model();
-	sumi_control one = control(write_adapter("a.safetensors", &full, NULL), 1), other = one,
-	             net = control(GOLDEN_DIR "/controlnet/sd1.safetensors", 0.5);
+	sumi_model *m = tiny_open(TINY_SD1);
+	sumi_control one = tiny_control(write_adapter("a.safetensors", &full, NULL), 1), other = one,
+	             net = tiny_control(GOLDEN_DIR "/controlnet/sd1.safetensors", 0.5);
 	other.mode = "control";
 	other.strength = 0.7;
 	other.from = 0.25;
 	const sumi_control *const first[] = { &one }, *const second[] = { &other }, *const both[] = { &net, &other };
-	sumi_options o[COUNT] = { with(first, 1), with(second, 1), with(NULL, 0), with(both, 2), with(both, 2),
-		with(first, 1) };
+	sumi_options o[COUNT] = { tiny_controlled(first, 1), tiny_controlled(second, 1), tiny_controlled(NULL, 0),
+		tiny_controlled(both, 2), tiny_controlled(both, 2), tiny_controlled(first, 1) };
 	for (int i = 0; i < COUNT; i++) o[i].seed = 5 + i;
 	o[5].prompt = "a red fox AND a house";
 	tiny_alike(m, o, COUNT);
@@ -227,10 +197,10 @@ static void sdxl(void **state)
 	char path[160];
 	strcpy(path, write_adapter("xl.safetensors", &c, NULL));
 	sumi_model *m = tiny_open(tiny_file("sdxl", TINY_SDXL));
-	sumi_control one = control(path, 1);
+	sumi_control one = tiny_control(path, 1);
 	const sumi_control *const list[] = { &one };
 	for (int side = 64; side <= 72; side += 8) {
-		sumi_options o = with(NULL, 0);
+		sumi_options o = tiny_controlled(NULL, 0);
 		o.width = side;
 		sumi_image *plain = tiny_picture(m, &o);
 		o.controls = list, o.control_count = 1;
@@ -240,24 +210,24 @@ static void sdxl(void **state)
 		sumi_image_free(p);
 	}
 	sumi_close(m);
-	sumi_model *other = open_model();
-	sumi_options o = with(list, 1);
+	sumi_model *other = tiny_open(TINY_SD1);
+	sumi_options o = tiny_controlled(list, 1);
 	tiny_refused(other, &o, SUMI_BAD_FILE, "reads 768 numbers at a time; for this U-Net it should be 64 or 192");
 	sumi_close(other);
 }
 
 static void refused(sumi_model *m, const t2i_adapter_config *c, const char *left_out, const char *words)
 {
-	sumi_control one = control(write_adapter("bad.safetensors", c, left_out), 1);
+	sumi_control one = tiny_control(write_adapter("bad.safetensors", c, left_out), 1);
 	const sumi_control *const list[] = { &one };
-	sumi_options o = with(list, 1);
+	sumi_options o = tiny_controlled(list, 1);
 	tiny_refused(m, &o, SUMI_BAD_FILE, words);
 }
 
 static void refusals(void **state)
 {
 	(void)state;
-	sumi_model *m = open_model();
+	sumi_model *m = tiny_open(TINY_SD1);
 	t2i_adapter_config c = full;
 	refused(m, &c, "body.2.in_conv.weight", "no tensor 'body.2.in_conv.weight'");
 	refused(m, &c, "conv_in.weight", "without its first convolution");

@@ -76,6 +76,39 @@ __attribute__((unused)) static sumi_options tiny_options(int steps)
 	return o;
 }
 
+/* What adapters are tried with: a picture of stripes, options for a square of 64 pixels in four steps. */
+__attribute__((unused)) static const sumi_image *tiny_stripes(void)
+{
+	static unsigned char pixels[3 * 64 * 64];
+	static const sumi_image striped = { .size = sizeof striped, .width = 64, .height = 64, .pixels = pixels };
+	for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = i / 24 % 2 ? 230 : 20;
+	return &striped;
+}
+
+__attribute__((unused)) static sumi_options tiny_square(void)
+{
+	sumi_options o = tiny_options(4);
+	o.width = o.height = 64;
+	return o;
+}
+
+__attribute__((unused)) static sumi_control tiny_control(const char *path, double strength)
+{
+	sumi_control c = sumi_control_defaults();
+	c.path = path;
+	c.image = tiny_stripes();
+	c.strength = strength;
+	return c;
+}
+
+__attribute__((unused)) static sumi_options tiny_controlled(const sumi_control *const *controls, int count)
+{
+	sumi_options o = tiny_square();
+	o.controls = controls;
+	o.control_count = count;
+	return o;
+}
+
 __attribute__((unused)) static sumi_image *tiny_picture(sumi_model *m, const sumi_options *o)
 {
 	sumi_error e = { 0 };
@@ -101,6 +134,13 @@ __attribute__((unused)) static int tiny_farthest(const sumi_image *a, const sumi
 		if (d > most) most = d;
 	}
 	return most;
+}
+
+__attribute__((unused)) static sumi_image *tiny_controlled_picture(
+    sumi_model *m, const sumi_control *const *controls, int count)
+{
+	sumi_options o = tiny_controlled(controls, count);
+	return tiny_picture(m, &o);
 }
 
 /* To the byte, and said to be made in the same way. */
