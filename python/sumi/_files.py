@@ -3,14 +3,18 @@ from __future__ import annotations
 
 import ctypes
 from itertools import count
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 from . import _abi
+from ._abi import ConvertOptions, ExtractOptions
 from ._errors import raise_if
 from ._library import library
-from ._marshal import text
+from ._marshal import struct, text
 from ._types import Text
 from ._watch import Step, Watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def version() -> str:
@@ -88,25 +92,44 @@ def init(family: Text, path: Text, *, seed: int = 0, type: str = "f32", zeros: b
     _file(library.sumi_init, progress, text(family, "family"), seed, text(type, "type"), zeros, text(path, "path"))
 
 
-def convert(source: Text, to: Text, *, type: Optional[str] = None, layout: Optional[str] = None, clamp: bool = False,
-        progress: Optional[Callable[[Step], object]] = None) -> None:
-    """Copies a model. type: of the float tensors; None: as they are. Values that are too large for it are a FileError;
-    with clamp they become the largest that it has. layout: "single" file or "diffusers" folder; None: a folder where
-    `to` ends in "/"."""
-    _file(library.sumi_convert, progress, text(source, "source"), text(to, "to"), _maybe(type, "type"),
-        _maybe(layout, "layout"), clamp)
+def convert(source: Text, to: Text, *, progress: Optional[Callable[[Step], object]] = None,
+        **options: Unpack[ConvertOptions]) -> None:
+    """Copies a model. options: see ConvertOptions. type: of the float tensors; None: as they are. Values that are too large
+    for it are a FileError; with clamp they become the largest that it has. layout: "single" file or "diffusers" folder;
+    None: a folder where `to` ends in "/"."""
+    watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
+    made = struct(_abi.sumi_convert_options, options, keep)
+    made.listener = watch.pointer()
+    library.sumi_convert_as(text(source, "source"), text(to, "to"), ctypes.byref(made), ctypes.byref(error))
+    watch.check(error)
 
 
 def merge(source: Text, to: Text, loras: Sequence[Text], *, type: Optional[str] = None, layout: Optional[str] = None,
         clamp: bool = False, progress: Optional[Callable[[Step], object]] = None) -> None:
     """The same, with LoRA files of any kind worked into the weights for good: each is "FILE" or "FILE:WEIGHT"."""
-    files = (ctypes.c_char_p * len(loras))(*(text(one, "loras") for one in loras))
-    _file(library.sumi_merge, progress, text(source, "source"), text(to, "to"), files, len(loras),
-        _maybe(type, "type"), _maybe(layout, "layout"), clamp)
+    options: ConvertOptions = {"loras": loras, "clamp": clamp}
+    if type is not None:
+        options["type"] = type
+    if layout is not None:
+        options["layout"] = layout
+    convert(source, to, progress=progress, **options)
 
 
-def _maybe(value: Optional[str], name: str) -> Optional[bytes]:
-    return None if value is None else text(value, name)
+def extract_lora(tuned: Text, base: Text, path: Text, *, progress: Optional[Callable[[Step], object]] = None,
+        **options: Unpack[ExtractOptions]) -> str:
+    """Writes what a fine-tuned model differs in from its base as a LoRA file, and says in lines what share of the
+    difference it holds. options: see ExtractOptions. Needs LAPACK (libopenblas0)."""
+    watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
+    made = struct(_abi.sumi_extract_options, options, keep)
+    made.listener = watch.pointer()
+    report = ctypes.c_char_p()
+    library.sumi_lora_extract(text(tuned, "tuned"), text(base, "base"), text(path, "path"), ctypes.byref(made),
+        ctypes.byref(report), ctypes.byref(error))
+    try:
+        watch.check(error)
+        return (report.value or b"").decode("utf-8", "replace")
+    finally:
+        library.sumi_free(ctypes.cast(report, ctypes.c_void_p))
 
 
 def _file(function: Any, progress: Optional[Callable[[Step], object]], *arguments: Any) -> None:

@@ -53,6 +53,18 @@ class PromptReading:
     """Each stretch of text that has one weight, in order, without brackets, weights and escapes; and its weight."""
 
 
+@dataclass(frozen=True)
+class Token:
+    """A token of a text, as one of a model's text encoders reads it."""
+
+    encoder: int
+    """0, 1, 2: in the order in which the model has them."""
+    id: int
+    text: str
+    """As the tokenizer's table has it: CLIP's "cat</w>" ends a word, BERT's "##ing" goes on with one, T5's "▁cat" begins
+    one; of a learned word its name. Bytes that are no UTF-8 are replaced."""
+
+
 class Model:
     """A model, open. It does not change: any number of sessions, each in a thread of its own, may draw from it.
 
@@ -128,6 +140,35 @@ class Model:
         raise_if(error)
         return PromptReading(tokens.value, room.value, parts)
 
+    def tokens(self, words: str) -> List[Token]:
+        """The tokens of a text as each of its text encoders reads them, without start, end and padding. Brackets and the
+        like are characters here."""
+        error, found = _abi.sumi_error(), []  # type: _abi.sumi_error, List[Token]
+
+        def each(context: Any, encoder: int, id: int, piece: bytes) -> None:
+            found.append(Token(encoder, id, piece.decode("utf-8", "replace")))
+
+        with self._handle.use() as pointer:
+            library.sumi_prompt_tokens(pointer, text(words, "words"), _abi.sumi_token_fn(each), None, ctypes.byref(error))
+        raise_if(error)
+        return found
+
+    def dump(self, part: str = "denoise", *, profile: bool = False, **options: Unpack[Options]) -> str:
+        """A network as it would run for these options, a line for each node: shape, place in memory, kernel. part:
+        "encode", "denoise" or "decode". profile: it is run, and each line and a table have the times."""
+        error, keep, written = _abi.sumi_error(), [], bytearray()  # type: _abi.sumi_error, List[object], bytearray
+        made = struct(_abi.sumi_options, options, keep)
+
+        def write(context: Any, data: int, count: int) -> bool:
+            written.extend(ctypes.string_at(data, count))
+            return True
+
+        with self._handle.use() as pointer:
+            library.sumi_dump(pointer, ctypes.byref(made), text(part, "part"), profile, _abi.sumi_write_fn(write), None,
+                ctypes.byref(error))
+        raise_if(error)
+        return written.decode("utf-8", "replace")
+
     def close(self) -> None:
         """Frees it and its sessions. UsageError while one of them is at work. It may be closed again."""
         self._handle.close()
@@ -179,7 +220,7 @@ class Session:
         with self._handle.use() as pointer:
             return _draw_batch(pointer, _requests(prompts, seeds, options), Watch(progress), cancel)
 
-    def stream(self, prompts: Prompts, *, seeds: Optional[Sequence[int]] = None, previews: bool = True,
+    def stream(self, prompts: Prompts, *, seeds: Optional[Sequence[int]] = None, previews: bool = True, latents: bool = False,
             cancel: Optional[Cancel] = None, **options: Unpack[Options]) -> Stream:
         """Draws in a thread of its own, and gives each Step as it is done, with previews:
 
@@ -188,10 +229,11 @@ class Session:
                     if step.preview: show(step.preview)
             steps.picture.save("fox.png")
 
-        prompts, seeds: as batch() has them. Leaving the block before the end stops the drawing. Until it has ended, the
+        prompts, seeds: as batch() has them. latents: each Step has the latents, too. Leaving the block before the end stops the drawing. Until it has ended, the
         session is at work."""
         requests = _requests(prompts, seeds, options)
-        return Stream(self._handle, lambda pointer, watch: _draw_batch(pointer, requests, watch, cancel), previews)
+        return Stream(self._handle, lambda pointer, watch: _draw_batch(pointer, requests, watch, cancel), previews,
+            latents)
 
     def at_once(self, **options: Unpack[Options]) -> int:
         """How many pictures of this size a batch draws at once at most; more are drawn group by group."""

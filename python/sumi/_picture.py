@@ -160,6 +160,17 @@ class Picture:
 
         return np.frombuffer(self.pixels, np.uint8).reshape(self.height, self.width, 3).copy()
 
+    def resize(self, width: int, height: int) -> Picture:
+        """The picture at another size, by Lanczos as Pillow does it; seed and parameters are kept, alpha is not."""
+        error, image = _abi.sumi_error(), self._struct()
+        return Picture._take(library.sumi_image_resize(ctypes.byref(image), width, height, ctypes.byref(error)), error)
+
+    def edges(self, low: int = 100, high: int = 200) -> Picture:
+        """White edges on black, as OpenCV's Canny() finds them: what many ControlNets follow. They begin where the
+        gradient is above `high`, and go on while it is above `low`."""
+        error, image = _abi.sumi_error(), self._struct()
+        return Picture._take(library.sumi_image_edges(ctypes.byref(image), low, high, ctypes.byref(error)), error)
+
     def attention_over(self, map: int) -> Picture:
         """The picture with one of its maps over it: from dark blue where the word is heard least, over red and orange, to
         light yellow where it is heard most."""

@@ -15,10 +15,10 @@ from ._watch import Step, Watch, tell
 class Stream(Iterator[Step]):
     """The steps of a drawing as they are done; then its pictures. Made by Session.stream()."""
 
-    def __init__(self, handle: Handle, draw: Callable[[Any, Watch], List[Picture]], previews: bool) -> None:
+    def __init__(self, handle: Handle, draw: Callable[[Any, Watch], List[Picture]], previews: bool, latents: bool) -> None:
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         events = self._events
-        self._watch = Watch(events.put, previews, lambda level, line: events.put((level, line)))
+        self._watch = Watch(events.put, previews, lambda level, line: events.put((level, line)), latents)
         self._pictures: Optional[List[Picture]] = None
         self._failure: Optional[BaseException] = None
         # The thread does not hold the stream, so that one that is dropped stops.

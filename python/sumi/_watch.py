@@ -7,18 +7,54 @@ import sys
 import warnings
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
 from . import _abi
-from ._errors import OutOfMemory, Stopped, raise_if
+from ._errors import OutOfMemory, Stopped, UsageError, raise_if
 from ._library import FOLDER, library
 from ._picture import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger("sumi")
 
 
 class SumiWarning(UserWarning):
     """An input or option was not used, or not as requested."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A latent on its way: noisy is about signal · the picture's latent + noise · what a normal distribution gives."""
+
+    height: int
+    width: int
+    channels: int
+    noisy: bytes
+    """What the sampler has now: height · width · channels float32."""
+    clean: Optional[bytes]
+    """What the denoiser took for the picture's latent in the last step; None before the first."""
+    time: float
+    """That the denoiser reads: 1000 is noise alone, 0 the picture."""
+    signal: float
+    noise: float
+
+    def numpy(self, clean: bool = False) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """A new array of what is noisy, or clean: float32 of shape (height, width, channels)."""
+        import numpy as np
+
+        values = self.clean if clean else self.noisy
+        if values is None:
+            raise UsageError("before the first step nothing is known of the clean latent")
+        return np.frombuffer(values, np.float32).reshape(self.height, self.width, self.channels).copy()
+
+    @classmethod
+    def _copy(cls, pointer: Any) -> Latent:
+        at = pointer.contents
+        size = 4 * at.height * at.width * at.channels
+        return cls(at.height, at.width, at.channels, ctypes.string_at(at.noisy, size),
+            ctypes.string_at(at.clean, size) if at.clean else None, at.time, at.signal, at.noise)
 
 
 @dataclass(frozen=True)
@@ -34,6 +70,8 @@ class Step:
     previews: Dict[int, Picture] = field(default_factory=dict)
     """What pictures will be, by their numbers in the batch, from 0: after each step of "denoise" but the last, where
     previews were asked for. Made as the option `preview` says: "linear" gives one pixel for each latent position."""
+    latents: Dict[int, Latent] = field(default_factory=dict)
+    """Where pictures are, as "denoise" begins and after each of its steps, where latents were asked for."""
 
     @property
     def preview(self) -> Optional[Picture]:
@@ -85,10 +123,11 @@ class Watch:
     by check()."""
 
     def __init__(self, progress: Optional[Callable[[Step], object]] = None, previews: bool = False,
-            note: Callable[[int, str], object] = tell) -> None:
+            note: Callable[[int, str], object] = tell, latents: bool = False) -> None:
         self.failure: Optional[BaseException] = None
-        self._progress, self._note, self._previews = progress, note, previews
+        self._progress, self._note = progress, note
         self._seen: Dict[int, Picture] = {}
+        self._latents: Dict[int, Latent] = {}
         self.struct = _abi.sumi_listener()
         library.sumi_listener_init(ctypes.byref(self.struct), ctypes.sizeof(self.struct))
         types = dict(_abi.sumi_listener._fields_)  # type: ignore[arg-type]
@@ -96,6 +135,8 @@ class Watch:
         self.struct.note = types["note"](self._on_note)
         if previews:
             self.struct.preview = types["preview"](self._on_preview)
+        if latents:
+            self.struct.latent = types["latent"](self._on_latent)
 
     def pointer(self) -> Any:
         return ctypes.pointer(self.struct)
@@ -120,8 +161,11 @@ class Watch:
 
     def _on_progress(self, context: Any, stage: bytes, step: int, steps: int) -> int:
         previews, self._seen = self._seen, {}
+        latents: Dict[int, Latent] = {}
+        if stage == b"denoise":  # the first ones come while it is made ready
+            latents, self._latents = self._latents, {}
         if self._progress:
-            made = Step(stage.decode(), step, steps, previews)
+            made = Step(stage.decode(), step, steps, previews, latents)
             self._try(lambda: self._progress and self._progress(made))
         return self.failure is not None
 
@@ -130,3 +174,6 @@ class Watch:
 
     def _on_preview(self, context: Any, index: int, step: int, picture: Any) -> None:
         self._try(lambda: self._seen.__setitem__(index, Picture._copy(picture)))
+
+    def _on_latent(self, context: Any, index: int, step: int, latent: Any) -> None:
+        self._try(lambda: self._latents.__setitem__(index, Latent._copy(latent)))

@@ -83,3 +83,13 @@ def test_options_have_their_documentation():
     assert re.search(r'    steps: int\n    """20; 1 … 10000"""', text)
     assert "    from_: float" in text  # a word of Python's
     assert "    prompt: " not in text.split("class Options(")[1].split("class ")[0]
+
+
+def test_every_function_is_reachable(header):
+    """What the package has no use for: defaults are set by `DEFAULTS`, a picture is made from bytes, and what has a
+    newer or an equal form is called by that one."""
+    unused = {"sumi_image_new", "sumi_image_writable", "sumi_convert", "sumi_merge", "sumi_training_find"}
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "python/sumi").glob("*.py"))
+    for _, name, _ in header.functions:
+        if name not in unused and not name.endswith("_init") or name == "sumi_init":
+            assert re.search(rf"library\.{name}\b", source), name

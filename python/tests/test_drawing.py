@@ -239,3 +239,33 @@ def test_control(tiny, goldens, program, photo, tmp_path):
         picture = session.generate("dog", width=64, height=64, steps=2, controls=[control])
         plain = session.generate("dog", width=64, height=64, steps=2)
     assert picture.pixels == sumi.Picture.read(tmp_path / "program.png").pixels != plain.pixels
+
+
+def test_latents(session):
+    with session.stream("dog", latents=True, previews=False, **SHORT) as steps:
+        seen = [s for s in steps if s.latents]
+    assert [(s.stage, s.step) for s in seen] == [("denoise", i) for i in range(4)] and not seen[0].previews
+    first, last = seen[0].latents[0], seen[-1].latents[0]
+    assert first.clean is None and first.time > 900 and last.clean == last.noisy
+    assert (last.height, last.width) == (8, 8) and (last.time, last.noise) == (0, 0)
+    np = pytest.importorskip("numpy")
+    assert last.numpy().shape == (8, 8, last.channels) and last.numpy().dtype == np.float32
+    assert np.array_equal(last.numpy(), last.numpy(clean=True)) and 0.8 < first.numpy().std() < 1.2
+    with pytest.raises(sumi.UsageError, match="before the first step"):
+        first.numpy(clean=True)
+
+
+def test_what_a_model_makes_of_words(emoji):
+    assert [t.text for t in emoji.tokens("smiling cat")] == ["smiling", "cat"] and emoji.tokens("cat")[0].encoder == 0
+    dumped = emoji.dump("decode", width=64, height=64)
+    assert "conv" in dumped and len(dumped.splitlines()) > 20
+    with pytest.raises(sumi.UsageError, match="paint"):
+        emoji.dump("paint")
+
+
+def test_ip_adapters_reach_the_library(session, photo):
+    like = sumi.IpAdapter(path="nowhere.safetensors", vision="tower.safetensors", image=photo, strength=0.8, to=0.5)
+    with pytest.raises(sumi.FileError, match="nowhere.safetensors"):
+        session.generate("a fox", ip_adapters=[like], **SHORT)
+    with pytest.raises(TypeError, match="did you mean 'strength'"):
+        session.generate("a fox", ip_adapters=[{"strenght": 1}], **SHORT)

@@ -52,6 +52,23 @@ def test_model_files(tiny, photo, tmp_path):
         sumi.init("nobody", tmp_path / "x.safetensors")
 
 
+def test_merge_and_extract(tiny, goldens, tmp_path):
+    sumi.merge(tiny, tmp_path / "merged.safetensors", [f"{goldens / 'lora/kohya.safetensors'}:0.5"], type="f32")
+    seen = set()
+    try:
+        report = sumi.extract_lora(tmp_path / "merged.safetensors", tiny, tmp_path / "lora.safetensors", rank=8,
+            progress=lambda at: seen.add(at.stage))
+    except sumi.Error as failure:
+        if "LAPACK" not in str(failure):
+            raise
+        pytest.skip(str(failure))
+    assert "%" in report and "extract" in seen and (tmp_path / "lora.safetensors").stat().st_size > 1000
+    with pytest.raises(sumi.FileError, match="do not differ"):
+        sumi.extract_lora(tiny, tiny, tmp_path / "nothing.safetensors")
+    with pytest.raises(TypeError, match="did you mean 'rank'"):
+        sumi.extract_lora(tiny, tiny, tmp_path / "nothing.safetensors", rnak=3)
+
+
 def test_evaluation(tiny, photo, tmp_path):
     folder = tmp_path / "real"
     folder.mkdir()

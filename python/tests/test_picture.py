@@ -76,6 +76,19 @@ def test_numpy(picture):
             sumi.Picture.from_numpy(wrong)
 
 
+def test_sizes_and_edges(photo):
+    read = sumi.Picture.read(photo)
+    small = read.resize(24, 16)
+    assert (small.width, small.height) == (24, 16) and small.pixels != read.pixels
+    Image = pytest.importorskip("PIL.Image")
+    assert sumi.Picture.from_pil(Image.open(photo).resize((24, 16), Image.LANCZOS)).pixels == small.pixels
+    square = sumi.Picture(32, 32, b"".join(b"\xff\xff\xff" if 8 <= i % 32 < 24 and 8 <= i // 32 < 24 else b"\0\0\0" for i in range(1024)))
+    edges = square.edges()
+    assert set(edges.pixels) == {0, 255} and edges.pixels.count(255) < 3 * 200
+    with pytest.raises(sumi.UsageError, match="smaller first"):
+        square.edges(5, 1)
+
+
 def test_grid(picture):
     whole = sumi.grid([picture, picture, picture], 2, gap=1)
     assert (whole.width, whole.height) == (7, 5) and whole.pixels[:9] == picture.pixels[:9]
