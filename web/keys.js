@@ -1,5 +1,6 @@
 // keys.js - the keyboard, and pictures that are dropped on the page.
 import { $ } from "./dom.js";
+import { takePicture } from "./control.js";
 import { isDrawing, stop } from "./queue.js";
 import { takeFile } from "./sketch.js";
 
@@ -33,7 +34,10 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"])
 		event.preventDefault();
 		inside = name === "drop" ? 0 : inside + (name === "dragenter") - (name === "dragleave");
 		document.body.classList.toggle("dropping", inside > 0);
-		if (name === "drop") takeFile(event.dataTransfer.files[0]);
+		if (name !== "drop") return;
+		const file = event.dataTransfer.files[0], well = event.target.closest("#control, #like");
+		if (well) takePicture(well.id, file);
+		else takeFile(file);
 	});
 addEventListener("paste", (event) => {
 	const file = [...event.clipboardData.files].find((f) => f.type.startsWith("image/"));

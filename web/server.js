@@ -14,6 +14,7 @@ function askForKey() {
 			asking = null;
 			done();
 		};
+		$("key-problem").textContent = key ? "That is not its key." : "";
 		dialog.showModal();
 	});
 	return asking;

@@ -1,5 +1,5 @@
 """client.py - what the tests of `sumi serve` share: a server of its own, requests, pictures, and what fails."""
-import atexit, base64, http.client, json, re, signal, struct, subprocess, sys, tempfile, time, zlib
+import atexit, base64, http.client, json, math, random, re, signal, struct, subprocess, sys, tempfile, time, zlib
 
 SUMI = sys.argv[1]
 SANITIZED = any(name in open(SUMI, "rb").read() for name in (b"__asan_init", b"__tsan_init"))  # memory is theirs then, and time
@@ -88,6 +88,17 @@ def make_png(width, height, grey, *more):
     rows = b"".join(b"\0" + bytes(grey(x, y) for x in range(width)) for y in range(height))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
+
+
+def write_safetensors(path, shapes):
+    """Some values for {name: shape}."""
+    entries, values = {}, b""
+    for name, shape in shapes.items():
+        count, draw = math.prod(shape), random.Random(name)
+        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(values), len(values) + 4 * count]}
+        values += struct.pack(f"<{count}f", *(draw.uniform(-1, 1) / math.sqrt(shape[-1] if len(shape) > 1 else 4) for _ in range(count)))
+    head = json.dumps(entries).encode()
+    open(path, "wb").write(struct.pack("<Q", len(head)) + head + values)
 
 
 def as_text(png):

@@ -1,21 +1,10 @@
 """lists.py SUMI GOLDENS - what requests may name besides models, and A1111's lists of it: control networks, LoRA files,
 words, upscalers, new models, settings. Pictures are compared with those of the program's options."""
-import base64, json, math, os, random, shutil, struct, subprocess, sys, tempfile
-from client import SUMI, Server, as_text, check, chunks, finish, make_png
+import base64, json, os, shutil, struct, subprocess, sys, tempfile
+from client import SUMI, Server, as_text, check, chunks, finish, make_png, write_safetensors
 
 GOLDENS = sys.argv[2]
 ASK = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 7, "sampler_name": "Euler", "cfg_scale": 3}
-
-
-def write_safetensors(path, shapes):
-    """Some values for {name: shape}."""
-    entries, values = {}, b""
-    for name, shape in shapes.items():
-        count, draw = math.prod(shape), random.Random(name)
-        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(values), len(values) + 4 * count]}
-        values += struct.pack(f"<{count}f", *(draw.uniform(-1, 1) / math.sqrt(shape[-1] if len(shape) > 1 else 4) for _ in range(count)))
-    head = json.dumps(entries).encode()
-    open(path, "wb").write(struct.pack("<Q", len(head)) + head + values)
 
 
 def header(path):

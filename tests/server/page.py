@@ -16,7 +16,7 @@ driver = shutil.which("chromedriver")
 if not driver or not (shutil.which("chromium") or shutil.which("google-chrome")):
     print("skipped: no Chromium with its driver")
     sys.exit(77)
-from client import Server, check, finish, wait
+from client import Server, check, finish, wait, write_safetensors
 
 AXE = open(os.environ["AXE"]).read() if os.environ.get("AXE") else None
 SHOTS = os.environ.get("SHOTS")
@@ -37,6 +37,8 @@ class Page:
         if key:
             check("it asks for the key", wait(lambda: self.shown("key-dialog")))
             self.state("key")
+            self.at("key").send_keys("not this", Keys.ENTER)
+            check("a wrong key is said to be wrong", wait(lambda: self.shown("key-problem")) and self.shown("key-dialog"))
             self.at("key").send_keys(key, Keys.ENTER)
         check("the page opens", wait(lambda: self.text("prompt-count")) and not self.text("problem"), self.text("problem"))
 
@@ -180,7 +182,11 @@ def waits(p):
         p.put("seed", seed)
         p.at("go").click()
     check("two wait", wait(lambda: len(p.all("#waiting li")) == 2))
+    p.put("prompt", "(a wish that is too long for one line of the queue, and of the list of stressed words:1.2)")
+    p.at("go").click()
+    check("three wait", wait(lambda: len(p.all("#waiting li")) == 3 and "too long" in p.text("stress")))
     p.state("waiting")
+    p.all("#waiting button")[2].click()
     p.all("#waiting button")[0].click()
     check("one is cancelled", len(p.all("#waiting li")) == 1)
     p.at("prompt").send_keys(Keys.ESCAPE)
@@ -343,7 +349,13 @@ def with_loras_and_control():
         for name in ("kohya", "peft"):
             os.symlink(f"{os.path.abspath(golden)}/lora/{name}.safetensors", f"{folder}/{name}.safetensors")
         os.symlink(os.path.abspath(golden) + "/controlnet/sd1.safetensors", folder + "/tiny-control.safetensors")
-        server = Server("-m", golden + "/sd1/model.safetensors", "--lora-model-dir", folder, "--control-net-dir", folder)
+        shapes = json.load(open(golden + "/adapters/shapes.json"))
+        write_safetensors(folder + "/ip-adapter_sd15.safetensors", shapes["ip.sd1.base"])
+        os.mkdir(folder + "/tower")
+        write_safetensors(folder + "/tower/model.safetensors", shapes["vision"])
+        open(folder + "/tower/config.json", "w").write('{"num_attention_heads": 2, "hidden_act": "gelu"}')
+        server = Server("-m", golden + "/sd1/model.safetensors", "--lora-model-dir", folder, "--control-net-dir", folder,
+                        "--clip-vision", folder + "/tower")
         p = Page(server)
         p.put("prompt", "a red fox")
         p.put("steps", 2)
@@ -372,6 +384,23 @@ def with_loras_and_control():
         p.at("control-forget").click()
         p.draw("without again")
         check("and not followed", p.drawn() == plain)
+        check("each network in its own list", p.text("like-model") == "ip-adapter_sd15" and "ip-adapter" not in p.text("control-model"), p.text("control-model"))
+        p.open("like")
+        p.run("""const data = new DataTransfer(), bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+            data.items.add(new File([bytes], "cat.png", {type: "image/png"}));
+            for (const name of ["dragenter", "drop"]) document.querySelector("#like .drop").dispatchEvent(new DragEvent(name, {dataTransfer: data, bubbles: true, cancelable: true}))""",
+              plain.split(",")[1])
+        check("a picture to look like is dropped in its place", wait(lambda: p.shown("like-set")) and not p.shown("sketch"), p.text("problem"))
+        p.state("like")
+        p.set("like-weight", 1)
+        p.draw("with an IP-Adapter")
+        liked = p.drawn()
+        check("it is taken up", liked != plain)
+        p.set("like-weight", 0)
+        p.draw("with none of it")
+        check("its strength counts", p.drawn() not in (liked,))
+        p.at("like-forget").click()
+        check("removed", not p.shown("like-set") and p.driver.switch_to.active_element == p.at("like-file"))
         p.end()
         server.stop()
 
