@@ -1,4 +1,9 @@
 """Training: the program's bytes, stopping and going on, what is refused."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import sumi
@@ -75,3 +80,21 @@ def test_options(tmp_path):
     assert listed["mixed_precision"].choices == ("no", "bf16") and listed["output"].choices == listed["network_dim"].choices == ()
     assert listed["network_dim"].help and listed["network_conv"].flag and listed["output"].heading == "Files"
     assert "placeholder_token" in {o.name for o in sumi.training_options("embedding")}
+
+
+def test_signals_meanwhile(options, tmp_path):
+    """Handlers run on the thread that computes: they change nothing of it."""
+    made = sumi.train("lora", output=tmp_path / "quiet.safetensors", **options)
+    program = f"""
+import signal, sys
+import sumi
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+sumi.train("lora", output=sys.argv[1], **eval(sys.argv[2]))
+"""
+    given = repr({name: value if isinstance(value, (int, float)) else str(value) for name, value in options.items()})
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "disturbed.safetensors", given], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(sumi.__file__).parents[1])})
+    assert done.returncode == 0, done.stderr
+    assert tensors(tmp_path / "disturbed.safetensors") == tensors(made)

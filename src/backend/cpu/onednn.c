@@ -2,6 +2,8 @@
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/onednn_api.h"
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -27,17 +29,31 @@ bool onednn_computes(dtype d)
 
 static dnnl_data_type_t type_of(dtype d) { return d == BF16 ? dnnl_bf16 : dnnl_f32; }
 
-/* Everything below oneDNN's parallel loops follows this thread's number of threads. */
-static int begin_single(void)
+typedef struct single {
+	int threads;
+	sigset_t signals;
+} single;
+
+/* Everything below oneDNN's parallel loops follows this thread's number of threads. And signals wait: code that oneDNN
+ * 2.6 writes for f32 products keeps values further below the stack pointer than the 128 bytes that a handler spares, so
+ * that one which runs meanwhile (Ctrl-C, a timer) makes it write past its buffers. Threads of our pool take no signals
+ * at all; this one may be the caller's. */
+static single begin_single(void)
 {
-	int before = omp_get_max_threads();
-	if (before != 1) omp_set_num_threads(1);
+	single before = { .threads = omp_get_max_threads() };
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP }; /* a debugger's, a sanitizer's */
+	sigset_t all;
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+	pthread_sigmask(SIG_BLOCK, &all, &before.signals);
+	if (before.threads != 1) omp_set_num_threads(1);
 	return before;
 }
 
-static void end_single(int before)
+static void end_single(single before)
 {
-	if (before != 1) omp_set_num_threads(before);
+	if (before.threads != 1) omp_set_num_threads(before.threads);
+	pthread_sigmask(SIG_SETMASK, &before.signals, NULL);
 }
 
 /* Where oneDNN finds no memory for the code that it writes, it ends the process: version 2 by a signal. It writes code
@@ -242,7 +258,7 @@ onednn *onednn_conv(
 {
 	onednn *p = new_primitive();
 	if (!p) return NULL;
-	int before = begin_single();
+	single before = begin_single();
 	bool fine = make_conv(p, s, kind, data, epilogue, like ? like->role[WEIGHT] : NULL);
 	end_single(before);
 	if (fine) return p;
@@ -286,7 +302,7 @@ onednn *onednn_matmul(
 {
 	onednn *p = new_primitive();
 	if (!p) return NULL;
-	int before = begin_single();
+	single before = begin_single();
 	bool fine = make_matmul(p, s, data, result, epilogue, like ? like->role[WEIGHT] : NULL);
 	end_single(before);
 	if (fine) return p;
@@ -315,7 +331,7 @@ static int execute(const onednn *p, dnnl_primitive_t primitive, dnnl_exec_arg_t 
 		failure = dnnl_memory_create(&list[made].memory, descriptors[made], p->engine, data[made]);
 		made += !failure;
 	}
-	int before = begin_single();
+	single before = begin_single();
 	if (!failure) failure = dnnl_primitive_execute(primitive, p->stream, n, list);
 	end_single(before);
 	while (made > 0) dnnl_memory_destroy(list[--made].memory);
