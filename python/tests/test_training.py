@@ -92,6 +92,7 @@ signal.signal(signal.SIGALRM, lambda *_: None)
 signal.siginterrupt(signal.SIGALRM, False)
 signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
 sumi.train("lora", output=sys.argv[1], **eval(sys.argv[2]))
+signal.setitimer(signal.ITIMER_REAL, 0)
 """
     given = repr({name: value if isinstance(value, (int, float)) else str(value) for name, value in options.items()})
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "disturbed.safetensors", given], capture_output=True, text=True,
