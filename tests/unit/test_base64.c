@@ -37,8 +37,8 @@ static void there_and_back(void **state)
 
 static void as_clients_write_it(void **state)
 {
-	static const char *const same[] = { "Zm8", "Zm8=", "data:image/png;base64,Zm8=", "Z\r\nm8=\n" };
-	static const char *const wrong[] = { "Z", "Zm9vY", "Zm8!", "Zm8=Zm8=", "data:image/png,Zm8=", "Zm_v", " Zm8=" };
+	static const char *const same[] = { "Zm8", "Zm8=", "data:image/png;base64,Zm8=", "Z\r\nm8=\n", " Zm 8=" };
+	static const char *const wrong[] = { "Z", "Zm9vY", "Zm8!", "Zm8=Zm8=", "data:image/png,Zm8=", "Zm_v" };
 	size_t count;
 	(void)state;
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
