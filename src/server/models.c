@@ -1,9 +1,11 @@
 /* models.c - a list of files by name. An open model is a mapped file and costs little; what sessions keep is memory. */
 #include "server/models.h"
+#include "server/folders.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool no_memory(sumi_error *e)
 {
@@ -81,19 +83,45 @@ int models_find(const model_list *l, const char *name)
 	return -1;
 }
 
+/* Another number where a file of words came, went, or was written or renamed. */
+static uint64_t words_state(const char *folder)
+{
+	name_list l = names_in(folder, WORDS);
+	uint64_t state = 0;
+	struct stat s;
+	for (int i = 0; i < l.count; i++)
+		if (!stat(l.path[i], &s))
+			state = 31 * state + s.st_ino + 1000000007 * (uint64_t)s.st_ctim.tv_sec + (uint64_t)s.st_ctim.tv_nsec;
+	names_free(&l);
+	return state;
+}
+
+/* Where its words changed. In the thread that draws, so its session is at rest. */
+static void close_outdated(served_model *m, const sumi_model_options *o)
+{
+	if (!m->model || m->words == words_state(o->embedding_folder)) return;
+	sumi_session_close(m->session);
+	sumi_close(m->model);
+	m->session = NULL;
+	m->model = NULL;
+}
+
 static sumi_model *open_model(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
 {
 	served_model *m = l->list + i;
-	if (!m->model) m->model = sumi_open(m->path, o, e);
+	if (m->model) return m->model;
+	m->words = words_state(o->embedding_folder);
+	m->model = sumi_open(m->path, o, e);
 	return m->model;
 }
 
 sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e)
 {
+	served_model *m = l->list + i;
 	pthread_mutex_lock(&l->opening);
+	close_outdated(m, o);
 	sumi_model *model = open_model(l, i, o, e);
 	pthread_mutex_unlock(&l->opening);
-	served_model *m = l->list + i;
 	if (model && !m->session) m->session = sumi_session_open(model, NULL, e);
 	return m->session;
 }

@@ -3,6 +3,7 @@
 #define SUMI_SERVER_MODELS_H
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sumi.h>
 
 enum { MOST_MODELS = 1000 };
@@ -11,6 +12,7 @@ typedef struct served_model {
 	char *name, *path;
 	sumi_model *model;     /* NULL: not open yet */
 	sumi_session *session; /* NULL: none yet */
+	uint64_t words;        /* words_state() of its folder of words when it was opened */
 } served_model;
 
 typedef struct model_list { /* begins as zeros; grows at its end alone, while others read it */
@@ -26,7 +28,8 @@ bool models_add(model_list *l, const char *path, sumi_error *e);
 bool models_add_folder(model_list *l, const char *folder, sumi_error *e);
 int models_count(const model_list *l);
 int models_find(const model_list *l, const char *name); /* a name or a file name; -1: none */
-/* The model's session, opened where it is not. NULL: it failed. */
+/* The model's session, opened where it is not; anew where files of words have come or changed, for a model reads them
+ * when it is opened. NULL: it failed. */
 sumi_session *models_session(model_list *l, int i, const sumi_model_options *o, sumi_error *e);
 /* Calls `use` with the model, opened where it is not, in any thread. False: it failed. */
 bool models_with(model_list *l, int i, const sumi_model_options *o, model_use *use, void *context, sumi_error *e);

@@ -200,9 +200,13 @@ def training():
         loras = [l["name"] for l in s.ask("GET", "/sdapi/v1/loras")[1]]
         check("its result is there to draw with", "cats-lora" in loras, loras)
         check("drawn with", "done" in events(s, {**SMALL, "prompt": "a cat <lora:cats-lora:1>"})[1][-1])
+        draw = lambda: s.ask("POST", "/sdapi/v1/txt2img", {**SMALL, "prompt": "cats-embedding"})[1]["images"][0]
+        before = draw()
         check("a word is learned by its file's name", ask(kind="embedding", options={"max_train_steps": "2", "initializer_token": "cat"})[0] == 200 and
               wait(lambda: of("cats-embedding")["state"] == "done", 60) and of("cats-embedding")["options"]["placeholder_token"] == "cats-embedding", of("cats-embedding"))
         check("and found by it", "cats-embedding" in s.ask("GET", "/sdapi/v1/embeddings")[1]["loaded"] and of("cats-embedding")["usable"])
+        learned = draw()
+        check("a model that is open reads the word, too", learned != before and draw() == learned)
         check("each file among those of its kind", [l["name"] for l in s.ask("GET", "/sdapi/v1/loras")[1]] == ["cats-lora"], s.ask("GET", "/sdapi/v1/loras")[1])
         for hints, word in (("", "no pictures to follow"), ("../outside", "../outside")):
             status, body, _ = ask(kind="controlnet", hints=hints, options={})
