@@ -18,7 +18,7 @@ static void hide_folder(char *text, const char *folder, size_t length)
 	size_t above = (size_t)(name - folder);
 	for (char *at = text; *at; at++) {
 		if (strncmp(at, folder, length) || !may_begin(text, at)) continue;
-		size_t cut = at[length] == '/' ? length + 1 : length == 1 ? 0 : above;
+		size_t cut = at[length] == '/' ? length + strspn(at + length, "/") : length == 1 ? 0 : above;
 		memmove(at, at + cut, strlen(at + cut) + 1);
 		if (!*at) break;
 	}
@@ -44,8 +44,7 @@ void hide_folders(server *s, char *text)
 	if (server_gallery(s)) hide_folder(text, server_gallery(s), strlen(server_gallery(s)));
 	if (server_runs(s)) hide_folder(text, runs_folder(server_runs(s)), strlen(runs_folder(server_runs(s))));
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) hide_folder_of(text, files[i]);
-	hide_folder_of(text, server_tower(s, false));
-	hide_folder_of(text, server_tower(s, true));
+	for (int i = 0; i < server_options_of(s)->tower_count; i++) hide_folder_of(text, server_options_of(s)->towers[i]);
 	for (int i = 0; i < o->lora_count; i++) hide_folder_of(text, o->loras[i]);
 	for (int i = 0; i < queue_model_count(q); i++) hide_folder_of(text, queue_model_path(q, i));
 }

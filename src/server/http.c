@@ -38,6 +38,7 @@ struct server {
 	server_options o;
 	bool loopback;
 	int port;
+	const char *narrow_tower, *wide_tower; /* of o.towers */
 	double started;
 	atomic_int clip_skip;
 	pthread_mutex_t lock; /* of the rest */
@@ -75,7 +76,9 @@ static json_int_t width_of_tower(const char *path)
 	return width;
 }
 
-const char *server_tower(const server *s, bool widest)
+const char *server_tower(const server *s, bool widest) { return widest ? s->wide_tower : s->narrow_tower; }
+
+static const char *choose_tower(const server *s, bool widest)
 {
 	const char *found = NULL;
 	json_int_t best = 0;
@@ -466,6 +469,8 @@ server *server_start(const server_options *o, queue *q, sumi_error *e)
 	}
 	s->queue = q;
 	s->o = *o;
+	s->narrow_tower = choose_tower(s, false);
+	s->wide_tower = choose_tower(s, true);
 	s->started = seconds_now();
 	pthread_mutex_init(&s->lock, NULL);
 	if (listen_at(s, o->address, e)) return s;
