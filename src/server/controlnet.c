@@ -10,6 +10,8 @@ enum { LOW = 100, HIGH = 200, DETECT_AT = 512 };
 
 /* ── units ── */
 
+enum { MOST_SCALED = 1 << 26 }; /* pixels of a picture before it is cut */
+
 typedef enum fit { STRETCH, CROP, PAD } fit;
 static const char *const fits[] = { "Just Resize", "Crop and Resize", "Resize and Fill", NULL };
 static const char *const inner_names[][2] = { { "Inner Fit (Scale to Fit)", "Crop and Resize" },
@@ -25,6 +27,12 @@ static sumi_image *fitted(const sumi_image *p, fit how, int width, int height, s
 	double x = (double)width / p->width, y = (double)height / p->height, k = (how == CROP) == (x > y) ? x : y;
 	int w = how == STRETCH ? width : (int)fmax(1, rint(k * p->width)),
 	    h = how == STRETCH ? height : (int)fmax(1, rint(k * p->height));
+	if ((double)w * h > MOST_SCALED) {
+		*e = (sumi_error){ .status = SUMI_BAD_USAGE };
+		snprintf(e->text, sizeof e->text, "a unit's image of %d x %d is too long for %d x %d", p->width, p->height,
+		    width, height);
+		return NULL;
+	}
 	sumi_image *scaled = sumi_image_resize(p, w, h, e), *out = scaled ? sumi_image_new(width, height, NULL, e) : NULL;
 	int left = (w - width) / 2, top = (h - height) / 2;
 	for (int row = 0; out && row < height; row++)
@@ -222,6 +230,7 @@ static void read_unit(server *s, const json_t *unit, job *j, problem *p)
 	sumi_error e = { 0 };
 	if (!image) problem_set(p, 422, "image", "a unit of controlnet has no image");
 	int width = j->options.width, height = j->options.height;
+	if ((int64_t)width * height > queue_most_pixels(server_queue(s))) refuse_size(s, p, "width");
 	if (!p->status)
 		c->image = width && height ? fitted(image, how, width, height, &e)
 		                           : sumi_image_resize(image, image->width, image->height, &e);

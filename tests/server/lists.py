@@ -73,6 +73,10 @@ def controls(s, model, folder):
                   {"controlnet": {"args": [unit] * 9}}):
         status, body, _ = s.ask("POST", "/sdapi/v1/txt2img", {**ASK, "alwayson_scripts": wrong})
         check(f"refused: {str(wrong)[:60]}", status == 422 and body["detail"][0]["loc"] == ["body", "alwayson_scripts"], body)
+    status, body, _ = ask({**unit, "image": as_text(make_png(4, 200, lambda x, y: y))}, width=1280, height=1280)
+    check("too long to be cut", status == 400 and "too long" in body["detail"], body)
+    status, body, _ = ask(unit, width=4096, height=4096)
+    check("too many pixels", status == 422 and body["detail"][0]["loc"] == ["body", "width"], body)
     check("its name is said", "ADetailer" in s.ask("POST", "/sdapi/v1/txt2img", {**ASK, "alwayson_scripts": {"ADetailer": {"args": []}}})[1]["detail"][0]["msg"])
     get = lambda path: s.ask("GET", "/controlnet/" + path)[1]
     check("version", get("version") == {"version": 3})
