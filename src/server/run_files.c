@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_POINTS = 300, MOST_SAID = 8 };
+enum { MOST_POINTS = 300, MOST_SAID = 8, MOST_SET_NAME = 200 }; /* files of a run have longer names than its set */
 
 const char *const run_kinds[] = { "lora", "embedding", "controlnet", "diffusion", NULL };
 
@@ -49,7 +49,7 @@ static bool is_set(const char *folder, const char *name)
 {
 	char path[RUN_PATH];
 	struct stat s;
-	return *name != '.' && strlen(name) < RUN_NAME - 16 && !ends_in(name, ".training") && !ends_in(name, ".cache") &&
+	return *name != '.' && strlen(name) < MOST_SET_NAME && !ends_in(name, ".training") && !ends_in(name, ".cache") &&
 	       run_path(path, folder, name, "", "") && !lstat(path, &s) && S_ISDIR(s.st_mode);
 }
 
