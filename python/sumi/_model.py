@@ -229,8 +229,8 @@ class Session:
                     if step.preview: show(step.preview)
             steps.picture.save("fox.png")
 
-        prompts, seeds: as batch() has them. latents: each Step has the latents, too. Leaving the block before the end stops the drawing. Until it has ended, the
-        session is at work."""
+        prompts, seeds: as batch() has them. latents: each Step has the latents, too. Leaving the block before the end
+        stops the drawing. Until it has ended, the session is at work."""
         requests = _requests(prompts, seeds, options)
         return Stream(self._handle, lambda pointer, watch: _draw_batch(pointer, requests, watch, cancel), previews,
             latents)

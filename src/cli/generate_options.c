@@ -147,7 +147,7 @@ static const option table[] = {
 	{ .name = "ip-mask", .kind = TEXTS, AT(ip.masks), .argument = "FILE",
 	    .help = "it counts where this is white; one for each adapter, \"\": none (everywhere)" },
 	{ .name = "ip-blocks", .kind = TEXTS, AT(ip.blocks), .argument = "NAME=X[:X…],…",
-	    .help = "… in these blocks of the U-Net, times X: mid=0.5,up_1=1; of SDXL also style, layout (all)" },
+	    .help = "in these blocks of the U-Net alone, times X: mid=0.5,up_1=1; of SDXL also style, layout (all)" },
 	{ .name = "clip-vision", .kind = TEXTS, AT(ip.towers), .argument = "FILE",
 	    .help = "the CLIP vision tower that it was made for: a file, or an image_encoder folder" },
 

@@ -20,8 +20,8 @@ bool a1111_find_upscaler(server *s, const char *name, char path[4096]);
 bool a1111_find_network(server *s, const char *name, char path[4096]);
 
 /* ── fields and refusals: a1111_fields.c ── */
-/* Whether a field says that what it names is not wanted: absent, null, false, 0, "", "None", {}, [] or a list of these.
- */
+/* Whether a field says that what it names is not wanted: absent, null, false, 0, "", "None", {}, or a list of these
+ * alone. */
 bool a1111_is_off(const json_t *v);
 /* The value itself as a whole number, or its place among `names`, which end with NULL. */
 void a1111_choice(const json_t *o, const char *name, const char *const *names, int64_t *value, problem *p);

@@ -155,15 +155,16 @@ void a1111_options(server *s, request *r, reply *y)
 	reply_json(y, 200, settings_of(s));
 }
 
-/* Some clients send back all that they were given: what stays as it is is no mistake. */
-static bool opens(void *context, const sumi_model *m, sumi_error *e)
+static bool do_nothing(void *context, const sumi_model *m, sumi_error *e)
 {
 	(void)context;
+	(void)m;
 	(void)e;
-	return m != NULL;
+	return true;
 }
 
-/* A model that cannot be opened is refused here, and not at each request from then on. */
+/* Some clients send back all that they were given: what stays as it is is no mistake. A model that cannot be opened is
+ * refused here, and not at each request from then on. */
 void a1111_set_options(server *s, request *r, reply *y)
 {
 	problem p = { 0 };
@@ -183,7 +184,8 @@ void a1111_set_options(server *s, request *r, reply *y)
 			problem_set(&p, 422, name, "the setting %.100s is not known to this server", name);
 	}
 	json_decref(now);
-	if (model >= 0 && !p.status && !queue_with_model(server_queue(s), model, opens, NULL, &e)) problem_of(s, &p, &e);
+	if (model >= 0 && !p.status && !queue_with_model(server_queue(s), model, do_nothing, NULL, &e))
+		problem_of(s, &p, &e);
 	if (p.status) {
 		a1111_refuse(y, &p);
 		return;

@@ -71,7 +71,8 @@ static enum MHD_Result count_repeats(void *context, enum MHD_ValueKind kind, con
 	return MHD_YES;
 }
 
-/* A request that another server might read in another way, whatever stands before this one. */
+/* A request that a proxy in front of this server might read in another way: then what one takes for a body may be a
+ * request to the other. */
 static bool is_ambiguous(const request *r)
 {
 	static const char *const once[] = { "Host", "Origin", "Content-Length", "Transfer-Encoding" };
@@ -108,7 +109,8 @@ void admit(const server *s, request *r)
 	route_methods(r->path, methods);
 	if (is_ambiguous(r)) {
 		r->refused = 400;
-		r->reason = "Host, Origin or the length of the body is said in more than one way";
+		r->reason =
+		    "Host, Origin, Content-Length or Transfer-Encoding is given twice, or two of them contradict each other";
 	} else if (!ours || !host || !host_is_ours(s, host)) {
 		r->refused = 421;
 		r->reason = "this server is not known by that name; --host NAME makes it known";
@@ -126,6 +128,6 @@ void admit(const server *s, request *r)
 		r->reason = "the request is larger than this server takes";
 	} else if (coding && *coding && strcasecmp(coding, "identity")) {
 		r->refused = 415;
-		r->reason = "the body is compressed: this server reads it as it is";
+		r->reason = "compressed bodies (Content-Encoding) are not read by this server";
 	}
 }

@@ -105,7 +105,8 @@ void field_picture(const json_t *o, const char *name, sumi_image **value, proble
 	field_text(o, name, &text, p);
 	if (!text) return;
 	if (!strncasecmp(text, "http://", 7) || !strncasecmp(text, "https://", 8)) {
-		problem_set(p, 422, name, "%s is an address; this server fetches nothing: a picture in base64", name);
+		problem_set(
+		    p, 422, name, "%s is an address, which this server does not fetch; expected a picture in base64", name);
 		return;
 	}
 	unsigned char *bytes = base64_decode(text, &count);

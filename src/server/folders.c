@@ -34,7 +34,7 @@ static void add(name_list *l, const char *folder, const char *file)
 	l->path[l->count++] = copy;
 }
 
-/* Where a run's options stand beside a file, it is of the kind that its name ends in. */
+/* A training run's result is of the kind that its name ends in; its options, NAME.json, are in the same folder. */
 static bool is_of_kind(const char *folder, const char *file, folder_kind which)
 {
 	static const char *const kinds[FOLDERS] = { [LORAS] = "lora", [WORDS] = "embedding", [CONTROLS] = "controlnet" };
