@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 from . import _abi
 from ._abi import ConvertOptions, ExtractOptions
 from ._errors import raise_if
+from ._interrupt import interrupts_into
 from ._library import library
 from ._marshal import struct, text
 from ._types import Text
@@ -100,7 +101,8 @@ def convert(source: Text, to: Text, *, progress: Optional[Callable[[Step], objec
     watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
     made = struct(_abi.sumi_convert_options, options, keep)
     made.listener = watch.pointer()
-    library.sumi_convert_as(text(source, "source"), text(to, "to"), ctypes.byref(made), ctypes.byref(error))
+    with interrupts_into(watch):
+        library.sumi_convert_as(text(source, "source"), text(to, "to"), ctypes.byref(made), ctypes.byref(error))
     watch.check(error)
 
 
@@ -123,8 +125,9 @@ def extract_lora(tuned: Text, base: Text, path: Text, *, progress: Optional[Call
     made = struct(_abi.sumi_extract_options, options, keep)
     made.listener = watch.pointer()
     report = ctypes.c_char_p()
-    library.sumi_lora_extract(text(tuned, "tuned"), text(base, "base"), text(path, "path"), ctypes.byref(made),
-        ctypes.byref(report), ctypes.byref(error))
+    with interrupts_into(watch):
+        library.sumi_lora_extract(text(tuned, "tuned"), text(base, "base"), text(path, "path"), ctypes.byref(made),
+            ctypes.byref(report), ctypes.byref(error))
     try:
         watch.check(error)
         return (report.value or b"").decode("utf-8", "replace")
@@ -134,5 +137,6 @@ def extract_lora(tuned: Text, base: Text, path: Text, *, progress: Optional[Call
 
 def _file(function: Any, progress: Optional[Callable[[Step], object]], *arguments: Any) -> None:
     watch, error = Watch(progress), _abi.sumi_error()
-    function(*arguments, watch.pointer(), ctypes.byref(error))
+    with interrupts_into(watch):
+        function(*arguments, watch.pointer(), ctypes.byref(error))
     watch.check(error)

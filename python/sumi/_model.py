@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from . import _abi
 from ._abi import EvaluationOptions, ModelOptions, Options
 from ._errors import UsageError, raise_if
+from ._interrupt import interrupts_into
 from ._library import FOLDER, Handle, library
 from ._marshal import struct, text
 from ._picture import Picture
@@ -81,7 +82,8 @@ class Model:
         watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
         made = struct(_abi.sumi_model_options, options, keep)
         made.listener = watch.pointer()
-        pointer = library.sumi_open(text(path, "path"), ctypes.byref(made), ctypes.byref(error))
+        with interrupts_into(watch):
+            pointer = library.sumi_open(text(path, "path"), ctypes.byref(made), ctypes.byref(error))
         if pointer:
             self._handle = Handle("model", pointer, library.sumi_close)
         watch.check(error)
@@ -117,7 +119,7 @@ class Model:
         watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
         made = struct(_abi.sumi_evaluation_options, {**options, "data": data}, keep)
         made.listener = watch.pointer()
-        with self._handle.use() as pointer:
+        with self._handle.use() as pointer, interrupts_into(watch):
             found = library.sumi_evaluate(pointer, ctypes.byref(made), ctypes.byref(error))
         try:
             watch.check(error)
@@ -280,7 +282,8 @@ def _draw(function: Any, pointer: Any, prompt: str, progress: Optional[Progress]
         options: Mapping[str, object]) -> Picture:
     watch, error, keep = Watch(progress), _abi.sumi_error(), []  # type: Watch, _abi.sumi_error, List[object]
     made = _given({**options, "prompt": prompt}, watch, cancel, keep)
-    picture = function(pointer, ctypes.byref(made), ctypes.byref(error))
+    with interrupts_into(watch):
+        picture = function(pointer, ctypes.byref(made), ctypes.byref(error))
     try:
         watch.check(error)
         return Picture._copy(picture)
@@ -309,7 +312,8 @@ def _draw_batch(pointer: Any, requests: Sequence[Mapping[str, object]], watch: W
     made = [_given(request, watch, cancel, keep) for request in requests]
     options = (ctypes.POINTER(_abi.sumi_options) * count)(*map(ctypes.pointer, made))
     drawn = (ctypes.POINTER(_abi.sumi_image) * count)()
-    library.sumi_session_draw_batch(pointer, options, count, drawn, ctypes.byref(error))
+    with interrupts_into(watch):
+        library.sumi_session_draw_batch(pointer, options, count, drawn, ctypes.byref(error))
     try:
         watch.check(error)
         return [Picture._copy(picture) for picture in drawn]

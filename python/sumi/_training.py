@@ -10,6 +10,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 from . import _abi
 from ._errors import raise_if
+from ._interrupt import interrupts_into
 from ._library import Handle, library
 from ._marshal import text
 from ._types import Text
@@ -111,7 +112,7 @@ class Training:
         note: called with what there is to say, a line each; None: it goes to the log "sumi" at level INFO."""
         listener = _Listener(progress, note or (lambda line: logger.info("%s", line)))
         error = _abi.sumi_error()
-        with self._handle.use() as pointer:
+        with self._handle.use() as pointer, interrupts_into(listener):
             library.sumi_training_run(pointer, ctypes.byref(listener.struct), ctypes.byref(error))
         if listener.failure:
             raise listener.failure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Type
 from . import _abi
 from ._abi import UpscaleOptions, UpscalerOptions
 from ._errors import raise_if
+from ._interrupt import interrupts_into
 from ._library import Handle, library
 from ._marshal import struct, text
 from ._picture import Picture
@@ -47,7 +48,7 @@ class Upscaler:
             made.cancel = cancel.pointer
         source = Picture.of(image)
         small = source._struct()
-        with self._handle.use() as pointer:
+        with self._handle.use() as pointer, interrupts_into(watch):
             large = library.sumi_upscale(pointer, ctypes.byref(small), ctypes.byref(made), ctypes.byref(error))
         try:
             watch.check(error)

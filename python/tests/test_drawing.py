@@ -130,6 +130,16 @@ def test_what_a_listener_raises_comes_out(session):
     assert session.generate("dog", **SHORT)
 
 
+def test_interrupted_without_a_listener(session):
+    """Ctrl-C at any moment, most of all as a function of the package's own listener begins, is a KeyboardInterrupt."""
+    for wait in (0.05, 0.1, 0.15, 0.2):
+        threading.Timer(wait, signal.raise_signal, [signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            session.generate("dog", steps=10000)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert session.generate("dog", **SHORT)
+
+
 def test_sessions_in_threads(emoji, session):
     expected = session.generate("dog", **SHORT)
     drawn, counted = [], 0
