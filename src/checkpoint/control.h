@@ -17,7 +17,7 @@ control_file *control_in_memory(const controlnet_config *config, bind_fn *bind, 
 void control_close(control_file *c); /* NULL is fine */
 
 const char *control_path(const control_file *c);
-const weights *control_weights(const control_file *c);
+const weights *control_weights(const control_file *c);            /* NULL: it has no file */
 const t2i_adapter_config *control_adapter(const control_file *c); /* NULL: it is a control network */
 const controlnet_config *control_config(const control_file *c);   /* of a control network */
 const char *control_doubt(const control_file *c);                 /* a warning to the user; "" if there is none */

@@ -207,16 +207,21 @@ static bool report_progress(outputs_progress *p, error *e)
 	return !p->listener->progress(p->listener->context, "write", p->done, p->all) || fail(e, STOPPED, "stopped");
 }
 
-/* Whether it holds NaN or infinity, of which no picture comes. */
-static bool holds_no_numbers(const output *t)
+static bool find_not_finite(void *context, float *values, size_t n, error *e)
 {
 	float value;
-	for (int i = 0; i < t->parts; i++) {
-		const weight *w = t->part[i].w;
-		size_t n = weight_elements(w);
-		if (dtype_is_float(w->dtype) && first_not_finite(w->data, w->dtype, n, &value) < n) return true;
-	}
-	return false;
+	(void)e;
+	*(bool *)context |= first_not_finite(values, F32, n, &value) < n;
+	return true;
+}
+
+/* Whether it holds NaN or infinity, of which no picture comes. */
+static bool holds_no_numbers(const output *t, bool *found, error *e)
+{
+	*found = false;
+	for (int i = 0; i < t->parts && dtype_is_float(t->from); i++)
+		if (!each_piece(t, i, find_not_finite, found, e)) return false;
+	return true;
 }
 
 static void warn(const sumi_listener *l, int count, const char *first)
@@ -243,8 +248,10 @@ bool outputs_write(const outputs *o, const char *path, const char *const (*metad
 		fine = weights_writer_declare(out, t->name, t->type, t->ndims, t->shape, e);
 	}
 	for (size_t i = 0; fine && i < o->count; i++) {
-		if (holds_no_numbers(&o->list[i]) && !bad++) first = o->list[i].name;
-		fine = write_one(out, &o->list[i], source, e) && report_progress(p, e);
+		bool found;
+		fine =
+		    holds_no_numbers(&o->list[i], &found, e) && write_one(out, &o->list[i], source, e) && report_progress(p, e);
+		if (fine && found && !bad++) first = o->list[i].name;
 	}
 	if (fine) warn(p->listener, bad, first);
 	if (fine) return weights_writer_finish(out, e);

@@ -397,6 +397,12 @@ bool scheduler_trajectory(
 	if (s->family == TIMESTEP_SCHEDULER || s->family == DISTILLED_SCHEDULER)
 		return timestep_trajectory(s, schedule, steps, p, e);
 	bool flow = s->family == FLOW_SCHEDULER || s->sigmas == FLOW_SIGMAS;
+	double shift = flow ? shift_of(s, mu) : 1;
+	if (!(shift > 0 && shift < INFINITY))
+		return fail(e, BAD_FILE,
+		    "scheduler: a shift of %g for this size (of base_shift, max_shift, base_image_seq_len and "
+		    "max_image_seq_len), expected more than 0",
+		    shift);
 	sigma_list l = { 0 };
 	bool fine = s->family == FLOW_SCHEDULER ? list_flow_match_sigmas(s, steps, mu, &l, e)
 	            : flow                      ? list_flow_sigmas(s, schedule, steps, mu, &l, e)

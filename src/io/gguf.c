@@ -130,7 +130,7 @@ static char *take_name(source *s, const char *what)
 
 /* ── metadata ── */
 
-enum { VALUE_I32 = 5, VALUE_U32 = 4, VALUE_U16 = 2, VALUE_STRING = 8, VALUE_ARRAY = 9 };
+enum { VALUE_U32 = 4, VALUE_I32 = 5, VALUE_STRING = 8, VALUE_ARRAY = 9 };
 
 /* Bytes of a value of this type; 0: a string, an array, or no type. */
 static int value_size(uint64_t type)

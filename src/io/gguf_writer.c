@@ -3,7 +3,7 @@
 #include "io/writing.h"
 #include <string.h>
 
-/* ggml's readers keep names in 128 bytes, and four axes. */
+/* stable-diffusion.cpp's ggml keeps names in 128 bytes, and four axes. */
 enum { VERSION = 3, LONGEST_NAME = 127, MOST_AXES = 4, VALUE_STRING = 8 };
 
 static void add_number(buffer *b, uint64_t n, int bytes)

@@ -213,8 +213,10 @@ static likeness look(const family *f, role r, const dialect *d, tensor_lookup *l
 	char other[sizeof p[0].name];
 	landmark(f, r, key, sizeof key, &s);
 	if (dialect_pieces(d, f, r, key, s, p) != 1) return ABSENT;
-	snprintf(other, sizeof other, "%s%s", d->prefix, ggml_projection);
-	if (d->names == GGML_CLIP_NAMES && !lookup(context, other, &type, &found, NULL)) return ABSENT;
+	if (d->names == GGML_CLIP_NAMES) { /* its other tensors are Hugging Face's */
+		snprintf(other, sizeof other, "%s%s", d->prefix, ggml_projection);
+		if (!lookup(context, other, &type, &found, NULL)) return ABSENT;
+	}
 	bool there = lookup(context, p[0].name, &type, &found, NULL);
 	for (int i = 0; !there && dialect_synonym(r, p[0].name, i, other, sizeof other); i++)
 		there = lookup(context, other, &type, &found, NULL);

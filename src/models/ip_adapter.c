@@ -220,8 +220,9 @@ static named_block block_named(const unet_config *u, const char *name, size_t le
 	if (!strcmp(text, "mid") && u->middle == MIDDLE_WHOLE && u->middle_depth > 0)
 		return (named_block){ 1, unet_attending_block(u, PERTURBED_MIDDLE, 0) };
 	bool down = sscanf(text, "down_%d%n", &i, &n) == 1, up = !down && sscanf(text, "up_%d%n", &i, &n) == 1;
+	if ((!down && !up) || text[n] || i < 0 || i >= u->levels) return (named_block){ 0 };
 	int level = up ? u->levels - 1 - i : i;
-	if ((!down && !up) || text[n] || i < 0 || i >= u->levels || !u->attends[level]) return (named_block){ 0 };
+	if (!u->attends[level]) return (named_block){ 0 };
 	int place = up ? PERTURBED_UP + level : level;
 	return (named_block){ u->blocks[level] + up, unet_attending_block(u, place, 0) };
 }

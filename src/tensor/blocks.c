@@ -7,7 +7,7 @@
 
 enum { HALF = SMALL_BLOCK / 2 };
 
-static float half_at(const uint8_t *p)
+float half_at(const uint8_t *p)
 {
 	uint16_t bits;
 	memcpy(&bits, p, sizeof bits);
@@ -87,10 +87,11 @@ static float farthest(const float *x)
 	return far;
 }
 
+/* The smallest and the largest value; where one is a NaN, both are. */
 static void ends_of(const float *x, float *least, float *most)
 {
 	*least = *most = x[0];
-	for (int j = 1; j < SMALL_BLOCK; j++) {
+	for (int j = 1; j < SMALL_BLOCK && *least == *least; j++) {
 		if (!(x[j] >= *least)) *least = x[j];
 		if (!(x[j] <= *most)) *most = x[j];
 	}

@@ -6,6 +6,7 @@
 #ifndef SUMI_TENSOR_BLOCKS_H
 #define SUMI_TENSOR_BLOCKS_H
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SMALL_BLOCK = 32, LARGE_BLOCK = 256 }; /* elements, of the types with one digit or "_K" in their names */
 
@@ -15,5 +16,7 @@ typedef void narrow_fn(void *blocks, const float *values, size_t n);
 widen_fn widen_q4_0, widen_q4_1, widen_q5_0, widen_q5_1, widen_q8_0;
 widen_fn widen_q2_k, widen_q3_k, widen_q4_k, widen_q5_k, widen_q6_k;
 narrow_fn narrow_q4_0, narrow_q4_1, narrow_q5_0, narrow_q5_1, narrow_q8_0;
+
+float half_at(const uint8_t *p); /* the f16 at any address, as a scale is stored */
 
 #endif

@@ -1,15 +1,6 @@
 /* blocks_k.c - "K" blocks of 256 elements: 8 or 16 groups with a scale each (and, of some types, a smallest value),
  * themselves small integers times one f16 of the whole block. */
 #include "tensor/blocks.h"
-#include "tensor/dtype.h"
-#include <string.h>
-
-static float half_at(const uint8_t *p)
-{
-	uint16_t bits;
-	memcpy(&bits, p, sizeof bits);
-	return f32_from_f16(bits);
-}
 
 /* scales [16] of 4 bits, with 4 bits of the smallest value above; numbers of 2 bits [64]; scale; scale of smallest */
 void widen_q2_k(float *y, const void *blocks, size_t n)

@@ -272,7 +272,7 @@ static void block_names(void **state)
 {
 	(void)state;
 	static const char *const wrong[] = { "", ",", "down_0", "down_0=", "down_0=1", "up_3=1", "down_1=1:2:3", "mid=1:1",
-		"mid=11", "mid=-1", "mid=nan", "mid=1,", "mid=1;up_0=1", "=1", "down_12345678901234567=1" };
+		"mid=11", "mid=-1", "mid=nan", "mid=1,", "mid=1;up_0=1", "=1", "down_12345678901234567=1", "up_-2147483648=1" };
 	const unet_config *sd1 = &family_by_name("sd1", NULL)->denoiser.unet,
 	                  *xl = &family_by_name("sdxl", NULL)->denoiser.unet;
 	float w[IP_BLOCKS];
