@@ -511,7 +511,7 @@ static bool draw_all(session *s, job *jobs, int count, sumi_image **pictures, co
 static bool blame_adapters(const adapter_list *l, error *e)
 {
 	for (int i = 0; i < l->count; i++)
-		if (l->files[i].file && blame_file(l->files[i].file, e)) return true;
+		if (blame_file(l->files[i].file, e)) return true;
 	return false;
 }
 

@@ -70,7 +70,7 @@ bool blame_file(const weights *file, error *e)
 {
 	error found = { 0 };
 	char text[400];
-	if (weights_are_finite(file, &found)) return false;
+	if (!file || weights_are_finite(file, &found)) return false;
 	snprintf(text, sizeof text, "%.399s", e->text);
 	snprintf(e->text, sizeof e->text, "%.500s (%.400s)", found.text, text);
 	return true;

@@ -8,7 +8,7 @@
 bool all_finite(const float *values, size_t n, const char *what, error *e);
 
 /* After such a failure: look through the weights of a model, without its LoRA files, or through all tensors of a file,
- * and add to the message which one holds the first NaN or infinity. False: none does. */
+ * and add to the message which one holds the first NaN or infinity. False: none does, or there is no file (NULL). */
 bool blame_weights(const model *m, error *e);
 bool blame_file(const weights *file, error *e);
 

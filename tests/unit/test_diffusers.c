@@ -36,7 +36,7 @@ static error run(const json_t *config, const char *class_name, int steps)
 	error e = { 0 };
 	float x[4] = { 1, -1, 0.5f, 0 };
 	if (scheduler_read(&s, config, class_name, &e) && noise_schedule_make(&schedule, &s.betas, &e) &&
-	    scheduler_trajectory(&s, &schedule, steps, 0.5, &p, &e)) {
+	    scheduler_trajectory(&s, &schedule, steps, scheduler_mu(&s, 256), &p, &e)) {
 		sampling hooks = { .denoise = nothing, .noise = no_noise, .prediction = s.prediction };
 		for (int i = 0; i < 4; i++) x[i] *= (float)p.start;
 		assert_int_equal(p.count, steps);
@@ -90,6 +90,10 @@ static void nonsense_is_refused(void **unused)
 		{ "UniPCMultistepScheduler", "{\"solver_order\": 7}", "solver_order" },
 		{ "UniPCMultistepScheduler", "{\"use_flow_sigmas\": true}", "flow" },
 		{ "FlowMatchEulerDiscreteScheduler", "{\"shift\": 0}", "shift" },
+		{ "FlowMatchEulerDiscreteScheduler", "{\"use_dynamic_shifting\": true, \"max_image_seq_len\": 256}",
+		    "max_image_seq_len" },
+		{ "FlowMatchEulerDiscreteScheduler",
+		    "{\"use_dynamic_shifting\": true, \"time_shift_type\": \"linear\", \"base_shift\": -1}", "a shift of -1" },
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		json_t *config = json_loads(bad[i].json, 0, NULL);

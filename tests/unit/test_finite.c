@@ -2,7 +2,8 @@
  * tensor. */
 #include "tiny.h"
 #include "io/weights.h"
-#include "base/file.h"
+#include "checkpoint/control.h"
+#include "pipeline/finite.h"
 
 /* A copy of the file in which every tensor of this name's ending is NaN; its path. */
 static const char *spoiled(const char *path, const char *ending, const char *as)
@@ -32,11 +33,11 @@ static const char *spoiled(const char *path, const char *ending, const char *as)
 	return scratch_path(as);
 }
 
-static void is_named(const sumi_error *e, const char *file, const char *tensor)
+static void is_named(const sumi_error *e, const char *file, const char *weight_name)
 {
 	assert_int_equal(e->status, SUMI_BAD_FILE);
 	assert_says(*e, file);
-	assert_says(*e, tensor);
+	assert_says(*e, weight_name);
 	assert_says(*e, "NaN");
 	assert_says(*e, "not finite");
 }
@@ -94,6 +95,18 @@ static void of_a_control_network(void **state)
 	sumi_close(m);
 }
 
+/* One that is being trained lies in memory: there is no file to look through. */
+static void of_no_file(void **state)
+{
+	(void)state;
+	error e = { BAD_FILE, "the latent: not finite" };
+	control_file *c = control_in_memory(&(controlnet_config){ 0 }, NULL, NULL, &e);
+	assert_non_null(c);
+	assert_false(blame_file(control_weights(c), &e));
+	assert_string_equal(e.text, "the latent: not finite");
+	control_close(c);
+}
+
 static void of_an_upscaler(void **state)
 {
 	(void)state;
@@ -144,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_SCRATCH(of_a_lora),
 		IN_SCRATCH(of_a_control_network),
+		cmocka_unit_test(of_no_file),
 		IN_SCRATCH(of_an_upscaler),
 		IN_SCRATCH(of_a_learned_word),
 	};
