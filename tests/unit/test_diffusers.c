@@ -7,11 +7,12 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const char *const classes[] = { "DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "LCMScheduler",
-	"TCDScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
-	"LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
-	"DPMSolverSinglestepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler",
-	"FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler" };
+static const char *const classes[] = { "DDPMScheduler", "DDIMScheduler", "DDPMParallelScheduler",
+	"DDIMParallelScheduler", "PNDMScheduler", "LCMScheduler", "TCDScheduler", "EulerDiscreteScheduler",
+	"EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler", "KDPM2DiscreteScheduler",
+	"KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler",
+	"UniPCMultistepScheduler", "DEISMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
+	"FlowMatchHeunDiscreteScheduler" };
 
 static bool nothing(void *context, int step, path_point at, const float *x, float *out, float *apart, error *e)
 {

@@ -1,8 +1,7 @@
 /* test_gguf.c - reading, writing and refusing GGUF files: one of the package gguf (golden/gguf), headers made here, and
  * what we write ourselves. */
-#include "scratch.h"
+#include "reading.h"
 #include "base/buffer.h"
-#include "io/weights.h"
 #include <math.h>
 
 /* ── headers ── */
@@ -49,16 +48,6 @@ static const char *data(size_t alignment, size_t bytes)
 	while (made.size % alignment) buffer_add(&made, "", 1);
 	for (size_t i = 0; i < bytes; i++) buffer_add(&made, "x", 1);
 	return scratch_write("x.gguf", made.data, made.size);
-}
-
-static void refused(const char *path, const char *words)
-{
-	error e = { 0 };
-	weights *w = weights_open(path, &e);
-	if (w) fail_saying("opened, expected: %s\n", words);
-	assert_int_equal(e.status, BAD_FILE);
-	assert_says(e, path);
-	assert_says(e, words);
 }
 
 enum { F32_NUMBER = 0, Q8_0_NUMBER = 8, IQ4_XS_NUMBER = 23, BYTE = 0, U16 = 2, U32 = 4, STRING = 8, ARRAY = 9 };

@@ -1,6 +1,5 @@
 /* test_safetensors.c - reading, writing and refusing safetensors files and indexes of shards. */
-#include "scratch.h"
-#include "io/weights.h"
+#include "reading.h"
 
 /* A file with this header, `length` in place of its true length where that is not 0, and so many bytes of data. */
 static const char *make(const char *header, uint64_t length, size_t data_bytes)
@@ -13,16 +12,6 @@ static const char *make(const char *header, uint64_t length, size_t data_bytes)
 	memcpy(bytes + 8, header, n);
 	for (size_t i = 0; i < data_bytes; i++) bytes[8 + n + i] = (uint8_t)i;
 	return scratch_write("x.safetensors", bytes, 8 + n + data_bytes);
-}
-
-static void refused(const char *path, const char *words)
-{
-	error e = { 0 };
-	weights *w = weights_open(path, &e);
-	if (w) fail_saying("opened, expected: %s\n", words);
-	assert_int_equal(e.status, BAD_FILE);
-	assert_says(e, path);
-	assert_says(e, words);
 }
 
 static void reads_a_small_file(void **state)

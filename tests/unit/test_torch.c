@@ -1,7 +1,6 @@
 /* test_torch.c - reading what PyTorch saved (tests/unit/torch: written by PyTorch 1.13), and refusing what tries to do
  * more than to hold tensors. */
-#include "scratch.h"
-#include "io/weights.h"
+#include "reading.h"
 #include <zlib.h>
 
 #define SAVED SOURCE_DIR "/tests/unit/torch/"
@@ -96,22 +95,12 @@ static void judges_by_content(void **unused)
 
 /* ── what is refused ── */
 
-static void refuses(const char *path, const char *words)
-{
-	error e = { 0 };
-	weights *w = weights_open(path, &e);
-	if (w) fail_saying("opened, expected: %s\n", words);
-	assert_int_equal(e.status, BAD_FILE);
-	assert_says(e, path);
-	assert_says(e, words);
-}
-
 /* A pickle of text, in which zero bytes may stand. */
 #define PICKLE(text) text, sizeof(text) - 1
 
 static void refuses_pickle(const char *text, size_t n, const char *words)
 {
-	refuses(scratch_write("x.ckpt", text, n), words);
+	refused(scratch_write("x.ckpt", text, n), words);
 }
 
 static void refuses_to_run_anything(void **unused)
@@ -264,7 +253,7 @@ static void reads_an_archive_of_ours(void **unused)
 static void refuses_tensor(const char *text, size_t n, const char *words)
 {
 	static const char data[64] = { 0 };
-	refuses(ARCHIVE({ "x/data.pkl", text, n, 0, 0, 0 }, { "x/data/0", data, 8, 0, 0, 0 }), words);
+	refused(ARCHIVE({ "x/data.pkl", text, n, 0, 0, 0 }, { "x/data/0", data, 8, 0, 0, 0 }), words);
 }
 
 static void refuses_wrong_tensors(void **unused)
@@ -287,7 +276,7 @@ static void refuses_wrong_tensors(void **unused)
 	REFUSES("asks for torch.QInt8Storage", "QInt8Storage", "K\2", "K\0", "K\2\x85", "K\1\x85");
 	refuses_tensor(PICKLE("\x80\2X\1\0\0\0aQ."), "persistent id");
 	refuses_tensor(PICKLE("\x80\2}X\1\0\0\0aNs."), "holds no tensors");
-	refuses(SAVED "expanded.pt", "more elements than its storage");
+	refused(SAVED "expanded.pt", "more elements than its storage");
 	/* a dictionary that holds itself, and one that unfolds without end */
 	refuses_tensor(PICKLE("\x80\2}q\0X\1\0\0\0ah\0s."), "nested more than 16 deep");
 	char bomb[1024] = "\x80\2]q\0000";
@@ -309,31 +298,31 @@ static void refuses_wrong_archives(void **unused)
 	const part program = { "x/data.pkl", PICKLE(TENSOR(FLOATS, "K\2", "K\0", "K\2\x85", "K\1\x85")), 0, 0, 0 };
 	const part storage = { "x/data/0", "\0\0\x80?\0\0\0@", 8, 0, 0, 0 };
 	part other = storage;
-	refuses(ARCHIVE(program), "no storage data/0");
+	refused(ARCHIVE(program), "no storage data/0");
 	other.method = 8;
-	refuses(ARCHIVE(program, other), "'x/data/0' is compressed (deflated)");
+	refused(ARCHIVE(program, other), "'x/data/0' is compressed (deflated)");
 	other.method = 93;
-	refuses(ARCHIVE(program, other), "'x/data/0' is compressed");
+	refused(ARCHIVE(program, other), "'x/data/0' is compressed");
 	other.method = 0;
 	other.flags = 1;
-	refuses(ARCHIVE(program, other), "'x/data/0' is encrypted");
+	refused(ARCHIVE(program, other), "'x/data/0' is encrypted");
 	other.flags = 0;
 	other.says = 4000000000u; /* a bomb, if it were unpacked */
-	refuses(ARCHIVE(program, other), "'x/data/0' has 4000000000 bytes, the pickle says 8");
+	refused(ARCHIVE(program, other), "'x/data/0' has 4000000000 bytes, the pickle says 8");
 	other = program;
 	other.method = 8;
-	refuses(ARCHIVE(other, storage), "'x/data.pkl' is compressed");
+	refused(ARCHIVE(other, storage), "'x/data.pkl' is compressed");
 	other.method = 0;
 	other.says = 4000000000u;
-	refuses(ARCHIVE(other, storage), "'x/data.pkl' is cut short");
-	refuses(ARCHIVE(program, storage, storage), "'x/data/0' is there twice");
+	refused(ARCHIVE(other, storage), "'x/data.pkl' is cut short");
+	refused(ARCHIVE(program, storage, storage), "'x/data/0' is there twice");
 	other = program;
 	other.name = "y/data.pkl";
-	refuses(ARCHIVE(program, other, storage), "more than one data.pkl");
-	refuses(ARCHIVE(storage), "without data.pkl");
+	refused(ARCHIVE(program, other, storage), "more than one data.pkl");
+	refused(ARCHIVE(storage), "without data.pkl");
 	other = (part){ "x/byteorder", "big", 3, 0, 0, 0 };
-	refuses(ARCHIVE(program, storage, other), "not little-endian");
-	refuses(SAVED "script.pt", "TorchScript");
+	refused(ARCHIVE(program, storage, other), "not little-endian");
+	refused(SAVED "script.pt", "TorchScript");
 }
 
 /* Any byte of the directory changed, and any cut: the same tensors, or a message. */
@@ -416,7 +405,7 @@ static void reads_zip64(void **unused)
 	HAS(w, "a", F32, SHAPE(2), 1, 2);
 	weights_close(w);
 	put(bytes, end64 + 48, to, 8);
-	refuses(scratch_write("x.pt", bytes, to), "lies outside of the file");
+	refused(scratch_write("x.pt", bytes, to), "lies outside of the file");
 }
 
 /* A word as the first trainers wrote it: the vectors in a torch.nn.ParameterDict instead of a dictionary. */
