@@ -515,6 +515,22 @@ static void scaled_weights_are_refused(void **unused)
 	assert_non_null(strstr(e.text, "out.2.scale_weight"));
 }
 
+/* Models of EDM's form have the shapes of others, and a tensor that says what they are. */
+static void models_of_edm_are_refused(void **unused)
+{
+	(void)unused;
+	static const char *const marks[] = { "edm_mean", "edm_vpred.sigma_max" };
+	char model[160];
+	strcpy(model, golden_model());
+	for (int i = 0; i < 2; i++) {
+		sumi_error e = { 0 };
+		const float value = 1;
+		assert_null(sumi_open(copy_with(model, "edm.safetensors", marks[i], &value, 1), NULL, &e));
+		assert_int_equal(e.status, SUMI_BAD_FILE);
+		assert_says(e, marks[i]);
+	}
+}
+
 /* ── with LoRA files ── */
 
 static const char changed_weight[] = "model.diffusion_model.middle_block.1.proj_in.weight";
@@ -815,6 +831,7 @@ int main(void)
 		IN_SCRATCH(warns_of_what_is_no_number),
 		IN_SCRATCH(eight_bits),
 		IN_SCRATCH(scaled_weights_are_refused),
+		IN_SCRATCH(models_of_edm_are_refused),
 		IN_SCRATCH(merged_weights_overflow),
 		IN_SCRATCH(merging_checks_the_weight),
 		IN_SCRATCH(out_of_a_checkpoint),
