@@ -44,3 +44,5 @@ ${rows}\tNULL,
 };
 " @ONLY)
 set_source_files_properties(${CUDA_IMAGES} PROPERTIES OBJECT_DEPENDS "${images}")
+# What compiles cuda_images.c waits for this target: else each would run nvcc for itself, at the same time and to the same files.
+add_custom_target(cuda_kernels DEPENDS ${images})
