@@ -27,7 +27,8 @@ struct team {
 	bool initialized;     /* MPI, by us */
 	const device *device; /* in whose memory arrays lie; NULL: the host's */
 	peers *peers;         /* over which they travel; NULL: over the host, by MPI */
-	float *zeros;         /* on the device, of the size of the largest array: for one that is not given */
+	float *zeros; /* on the device, in the place of arrays that are not given: their sums come here, and are not read */
+	size_t zero_count; /* elements that it has room for */
 	passenger *passengers;
 	int *order;
 	bucket *buckets;
@@ -85,6 +86,7 @@ static void forget_plan(team *t)
 	t->passengers = NULL;
 	t->order = NULL;
 	t->zeros = NULL;
+	t->zero_count = 0;
 	t->bucket_count = t->passenger_count = t->sent = 0;
 #ifdef SUMI_MPI
 	free(t->requests);
@@ -205,7 +207,7 @@ bool team_plan(team *t, int count, const size_t *sizes, const int *order, int pl
 	return same_plan(t, count, sizes, order, planned, e) && make_bucket_room(t, e);
 }
 
-/* The arrays of a bucket from where they lie; in the place of one that is not given, zeros. */
+/* The arrays of a bucket from where they lie. */
 static bool send_arrays(team *t, const bucket *b, error *e)
 {
 	float **arrays = calloc((size_t)b->arrays, sizeof *arrays);
@@ -213,7 +215,7 @@ static bool send_arrays(team *t, const bucket *b, error *e)
 	bool fine = (arrays && sizes) || fail(e, NO_MEMORY, "no memory for the team");
 	for (int k = 0; fine && k < b->arrays; k++) {
 		const passenger *p = &t->passengers[t->order[b->first + k]];
-		arrays[k] = p->array ? p->array : t->zeros;
+		arrays[k] = p->array;
 		sizes[k] = p->n;
 	}
 	fine = fine && t->device->peers->sum(t->peers, b->arrays, arrays, sizes, e);
@@ -246,25 +248,40 @@ bool team_sum_add(team *t, int i, float *array, error *e)
 	return t->peers || check(MPI_Testall(t->sent, t->requests, &done, MPI_STATUSES_IGNORE), e);
 }
 
-/* Arrays that were not given and have not left. */
+static bool is_missing(const team *t, const passenger *p) { return p->bucket >= t->sent && !p->array; }
+
+/* Each such array has zeros of its own, for the sum is written there. */
+static bool place_zeros(team *t, size_t count, error *e)
+{
+	if (count > t->zero_count) {
+		device_free(t->device, t->zeros);
+		t->zeros = device_alloc(t->device, count * sizeof *t->zeros);
+		t->zero_count = t->zeros ? count : 0;
+	}
+	float *zeros = calloc(count, sizeof *zeros), *next = t->zeros;
+	bool fine = (zeros && t->zeros) || fail(e, NO_MEMORY, "no memory for the team");
+	fine = fine && device_write(t->device, t->zeros, zeros, count * sizeof *zeros, e);
+	free(zeros);
+	for (int i = 0; fine && i < t->passenger_count; i++) {
+		passenger *p = &t->passengers[i];
+		if (!is_missing(t, p)) continue;
+		p->array = next;
+		next += p->n;
+	}
+	return fine;
+}
+
+/* Zeros for the arrays that were not given; their buckets have not left yet. */
 static bool zero_missing(team *t, error *e)
 {
-	size_t largest = 0;
-	bool missing = false;
+	size_t count = 0;
 	for (int i = 0; i < t->passenger_count; i++) {
 		const passenger *p = &t->passengers[i];
-		if (p->n > largest) largest = p->n;
-		if (p->bucket < t->sent || p->array) continue;
-		missing = true;
+		if (!is_missing(t, p)) continue;
+		count += p->n;
 		if (!t->peers) memset(room_of(t, p), 0, p->n * sizeof(float));
 	}
-	if (!missing || !t->peers) return true;
-	float *zeros = calloc(largest, sizeof *zeros);
-	if (!t->zeros) t->zeros = device_alloc(t->device, largest * sizeof *zeros);
-	bool fine = (zeros && t->zeros) || fail(e, NO_MEMORY, "no memory for the team");
-	fine = fine && device_write(t->device, t->zeros, zeros, largest * sizeof *zeros, e);
-	free(zeros);
-	return fine;
+	return !count || !t->peers || place_zeros(t, count, e);
 }
 
 static bool count_early(team *t, error *e)
