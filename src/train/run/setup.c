@@ -82,9 +82,9 @@ bool fingerprint_of_set(const train_options *o, char hex[65], error *e)
 static const backend *backend_for(const char *name, const team *together, error *e)
 {
 	bool any = !strcasecmp(name, "auto");
+	if (team_size(together) == 1 || (strcasecmp(name, "cuda") && !any)) return backend_named(name, e);
 	int gpus = cuda_device_count(), here = team_size_here(together);
 	char own[32];
-	if (team_size(together) == 1 || (strcasecmp(name, "cuda") && !any)) return backend_named(name, e);
 	if (any && gpus < here) return backend_named("cpu", e);
 	if (gpus && gpus <= team_rank_here(together))
 		return fail(e, BAD_USAGE,
