@@ -3,6 +3,7 @@
 #ifndef SUMI_TRAIN_STEPPER_H
 #define SUMI_TRAIN_STEPPER_H
 #include "train/optimize/optimizer.h"
+#include "train/run/memory_plan.h"
 #include "train/run/team.h"
 #include "train/run/trainer.h"
 #include <stdio.h>
@@ -18,20 +19,8 @@ typedef struct step_result {
 	int64_t samples;      /* of this process */
 } step_result;
 
-/* Bytes that steps with batches of a shape take. The mapped checkpoint is not counted: its pages can be dropped. */
-typedef struct memory_plan {
-	size_t weights;   /* masters and averages of what is trained, and sums of gradients over batches */
-	size_t optimizer; /* its state */
-	size_t frozen;    /* weights that are not trained, as they are computed with */
-	size_t values;    /* of a step: activations, gradients, trained weights as they are computed with */
-	size_t others;    /* what the task keeps besides: text encoders at work */
-} memory_plan;
 /* Builds and compiles the step, and allocates nothing of it. */
 bool stepper_plan(stepper *s, int count, int height, int width, memory_plan *p, error *e);
-size_t memory_plan_total(const memory_plan *p);
-void memory_plan_text(const memory_plan *p, char text[200]); /* the parts, in MiB */
-/* Refuses what is more than the device has (NULL: the host), with the figures. more: besides what is there already. */
-bool memory_plan_fits(const memory_plan *p, const device *d, bool more, int count, int height, int width, error *e);
 
 /* Takes gradient_accumulation_steps batches. `number` is the step's, for messages; `rate` its learning rate. */
 bool stepper_step(stepper *s, data *d, int64_t number, double rate, step_result *r, error *e);
