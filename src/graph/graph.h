@@ -267,8 +267,6 @@ typedef struct kernel {
 	void (*release)(void *state);
 } kernel;
 
-/* Where a backend's kernels read and write: memory that the host touches through these alone. What is given to a device
- * is done in that order; download and sync wait for it. `context` is handed to all of them, and to kernels. */
 /* Memory that comes to a device while it computes, to two slots that take turns. */
 typedef struct fetch_functions {
 	void *(*alloc)(void *context, size_t bytes); /* page-locked memory of the host; NULL: none is left */
@@ -281,6 +279,8 @@ typedef struct fetch_functions {
 	bool (*release)(void *way, int slot, error *e); /* what it was given so far has used the slot */
 } fetch_functions;
 
+/* Where a backend's kernels read and write: memory that the host touches through these alone. What is given to a device
+ * is done in that order; download and sync wait for it. `context` is handed to all of them, and to kernels. */
 typedef struct device {
 	const char *name;
 	void *context;

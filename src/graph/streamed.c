@@ -18,7 +18,7 @@ static void add_reader(int *reader, tensor t, int by) { reader[t] = reader[t] ==
 
 static void find_readers(const graph *g, int *reader, int *packed)
 {
-	for (int i = 0; i < g->count; i++) reader[i] = g->nodes[i].keep ? SEVERAL : NOBODY;
+	for (int i = 0; i < g->count; i++) reader[i] = NOBODY;
 	for (int i = 1; i < g->count; i++)
 		if (g->nodes[i].keep) reader[g->places[i].base] = SEVERAL;
 	for (int s = 0; s < g->step_count; s++) packed[s] = 0;
@@ -197,9 +197,10 @@ static bool send_for(graph *g, int i, error *e)
 	const segment *s = &g->segments[i];
 	int slot = i % SLOTS;
 	if (g->held[slot] == i) return true;
-	g->held[slot] = i;
-	return g->device->fetch->send(g->fetcher, slot, g->constants[OWN] + g->slots_at + (size_t)slot * g->slot_bytes,
-	    g->page_locked + s->host_at, s->bytes, e);
+	char *to = g->constants[OWN] + g->slots_at + (size_t)slot * g->slot_bytes;
+	bool fine = g->device->fetch->send(g->fetcher, slot, to, g->page_locked + s->host_at, s->bytes, e);
+	g->held[slot] = fine ? i : -1;
+	return fine;
 }
 
 bool begin_segment(graph *g, int i, error *e)

@@ -455,11 +455,13 @@ stage *session_ready(session *s, const network_key *key, build_fn *build, const 
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
+/* What was taken without the networks. */
+static uint64_t taken_before(const session *s) { return s->keeps ? s->before : session_taken(s); }
+
 uint64_t session_room(const session *s)
 {
-	uint64_t available = session_available(s), kept = allocated_bytes(s);
+	uint64_t available = session_available(s), kept = allocated_bytes(s), before = taken_before(s);
 	uint64_t room = available < UINT64_MAX - kept ? available + kept : UINT64_MAX;
-	uint64_t before = s->keeps ? s->before : session_taken(s);
 	uint64_t allowed = !s->max_memory ? UINT64_MAX : s->max_memory > before ? s->max_memory - before : 0;
 	return room < allowed ? room : allowed;
 }
@@ -467,8 +469,7 @@ uint64_t session_room(const session *s)
 bool session_has_room(const session *s, uint64_t most, const char *what, uint64_t *planned, error *e)
 {
 	uint64_t kept = allocated_bytes(s), available = session_available(s);
-	uint64_t before = s->keeps ? s->before : session_taken(s);
-	*planned = before + most;
+	*planned = taken_before(s) + most;
 	if (s->max_memory && *planned > s->max_memory)
 		return fail(e, NO_MEMORY, "memory: %.1f MiB are needed for %s, more than the %.1f MiB that were allowed",
 		    mib(*planned), what, mib(s->max_memory));
