@@ -1,5 +1,5 @@
-/* cast_avx2.c - conversions between f32, bf16 and f16: weights of every training step, and of a file once; and of a
- * file once, from its other types. */
+/* cast_avx2.c - conversions to f32 and bf16: by vectors from f32, bf16 and f16, of weights in every training step and
+ * of a file's once; from a file's other types by all threads. */
 #include "backend/cpu/vector.h"
 #include "backend/reference/plain.h"
 #include <immintrin.h>

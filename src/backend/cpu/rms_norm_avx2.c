@@ -1,5 +1,5 @@
-/* rms_norm_avx2.c - root-mean-square norm (Zhang and Sennrich 2019) and its gradients. Rows are as short as a head is
- * wide: so a block of them is converted at a time. */
+/* rms_norm_avx2.c - root-mean-square norm (Zhang and Sennrich 2019) and its gradients. Rows may be as short as a head
+ * is wide, so that as many as a block holds are converted at a time. */
 #include "backend/cpu/vector.h"
 #include <math.h>
 #include <string.h>

@@ -63,7 +63,7 @@ typedef struct train_options {
 	bool tensorboard, plan;
 	char *device;               /* what computes, as backend_named() has it */
 	char *validation_prompts;   /* separated by "|" */
-	char *validation_images;    /* of controlnet, the same */
+	char *validation_images;    /* what a control network reads for them, separated by "|" too */
 	double validation_guidance; /* −1: the model's own */
 } train_options;
 
