@@ -60,6 +60,8 @@ expect 3 'not a control network' train controlnet --model "$model" --train_data_
 	--output x.safetensors --controlnet "$model"
 expect 3 'nowhere.png' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints --output x.safetensors \
 	--resolution 64 $samples --validation_images 'hints/1.png|nowhere.png'
+expect 2 '3 --validation_images for 2 --validation_prompts' train controlnet --model "$model" --train_data_dir data \
+	--conditioning_data_dir hints --output x.safetensors --resolution 64 $samples --validation_images 'hints/1.png|hints/1.png|hints/2.png'
 mv hints/2.png .
 expect 3 'no picture 2.png (or .jpg, .webp) for data/2.png to follow' train controlnet --model "$model" --train_data_dir data \
 	--conditioning_data_dir hints --output x.safetensors

@@ -209,7 +209,11 @@ static sumi_image *sample_hint(const control_run *r, const char *given, int whic
 static bool read_sample_hints(control_run *r, error *e)
 {
 	const train_options *o = r->diffusion.options;
-	int count = *o->validation_prompts ? validation_count(o) : 0;
+	int count = *o->validation_prompts ? validation_count(o->validation_prompts) : 0;
+	int images = validation_count(o->validation_images);
+	if (images > 1 && images != count)
+		return fail(e, BAD_USAGE, "%d --validation_images for %d --validation_prompts: one for each, or one for all",
+		    images, count);
 	char *names = strdup(o->validation_images);
 	r->sample_hints = calloc((size_t)count + 1, sizeof *r->sample_hints);
 	bool fine = (names && r->sample_hints) || fail(e, NO_MEMORY, "no memory for samples");
@@ -217,7 +221,7 @@ static bool read_sample_hints(control_run *r, error *e)
 	for (int i = 0; fine && i < count; i++) {
 		const char *given = at;
 		char *bar = strchr(at, '|');
-		if (bar) { /* the last one is for all the rest */
+		if (bar) { /* a single one is for all */
 			*bar = 0;
 			at = bar + 1;
 		}

@@ -88,16 +88,16 @@ static bool write_grid(sumi_image **pictures, int count, const sumi_image *const
 	return fine;
 }
 
-int validation_count(const train_options *o)
+int validation_count(const char *given)
 {
 	int count = 1;
-	for (const char *c = o->validation_prompts; *c; c++) count += *c == '|';
+	for (const char *c = given; *c; c++) count += *c == '|';
 	return count;
 }
 
 static bool draw_sheet(const model *m, const validation_of *what, const train_options *o, const char *path, error *e)
 {
-	int count = validation_count(o);
+	int count = validation_count(o->validation_prompts);
 	char *prompts = strdup(o->validation_prompts);
 	sumi_image **pictures = calloc((size_t)count, sizeof *pictures);
 	bool fine = (prompts && pictures) || fail(e, NO_MEMORY, "no memory for prompts");

@@ -14,9 +14,8 @@ typedef struct validation_of {
 	const sumi_image *const *hints;   /* what it reads for each of the prompts */
 } validation_of;
 
-int validation_count(const train_options *o); /* of --validation_prompts */
-/* One picture for each of them, with the run's seed, as one PNG; to the left of each its hint, where there are hints.
- */
+int validation_count(const char *given); /* --validation_prompts, or _images, that '|' separates */
+/* One picture for each of the prompts, with the run's seed, as one PNG; to the left of each its hint, if any. */
 bool validation_draw(const diffusion *d, const validation_of *what, const char *path, error *e);
 
 #endif
