@@ -169,6 +169,12 @@ void sumi_control_init(sumi_control *c, size_t size)
 	c->size = size;
 	c->strength = c->to = 1;
 }
+void sumi_ip_adapter_init(sumi_ip_adapter *a, size_t size)
+{
+	memset(a, 0, size);
+	a->size = size;
+	a->strength = a->to = 1;
+}
 
 static void check_options(const sumi_options *o)
 {
@@ -176,6 +182,8 @@ static void check_options(const sumi_options *o)
 	holds(o->steps >= 1 && o->steps <= 1000 && o->seed >= -1 && o->strength >= 0 && o->strength <= 1);
 	holds(o->control_count >= 0 && o->control_count <= MOST_CONTROLS && (!o->mask || o->init));
 	for (int i = 0; i < o->control_count; i++) holds(o->controls[i]->path && o->controls[i]->image);
+	holds(o->ip_adapter_count >= 0 && o->ip_adapter_count <= MOST_IP_ADAPTERS);
+	for (int i = 0; i < o->ip_adapter_count; i++) holds(o->ip_adapters[i]->path && o->ip_adapters[i]->image);
 }
 
 bool sumi_session_draw_batch(
