@@ -6,7 +6,9 @@ driver=$3
 command -v mpirun >/dev/null || { echo 'skipped: no mpirun (Debian: openmpi-bin)'; exit 77; }
 ldd "$sumi" "$(ldd "$sumi" | awk '/libsumi/ { print $3 }')" | grep -q libmpi || { echo 'skipped: built without MPI'; exit 77; }
 export LD_LIBRARY_PATH="$driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" SUMI_HOST_GPU_BOOKS="$work/books"
-"$sumi" version -v | grep -q 'over the shim' || { echo 'skipped: this build holds no kernels'; exit 77; }
+"$sumi" version -v >version
+grep -q 'over the shim' version || { echo 'skipped: the recording driver is not loaded'; exit 77; }
+! grep -q 'this build holds no kernels' version || { echo 'skipped: this build holds no kernels'; exit 77; }
 
 mkdir set
 for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
