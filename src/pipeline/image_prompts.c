@@ -95,6 +95,9 @@ void image_prompts_key(const job *j, network_key *key)
 
 static const unet_config *unet_of(const job *j) { return &j->m->family.denoiser.unet; }
 
+/* How many of its blocks attend; 0 without image prompts, where the denoiser may be another than a U-Net. */
+static int blocks_of(const job *j) { return j->image_prompt_count ? unet_attending_blocks(unet_of(j)) : 0; }
+
 /* Of an image, or of a blank one. */
 static size_t image_values(const job *j, int which)
 {
@@ -147,7 +150,7 @@ void image_prompts_inputs(nn *n, const job *j, int items, stage *s, image_prompt
 {
 	graph *g = n->g;
 	size_t first = 0, mask = 0;
-	int count = j->image_prompt_count, masked = masked_count(j), blocks = unet_attending_blocks(unet_of(j)) * items;
+	int count = j->image_prompt_count, masked = masked_count(j), blocks = blocks_of(j) * items;
 	if (!count) return;
 	s->in[TOKENS_INPUT] = input(g, "image_tokens", REAL, shape1((int)tokens_values(j, items)));
 	s->in[STRENGTHS_INPUT] = input(g, "image_strengths", REAL, shape1(count * blocks));
@@ -273,7 +276,7 @@ static bool run_all(image_prompts *y, session *s, int which, const watcher *w, e
 static size_t strength_values(const image_prompts *y)
 {
 	const job *j = y->jobs[0];
-	return (size_t)(j->image_prompt_count * unet_attending_blocks(unet_of(j)) * y->count * j->text.branches);
+	return (size_t)(j->image_prompt_count * blocks_of(j) * y->count * j->text.branches);
 }
 
 bool image_prompts_begin(image_prompts *y, session *s, job *const *jobs, int count, const watcher *w, error *e)
@@ -349,7 +352,7 @@ bool image_prompts_write(image_prompts *y, int step, int steps, const stage *den
 {
 	const job *j = y->jobs[0];
 	bool same = y->written == denoiser;
-	int items = y->count * j->text.branches, blocks = unet_attending_blocks(unet_of(j));
+	int items = y->count * j->text.branches, blocks = blocks_of(j);
 	if (!j->image_prompt_count) return true;
 	for (int i = 0; i < j->image_prompt_count * blocks * items; i++) {
 		const job_image_prompt *p = &y->jobs[i % items / j->text.branches]->image_prompts[i / items / blocks];
