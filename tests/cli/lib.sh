@@ -44,6 +44,17 @@ is_png() {
 	[ "$w" = "$2" ] && [ "$h" = "$3" ] || wrong "$1 is $w×$h instead of $2×$3"
 }
 
+# tiny_config UNET AUTOENCODER GROUPS: JSON of a tiny latent diffusion model with so many channels, and groups of norms.
+tiny_config() {
+	cat <<END
+{"unet": {"in_channels": 2, "out_channels": 2, "model_channels": $1, "channel_mult": [1, 2], "num_res_blocks": 1,
+          "attention_resolutions": [2], "num_heads": 2, "context_dim": 16, "norm_num_groups": $3},
+ "dd": {"ch": $2, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 2, "embed_dim": 2, "norm_num_groups": $3},
+ "text": {"vocab_size": 200, "n_embed": 16, "n_layer": 1, "heads": 2, "dim_head": 8, "max_seq_len": 8,
+          "logits": false}}
+END
+}
+
 same() { cmp -s "$1" "$2" || wrong "$1 and $2 differ"; }
 differ() { cmp -s "$1" "$2" && wrong "$1 and $2 are the same"; }
 finish() { [ $failures -eq 0 ] || exit 1; }

@@ -9,13 +9,7 @@ for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
 	cp "$unit_pictures/$picture.png" set/
 	echo "a picture of $picture" >"set/$picture.txt"
 done
-cat >tiny.json <<'END'
-{"unet": {"in_channels": 2, "out_channels": 2, "model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1,
-          "attention_resolutions": [2], "num_heads": 2, "context_dim": 16, "norm_num_groups": 4},
- "dd": {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 2, "embed_dim": 2, "norm_num_groups": 4},
- "text": {"vocab_size": 200, "n_embed": 16, "n_layer": 1, "heads": 2, "dim_head": 8, "max_seq_len": 8,
-          "logits": false}}
-END
+tiny_config 8 8 4 >tiny.json
 
 # A checkpoint after every step, so that many kills meet one being written; sums of two batches; averages; crops.
 # In a shell of its own, which becomes the program: so a kill meets it.

@@ -9,17 +9,8 @@ for picture in noise plain.reference resize.box.40x50 resize.bicubic.40x50; do
 	cp "$unit_pictures/$picture.png" set/
 	echo "a picture of $picture" >"set/$picture.txt"
 done
-shape() { # shape CHANNELS >FILE.json: a U-Net of so many
-	cat <<END
-{"unet": {"in_channels": 2, "out_channels": 2, "model_channels": $1, "channel_mult": [1, 2], "num_res_blocks": 1,
-          "attention_resolutions": [2], "num_heads": 2, "context_dim": 16, "norm_num_groups": 8},
- "dd": {"ch": 16, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 2, "embed_dim": 2, "norm_num_groups": 8},
- "text": {"vocab_size": 200, "n_embed": 16, "n_layer": 1, "heads": 2, "dim_head": 8, "max_seq_len": 8,
-          "logits": false}}
-END
-}
-shape 16 >tiny.json
-shape 64 >wide.json # its gradients fill more than one bucket
+tiny_config 16 16 8 >tiny.json
+tiny_config 64 16 8 >wide.json # its gradients fill more than one bucket
 
 # ranks N JOB OUTPUT BATCH OPTIONS…
 ranks() {

@@ -57,21 +57,35 @@ static sumi_image *scene(int width, int height)
 	return p;
 }
 
+/* Draws in one piece and in tiles: at most this share of the pixels is off by 2 of 255 or more, and the parameters say
+ * which was which. The largest difference of all. */
+static int tiles_are_alike(sumi_model *m, sumi_options *o, int tile, const char *how, double most)
+{
+	char said[40];
+	snprintf(said, sizeof said, "VAE tile size: %d", tile);
+	sumi_image *whole = tiny_picture(m, o);
+	o->tile_size = tile;
+	sumi_image *tiled = tiny_picture(m, o);
+	double off = share_off(whole, tiled);
+	int farthest = tiny_farthest(whole, tiled);
+	print_message("%d×%d %s in tiles of %d: %g of the pixels are off by 2 or more\n", whole->width, whole->height, how,
+	    tile, off);
+	assert_true(off <= most);
+	assert_non_null(strstr(tiled->parameters, said));
+	assert_null(strstr(whole->parameters, "VAE tile size"));
+	sumi_image_free(whole);
+	sumi_image_free(tiled);
+	return farthest;
+}
+
+static const double few = 1e-3;
+
 static void tiles_decode_alike(void **state)
 {
 	(void)state;
 	sumi_model *m = tiny_open(TINY_SD1);
 	sumi_options o = one_step(448, 384);
-	sumi_image *whole = tiny_picture(m, &o);
-	o.tile_size = 256;
-	sumi_image *tiled = tiny_picture(m, &o);
-	double off = share_off(whole, tiled);
-	print_message("448×384 decoded in tiles of 256: %g of the pixels are off by 2 or more\n", off);
-	assert_true(off < 1e-3);
-	assert_non_null(strstr(tiled->parameters, "VAE tile size: 256"));
-	assert_null(strstr(whole->parameters, "VAE tile size"));
-	sumi_image_free(whole);
-	sumi_image_free(tiled);
+	tiles_are_alike(m, &o, 256, "decoded", few);
 	sumi_close(m);
 }
 
@@ -84,14 +98,7 @@ static void tiles_encode_alike(void **state)
 	sumi_image *from = scene(448, 256);
 	o.init = from;
 	o.strength = 0;
-	sumi_image *whole = tiny_picture(m, &o);
-	o.tile_size = 256;
-	sumi_image *tiled = tiny_picture(m, &o);
-	double off = share_off(whole, tiled);
-	print_message("448×256 there and back in tiles of 256: %g of the pixels are off by 2 or more\n", off);
-	assert_true(off < 1e-3);
-	sumi_image_free(whole);
-	sumi_image_free(tiled);
+	tiles_are_alike(m, &o, 256, "there and back", few);
 	sumi_image_free(from);
 	sumi_close(m);
 }
@@ -109,15 +116,7 @@ static void tiles_decode_alike_in_bf16(void **state)
 	sumi_options o = one_step(512, 384);
 	o.prompt = "smiling cat";
 	o.steps = 2;
-	sumi_image *whole = tiny_picture(m, &o);
-	o.tile_size = 256;
-	sumi_image *tiled = tiny_picture(m, &o);
-	double off = share_off(whole, tiled);
-	print_message("512×384 decoded in bf16 in tiles of 256: %g of the pixels are off by 2 or more\n", off);
-	assert_true(tiny_farthest(whole, tiled) > 0); /* tiles were taken */
-	assert_true(off < 1e-3);
-	sumi_image_free(whole);
-	sumi_image_free(tiled);
+	assert_true(tiles_are_alike(m, &o, 256, "decoded in bf16", few) > 0); /* tiles were taken */
 	sumi_close(m);
 }
 
@@ -127,18 +126,11 @@ static void tiles_decode_alike_by_taesd(void **state)
 	(void)state;
 	sumi_model *m = open_with(GOLDEN_DIR "/taesd/weights/random4_decoder.safetensors", 0);
 	sumi_options o = one_step(704, 192);
-	sumi_image *whole = tiny_picture(m, &o);
-	o.tile_size = 448;
-	sumi_image *tiled = tiny_picture(m, &o);
-	double off = share_off(whole, tiled);
-	print_message("704×192 decoded by TAESD in tiles of 448: %g of the pixels are off by 2 or more\n", off);
-	assert_true(off == 0);
+	tiles_are_alike(m, &o, 448, "decoded by TAESD", 0);
 	sumi_error e = { 0 };
 	o.tile_size = 440; /* little but margins */
 	assert_null(sumi_generate(m, &o, &e));
 	assert_int_equal(e.status, SUMI_BAD_USAGE);
-	sumi_image_free(whole);
-	sumi_image_free(tiled);
 	sumi_close(m);
 }
 
