@@ -63,8 +63,14 @@ expect 3 'nowhere.png' train controlnet --model "$model" --train_data_dir data -
 expect 2 '3 --validation_images for 2 --validation_prompts' train controlnet --model "$model" --train_data_dir data \
 	--conditioning_data_dir hints --output x.safetensors --resolution 64 $samples --validation_images 'hints/1.png|hints/1.png|hints/2.png'
 mv hints/2.png .
-expect 3 'no picture 2.png (or .jpg, .webp) for data/2.png to follow' train controlnet --model "$model" --train_data_dir data \
+expect 3 'no picture 2.png (or .jpg, .webp, .bmp) for data/2.png to follow' train controlnet --model "$model" --train_data_dir data \
 	--conditioning_data_dir hints --output x.safetensors
+for ending in jfif JPEG; do # every ending that a picture of a set may have, in capitals too
+	cp 2.png hints/2.$ending
+	expect 0 '' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints --output x.safetensors \
+		--resolution 64 --train_batch_size 1 --plan --quiet
+	rm hints/2.$ending
+done
 expect 2 'random_flip' train controlnet --model "$model" --train_data_dir data --conditioning_data_dir hints \
 	--output x.safetensors --random_flip true
 [ -e x.safetensors ] && wrong 'x.safetensors was written'

@@ -44,11 +44,9 @@ static bool ends_in_one_of(const char *name, const char *const *endings)
 	return false;
 }
 
-bool is_picture_name(const char *name)
-{
-	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", NULL };
-	return ends_in_one_of(name, endings);
-}
+const char *const picture_endings[] = { ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", NULL };
+
+bool is_picture_name(const char *name) { return ends_in_one_of(name, picture_endings); }
 
 static bool is_unread_picture(const char *name)
 {

@@ -55,7 +55,8 @@ bool data_set_add_class(data_set *s, const char *folder, const char *except, log
 /* Items first … last−1 that have no caption get this one. */
 bool data_set_caption(data_set *s, int64_t first, int64_t last, const char *caption, error *e);
 void data_set_free(data_set *s);
-bool is_picture_name(const char *name); /* by its end, in any case: of a format that is read */
+extern const char *const picture_endings[]; /* of the formats that are read, to NULL */
+bool is_picture_name(const char *name);     /* by its end, in any case: of a format that is read */
 void left_out_add(left_out *l, const char *name);
 
 #endif

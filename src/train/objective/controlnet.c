@@ -10,6 +10,7 @@
 #include "train/objective/validation.h"
 #include "train/run/jobs.h"
 #include "train/run/setup.h"
+#include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,23 +103,24 @@ static bool open_network(control_run *r, error *e)
 /* The picture of the same name, below the folder of hints, with any ending. */
 static char *hint_path(const train_options *o, const char *path, error *e)
 {
-	static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".PNG", ".JPG", ".JPEG", ".WEBP",
-		".BMP" };
 	char found[PATH_MAX];
 	size_t n = strlen(o->train_data_dir);
 	const char *own = !strncmp(path, o->train_data_dir, n) ? path + n : path;
 	while (*own == '/') own++;
 	const char *slash = strrchr(own, '/'), *dot = strrchr(slash ? slash : own, '.');
 	int length = (int)(dot ? dot - own : (long)strlen(own));
-	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-		int size = snprintf(found, sizeof found, "%s/%.*s%s", o->conditioning_data_dir, length, own, endings[i]);
-		if (size >= (int)sizeof found || access(found, R_OK)) continue;
+	for (int i = 0; picture_endings[i / 2]; i++) {
+		const char *end = picture_endings[i / 2];
+		int size = snprintf(found, sizeof found, "%s/%.*s%s", o->conditioning_data_dir, length, own, end);
+		if (size >= (int)sizeof found) continue;
+		for (char *c = found + size - strlen(end); i % 2 && *c; c++) *c = (char)toupper((unsigned char)*c); /* ".PNG" */
+		if (access(found, R_OK)) continue;
 		char *copy = strdup(found);
 		if (!copy) fail(e, NO_MEMORY, "no memory for a path");
 		return copy;
 	}
-	fail(e, BAD_FILE, "%s: no picture %.*s.png (or .jpg, .webp) for %s to follow", o->conditioning_data_dir, length,
-	    own, path);
+	fail(e, BAD_FILE, "%s: no picture %.*s.png (or .jpg, .webp, .bmp) for %s to follow", o->conditioning_data_dir,
+	    length, own, path);
 	return NULL;
 }
 
